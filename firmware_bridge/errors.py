@@ -1,0 +1,42 @@
+"""What can go wrong between a wearable and its packets, and whose fault it is.
+
+    BridgeError
+    ├── SourceSpecError       the caller: a source or device name that cannot be understood
+    ├── TransportError        the environment: a port that is missing, busy or forbidden
+    │   └── TransportLost     the link: it was open and is gone
+    ├── StallError            the link: open, but silent for too long
+    ├── PeerError             the peer: well-formed bytes that make no sense (other lead count, other device)
+    └── CaptureError          a recorded byte stream that cannot be read back
+
+Corrupt bytes, gaps and lead-off are events (`firmware_bridge.events`), never exceptions.
+"""
+
+from __future__ import annotations
+
+
+class BridgeError(Exception):
+    """Base of every error that firmware_bridge raises on purpose; its text is one line."""
+
+
+class SourceSpecError(BridgeError, ValueError):
+    """A source or device name that cannot be understood."""
+
+
+class TransportError(BridgeError):
+    """A transport that could not be opened or used."""
+
+
+class TransportLost(TransportError):  # noqa: N818 - the state of the link, as bleak and pyserial say it
+    """A transport that was open and has gone."""
+
+
+class StallError(BridgeError):
+    """A transport that is open but has been silent for too long."""
+
+
+class PeerError(BridgeError):
+    """Well-formed bytes that make no sense for this stream."""
+
+
+class CaptureError(BridgeError):
+    """A capture file that cannot be read back."""

@@ -1,0 +1,115 @@
+"""What any device decoder says it saw: frozen values, no clock, no I/O.
+
+Every decoder has one method, `receive_data(data: bytes) -> list[Event]`, takes bytes in pieces of any
+size and never raises on their account. `firmware_bridge.source` adds the arrival time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class StreamInfo:
+    """What the device says of its stream; repeated every second and on request."""
+
+    leads: tuple[str, ...]
+    """Derivation of each channel, in the order of the rows of `Samples.counts`."""
+    sampling_hz: float
+    nanovolts_per_lsb: float
+    sample_bits: int
+    """Width of a sample on the wire, 16 or 24: its rails are where the converter clips."""
+    config_id: int
+    """Changes with any field above; every sample frame carries it."""
+    session: int = 0
+    device: str = ""
+    firmware: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Samples:
+    """One packet of samples, all channels."""
+
+    first_sample: int
+    """Index of the first sample since the device started, unwrapped."""
+    counts: NDArray[np.int32]
+    """(n_channels, n_samples) int32, raw converter codes, zero volts at zero."""
+    tick_us: int | None = None
+    """Device time of the first sample in microseconds, unwrapped; None where the format has none."""
+    lead_off: int = 0
+    """Bit i set: the electrode of channel i is off."""
+    sequence: int = 0
+    session: int = 0
+    config_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """Samples that the device took and that never arrived; emitted before the packet that shows it."""
+
+    first_sample: int
+    n_samples: int
+    n_frames: int
+
+
+@dataclass(frozen=True, slots=True)
+class Duplicate:
+    """A frame seen before; its samples are not repeated."""
+
+    sequence: int
+
+
+@dataclass(frozen=True, slots=True)
+class Late:
+    """A frame older than one already delivered, its place long declared a gap; dropped."""
+
+    sequence: int
+    first_sample: int
+    n_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class Corrupt:
+    """Bytes that are no valid frame, and why."""
+
+    reason: str
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class LeadOffChanged:
+    """The electrodes that are off changed; bit i is channel i."""
+
+    first_sample: int
+    lead_off: int
+
+
+@dataclass(frozen=True, slots=True)
+class Restarted:
+    """The device booted anew: sample indices and ticks begin again."""
+
+    session: int
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """Charge of the device's battery."""
+
+    percent: int
+
+
+Event = (
+    StreamInfo | Samples | Gap | Duplicate | Late | Corrupt | LeadOffChanged | Restarted | Battery
+)
+
+
+class Decoder(Protocol):
+    """Bytes in, events out."""
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        """Take the next bytes of the stream, in pieces of any size, and say what they completed."""
+        ...
