@@ -32,7 +32,7 @@ class SampleBlock:
     @property
     def n_samples(self) -> int:
         """Samples per lead."""
-        return self.ecg_mv.shape[1]
+        return int(self.ecg_mv.shape[1])
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,4 +60,4 @@ class TwelveLeadBlock:
     @property
     def n_samples(self) -> int:
         """Samples per lead; may be 0."""
-        return self.ecg_mv.shape[1]
+        return int(self.ecg_mv.shape[1])
