@@ -1,0 +1,268 @@
+"""Causal conditioning of the measured leads: high-pass, mains notch, optional low-pass, fast re-settling.
+
+One linear filter cascade per lead, evaluated in blocks: from the state at the start of a block and the
+samples in it, one matrix gives all outputs and the state after every hop. The same product runs whether
+a block arrives at once or hop by hop (samples still to come stand as zeros with zero weight), so the
+result does not depend on how the stream is cut, to the last bit.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+
+BLOCK_HOPS = 8  # a block of 32 samples: cheap for one hop, and for hours of signal
+BATCH_BLOCKS = 64
+
+# No beat holds its sign this far from the baseline for this long; an electrode step does.
+STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.8))
+SETTLING_S = (
+    2.0  # what is left of a step after the re-start, in the slowest filter, is small by then
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Conditioning:
+    """The filters a decoder was trained behind; part of the bundle's manifest."""
+
+    highpass_hz: float = 0.05
+    """First order: what every output lead shows."""
+    mains_hz: float | None = 50.0
+    """Centre of the notch; None for none."""
+    mains_q: float = 25.0
+    lowpass_hz: float | None = None
+    """Second-order Butterworth."""
+    residual_highpass_hz: float = 0.5
+    """Second-order Butterworth after all of these: what the learned residual sees."""
+
+    def as_dict(self) -> dict[str, float | None]:
+        """Plain values for the manifest."""
+        return asdict(self)
+
+
+Section = tuple[float, float, float, float, float]  # b0, b1, b2, a1, a2 with a0 = 1
+
+
+def highpass1(corner_hz: float, sampling_hz: float) -> Section:
+    """First-order high-pass by the bilinear transform."""
+    k = math.tan(math.pi * corner_hz / sampling_hz)
+    return (1 / (1 + k), -1 / (1 + k), 0.0, (k - 1) / (1 + k), 0.0)
+
+
+def biquad(kind: str, corner_hz: float, sampling_hz: float, q: float = math.sqrt(0.5)) -> Section:
+    """Second-order `highpass`, `lowpass` or `notch` section (Bristow-Johnson, Audio EQ Cookbook)."""
+    w = 2 * math.pi * corner_hz / sampling_hz
+    alpha, c = math.sin(w) / (2 * q), math.cos(w)
+    b0, b1, b2 = {
+        "highpass": ((1 + c) / 2, -(1 + c), (1 + c) / 2),
+        "lowpass": ((1 - c) / 2, 1 - c, (1 - c) / 2),
+        "notch": (1.0, -2 * c, 1.0),
+    }[kind]
+    a0 = 1 + alpha
+    return (b0 / a0, b1 / a0, b2 / a0, -2 * c / a0, (1 - alpha) / a0)
+
+
+def sections(spec: Conditioning, sampling_hz: float) -> tuple[list[Section], list[Section]]:
+    """The cascade up to the conditioned leads, and the one that follows for the residual branch.
+
+    Raises InputError for a corner at or above half the sampling rate.
+    """
+    corners = [spec.highpass_hz, spec.mains_hz, spec.lowpass_hz, spec.residual_highpass_hz]
+    for corner in corners:
+        if corner is not None and not 0 < corner < sampling_hz / 2:
+            raise InputError(
+                f"filter corner {corner:g} Hz does not fit a sampling rate of {sampling_hz:g} Hz: "
+                f"use one between 0 and {sampling_hz / 2:g} Hz"
+            )
+    main = [highpass1(spec.highpass_hz, sampling_hz)]
+    if spec.mains_hz is not None:
+        main.append(biquad("notch", spec.mains_hz, sampling_hz, spec.mains_q))
+    if spec.lowpass_hz is not None:
+        main.append(biquad("lowpass", spec.lowpass_hz, sampling_hz))
+    return main, [biquad("highpass", spec.residual_highpass_hz, sampling_hz)]
+
+
+def _block_matrix(
+    main: list[Section], residual: list[Section], n_samples: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Outputs and states of the cascade as linear maps of (initial state, samples).
+
+    Returns the two outputs of each sample, (2, n_samples, n_states + n_samples), and the state after
+    each sample, (n_samples, n_states, n_states + n_samples). Transposed direct form II.
+    """
+    cascade = main + residual
+    n_states = 2 * len(cascade)
+    basis = np.eye(n_states + n_samples)
+    state = basis[:n_states].copy()
+    outputs = np.empty((2, n_samples, n_states + n_samples))
+    states = np.empty((n_samples, n_states, n_states + n_samples))
+    for n in range(n_samples):
+        signal = basis[n_states + n]
+        for i, (b0, b1, b2, a1, a2) in enumerate(cascade):
+            if i == len(main):
+                outputs[0, n] = signal
+            out = b0 * signal + state[2 * i]
+            state[2 * i] = b1 * signal - a1 * out + state[2 * i + 1]
+            state[2 * i + 1] = b2 * signal - a2 * out
+            signal = out
+        outputs[1, n] = signal
+        states[n] = state
+    return outputs, states
+
+
+class Conditioner:
+    """The filters of a `Conditioning`, in whole hops, one independent stream per lead.
+
+    A lead starts in the steady state of its first sample, and does so again after `restart()`, after a
+    step of its baseline (STEP_RULES_MV_S), and after `reset()`.
+    """
+
+    def __init__(self, spec: Conditioning, sampling_hz: float, n_leads: int, hop: int) -> None:
+        self.spec, self.sampling_hz, self.n_leads, self.hop = spec, sampling_hz, n_leads, hop
+        main, residual = sections(spec, sampling_hz)
+        n = BLOCK_HOPS * hop
+        outputs, states = _block_matrix(main, residual, n)
+        self._n_states = states.shape[1]
+        after_hop = states[hop - 1 :: hop]
+        self._map = np.ascontiguousarray(
+            np.concatenate(
+                [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * self._n_states, -1)]
+            )
+        )
+        one_step = states[0][:, : self._n_states + 1]
+        self._rest = np.linalg.solve(np.eye(self._n_states) - one_step[:, :-1], one_step[:, -1])
+        self._rules = [(mv, math.ceil(s * sampling_hz / hop)) for mv, s in STEP_RULES_MV_S]
+        self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget the signal: every lead starts anew at its next sample."""
+        self._z = np.zeros((self._n_states + BLOCK_HOPS * self.hop, self.n_leads))
+        self._filled = 0  # hops in the block so far
+        self._states = self._z[None, : self._n_states].repeat(BLOCK_HOPS, 0)
+        self._restart = np.ones(self.n_leads, bool)
+        self._beyond = np.zeros((len(self._rules), self.n_leads), np.int64)
+        self._settling = np.zeros(self.n_leads, np.int64)
+
+    def restart(self, leads: NDArray[np.bool_]) -> None:
+        """Start these leads anew at their next sample; `leads` is (n_leads,) bool."""
+        self._restart |= leads
+
+    def push(
+        self, ecg_mv: NDArray[np.floating]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
+        """Filter whole hops of finite samples, (n_leads, n_hops * hop) mV.
+
+        Returns the conditioned leads and what the residual branch sees, both (n_leads, n) float32 mV, and
+        per lead and hop whether the filters are settling, (n_leads, n_hops) bool.
+        """
+        n_hops = ecg_mv.shape[1] // self.hop
+        samples = np.asarray(ecg_mv, np.float64).T  # (n, n_leads)
+        conditioned = np.empty((n_hops * self.hop, self.n_leads), np.float32)
+        residual = np.empty_like(conditioned)
+        settling = np.zeros((n_hops, self.n_leads), bool)
+        done = 0
+        while done < n_hops:
+            if self._restart.any():
+                self._begin(samples[done * self.hop])
+            take = self._whole_blocks(samples, done, n_hops - done, conditioned, residual)
+            if take == 0:
+                take = min(n_hops - done, BLOCK_HOPS - self._filled)
+                take = self._block(samples, done, take, conditioned, residual)
+            if self._settling.any():
+                ahead = self._settling[None] - np.arange(take)[:, None]
+                settling[done : done + take] = ahead > 0
+                self._settling = np.maximum(self._settling - take, 0)
+            done += take
+        return conditioned.T, residual.T, settling.T
+
+    def _begin(self, first: NDArray[np.float64]) -> None:
+        """Open a new block at this hop, the leads to restart in the steady state of `first`."""
+        self._close_block()
+        leads = self._restart
+        self._z[: self._n_states, leads] = self._rest[:, None] * first[leads]
+        self._settling[leads] = self._settling_hops
+        self._beyond[:, leads] = 0
+        self._restart = np.zeros(self.n_leads, bool)
+
+    def _close_block(self) -> None:
+        if self._filled:
+            self._z[: self._n_states] = self._states[self._filled - 1]
+            self._z[self._n_states :] = 0.0
+            self._filled = 0
+
+    def _whole_blocks(
+        self,
+        samples: NDArray[np.float64],
+        done: int,
+        left: int,
+        conditioned: NDArray[np.float32],
+        residual: NDArray[np.float32],
+    ) -> int:
+        """The common case of long input: blocks without a baseline step; hops filtered, or 0 if not so."""
+        n, n_states = BLOCK_HOPS * self.hop, self._n_states
+        n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
+        if self._filled or n_blocks < 2 or self._beyond.any():
+            return 0
+        at = slice(done * self.hop, done * self.hop + n_blocks * n)
+        blocks = samples[at].reshape(n_blocks, n, self.n_leads)
+        result = np.empty((n_blocks, len(self._map), self.n_leads))
+        z = self._z.copy()
+        for block, out in zip(blocks, result, strict=True):
+            z[n_states:] = block
+            np.matmul(self._map, z, out=out)
+            z[:n_states] = out[-n_states:]
+        mean = result[:, :n].reshape(-1, self.hop, self.n_leads).sum(1) / self.hop
+        if (np.abs(mean) > self._rules[-1][0]).any():
+            return 0
+        conditioned[at] = result[:, :n].reshape(-1, self.n_leads)
+        residual[at] = result[:, n : 2 * n].reshape(-1, self.n_leads)
+        self._z[:n_states] = z[:n_states]
+        return n_blocks * BLOCK_HOPS
+
+    def _block(
+        self,
+        samples: NDArray[np.float64],
+        done: int,
+        take: int,
+        conditioned: NDArray[np.float32],
+        residual: NDArray[np.float32],
+    ) -> int:
+        """Filter up to `take` hops that fit the open block; fewer if a lead must restart before the next."""
+        hop, n = self.hop, BLOCK_HOPS * self.hop
+        first = self._filled * hop
+        self._z[self._n_states + first : self._n_states + first + take * hop] = samples[
+            done * hop : (done + take) * hop
+        ]
+        result = self._map @ self._z
+        now = result[first : first + take * hop]
+        taken = self._count_beyond(now, take)
+        if taken < take:  # what follows belongs to a new block
+            self._z[self._n_states + first + taken * hop :] = 0.0
+        conditioned[done * hop : (done + taken) * hop] = now[: taken * hop]
+        residual[done * hop : (done + taken) * hop] = result[n + first : n + first + taken * hop]
+        self._states = result[2 * n :].reshape(BLOCK_HOPS, self._n_states, self.n_leads)
+        self._filled += taken
+        if self._filled == BLOCK_HOPS:
+            self._close_block()
+        return taken
+
+    def _count_beyond(self, conditioned: NDArray[np.float64], take: int) -> int:
+        """Apply the step rules hop by hop; the number of hops up to and with the first that triggers."""
+        mean = conditioned.reshape(take, self.hop, self.n_leads).sum(1) / self.hop
+        peak = np.abs(mean)
+        if not self._beyond.any() and not (peak > self._rules[-1][0]).any():
+            return take
+        for i in range(take):
+            for run, (level_mv, n_hops) in zip(self._beyond, self._rules, strict=True):
+                sign = np.where(peak[i] > level_mv, np.sign(mean[i]), 0).astype(np.int64)
+                run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
+                self._restart |= np.abs(run) >= n_hops
+            if self._restart.any():
+                return i + 1
+        return take
