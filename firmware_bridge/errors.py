@@ -6,6 +6,7 @@
     │   └── TransportLost     the link: it was open and is gone
     ├── StallError            the link: open, but silent for too long
     ├── PeerError             the peer: well-formed bytes that make no sense (other lead count, other device)
+    ├── EncodeError           the caller: a value that the wire format cannot carry
     └── CaptureError          a recorded byte stream that cannot be read back
 
 Corrupt bytes, gaps and lead-off are events (`firmware_bridge.events`), never exceptions.
@@ -36,6 +37,10 @@ class StallError(BridgeError):
 
 class PeerError(BridgeError):
     """Well-formed bytes that make no sense for this stream."""
+
+
+class EncodeError(BridgeError, ValueError):
+    """A value that the wire format cannot carry."""
 
 
 class CaptureError(BridgeError):

@@ -1,0 +1,1 @@
+"""Decoders for formats that other devices speak, a file each."""

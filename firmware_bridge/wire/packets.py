@@ -1,0 +1,330 @@
+"""What the frames carry, as frozen values that encode and parse themselves by the tables of `spec`.
+
+`encode_frame` and `parse_frame` join them to header, CRC and COBS. Encoding refuses what the format cannot
+carry with EncodeError (the caller's fault); parsing refuses nonsense with FrameError (the peer's).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from firmware_bridge.errors import EncodeError
+from firmware_bridge.events import StreamInfo
+from firmware_bridge.wire import spec
+from firmware_bridge.wire.framing import FrameError, unwrap, wrap
+from firmware_bridge.wire.spec import FrameType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SamplePacket:
+    """Samples as one frame carries them, counters still modulo 2^32."""
+
+    config_id: int
+    first_sample: int
+    tick_us: int
+    lead_off: int
+    counts: NDArray[np.int32]
+    """(n_channels, n_samples) int32 converter codes."""
+    sample_bits: int
+    """16 or 24."""
+
+    @property
+    def frame_type(self) -> FrameType:
+        """The frame type for this sample width."""
+        return FrameType.SAMPLES_INT16 if self.sample_bits == 16 else FrameType.SAMPLES_INT24
+
+    @property
+    def n_samples(self) -> int:
+        """Samples per channel."""
+        return int(self.counts.shape[1])
+
+    def encode(self) -> bytes:
+        """The payload. Raises EncodeError for a shape or count that does not fit."""
+        if self.sample_bits not in (16, 24):
+            raise EncodeError(f"{self.sample_bits}-bit samples: the format has 16 and 24")
+        if self.counts.ndim != 2 or not 1 <= self.counts.shape[0] <= spec.MAX_CHANNELS:
+            raise EncodeError(
+                f"counts of shape {self.counts.shape}: expected (n_channels, n_samples) "
+                f"with 1 to {spec.MAX_CHANNELS} channels"
+            )
+        channels, count = self.counts.shape
+        limit = spec.max_samples(channels, self.sample_bits)
+        if not 1 <= count <= limit:
+            raise EncodeError(f"{count} samples in one frame: send 1 to {limit} at a time")
+        if self.lead_off >> channels:
+            raise EncodeError(
+                f"lead-off mask {self.lead_off:#x} names more than {channels} channels"
+            )
+        rail = 1 << (self.sample_bits - 1)
+        if self.counts.min() < -rail or self.counts.max() >= rail:
+            raise EncodeError(
+                f"counts beyond {self.sample_bits} bits: clip them as a converter does"
+            )
+        wide = np.ascontiguousarray(self.counts.T, dtype="<i4")
+        narrow = wide.view(np.uint8).reshape(-1, 4)[:, : self.sample_bits // 8]
+        fixed = (self.config_id, self.first_sample, self.tick_us, count, self.lead_off, channels)
+        return _pack(self.frame_type, *fixed) + narrow.tobytes()
+
+    @classmethod
+    def parse(cls, frame_type: FrameType, payload: bytes) -> SamplePacket:
+        """Read a payload. Raises FrameError if its length or a field makes no sense."""
+        (config_id, first_sample, tick_us, count, lead_off, channels), rest = _unpack(
+            frame_type, payload
+        )
+        bits = spec.SAMPLE_BITS[frame_type]
+        if not 1 <= channels <= spec.MAX_CHANNELS:
+            raise FrameError(f"{channels} channels: the format has 1 to {spec.MAX_CHANNELS}")
+        if count == 0:
+            raise FrameError("a sample frame without samples")
+        if lead_off >> channels:
+            raise FrameError(f"lead-off mask {lead_off:#x} names more than {channels} channels")
+        expected = count * channels * bits // 8
+        if len(rest) != expected:
+            raise FrameError(
+                f"declares {count} x {channels} samples, {expected} bytes, and has {len(rest)}"
+            )
+        if bits == 16:
+            flat = np.frombuffer(rest, "<i2").astype(np.int32)
+        else:
+            wide = np.zeros((count * channels, 4), np.uint8)
+            wide[:, 1:] = np.frombuffer(rest, np.uint8).reshape(-1, 3)
+            flat = (wide.view("<i4")[:, 0] >> 8).astype(np.int32, copy=False)
+        counts = np.ascontiguousarray(flat.reshape(count, channels).T)
+        return cls(config_id, first_sample, tick_us, lead_off, counts, bits)
+
+
+@dataclass(frozen=True, slots=True)
+class InfoPacket:
+    """What the device says of its stream."""
+
+    frame_type: ClassVar[FrameType] = FrameType.STREAM_INFO
+    config_id: int
+    sample_bits: int
+    rate_millihertz: int
+    nanovolts_per_lsb: float
+    leads: tuple[str, ...]
+    device: str = ""
+    firmware: str = ""
+
+    @classmethod
+    def from_stream_info(cls, info: StreamInfo) -> InfoPacket:
+        """The packet that says what `info` says; its session goes into the header."""
+        return cls(
+            config_id=info.config_id,
+            sample_bits=info.sample_bits,
+            rate_millihertz=round(info.sampling_hz * 1000),
+            nanovolts_per_lsb=info.nanovolts_per_lsb,
+            leads=info.leads,
+            device=info.device,
+            firmware=info.firmware,
+        )
+
+    def stream_info(self, session: int) -> StreamInfo:
+        """The event for this packet, received in `session`."""
+        return StreamInfo(
+            leads=self.leads,
+            sampling_hz=self.rate_millihertz / 1000,
+            nanovolts_per_lsb=self.nanovolts_per_lsb,
+            sample_bits=self.sample_bits,
+            config_id=self.config_id,
+            session=session,
+            device=self.device,
+            firmware=self.firmware,
+        )
+
+    def encode(self) -> bytes:
+        """The payload. Raises EncodeError for what the format cannot carry."""
+        unknown = [lead for lead in self.leads if lead not in spec.LEADS]
+        if unknown:
+            raise EncodeError(f"unknown lead {unknown[0]!r}: use {', '.join(spec.LEADS)}")
+        problem = self._problem()
+        if problem:
+            raise EncodeError(problem)
+        texts = b""
+        for text in (self.device, self.firmware):
+            encoded = text.encode()
+            if len(encoded) > spec.MAX_TEXT_BYTES:
+                raise EncodeError(f"{text!r} has more than {spec.MAX_TEXT_BYTES} bytes: shorten it")
+            texts += bytes([len(encoded)]) + encoded
+        fixed = (self.config_id, self.sample_bits, self.rate_millihertz, self.nanovolts_per_lsb)
+        codes = bytes(spec.LEADS.index(lead) + 1 for lead in self.leads)
+        return _pack(self.frame_type, *fixed, len(codes)) + codes + texts
+
+    @classmethod
+    def parse(cls, frame_type: FrameType, payload: bytes) -> InfoPacket:
+        """Read a payload. Raises FrameError if its length or a field makes no sense."""
+        (config_id, bits, rate, nanovolts, channels), rest = _unpack(frame_type, payload)
+        codes, rest = rest[:channels], rest[channels:]
+        if len(codes) != channels:
+            raise FrameError(f"declares {channels} channels and names {len(codes)} leads")
+        unknown = [code for code in codes if not 1 <= code <= len(spec.LEADS)]
+        if unknown:
+            raise FrameError(f"unknown lead code {unknown[0]}")
+        leads = tuple(spec.LEADS[code - 1] for code in codes)
+        device, rest = _take_text(rest, "device")
+        firmware, rest = _take_text(rest, "firmware")
+        if rest:
+            raise FrameError(f"stream info is {len(rest)} bytes longer than it declares")
+        packet = cls(config_id, bits, rate, nanovolts, leads, device, firmware)
+        problem = packet._problem()
+        if problem:
+            raise FrameError(problem)
+        return packet
+
+    def _problem(self) -> str | None:
+        """What both directions refuse, in words."""
+        if not 1 <= len(self.leads) <= spec.MAX_CHANNELS:
+            return f"{len(self.leads)} channels: the format has 1 to {spec.MAX_CHANNELS}"
+        if len(set(self.leads)) != len(self.leads):
+            return f"a lead is named twice in {', '.join(self.leads)}"
+        if self.sample_bits not in (16, 24):
+            return f"{self.sample_bits}-bit samples: the format has 16 and 24"
+        if self.rate_millihertz <= 0:
+            return "a sampling rate of zero"
+        if not (math.isfinite(self.nanovolts_per_lsb) and self.nanovolts_per_lsb > 0):
+            return f"{self.nanovolts_per_lsb} nanovolts per LSB"
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryPacket:
+    """Charge of the device's battery."""
+
+    frame_type: ClassVar[FrameType] = FrameType.BATTERY
+    percent: int
+
+    def encode(self) -> bytes:
+        """The payload. Raises EncodeError for a charge outside 0 to 100."""
+        if not 0 <= self.percent <= 100:
+            raise EncodeError(f"a battery at {self.percent} %: give 0 to 100")
+        return _pack(self.frame_type, self.percent)
+
+    @classmethod
+    def parse(cls, frame_type: FrameType, payload: bytes) -> BatteryPacket:
+        """Read a payload. Raises FrameError if its length or a field makes no sense."""
+        (percent,) = _unpack_all(frame_type, payload)
+        if percent > 100:
+            raise FrameError(f"a battery at {percent} %")
+        return cls(percent)
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What the host asks of the device; each may be repeated without harm."""
+
+    frame_type: FrameType
+    """START, STOP, SET_RATE or IDENTIFY."""
+    rate_millihertz: int = 0
+    """The sampling rate to use, for SET_RATE alone."""
+
+    def encode(self) -> bytes:
+        """The payload. Raises EncodeError for a rate that is missing or out of place."""
+        sets_rate = self.frame_type is FrameType.SET_RATE
+        if sets_rate != (self.rate_millihertz > 0):
+            raise EncodeError(
+                f"{self.frame_type.name} with a rate of {self.rate_millihertz} mHz: "
+                "SET_RATE takes one above 0, other commands take none"
+            )
+        return _pack(self.frame_type, *([self.rate_millihertz] if sets_rate else []))
+
+    @classmethod
+    def parse(cls, frame_type: FrameType, payload: bytes) -> Command:
+        """Read a payload. Raises FrameError if its length or a field makes no sense."""
+        values = _unpack_all(frame_type, payload)
+        if values == (0,):
+            raise FrameError("a sampling rate of zero")
+        return cls(frame_type, *values)
+
+
+Packet = SamplePacket | InfoPacket | BatteryPacket | Command
+
+_PARSERS: dict[FrameType, Callable[[FrameType, bytes], Packet]] = {
+    FrameType.SAMPLES_INT16: SamplePacket.parse,
+    FrameType.SAMPLES_INT24: SamplePacket.parse,
+    FrameType.STREAM_INFO: InfoPacket.parse,
+    FrameType.BATTERY: BatteryPacket.parse,
+    FrameType.START: Command.parse,
+    FrameType.STOP: Command.parse,
+    FrameType.SET_RATE: Command.parse,
+    FrameType.IDENTIFY: Command.parse,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Session and sequence of a frame, counters still modulo their width."""
+
+    session: int
+    sequence: int
+
+
+def encode_frame(packet: Packet, session: int = 0, sequence: int = 0) -> bytes:
+    """The whole frame for `packet`, delimiter included. Raises EncodeError for what does not fit.
+
+    The defaults are those of a host: its commands need no counters, since each may be repeated.
+    """
+    payload = packet.encode()
+    try:
+        header = spec.HEADER_STRUCT.pack(spec.VERSION, packet.frame_type, session, sequence)
+    except struct.error as error:
+        raise EncodeError(f"session {session}, sequence {sequence}: {error}") from error
+    return wrap(header + payload)
+
+
+def parse_frame(frame: bytes) -> tuple[Header, Packet]:
+    """Header and packet of `frame`, given without its delimiter.
+
+    Raises FrameError, with the reason, if COBS, CRC, version, type, length or a field is wrong.
+    """
+    packet = unwrap(frame)
+    if packet[0] != spec.VERSION:  # first, since another version may have another header
+        raise FrameError(f"format version {packet[0]}, and this side speaks {spec.VERSION}")
+    if len(packet) < spec.HEADER_STRUCT.size:
+        raise FrameError(f"{len(packet)} bytes: too short for a header")
+    _, number, session, sequence = spec.HEADER_STRUCT.unpack_from(packet)
+    parse = _PARSERS.get(number)
+    if parse is None:
+        raise FrameError(f"unknown frame type {number:#04x}")
+    return Header(session, sequence), parse(FrameType(number), packet[spec.HEADER_STRUCT.size :])
+
+
+def _pack(frame_type: FrameType, *values: float) -> bytes:
+    try:
+        return spec.PAYLOAD_STRUCTS[frame_type].pack(*values)
+    except (struct.error, OverflowError) as error:
+        raise EncodeError(f"{frame_type.name.lower()} {values}: {error}") from error
+
+
+def _unpack(frame_type: FrameType, payload: bytes) -> tuple[tuple[int, ...], bytes]:
+    layout = spec.PAYLOAD_STRUCTS[frame_type]
+    if len(payload) < layout.size:
+        raise FrameError(
+            f"{frame_type.name.lower()} needs {layout.size} bytes and has {len(payload)}"
+        )
+    return layout.unpack_from(payload), payload[layout.size :]
+
+
+def _unpack_all(frame_type: FrameType, payload: bytes) -> tuple[int, ...]:
+    values, rest = _unpack(frame_type, payload)
+    if rest:
+        raise FrameError(f"{frame_type.name.lower()} is {len(rest)} bytes longer than it declares")
+    return values
+
+
+def _take_text(data: bytes, name: str) -> tuple[str, bytes]:
+    if not data:
+        raise FrameError(f"stream info ends before its {name} name")
+    n = data[0]
+    if n > spec.MAX_TEXT_BYTES or n > len(data) - 1:
+        raise FrameError(f"{name} name of {n} bytes, where {len(data) - 1} are left")
+    try:
+        return data[1 : 1 + n].decode(), data[1 + n :]
+    except UnicodeDecodeError as error:
+        raise FrameError(f"{name} name is not UTF-8") from error
