@@ -1,0 +1,7 @@
+"""What can go wrong on the workstation: every error that quantize raises on purpose."""
+
+from __future__ import annotations
+
+
+class QuantizeError(Exception):
+    """Data that is not there, a checkpoint that does not fit, an export that does not verify."""
