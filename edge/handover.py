@@ -89,6 +89,13 @@ class Handover:
             )
         self._started.set()
 
+    def has_room(self, n_samples: int) -> bool:
+        """Whether `n_samples` more would overwrite nothing unread; also when the ring is empty."""
+        ring, reader = self._ring, self._reader
+        if ring is None or reader is None or reader.available == 0:
+            return True
+        return reader.available + n_samples <= ring.capacity
+
     def close(self) -> None:
         """Say that nothing more comes, from the putting thread; what is stored can still be taken."""
         if self._ring is not None:

@@ -127,7 +127,7 @@ class Ingest:
     def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
         info = self.info
         n_channels, n_samples = packet.counts.shape
-        if info is None or packet.config_id != info.config_id:
+        if info is None or (packet.session, packet.config_id) != (info.session, info.config_id):
             self.counters.samples_before_info += n_samples
             return None
         if n_channels != len(info.leads):

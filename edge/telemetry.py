@@ -76,8 +76,13 @@ class LatencyTelemetry:
         """Count a duration of one of `STAGES`."""
         self.stages[stage].record(duration_ns)
 
+    def whole(self) -> Histogram:
+        """From the last byte to written by every sink; to the block where there are no sinks."""
+        written = self.stages["byte_to_sink"]
+        return written if written.n else self.stages["byte_to_block"]
+
     def report_us(self) -> dict[str, object]:
-        """`p50`, `p99`, `max` from last byte to written, and the same of each stage under `stages`."""
-        whole = self.stages["byte_to_sink"].summary_us()
+        """`p50`, `p99`, `max` of `whole()`, and the same of each stage under `stages`."""
+        whole = self.whole().summary_us()
         by_stage = {name: histogram.summary_us() for name, histogram in self.stages.items()}
         return {"p50": whole["p50"], "p99": whole["p99"], "max": whole["max"], "stages": by_stage}

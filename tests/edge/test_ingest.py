@@ -153,7 +153,8 @@ def test_samples_before_their_stream_info_are_dropped_and_counted() -> None:
     assert ingest.push(ramp(0, 5), 1) is None
     ingest.push(INFO, 1)
     assert ingest.push(ramp(5, 5, config_id=8), 1) is None
-    assert ingest.counters.samples_before_info == 10
+    assert ingest.push(ramp(5, 5, session=1), 1) is None
+    assert ingest.counters.samples_before_info == 15
     assert ingest.counters.samples_in == 0
     assert push(ingest, ramp(10, 5)).first_sample == 0
 
@@ -174,12 +175,13 @@ def test_after_a_restart_the_index_goes_on_by_the_time_that_passed() -> None:
     ingest = streaming()
     push(ingest, ramp(5000, 50), arrival_ns=1000 * MS)
     ingest.push(Restarted(session=2), 3000 * MS)
-    block = push(ingest, ramp(0, 50), arrival_ns=3100 * MS)
+    ingest.push(dataclasses.replace(INFO, session=2), 3000 * MS)
+    block = push(ingest, ramp(0, 50, session=2), arrival_ns=3100 * MS)
     assert block.first_sample == 1050  # 2.1 s at 500 Hz after sample 50, less the packet itself
     assert ingest.counters.restarts == 1
     assert ingest.counters.gaps == 1
     assert ingest.counters.samples_lost == 0  # a device that boots takes no samples
-    assert push(ingest, ramp(50, 50), arrival_ns=3200 * MS).first_sample == 1100
+    assert push(ingest, ramp(50, 50, session=2), arrival_ns=3200 * MS).first_sample == 1100
 
 
 def test_a_quick_restart_is_never_interpolated_over() -> None:

@@ -48,3 +48,9 @@ def test_the_report_leads_with_the_whole_path() -> None:
     assert isinstance(stages, dict)
     assert list(stages) == list(STAGES)
     assert stages["decode"]["n"] == 1
+
+
+def test_without_sinks_the_path_ends_at_the_block() -> None:
+    telemetry = LatencyTelemetry()
+    telemetry.record("byte_to_block", 3000)
+    assert telemetry.report_us()["max"] == 3.0
