@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.errors import EncodeError
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.wire import spec
 from firmware_bridge.wire.packets import (
@@ -47,6 +48,11 @@ class WireEncoder:
         `tick_us` is the device time of the first sample and may run on past 2^32; bit i of `lead_off`
         says that the electrode of channel i is off. Raises EncodeError for what does not fit.
         """
+        if counts.shape[:1] != (len(self.info.leads),):
+            raise EncodeError(
+                f"counts of shape {counts.shape}: expected ({len(self.info.leads)}, n_samples), "
+                f"rows {', '.join(self.info.leads)}"
+            )
         frame = self._encode(
             SamplePacket(
                 config_id=self.info.config_id,

@@ -226,6 +226,8 @@ class Command:
 
     def encode(self) -> bytes:
         """The payload. Raises EncodeError for a rate that is missing or out of place."""
+        if self.frame_type < FrameType.START:
+            raise EncodeError(f"{self.frame_type.name} is no command")
         sets_rate = self.frame_type is FrameType.SET_RATE
         if sets_rate != (self.rate_millihertz > 0):
             raise EncodeError(

@@ -4,14 +4,16 @@
 `ahead` how far its first sample is past the next one expected; both are signed, modulo their width.
 
     ahead >= 0, step > 0             the next frame, after a Gap of `ahead` samples
-    ahead >= 0, step <= 0            after an outage of half the sequence's range or more: the same;
-                                     else, for a recent sequence, nonsense; else the sequence alone restarted
+    ahead >= 0, step <= 0            the same after an outage of half the sequence's range or more; else
+                                     overtaken by a frame without samples (delivered), or, if this sequence
+                                     was delivered, nonsense; if it is not recent, the sequence restarted
     ahead <  0, sequence recent      Duplicate if it was delivered, Late if not
     ahead <  0, step > 0, overlap    nonsense: frames that share samples
     ahead <  0 otherwise             Restarted, under the same session number
 
 The sample index decides, being 32 bits wide (49 days at 500 Hz until it is ambiguous); the sequence, half
-of which passes in 22 minutes of 20-sample frames at 500 Hz, tells duplicates and counts frames.
+of which passes in 22 minutes of 20-sample frames at 500 Hz, tells duplicates and counts frames. Over an
+outage of many hours the frames in a Gap are an estimate, in steps of 2^16; its samples stay exact.
 """
 
 from __future__ import annotations
@@ -92,10 +94,14 @@ class SequenceTracker:
             events = self._restart(header.session)
             step, next_sample, ahead = self._step(header), 0, packet.first_sample
         lost = self._frames_between(step, ahead, packet.n_samples)
-        self._advance(header, lost)
+        if lost is None:
+            self._fill_in(step)
+        else:
+            self._advance(header, lost)
         if ahead:
             events.append(Gap(next_sample, ahead, self._pending_frames))
-        self._pending_frames = 0
+        if ahead or lost is not None:
+            self._pending_frames = 0
         first_sample = next_sample + ahead
         self._next_sample = first_sample + packet.n_samples
         return events, Position(first_sample, self._unwrap_tick(packet, first_sample, sampling_hz))
@@ -135,15 +141,23 @@ class SequenceTracker:
         self._seen |= 1 << -step  # so that a second copy is a duplicate
         return Late(header.sequence, first_sample, n_samples)
 
-    def _frames_between(self, step: int, ahead: int, n_samples: int) -> int:
-        """Frames lost before this one, given that `ahead` samples were."""
+    def _frames_between(self, step: int, ahead: int, n_samples: int) -> int | None:
+        """Frames lost before this one, given that `ahead` samples were; None if others overtook it."""
         lost = (step - 1) % _SEQUENCES
         guess = ahead / n_samples  # if the lost frames were as long as this one
         if step > 0 or guess >= lost / 2:
             return lost + _SEQUENCES * max(0, round((guess - lost) / _SEQUENCES))
-        if self._is_recent(step):
-            raise FrameError(f"sequence goes back by {-step} where the sample index goes on")
-        return 0
+        if not self._is_recent(step):
+            return 0
+        if self._seen >> -step & 1:
+            raise FrameError("its sequence was used before and its sample index was not")
+        return None
+
+    def _fill_in(self, step: int) -> None:
+        """Deliver a frame that a frame without samples overtook, and which counted as lost since."""
+        self._seen |= 1 << -step
+        self._pending_frames = max(0, self._pending_frames - 1)
+        self.lost_frames -= 1
 
     def _advance(self, header: Header, lost: int) -> None:
         self._last_sequence = header.sequence
