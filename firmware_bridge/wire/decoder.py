@@ -38,7 +38,7 @@ class WireDecoder:
     def __init__(self) -> None:
         self._splitter = Splitter()
         self._tracker = SequenceTracker()
-        self._infos: dict[int, StreamInfo] = {}  # by config id, of the newest session
+        self._infos: dict[int, StreamInfo] = {}  # by config id
         self._lead_off = 0
 
     @property
@@ -76,18 +76,14 @@ class WireDecoder:
             return events
         if isinstance(packet, BatteryPacket):
             return [*events, Battery(packet.percent)]
-        return [*events, self._remember(packet.stream_info(header.session))]
-
-    def _remember(self, info: StreamInfo) -> StreamInfo:
-        if any(other.session != info.session for other in self._infos.values()):
-            self._infos.clear()
+        info = packet.stream_info(header.session)
         self._infos[info.config_id] = info
-        return info
+        return [*events, info]
 
     def _sample_events(self, header: Header, packet: SamplePacket) -> list[Event]:
         info = self._infos.get(packet.config_id)
         if info is not None and info.session != header.session:
-            info = None
+            info = None  # what the device said before it restarted
         if info is not None:
             _check(packet, info)
         events, position = self._tracker.place_samples(

@@ -50,6 +50,12 @@ def test_first_sample_counts_good_lines_and_the_info_comes_once():
     assert len(of(Corrupt, events)) == 2
 
 
+def test_line_after_an_endless_one_is_whole():
+    events = CsvDecoder().receive_data(b"x" * 300 + b"\n1,2,3\n")
+    assert [type(e) for e in events] == [Corrupt, StreamInfo, Samples]
+    assert events[0].n_bytes == 300
+
+
 def test_units_other_than_millivolts():
     events = _after_first(b"1000,-3495,0\n", millivolts_per_unit=0.000286, sampling_hz=500.0)
     assert of(StreamInfo, events)[0].sampling_hz == 500.0

@@ -109,7 +109,7 @@ def test_every_counter_wraps_and_runs_on():
     assert [e.sequence for e in events] == [65_533, 65_534, 65_535, 0, 1, 2]
 
 
-@pytest.mark.parametrize("hours", [0.1, 1.0, 1.2, 5.0])
+@pytest.mark.parametrize("hours", [0.1, 0.4, 0.7, 1.0, 1.2, 5.0])
 @pytest.mark.parametrize("drift", [1.0, 1.0001, 0.9999])
 def test_outage_longer_than_the_wraps_is_exact(hours, drift):
     # 20 samples a frame and one stream info in 26 frames, as at 500 Hz.
@@ -218,6 +218,12 @@ def test_new_session_is_a_restart_and_counts_from_zero():
     assert events[-1].first_sample == 0
     assert events[-1].session == 8
     assert events[-1].tick_us == 0
+
+
+def test_ticks_begin_again_in_a_new_session():
+    old, new = WireEncoder(INFO), WireEncoder(replace(INFO, session=8))
+    events = decode([old.samples(counts(0, 4), 2**32 - 8000), new.samples(counts(0, 4), 50)])
+    assert [e.tick_us for e in of(Samples, events)] == [2**32 - 8000, 50]
 
 
 def test_losses_at_the_start_of_a_new_session_are_told():
