@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from time import monotonic_ns
@@ -126,7 +126,7 @@ class Runtime:
             for block in self.blocks(seconds):
                 self._write(block)
 
-    def blocks(self, seconds: float | None = None) -> Iterator[TwelveLeadBlock]:
+    def blocks(self, seconds: float | None = None) -> Generator[TwelveLeadBlock, None, None]:
         """As `run`, but the blocks are the caller's; closing the iterator stops the acquisition."""
         self._thread.start()
         try:

@@ -272,7 +272,7 @@ def test_closing_the_iterator_stops_the_acquisition() -> None:
     runtime = Runtime(device.source, FakeReconstructor())
     blocks = runtime.blocks()
     next(blocks)
-    blocks.close()  # type: ignore[attr-defined]
+    blocks.close()
     assert "acquisition" not in [thread.name for thread in threading.enumerate()]
 
 

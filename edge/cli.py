@@ -1,0 +1,64 @@
+"""`leadlift`: the command line, its exit codes and its errors.
+
+Exit codes: 0 done (Ctrl-C and SIGTERM end a live run cleanly), 1 failed, 2 wrong usage. An error is one
+line on stderr; `--debug` shows where it came from.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib.metadata import version
+
+from edge.commands import demo, devices, doctor, monitor, reconstruct, run, simulate
+from edge.commands.common import ERRORS, UsageError, one_line
+
+COMMANDS = (demo, run, reconstruct, devices, doctor, monitor, simulate)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    top = argparse.ArgumentParser(
+        prog="leadlift",
+        description="Twelve leads from three, live, on the device. Research use only, "
+        "not a medical device.",
+    )
+    top.add_argument("--version", action="version", version=f"leadlift {version('leadlift')}")
+    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    top.set_defaults(passes_on=False)
+    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
+    for command in COMMANDS:
+        command.add(subparsers)
+    for subparser in subparsers.choices.values():
+        subparser.add_argument(
+            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
+        )
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; the exit code."""
+    top = parser()
+    arguments, rest = top.parse_known_args(argv)
+    if rest and not arguments.passes_on:
+        top.error(f"unrecognized arguments: {' '.join(rest)}")
+    arguments.rest = rest
+    try:
+        return int(arguments.command(arguments))
+    except ERRORS as error:
+        if arguments.debug:
+            raise
+        print(f"leadlift: error: {one_line(error)}", file=sys.stderr)
+        return 2 if isinstance(error, UsageError) else 1
+    except KeyboardInterrupt:  # outside a live run, which stops cleanly: the work is not done
+        print("leadlift: interrupted", file=sys.stderr)
+        return 1
+    except BrokenPipeError:  # `leadlift doctor | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

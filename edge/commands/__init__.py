@@ -1,0 +1,1 @@
+"""The subcommands of `leadlift`, a module each with `add(subparsers)`."""

@@ -1,0 +1,197 @@
+"""What the subcommands share: wrong usage, clean stops, reports, the sinks and the live run."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import signal
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from edge.errors import InputError, LeadliftError, SinkError
+from firmware_bridge.errors import BridgeError, SourceSpecError
+
+if TYPE_CHECKING:
+    from edge.bundle import Manifest
+    from edge.reconstructor import Reconstructor
+    from edge.runtime import Runtime
+    from firmware_bridge.source import Source
+
+ERRORS = (LeadliftError, BridgeError)
+"""What a command may raise for the user to read; anything else is a bug and shows its traceback."""
+Command = Callable[[argparse.Namespace], int]
+Subparsers = Any  # argparse does not name the type of its subparsers
+
+
+class UsageError(LeadliftError):
+    """The command line asks for what does not exist; exit code 2."""
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """What cannot be understood in here is wrong usage, not a failed run."""
+    try:
+        yield
+    except (InputError, SourceSpecError) as error:
+        raise UsageError(str(error)) from error
+
+
+@contextmanager
+def clean_stop(stop: Callable[[], object]) -> Iterator[None]:
+    """Ctrl-C, SIGTERM and a closed terminal call `stop` in here; a second one ends as it always does."""
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        signal.signal(number, before[number])
+        stop()
+
+    before = {number: signal.getsignal(number) for number in numbers}
+    for number in numbers:
+        signal.signal(number, on_signal)
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])
+
+
+def seconds(text: str) -> float:
+    """A duration for argparse: a number above 0."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"{text} is no duration: give a number of seconds above 0")
+    return value
+
+
+def add_model_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that reconstructs."""
+    parser.add_argument("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    parser.add_argument(
+        "--engine", default="auto", help="inference engine (default: the best here)"
+    )
+
+
+def add_live_options(parser: argparse.ArgumentParser) -> None:
+    """Options of every command that runs the live path."""
+    add_model_options(parser)
+    parser.add_argument(
+        "--seconds", type=seconds, metavar="S", help="stop after S seconds of signal"
+    )
+    parser.add_argument("--report", metavar="OUT.json", help="write counts and latencies as JSON")
+
+
+def open_reconstructor(arguments: argparse.Namespace) -> Reconstructor:
+    """The model and engine that the options name; an engine that does not exist is wrong usage."""
+    from edge.reconstructor import Reconstructor
+
+    with usage():
+        return Reconstructor.open(arguments.model, engine=arguments.engine)
+
+
+def prefilter(manifest: Manifest) -> str:
+    """The conditioning of a bundle in EDF's words: `HP:0.05Hz N:50Hz`."""
+    conditioning = manifest.conditioning
+    words = {
+        "HP": conditioning.highpass_hz,
+        "LP": conditioning.lowpass_hz,
+        "N": conditioning.mains_hz,
+    }
+    return " ".join(f"{name}:{hz:g}Hz" for name, hz in words.items() if hz)
+
+
+def run_live(
+    source: Source,
+    reconstructor: Reconstructor,
+    sinks: Sequence[str],
+    *,
+    seconds: float | None,
+    report: str | None,
+    simulated: bool = False,
+) -> dict[str, object]:
+    """Record from `source` into `sinks` until it ends or is stopped; the report, also written if asked.
+
+    Raises UsageError for a sink that cannot be understood, and what either end of the path raises.
+    """
+    from edge.runtime import Runtime
+    from edge.sinks import Metadata, open_sink
+
+    manifest = reconstructor.bundle.manifest
+    runtime = Runtime(source, reconstructor, leads=manifest.input_leads)
+    metadata = Metadata(prefilter=prefilter(manifest), device=source.name, simulated=simulated)
+    outcome = "done"
+    try:
+        for spec in sinks:
+            with usage():
+                if spec in runtime.sinks:
+                    raise InputError(f"sink {spec!r} is given twice: name each output once")
+                runtime.sinks[spec] = open_sink(
+                    spec, reconstructor.sampling_hz, metadata=metadata, status=runtime.status
+                )
+        with clean_stop(runtime.stop):
+            runtime.run(seconds)
+    except ERRORS as error:
+        outcome = one_line(error)
+        raise
+    finally:
+        for sink in runtime.sinks.values():  # those that were open when another one did not open
+            sink.close()
+        result = live_report(runtime, reconstructor) | {"outcome": outcome}
+        if report is not None:
+            write_report(report, result)
+    return result
+
+
+def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
+    """The runtime's report, with the model and the memory of this process."""
+    return runtime.report() | {
+        "bundle_sha256": reconstructor.bundle.sha256,
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def peak_memory_mb() -> float:
+    """The most memory that this process has had resident, in MB; 0 where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # not on Windows
+        return 0.0
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+
+
+def write_report(path: str, report: dict[str, object]) -> None:
+    """Write `report` as JSON. Raises SinkError if that fails."""
+    try:
+        Path(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        raise SinkError(
+            f"cannot write the report {path}: {error.strerror}; choose another place"
+        ) from error
+
+
+def summary(report: dict[str, Any]) -> str:
+    """What a person wants to know at the end of a live run, a fact per line."""
+    latency = report["latency_us"]
+    outputs = ", ".join(report["outputs"]) or "none"
+    return "\n".join(
+        [
+            f"seconds    {report['seconds']:.1f}",
+            f"samples    {report['samples_in']} in at {report['device_hz']:g} Hz, "
+            f"{report['samples_out']} out at {report['sampling_hz']:g} Hz, "
+            f"{report['samples_lost']} lost in {report['gaps']} gaps",
+            f"latency    p50 {latency['p50'] / 1e3:.2f} ms, p99 {latency['p99'] / 1e3:.2f} ms "
+            f"from last byte to sink; {report['deadline_misses']} deadline misses",
+            f"engine     {report['engine']}, model {report['bundle_sha256'][:12]}",
+            f"outputs    {outputs}",
+        ]
+    )
+
+
+def one_line(error: BaseException) -> str:
+    """The text of an error without line breaks."""
+    return " ".join(str(error).split())

@@ -1,0 +1,95 @@
+"""`leadlift demo`: the whole live path on a simulated wearable behind a real serial device."""
+
+from __future__ import annotations
+
+import argparse
+import select
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import TextIO, cast
+
+from edge.commands.common import Subparsers, add_live_options, open_reconstructor, run_live, summary
+from firmware_bridge.errors import TransportError
+
+START_S = 20.0  # a Jetson that imports NumPy from an SD card takes seconds
+END_S = 5.0  # the wearable ends within one frame once its input closes
+WEARABLE = ("--port", "pty", "--wait", "--hr", "68", "--baseline", "0.03", "--muscle", "0.005")
+
+
+def add(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "demo", help="watch twelve leads come out of three, on a simulated wearable"
+    )
+    parser.add_argument("--headless", action="store_true", help="no traces in the terminal")
+    parser.add_argument(
+        "--output", metavar="OUT.edf", help="recording (default: leadlift-demo-TIME.edf)"
+    )
+    add_live_options(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until Ctrl-C, SIGTERM or --seconds, then say how it went."""
+    from firmware_bridge.source import open_source
+
+    output = arguments.output or f"leadlift-demo-{datetime.now():%Y%m%d-%H%M%S}.edf"
+    sinks = [f"file:{output}"]
+    if not arguments.headless and sys.stdout.isatty():
+        sinks.append("terminal:")
+    reconstructor = open_reconstructor(arguments)
+    with virtual_wearable() as port:
+        print(f"The signal is simulated: a virtual wearable on {port}, not a person.", flush=True)
+        report = run_live(
+            open_source(f"serial:{port}"),
+            reconstructor,
+            sinks,
+            seconds=arguments.seconds,
+            report=arguments.report,
+            simulated=True,
+        )
+    print(summary(report))
+    print("The signal was simulated. Research use only, not a medical device.")
+    return 0
+
+
+@contextmanager
+def virtual_wearable(options: tuple[str, ...] = WEARABLE) -> Iterator[str]:
+    """A virtual wearable in a process of its own; the name of its pseudo-terminal.
+
+    Raises TransportError if it does not start.
+    """
+    child = subprocess.Popen(
+        [sys.executable, "-m", "firmware_bridge.simulators", *options],
+        stdin=subprocess.PIPE,  # it ends when this closes, also if this process is killed
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,  # Ctrl-C is for this process, which then ends the wearable
+    )
+    try:
+        yield _port(child)
+    finally:
+        try:
+            child.communicate(timeout=END_S)  # closes its input
+        except subprocess.TimeoutExpired:
+            child.kill()
+            child.communicate()
+
+
+def _port(child: subprocess.Popen[str]) -> str:
+    """The first line that the wearable prints, within START_S."""
+    lines = cast("TextIO", child.stdout)
+    ready, _, _ = select.select([lines], [], [], START_S)
+    if not ready:
+        raise TransportError(f"the virtual wearable says nothing for {START_S:.0f} s: try again")
+    port = lines.readline().strip()
+    if not port:
+        why = cast("TextIO", child.stderr).read().strip().splitlines()
+        raise TransportError(
+            f"the virtual wearable does not start: {why[-1] if why else 'it ended'}"
+        )
+    return port

@@ -1,0 +1,104 @@
+"""`leadlift doctor`: what is here, what is missing, and what to do about it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+from edge.bundle import Bundle, load_bundle
+from edge.commands.common import Subparsers, one_line
+from edge.commands.devices import serial_ports
+from edge.engines.registry import available
+from edge.errors import BundleError
+
+OK = "ok"  # what `available` says of an engine that works
+PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "bleak", "torch")
+
+
+def add(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "doctor", help="say what works on this machine and what does not"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the findings; 1 when no model or no engine can be used."""
+    found = examine()
+    print(json.dumps(found, indent=2) if arguments.json else _in_words(found))
+    return 0 if found["ok"] else 1
+
+
+def examine() -> dict[str, Any]:
+    """The findings as plain values."""
+    bundle: dict[str, Any]
+    engines: dict[str, str] = {}
+    try:
+        loaded = load_bundle()
+    except BundleError as error:
+        bundle = {"error": one_line(error)}
+    else:
+        bundle = _card(loaded)
+        engines = available(loaded)
+    return {
+        "ok": OK in engines.values(),
+        "python": platform.python_version(),
+        "executable": sys.executable,
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "bundle": bundle,
+        "engines": engines,
+        "ports": [
+            {"name": port.name, "description": port.description, "allowed": port.allowed}
+            for port in serial_ports()
+        ],
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _card(bundle: Bundle) -> dict[str, Any]:
+    manifest = bundle.manifest
+    return {
+        "path": str(bundle.path),
+        "sha256": bundle.sha256,
+        "name": manifest.name,
+        "sampling_hz": manifest.sampling_hz,
+        "hop": manifest.hop,
+        "input_leads": list(manifest.input_leads),
+    }
+
+
+def _in_words(found: dict[str, Any]) -> str:
+    lines = [f"python     {found['python']} on {found['platform']}"]
+    for name, installed in found["packages"].items():
+        lines.append(f"package    {name} {installed or 'not installed'}")
+    bundle = found["bundle"]
+    if "error" in bundle:
+        lines.append(f"model      {bundle['error']}")
+    else:
+        lines.append(
+            f"model      {bundle['name']}: {', '.join(bundle['input_leads'])} at "
+            f"{bundle['sampling_hz']:g} Hz, sha256 {bundle['sha256'][:12]}"
+        )
+    for name, why in found["engines"].items():
+        lines.append(f"engine     {name} {'works' if why == OK else 'does not work: ' + why}")
+    for port in found["ports"]:
+        allowed = "" if port["allowed"] else ", no permission: join its group, often dialout"
+        lines.append(f"port       {port['name']} {port['description']}{allowed}")
+    if not found["ports"]:
+        lines.append("port       none; plug a device in, or try `leadlift demo`")
+    lines.append("all well" if found["ok"] else "cannot reconstruct: see model and engine above")
+    return "\n".join(lines)

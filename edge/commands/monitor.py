@@ -1,0 +1,127 @@
+"""`leadlift monitor`: what a device sends, before any reconstruction; optionally captured byte by byte."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
+from time import monotonic_ns
+from typing import cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.commands.common import Subparsers, clean_stop, seconds, usage
+from edge.ingest import Ingest
+from firmware_bridge.events import StreamInfo
+from firmware_bridge.source import Source, Timed, open_source
+
+LINE_EVERY_NS = 1_000_000_000
+
+
+def add(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "monitor", help="show the raw leads of a device: rate, losses, drift, lead-off"
+    )
+    parser.add_argument("source", metavar="SOURCE", help="as for `leadlift run --source`")
+    parser.add_argument("--capture", metavar="FILE", help="record the bytes, for replay:FILE")
+    parser.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print a line a second until the source ends, Ctrl-C, SIGTERM or --seconds."""
+    with usage():
+        source = open_source(arguments.source, capture=arguments.capture)
+    asyncio.run(_watch(source, arguments.seconds))
+    if arguments.capture:
+        print(
+            f"{source.n_bytes} bytes captured; play them with --source replay:{arguments.capture}"
+        )
+    return 0
+
+
+async def _watch(source: Source, limit_s: float | None) -> None:
+    loop = asyncio.get_running_loop()
+    task = cast("asyncio.Task[None]", asyncio.current_task())
+    monitor = Monitor()
+    began_ns = monotonic_ns()
+    with (
+        clean_stop(lambda: loop.call_soon_threadsafe(task.cancel)),
+        suppress(asyncio.CancelledError),
+    ):
+        async with source:
+            async for timed in source:
+                for line in monitor.take(timed, monotonic_ns()):
+                    print(line, flush=True)
+                if limit_s is not None and monotonic_ns() - began_ns >= limit_s * 1e9:
+                    break
+    print(monitor.totals())
+
+
+class Monitor:
+    """Follows the events of one source and puts them into words, in memory that does not grow."""
+
+    def __init__(self) -> None:
+        self.ingest = Ingest(())
+        self._low_mv: NDArray[np.float32] = np.empty(0, np.float32)
+        self._high_mv = self._low_mv
+        self._line_ns = 0
+        self._line_samples = 0
+
+    def take(self, timed: Timed, now_ns: int) -> Iterator[str]:
+        """Follow an event; the lines of text that are due at `now_ns`."""
+        event = timed.event
+        if isinstance(event, StreamInfo) and not self.ingest.leads:
+            counters = self.ingest.counters
+            self.ingest = Ingest(event.leads)  # whatever it measures, decoder or not
+            self.ingest.counters = counters
+            self._line_ns = now_ns
+            self._forget_range()
+            yield _introduce(event)
+        block = self.ingest.push(event, timed.arrival_ns)
+        if block is not None:
+            self._low_mv = np.fmin(self._low_mv, np.fmin.reduce(block.ecg_mv, axis=1))
+            self._high_mv = np.fmax(self._high_mv, np.fmax.reduce(block.ecg_mv, axis=1))
+        if self.ingest.leads and now_ns - self._line_ns >= LINE_EVERY_NS:
+            yield self._line(now_ns)
+
+    def totals(self) -> str:
+        """What was seen from the start to now."""
+        counters, clock = self.ingest.counters, self.ingest.clock
+        return (
+            f"{counters.samples_in} samples, {counters.samples_lost} lost in {counters.gaps} gaps, "
+            f"{counters.corrupt} corrupt pieces ({counters.corrupt_bytes} bytes), "
+            f"{counters.duplicates} duplicate and {counters.late} late frames, "
+            f"{counters.restarts} restarts, clock drift {clock.drift_ppm:+.0f} ppm, "
+            f"arrival jitter {clock.jitter_s * 1e3:.1f} ms"
+        )
+
+    def _line(self, now_ns: int) -> str:
+        counters, clock = self.ingest.counters, self.ingest.clock
+        rate_hz = (counters.samples_in - self._line_samples) / ((now_ns - self._line_ns) * 1e-9)
+        ranges = []
+        for row, lead in enumerate(self.ingest.leads):
+            low, high = self._low_mv[row], self._high_mv[row]
+            span = "--" if np.isnan(low) else f"{low:+.2f}..{high:+.2f} mV"
+            ranges.append(f"{lead} {'OFF' if lead in self.ingest.leads_off else span}")
+        self._line_ns, self._line_samples = now_ns, counters.samples_in
+        self._forget_range()
+        return (
+            f"{rate_hz:6.1f} Hz  lost {counters.samples_lost}  gaps {counters.gaps}  "
+            f"corrupt {counters.corrupt}  drift {clock.drift_ppm:+.0f} ppm  "
+            f"jitter {clock.jitter_s * 1e3:.1f} ms  " + "  ".join(ranges)
+        )
+
+    def _forget_range(self) -> None:
+        self._low_mv = self._high_mv = np.full(len(self.ingest.leads), np.nan, np.float32)
+
+
+def _introduce(info: StreamInfo) -> str:
+    firmware = f", firmware {info.firmware}" if info.firmware else ""
+    return (
+        f"{info.device or 'device'}{firmware}: {', '.join(info.leads)} at {info.sampling_hz:g} Hz, "
+        f"{info.sample_bits} bits of {info.nanovolts_per_lsb:g} nV"
+    )

@@ -1,0 +1,225 @@
+"""`leadlift run` and `leadlift demo` end to end: real ports, real model, and how they end."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pyedflib
+import pytest
+
+from edge.cli import main
+from edge.leads import LEADS
+from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.simulators.pty_wearable import PtyWearable
+from firmware_bridge.simulators.wearable import VirtualWearable
+
+PINNED = {
+    "samples_in",
+    "samples_out",
+    "samples_lost",
+    "gaps",
+    "engine",
+    "bundle_sha256",
+    "seconds",
+    "latency_us",
+    "deadline_misses",
+    "outputs",
+}
+PROGRAM = [sys.executable, "-m", "edge.cli"]
+
+
+def failure(capsys: pytest.CaptureFixture[str]) -> str:
+    """The one line on stderr."""
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("leadlift: error: ")
+    return lines[0]
+
+
+def recorded(path: Path) -> tuple[int, np.ndarray]:
+    """Whole seconds in an EDF file, and its lead II in mV."""
+    with pyedflib.EdfReader(str(path)) as reader:
+        assert reader.getSignalLabels()[:12] == [f"ECG {lead}" for lead in LEADS]
+        return int(reader.getFileDuration()), reader.readSignal(1)
+
+
+def wearable(rate_hz: float = 250.0, **options: float) -> PtyWearable:
+    return PtyWearable(VirtualWearable(EcgSimulator(rate_hz), **options), wait_for_host=True)
+
+
+def test_demo_runs_the_real_path_and_says_that_it_is_simulated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["demo", "--headless", "--seconds", "2", "--report", "report.json"]) == 0
+    said = capsys.readouterr().out
+    assert "simulated" in said
+    assert "/dev/" in said
+    report = json.loads(Path("report.json").read_text())
+    assert set(report) >= PINNED
+    assert report["samples_in"] >= 480
+    assert report["samples_lost"] == report["gaps"] == 0
+    assert report["samples_in"] - report["samples_out"] < 4
+    assert {"p50", "p99", "stages"} <= set(report["latency_us"])
+    assert len(report["bundle_sha256"]) == 64
+    assert report["peak_memory_mb"] > 0
+    (output,) = Path().glob("leadlift-demo-*.edf")
+    assert report["outputs"] == [f"file:{output}"]
+    assert recorded(output)[0] >= 2
+
+
+def test_a_device_at_another_rate_is_converted(tmp_path: Path) -> None:
+    out, report = tmp_path / "out.edf", tmp_path / "report.json"
+    with wearable(500.0) as device:
+        arguments = ["run", "--source", f"serial:{device.port}", "--sink", f"file:{out}"]
+        assert main([*arguments, "--seconds", "2", "--report", str(report)]) == 0
+    counts = json.loads(report.read_text())
+    assert counts["device_hz"] == 500.0
+    assert counts["samples_lost"] == 0
+    assert 0 <= counts["samples_in"] / 2 - counts["samples_out"] < 12  # converter and hop hold back
+
+
+def test_a_port_that_vanishes_ends_in_one_line_and_a_readable_file(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = tmp_path / "out.edf", tmp_path / "report.json"
+    with wearable() as device:
+        threading.Timer(1.5, device.close).start()
+        arguments = ["run", "--source", f"serial:{device.port}", "--sink", f"file:{out}"]
+        assert main([*arguments, "--report", str(report)]) == 1
+    assert "has gone" in failure(capsys)
+    counts = json.loads(report.read_text())
+    assert "has gone" in counts["outcome"]
+    duration_s, lead_ii = recorded(out)
+    assert duration_s == -(-counts["samples_out"] // 250)
+    assert lead_ii[: counts["samples_out"]].std() > 0.01
+
+
+def test_garbage_bytes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    master, slave = os.openpty()
+    done = threading.Event()
+
+    def babble() -> None:
+        noise = np.random.default_rng(1)
+        while not done.wait(0.01):
+            os.write(master, noise.bytes(64))
+
+    thread = threading.Thread(target=babble)
+    thread.start()
+    try:
+        port = os.ttyname(slave)
+        out = tmp_path / "out.edf"
+        assert main(["run", "--source", f"serial:{port}", "--sink", f"file:{out}"]) == 1
+    finally:
+        done.set()
+        thread.join()
+        os.close(master)
+        os.close(slave)
+    assert "no valid frame; check device=" in failure(capsys)
+
+
+def test_an_unknown_port_ends_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.edf"
+    assert main(["run", "--source", "serial:/dev/nowhere", "--sink", f"file:{out}"]) == 1
+    assert "no serial port /dev/nowhere" in failure(capsys)
+
+
+@pytest.mark.parametrize(
+    ("source", "sinks", "says"),
+    [
+        ("cable:x", ["terminal:"], "start it with one of"),
+        ("sim:?colour=red", ["terminal:"], "unknown option 'colour'"),
+        ("sim:", ["file:out.docx"], "cannot tell the format"),
+        ("sim:", ["printer:"], "unknown sink"),
+        ("sim:", ["file:out.csv", "file:out.csv"], "given twice"),
+    ],
+)
+def test_a_source_or_sink_that_cannot_be_understood_is_wrong_usage(
+    source: str,
+    sinks: list[str],
+    says: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", "--source", source, "--sink", *sinks]) == 2
+    assert says in failure(capsys)
+
+
+def test_a_report_that_cannot_be_written_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nowhere = tmp_path / "no" / "report.json"
+    arguments = ["run", "--source", "sim:", "--sink", f"file:{tmp_path}/out.csv"]
+    assert main([*arguments, "--seconds", "0.1", "--report", str(nowhere)]) == 1
+    assert "cannot write the report" in failure(capsys)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_run_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+    out, report = tmp_path / "out.edf", tmp_path / "report.json"
+    arguments = ["run", "--source", "sim:", "--sink", f"file:{out}", "--report", str(report)]
+    child = subprocess.Popen(
+        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    _wait_for_bytes(out, child)
+    child.send_signal(number)
+    said, complaints = child.communicate(timeout=30)
+    assert (child.returncode, complaints) == (0, "")
+    assert "samples" in said
+    counts = json.loads(report.read_text())
+    assert counts["outcome"] == "done"
+    assert recorded(out)[0] == -(-counts["samples_out"] // 250)
+
+
+def _wait_for_bytes(path: Path, child: subprocess.Popen[str]) -> None:
+    """Until the first second is in the file."""
+    for _ in range(600):
+        if path.exists() and path.stat().st_size > 256 * 17:
+            return
+        assert child.poll() is None
+        time.sleep(0.05)
+    raise AssertionError(f"nothing is written to {path}")
+
+
+def test_a_full_disk_ends_in_one_line_and_a_readable_file(tmp_path: Path) -> None:
+    out = tmp_path / "out.edf"
+    limit = 256 * 17 + 2 * 7000  # the header and less than two seconds
+
+    def fill_disk() -> None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    child = subprocess.run(
+        [*PROGRAM, "run", "--source", "sim:", "--sink", f"file:{out}"],
+        preexec_fn=fill_disk,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert child.returncode == 1
+    (line,) = child.stderr.splitlines()
+    assert line.startswith(f"leadlift: error: cannot write {out}")
+    assert recorded(out)[0] >= 1
+
+
+def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
+    arguments = ["run", "--source", "serial:/dev/nowhere", "--sink", f"file:{tmp_path}/out.csv"]
+    child = subprocess.run(
+        [*PROGRAM, *arguments, "--debug"], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert child.returncode == 1
+    assert "Traceback" in child.stderr
+    assert "no serial port /dev/nowhere" in child.stderr

@@ -1,0 +1,230 @@
+"""The commands around the live path: monitor, reconstruct, doctor, devices, simulate, usage."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.cli import main
+from edge.commands import doctor
+from edge.commands.monitor import Monitor
+from edge.errors import BundleError
+from edge.records import open_record
+from firmware_bridge.events import Corrupt, Samples, StreamInfo
+from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.source import Timed
+
+SECOND_NS = 1_000_000_000
+
+
+@pytest.fixture(scope="module")
+def three_leads(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of II, V1, V5 at 250 Hz, 10,002 samples: no whole number of hops."""
+    path = tmp_path_factory.mktemp("recordings") / "three.npz"
+    simulator = EcgSimulator(250.0)
+    rows = [simulator.leads.index(lead) for lead in ("II", "V1", "V5")]
+    np.savez(
+        path,
+        ecg_mv=simulator.read(10_002)[rows],
+        leads=np.array(["II", "V1", "V5"]),
+        sampling_hz=250.0,
+    )
+    return path
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+def test_reconstruct_gives_twelve_leads_of_the_same_length(
+    three_leads: Path, tmp_path: Path
+) -> None:
+    from edge.reconstructor import Reconstructor
+
+    out = tmp_path / "twelve.npz"
+    assert main(["reconstruct", str(three_leads), str(out)]) == 0
+    with open_record(three_leads) as given, open_record(out) as made:
+        assert made.n_samples == given.n_samples
+        assert made.sampling_hz == 250.0
+        expected = Reconstructor.open().push(given.read(0, given.n_samples)).ecg_mv
+        np.testing.assert_allclose(
+            made.read(0, expected.shape[1]), expected, atol=1e-5, equal_nan=True
+        )
+
+
+def test_reconstruct_treats_a_lead_that_is_left_out_as_off(
+    three_leads: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "twelve.npz"
+    assert main(["reconstruct", str(three_leads), str(out), "--leads", "V5,II"]) == 0
+    with open_record(out) as made:
+        ecg_mv = made.read(1000, made.n_samples)
+        assert np.isnan(ecg_mv[made.leads.index("V1")]).all()
+        assert np.isfinite(ecg_mv[made.leads.index("V2")]).all()
+
+
+def write_csv(path: Path, header: str, sampling_hz: float) -> Path:
+    times = np.arange(500) / sampling_hz
+    rows = "\n".join(f"{time:.6f},0.1,0.2,0.3" for time in times)
+    path.write_text(f"time_s,{header}\n{rows}\n")
+    return path
+
+
+def test_reconstruct_says_which_leads_a_file_lacks(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = write_csv(tmp_path / "in.csv", "I,II,V5", 250.0)
+    assert main(["reconstruct", str(given), str(tmp_path / "out.edf")]) == 1
+    assert "lacks V1" in error_line(capsys)
+    assert not (tmp_path / "out.edf").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "says"),
+    [
+        (["--leads", "II,V9"], 2, "unknown lead 'V9'"),
+        (["--leads", "II,V2"], 2, "takes II, V1, V5, not V2"),
+        (["--model", "nowhere.onnx"], 1, "cannot read the model nowhere.onnx"),
+        (["--engine", "abacus"], 2, "unknown engine 'abacus'"),
+    ],
+)
+def test_reconstruct_refuses_what_it_cannot_use(
+    arguments: list[str],
+    code: int,
+    says: str,
+    three_leads: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    out = tmp_path / "out.edf"
+    assert main(["reconstruct", str(three_leads), str(out), *arguments]) == code
+    assert says in error_line(capsys)
+
+
+def test_reconstruct_never_overwrites_its_input(
+    three_leads: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = three_leads.read_bytes()
+    same = three_leads.parent / "." / three_leads.name
+    assert main(["reconstruct", str(three_leads), str(same)]) == 2
+    assert "is the input" in error_line(capsys)
+    assert three_leads.read_bytes() == before
+
+
+def test_an_altered_bundle_is_refused(
+    three_leads: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from edge.bundle import default_bundle_path
+
+    altered = bytearray(default_bundle_path().read_bytes())
+    altered[1000] ^= 1
+    model = tmp_path / "altered.onnx"
+    model.write_bytes(altered)
+    arguments = ["reconstruct", str(three_leads), str(tmp_path / "out.edf")]
+    assert main([*arguments, "--model", str(model)]) == 1
+    assert "does not match its checksum" in error_line(capsys)
+
+
+def test_what_monitor_captures_can_be_replayed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture, out, report = (tmp_path / name for name in ("a.capture", "out.csv", "report.json"))
+    assert main(["monitor", "sim:", "--seconds", "1.5", "--capture", str(capture)]) == 0
+    said = capsys.readouterr().out
+    assert "II, V1, V5 at 250 Hz" in said
+    assert " Hz  lost 0" in said
+    source = f"replay:{capture}?speed=inf"
+    run = ["run", "--source", source, "--sink", f"file:{out}", "--report", str(report)]
+    assert main(run) == 0
+    counts = json.loads(report.read_text())
+    assert f"{counts['samples_in']} samples, 0 lost" in said
+
+
+def test_monitor_says_what_is_wrong_with_the_leads() -> None:
+    monitor = Monitor()
+    info = StreamInfo(("II", "V1"), 100.0, 1000.0, 16, config_id=0, device="board")
+    assert list(monitor.take(Timed(Corrupt("noise", 7), 0), 0)) == []
+    assert list(monitor.take(Timed(info, 0), 0)) == ["board: II, V1 at 100 Hz, 16 bits of 1000 nV"]
+    counts = np.array([[-500, 250, 0], [1, 2, 3]], np.int32)
+    first = Samples(first_sample=0, counts=counts, lead_off=2)
+    assert list(monitor.take(Timed(first, 0), 1)) == []
+    later = Samples(first_sample=10, counts=counts, lead_off=2)
+    (line,) = monitor.take(Timed(later, 2 * SECOND_NS), 2 * SECOND_NS)
+    assert "   3.0 Hz  lost 7  gaps 1  corrupt 1" in line
+    assert "II -0.50..+0.25 mV  V1 OFF" in line
+    assert "6 samples, 7 lost in 1 gaps, 1 corrupt pieces (7 bytes)" in monitor.totals()
+
+
+def test_doctor_finds_the_model_and_an_engine(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["ok"]
+    assert found["engines"]["onnxruntime"] == "ok"
+    assert found["packages"]["numpy"] == np.__version__
+    assert len(found["bundle"]["sha256"]) == 64
+    assert main(["doctor"]) == 0
+    assert "all well" in capsys.readouterr().out
+
+
+def test_doctor_fails_without_a_model(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken() -> None:
+        raise BundleError("the bundle was altered; copy it again")
+
+    monkeypatch.setattr(doctor, "load_bundle", broken)
+    assert main(["doctor"]) == 1
+    said = capsys.readouterr().out
+    assert "altered; copy it again" in said
+    assert "cannot reconstruct" in said
+
+
+def test_devices_lists_ports_or_says_that_there_are_none(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    from firmware_bridge.transports.serial_port import port_names
+
+    assert main(["devices"]) == 0
+    said = capsys.readouterr().out
+    assert all(f"serial:{name}" in said for name in port_names())
+    assert said.strip()
+
+
+def test_simulate_prints_its_port_and_passes_options_on() -> None:
+    program = [sys.executable, "-m", "edge.cli", "simulate", "--device", "wearable"]
+    child = subprocess.Popen(
+        [*program, "--rate", "500"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    assert child.stdout.readline().startswith("/dev/")
+    child.communicate(timeout=10)  # closes its input, and so ends it
+    assert child.returncode == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        [],
+        ["fly"],
+        ["run"],
+        ["run", "--source", "sim:"],
+        ["demo", "--seconds", "-1"],
+        ["demo", "--seconds", "soon"],
+        ["devices", "--all"],
+        ["simulate", "--device", "toaster"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(arguments)
+    assert ended.value.code == 2
+    assert "usage: leadlift" in capsys.readouterr().err
