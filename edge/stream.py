@@ -36,7 +36,7 @@ def open_stream(
 
     source = open_source(spec)
     reconstructor = Reconstructor.open(model, engine=engine)
-    needed = reconstructor.bundle.manifest.input_leads
+    needed = reconstructor.leads
     if leads is not None:
         lead_indices(leads)
         if set(leads) != set(needed):

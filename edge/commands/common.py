@@ -16,14 +16,14 @@ from edge.errors import InputError, LeadliftError, SinkError
 from firmware_bridge.errors import BridgeError, SourceSpecError
 
 if TYPE_CHECKING:
-    from edge.bundle import Manifest
+    from edge.conditioning import Conditioning
     from edge.reconstructor import Reconstructor
     from edge.runtime import Runtime
     from firmware_bridge.source import Source
 
 ERRORS = (LeadliftError, BridgeError)
 """What a command may raise for the user to read; anything else is a bug and shows its traceback."""
-Command = Callable[[argparse.Namespace], int]
+MAINS_HZ = {None: -1.0, "50": 50.0, "60": 60.0, "none": None}  # as `Reconstructor.open` takes it
 Subparsers = Any  # argparse does not name the type of its subparsers
 
 
@@ -70,10 +70,15 @@ def seconds(text: str) -> float:
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that reconstructs."""
-    parser.add_argument("--model", metavar="PATH", help="bundle (default: the one that ships)")
-    parser.add_argument(
-        "--engine", default="auto", help="inference engine (default: the best here)"
+    add = parser.add_argument
+    add("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    add("--engine", default="auto", help="inference engine (default: the best here)")
+    add(
+        "--mains",
+        choices=("50", "60", "none"),
+        help="mains frequency to notch out, in Hz (default: as the model was trained)",
     )
+    add("--lowpass", type=float, metavar="HZ", help="add a low-pass, such as 40 for monitoring")
 
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
@@ -90,12 +95,16 @@ def open_reconstructor(arguments: argparse.Namespace) -> Reconstructor:
     from edge.reconstructor import Reconstructor
 
     with usage():
-        return Reconstructor.open(arguments.model, engine=arguments.engine)
+        return Reconstructor.open(
+            arguments.model,
+            arguments.engine,
+            mains_hz=MAINS_HZ[arguments.mains],
+            lowpass_hz=arguments.lowpass,
+        )
 
 
-def prefilter(manifest: Manifest) -> str:
-    """The conditioning of a bundle in EDF's words: `HP:0.05Hz N:50Hz`."""
-    conditioning = manifest.conditioning
+def prefilter(conditioning: Conditioning) -> str:
+    """Filters in EDF's words: `HP:0.05Hz N:50Hz`."""
     words = {
         "HP": conditioning.highpass_hz,
         "LP": conditioning.lowpass_hz,
@@ -120,9 +129,10 @@ def run_live(
     from edge.runtime import Runtime
     from edge.sinks import Metadata, open_sink
 
-    manifest = reconstructor.bundle.manifest
-    runtime = Runtime(source, reconstructor, leads=manifest.input_leads)
-    metadata = Metadata(prefilter=prefilter(manifest), device=source.name, simulated=simulated)
+    runtime = Runtime(source, reconstructor, leads=reconstructor.leads)
+    metadata = Metadata(
+        prefilter=prefilter(reconstructor.conditioning), device=source.name, simulated=simulated
+    )
     outcome = "done"
     try:
         for spec in sinks:

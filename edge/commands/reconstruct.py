@@ -45,9 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.sinks import Metadata, open_sink
 
     reconstructor = open_reconstructor(arguments)
-    manifest = reconstructor.bundle.manifest
     with usage():
-        leads = _leads(arguments.leads, manifest.input_leads)
+        leads = _leads(arguments.leads, reconstructor.leads)
         _refuse_to_overwrite(Path(arguments.input.partition("#")[0]), Path(arguments.output))
     with open_record(arguments.input, leads) as record:
         if record.sampling_hz != reconstructor.sampling_hz:
@@ -59,10 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
             sink = open_sink(
                 f"file:{arguments.output}",
                 reconstructor.sampling_hz,
-                metadata=Metadata(prefilter=prefilter(manifest)),
+                metadata=Metadata(prefilter=prefilter(reconstructor.conditioning)),
             )
         with sink:
-            _stream(record, lead_indices(leads, manifest.input_leads), reconstructor, sink)
+            _stream(record, lead_indices(leads, reconstructor.leads), reconstructor, sink)
         minutes = record.n_samples / record.sampling_hz / 60
         print(f"{arguments.output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
     return 0
@@ -85,7 +84,7 @@ def _leads(asked: str | None, takes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _stream(record: Record, rows: list[int], reconstructor: Reconstructor, sink: Sink) -> None:
-    n_inputs = len(reconstructor.bundle.manifest.input_leads)
+    n_inputs = len(reconstructor.leads)
     step = round(BLOCK_S * record.sampling_hz)
     for start in range(0, record.n_samples, step):
         stop = min(start + step, record.n_samples)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pyedflib
 import pytest
 
 from edge.cli import main
@@ -70,6 +71,14 @@ def test_reconstruct_treats_a_lead_that_is_left_out_as_off(
         assert np.isfinite(ecg_mv[made.leads.index("V2")]).all()
 
 
+def test_the_filters_can_be_chosen_and_stand_in_the_file(three_leads: Path, tmp_path: Path) -> None:
+    out = tmp_path / "twelve.edf"
+    arguments = ["reconstruct", str(three_leads), str(out), "--mains", "60", "--lowpass", "40"]
+    assert main(arguments) == 0
+    with pyedflib.EdfReader(str(out)) as reader:
+        assert reader.getPrefilter(0).strip() == "HP:0.05Hz LP:40Hz N:60Hz"
+
+
 def write_csv(path: Path, header: str, sampling_hz: float) -> Path:
     times = np.arange(500) / sampling_hz
     rows = "\n".join(f"{time:.6f},0.1,0.2,0.3" for time in times)
@@ -92,6 +101,7 @@ def test_reconstruct_says_which_leads_a_file_lacks(
         (["--leads", "II,V9"], 2, "unknown lead 'V9'"),
         (["--leads", "II,V2"], 2, "takes II, V1, V5, not V2"),
         (["--model", "nowhere.onnx"], 1, "cannot read the model nowhere.onnx"),
+        (["--lowpass", "500"], 2, "filter corner 500 Hz does not fit"),
         (["--engine", "abacus"], 2, "unknown engine 'abacus'"),
     ],
 )
