@@ -1,1 +1,27 @@
+"""leadlift on the device: three measured ECG leads in, a live 12-lead ECG out.
 
+`import edge` needs NumPy alone; engines, transports and file formats are imported when used.
+"""
+
+from edge.errors import BundleError, EngineError, InputError, LeadliftError, SinkError
+from edge.leads import INPUT_LEADS, LEADS, Provenance
+from edge.offline import reconstruct
+from edge.quality import Quality
+from edge.reconstructor import Reconstructor
+from edge.samples import SampleBlock, TwelveLeadBlock
+
+__all__ = [
+    "INPUT_LEADS",
+    "LEADS",
+    "BundleError",
+    "EngineError",
+    "InputError",
+    "LeadliftError",
+    "Provenance",
+    "Quality",
+    "Reconstructor",
+    "SampleBlock",
+    "SinkError",
+    "TwelveLeadBlock",
+    "reconstruct",
+]

@@ -178,6 +178,14 @@ class Student(nn.Module):
             self.sigma_head(x.detach()).unflatten(1, shape),
         )
 
+    def head(self) -> CausalConv:
+        """Both heads as one convolution, residual first: they read the same codes."""
+        heads = (self.residual_head.conv, self.sigma_head.conv)
+        joined = CausalConv(self.config.channels, sum(h.out_channels for h in heads), norm=False)
+        joined.conv.weight.data = torch.cat([h.weight.data for h in heads])
+        joined.conv.bias = nn.Parameter(torch.cat([h.bias for h in heads if h.bias is not None]))
+        return joined
+
     def convolutions(self) -> list[CausalConv]:
         """Every convolution, stem first, heads last."""
         return [m for m in self.modules() if isinstance(m, CausalConv)]

@@ -48,7 +48,8 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
     student = Student(config)
-    averaged = copy.deepcopy(student)
+    averager = Averager(student, schedule.average)
+    averaged = averager.averaged
     optimiser = torch.optim.AdamW(
         student.parameters(), schedule.peak_lr, weight_decay=schedule.weight_decay
     )
@@ -78,7 +79,7 @@ def train(
             torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
             optimiser.step()
             cycle.step()
-            _average(averaged, student, schedule.average)
+            averager.update(student)
             losses.append(loss)
         row: dict[str, object] = {
             "epoch": epoch + 1,
@@ -146,12 +147,19 @@ def validate(student: Student, records: Records, feed: Feed) -> dict[str, float]
     return mean_losses(losses)
 
 
-def _average(averaged: Student, student: Student, decay: float) -> None:
-    with torch.no_grad():
-        for ours, theirs in zip(
-            averaged.state_dict().values(), student.state_dict().values(), strict=True
-        ):
-            if ours.is_floating_point():
-                ours.lerp_(theirs, 1 - decay)
-            else:
-                ours.copy_(theirs)
+class Averager:
+    """Exponential moving average of a student's weights and statistics."""
+
+    def __init__(self, student: Student, decay: float) -> None:
+        self.averaged, self.decay = copy.deepcopy(student), decay
+
+    def update(self, student: Student) -> None:
+        """Move a step towards `student`."""
+        with torch.no_grad():
+            for ours, theirs in zip(
+                self.averaged.state_dict().values(), student.state_dict().values(), strict=True
+            ):
+                if ours.is_floating_point():
+                    ours.lerp_(theirs, 1 - self.decay)
+                else:
+                    ours.copy_(theirs)

@@ -1,0 +1,132 @@
+"""The default engine: ONNX Runtime on the CPU, one thread, its buffers bound once for the live hop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.bundle import Bundle
+from edge.engines.base import Array, Engine
+from edge.errors import EngineError
+
+MAX_BOUND_FRAMES = (
+    64  # a second of live packets; what is longer comes seldom and is bound for the call
+)
+
+
+def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> Any:
+    """An ONNX Runtime session of a serialised model.
+
+    A quantised graph has one float convolution, the head: blocking its layout costs more than it saves.
+
+    Raises EngineError when ONNX Runtime is missing or refuses the graph.
+    """
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise EngineError(
+            f"ONNX Runtime does not import ({error}): pip install onnxruntime"
+        ) from error
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    failures = onnxruntime.capi.onnxruntime_pybind11_state
+    try:
+        return onnxruntime.InferenceSession(
+            graph,
+            options,
+            providers=["CPUExecutionProvider"],
+            disabled_optimizers=["NchwcTransformer"] if quantised else [],
+        )
+    except (
+        failures.Fail,
+        failures.InvalidGraph,
+        failures.InvalidProtobuf,
+        failures.NotImplemented,
+    ) as error:
+        reason = str(error).splitlines()[0]
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} refuses the model: {reason}"
+        ) from error
+
+
+@dataclass(frozen=True)
+class _Bound:
+    """The arrays of one step length, and a binding for each of the two turns of the states."""
+
+    ecg: Array
+    mask: Array
+    anchor: Array
+    ecg_mv: Array
+    log_sigma: Array
+    turns: list[Any]
+
+
+class OnnxRuntimeEngine(Engine):
+    """ONNX Runtime on the CPU.
+
+    Short steps, the live case, run on buffers that were bound once for their length: two sets of state
+    tensors take turns as input and output, so no state is ever copied.
+    """
+
+    name = "onnxruntime"
+
+    def __init__(self, bundle: Bundle, threads: int = 1) -> None:
+        super().__init__(bundle)
+        quantised = any(s.dtype == "uint8" for s in self.manifest.states)
+        self._session = open_session(bundle.data, threads, quantised=quantised)
+        self._states = [self.zero_state(), self.zero_state()]
+        self._turn = 0
+        self._bound: dict[int, _Bound] = {}
+
+    def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
+        """The next frames of the stream; see Engine."""
+        frames = ecg.shape[-1]
+        bound = self._bound.get(frames)
+        if bound is None:
+            bound = self._bind(frames)
+            if frames <= MAX_BOUND_FRAMES:
+                self._bound[frames] = bound
+        bound.ecg[:] = ecg
+        bound.mask[:] = mask
+        bound.anchor[:] = anchor
+        self._session.run_with_iobinding(bound.turns[self._turn])
+        self._turn = 1 - self._turn
+        return bound.ecg_mv[0], bound.log_sigma[0]
+
+    def state(self) -> dict[str, NDArray[np.generic]]:
+        """A copy of the state tensors; see Engine."""
+        return {name: array.copy() for name, array in self._states[self._turn].items()}
+
+    def set_state(self, state: dict[str, NDArray[np.generic]]) -> None:
+        """Continue from these state tensors; see Engine."""
+        self.check_state(state)
+        for name, array in self._states[self._turn].items():
+            array[...] = state[name]
+
+    def _bind(self, frames: int) -> _Bound:
+        m = self.manifest
+        n_in, n_out = len(m.input_leads), len(m.output_leads)
+        inputs: dict[str, Array] = {
+            "ecg": np.empty((1, n_in, m.hop, frames), np.float32),
+            "mask": np.empty((1, n_in, m.hop, frames), np.float32),
+            "anchor": np.empty((1, n_out, n_in, 1, 1), np.float32),
+        }
+        outputs: dict[str, Array] = {
+            name: np.empty((1, n_out, m.hop, frames), np.float32)
+            for name in ("ecg_mv", "log_sigma")
+        }
+        turns = []
+        for before, after in (self._states, self._states[::-1]):
+            binding = self._session.io_binding()
+            for name, array in (*inputs.items(), *before.items()):
+                binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            newest = {s.output: after[s.input] for s in m.states}
+            for name, array in (*outputs.items(), *newest.items()):
+                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+            turns.append(binding)
+        return _Bound(**inputs, **outputs, turns=turns)

@@ -1,0 +1,131 @@
+"""Whole recordings: the same reconstructor, fed in pieces, at any rate, in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge.errors import InputError
+from edge.leads import INPUT_LEADS, LEADS, lead_indices
+from edge.reconstructor import Reconstructor
+from edge.resampling import FILE_DELAY_S, RateConverter
+from edge.samples import TwelveLeadBlock
+
+PIECE_S = 30.0
+MIN_HZ, MAX_HZ = 50.0, 8000.0  # below, no QRS is left; above, it is no ECG recording
+
+
+def reconstruct(
+    ecg_mv: ArrayLike,
+    sampling_hz: float = 250.0,
+    leads: Sequence[str] = INPUT_LEADS,
+    model: str | Path | None = None,
+    engine: str = "auto",
+) -> NDArray[np.float32]:
+    """Twelve leads, (12, n) float32 mV in the order of LEADS, from the measured ones, (n_leads, n) mV.
+
+    `leads` names the rows; those that the decoder does not read are passed over. Another rate than the
+    decoder's is converted there and back with zero delay. Equal to pushing the record through a
+    `Reconstructor`. Raises InputError, naming what was given and what is accepted, for a wrong shape,
+    rate or lead name.
+    """
+    samples = np.asarray(ecg_mv, np.float32)
+    if samples.ndim != 2 or samples.shape[0] != len(leads):
+        raise InputError(
+            f"expected ({len(leads)}, n) samples in mV, rows {', '.join(leads)}; got shape {samples.shape}"
+        )
+    with Reconstructor.open(model, engine) as reconstructor:
+        rows = input_rows(leads, reconstructor.leads)
+        piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
+        pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
+        out = np.empty((len(LEADS), samples.shape[1]), np.float32)
+        for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):
+            out[:, block.first_sample : block.first_sample + block.n_samples] = block.ecg_mv
+    return out
+
+
+def reconstruct_pieces(
+    reconstructor: Reconstructor, pieces: Iterable[NDArray[np.float32]], sampling_hz: float
+) -> Iterator[TwelveLeadBlock]:
+    """Blocks at `sampling_hz` from consecutive (3, n) mV pieces of a recording, as long in all as it.
+
+    The last hop is completed by holding the last sample, and cut again.
+    """
+    check_rate(sampling_hz)
+    r = reconstructor
+    if sampling_hz == r.sampling_hz:
+        yield from _whole_hops(r, pieces)
+        return
+    down = RateConverter(sampling_hz, r.sampling_hz, len(r.leads), FILE_DELAY_S)
+    n = len(LEADS)
+    up = RateConverter(r.sampling_hz, sampling_hz, 2 * n, FILE_DELAY_S)  # twelve leads, their sigma
+    n_in = n_out = 0
+
+    def at_decoder_rate() -> Iterator[NDArray[np.float32]]:
+        nonlocal n_in
+        for piece in pieces:
+            n_in += piece.shape[1]
+            yield down.push(piece)[0]
+        yield down.flush()[0]
+
+    def back(ecg: NDArray[np.float32], bits: NDArray[np.uint8]) -> TwelveLeadBlock:
+        nonlocal n_out
+        first, n_out = n_out, n_out + ecg.shape[1]
+        return TwelveLeadBlock(ecg[:n], ecg[n:], bits[:n], first, sampling_hz, r.provenance)
+
+    for block in _whole_hops(r, at_decoder_rate()):
+        both = np.concatenate([block.ecg_mv, block.sigma_mv])
+        yield back(*up.push(both, np.concatenate([block.quality, block.quality])))
+    last = back(*up.flush())
+    yield _cut(last, n_in - last.first_sample)
+
+
+def _whole_hops(
+    r: Reconstructor, pieces: Iterable[NDArray[np.float32]]
+) -> Iterator[TwelveLeadBlock]:
+    total, last = 0, None
+    for piece in pieces:
+        if piece.shape[1]:
+            total, last = total + piece.shape[1], piece[:, -1:]
+            yield r.push(piece)
+    short = -total % r.hop
+    if last is not None and short:
+        yield _cut(r.push(np.repeat(last, short, axis=1)), r.hop - short)
+
+
+def _cut(block: TwelveLeadBlock, n: int) -> TwelveLeadBlock:
+    return replace(
+        block,
+        ecg_mv=block.ecg_mv[:, :n],
+        sigma_mv=block.sigma_mv[:, :n],
+        quality=block.quality[:, :n],
+    )
+
+
+def input_rows(given: Sequence[str], needed: Sequence[str] = INPUT_LEADS) -> list[int]:
+    """Rows of `given` that hold the decoder's inputs.
+
+    Raises InputError for a name that is no lead, a name given twice, or an input that is not there.
+    """
+    lead_indices(given, LEADS)
+    absent = [lead for lead in needed if lead not in given]
+    if absent:
+        raise InputError(
+            f"lead {', '.join(absent)} is missing: given {', '.join(given) or 'none'},"
+            f" needed {', '.join(needed)}"
+        )
+    return [list(given).index(lead) for lead in needed]
+
+
+def check_rate(sampling_hz: float) -> float:
+    """`sampling_hz` if an ECG can have it. Raises InputError else."""
+    if not MIN_HZ <= sampling_hz <= MAX_HZ:
+        raise InputError(
+            f"a sampling rate of {sampling_hz:g} Hz is not accepted:"
+            f" give one from {MIN_HZ:g} to {MAX_HZ:g} Hz"
+        )
+    return sampling_hz

@@ -1,0 +1,326 @@
+"""The sans-I/O heart: conditioned leads in, hop by hop, twelve leads out, whatever the chunking.
+
+Within a push the output keeps step with the input: a long gap is NaN and flagged, and resets the state.
+`skip` is for the gap whose samples nobody has: the index jumps.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from edge.anchor import anchor_from_moments, apply_anchor
+from edge.bundle import Bundle, load_bundle
+from edge.conditioning import Conditioner, Conditioning
+from edge.engines.base import Engine
+from edge.engines.registry import open_engine
+from edge.errors import InputError
+from edge.leads import LEADS, LIMB_FROM_I_II, provenance
+from edge.presence import Presence
+from edge.quality import Quality
+from edge.samples import TwelveLeadBlock
+
+_LIMB_SIGMA = np.abs(LIMB_FROM_I_II)
+_CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
+    np.uint8(bit)
+    for bit in (
+        Quality.OK,
+        Quality.INTERPOLATED,
+        Quality.GAP,
+        Quality.NOISY,
+        Quality.LEAD_OFF,
+        Quality.SETTLING,
+    )
+)
+MAX_STEP_S = 60.0  # longer input is worked off in pieces of this length, which bounds the memory
+
+
+@dataclass(frozen=True)
+class _Held:
+    """Samples that do not fill a hop yet."""
+
+    samples: NDArray[np.float32]
+    missing: NDArray[np.bool_]
+    bits: NDArray[np.uint8]
+
+    @property
+    def n_samples(self) -> int:
+        return int(self.samples.shape[1])
+
+
+class Reconstructor:
+    """Three measured leads in, twelve out, one hop at a time, all state inside.
+
+    >>> r = Reconstructor.open()
+    >>> block = r.push(np.zeros((3, 10)))
+    >>> block.n_samples, block.first_sample
+    (8, 0)
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        conditioning: Conditioning | None = None,
+        skipped: dict[str, str] | None = None,
+    ) -> None:
+        m = engine.manifest
+        self.engine = engine
+        self.skipped = skipped or {}
+        """Engines that `auto` passed over, and why."""
+        self.conditioning = conditioning or m.conditioning
+        self.leads = m.input_leads
+        self.provenance = provenance(m.input_leads, m.output_leads)
+        self._conditioner = Conditioner(self.conditioning, m.sampling_hz, len(self.leads), m.hop)
+        self._presence = Presence(m.sampling_hz, len(self.leads), m.hop)
+        self._anchors: dict[bytes, NDArray[np.float32]] = {}
+        self._rows_in = np.array([LEADS.index(name) for name in m.input_leads])
+        self._rows_out = np.array([LEADS.index(name) for name in m.output_leads])
+        self._all_on = np.ones(len(self.leads), bool)
+        self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
+        none = (len(self.leads), 0)
+        self._nothing = _Held(
+            np.empty(none, np.float32), np.empty(none, bool), np.empty(none, np.uint8)
+        )
+        self._held = self._nothing
+        self.reset()
+
+    @classmethod
+    def open(
+        cls,
+        model: str | Path | Bundle | None = None,
+        engine: str = "auto",
+        *,
+        mains_hz: float | None = -1.0,
+        lowpass_hz: float | None = None,
+    ) -> Reconstructor:
+        """Load a bundle (the one that ships, by default) into an engine (the best present).
+
+        `mains_hz` moves the notch to 60 Hz or, with None, removes it; -1 keeps what the bundle says.
+        `lowpass_hz` adds a low-pass, 40 Hz for monitoring. Raises BundleError, EngineError, InputError.
+        """
+        bundle = model if isinstance(model, Bundle) else load_bundle(model)
+        conditioning = replace(bundle.manifest.conditioning, lowpass_hz=lowpass_hz)
+        if mains_hz != -1.0:
+            conditioning = replace(conditioning, mains_hz=mains_hz)
+        choice = open_engine(bundle, engine)
+        return cls(choice.engine, conditioning, choice.skipped)
+
+    @property
+    def bundle(self) -> Bundle:
+        """The model file in use."""
+        return self.engine.bundle
+
+    @property
+    def sampling_hz(self) -> float:
+        """Rate of input and output."""
+        return self.engine.manifest.sampling_hz
+
+    @property
+    def hop(self) -> int:
+        """New samples per step of the decoder."""
+        return self.engine.manifest.hop
+
+    @property
+    def lookahead(self) -> int:
+        """Future samples that an output needs."""
+        return self.engine.manifest.lookahead
+
+    @property
+    def receptive_field(self) -> int:
+        """Samples that an output of the decoder depends on."""
+        return self.engine.manifest.receptive_field
+
+    @property
+    def algorithmic_latency_s(self) -> float:
+        """Hop plus look-ahead: what no faster machine takes away."""
+        return (self.hop + self.lookahead) / self.sampling_hz
+
+    def close(self) -> None:
+        """Release the engine."""
+        self.engine.close()
+
+    def __enter__(self) -> Reconstructor:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def reset(self) -> None:
+        """Forget the stream; the next sample is number 0."""
+        self._restart_stream()
+        self._first_sample = 0
+
+    def skip(self, n_samples: int) -> None:
+        """Declare `n_samples` that nobody has: the state is reset and the index jumps over them.
+
+        Samples held back for a hop that will not be completed are counted as skipped too.
+        """
+        self._first_sample += n_samples + self._held.n_samples
+        self._restart_stream()
+
+    def push(
+        self,
+        ecg_mv: ArrayLike,
+        valid: ArrayLike | None = None,
+        quality: ArrayLike | None = None,
+    ) -> TwelveLeadBlock:
+        """The next samples in, every hop they complete out; less than a hop is held back.
+
+        `ecg_mv` is (n_leads, n) mV in the order of `leads`, any n >= 0; a non-finite sample is missing.
+        `valid`, broadcastable to it, is False where a sample is missing; `quality`, the same, carries
+        bits that are known already (CLIPPED, say) into the output. Raises InputError for other shapes.
+        """
+        samples = np.asarray(ecg_mv, np.float32)
+        if samples.ndim != 2 or samples.shape[0] != len(self.leads):
+            raise InputError(
+                f"expected ({len(self.leads)}, n) samples in mV, rows {', '.join(self.leads)};"
+                f" got shape {samples.shape}"
+            )
+        missing = ~np.isfinite(samples)
+        if valid is not None:
+            missing |= ~_broadcast(valid, samples.shape, "valid").astype(bool)
+        if quality is None:
+            bits = np.zeros(samples.shape, np.uint8)
+        else:
+            bits = _broadcast(quality, samples.shape, "quality").astype(np.uint8)
+        if self._held.n_samples:
+            samples = np.concatenate([self._held.samples, samples], 1)
+            missing = np.concatenate([self._held.missing, missing], 1)
+            bits = np.concatenate([self._held.bits, bits], 1)
+        whole = samples.shape[1] // self.hop * self.hop
+        if whole < samples.shape[1]:
+            self._held = _Held(
+                samples[:, whole:].copy(), missing[:, whole:].copy(), bits[:, whole:].copy()
+            )
+        elif self._held.n_samples:
+            self._held = self._nothing
+
+        ecg = np.empty((len(LEADS), whole), np.float32)
+        sigma, flags = np.empty_like(ecg), np.empty(ecg.shape, np.uint8)
+        for start in range(0, whole, self._piece):
+            at = slice(start, min(start + self._piece, whole))
+            self._advance(
+                samples[:, at], missing[:, at], bits[:, at], ecg[:, at], sigma[:, at], flags[:, at]
+            )
+        first = self._first_sample
+        self._first_sample += whole
+        return TwelveLeadBlock(ecg, sigma, flags, first, self.sampling_hz, self.provenance)
+
+    def _restart_stream(self) -> None:
+        self._conditioner.reset()
+        self._presence.reset()
+        self.engine.reset()
+        self._held = self._nothing
+        self._off = np.zeros(len(self.leads), bool)
+
+    def _advance(
+        self,
+        samples: NDArray[np.float32],
+        missing: NDArray[np.bool_],
+        bits: NDArray[np.uint8],
+        ecg: NDArray[np.float32],
+        sigma: NDArray[np.float32],
+        flags: NDArray[np.uint8],
+    ) -> None:
+        """Whole hops from the three inputs into the three outputs."""
+        any_missing = missing.any()
+        filled, off, noisy = self._presence.push(samples, missing if any_missing else None)
+        any_off = off.any() or self._off.any()
+        if any_missing:
+            held = np.where(missing & ~np.repeat(off, self.hop, axis=1), _INTERPOLATED, _CLEAN)
+            bits = bits | held | np.where(missing.all(0), _GAP, _CLEAN)
+        if noisy.any():
+            bits = bits | np.where(np.repeat(noisy, self.hop, axis=1), _NOISY, _CLEAN)
+        if not any_off:
+            settling = self._decode(filled, None, ecg, sigma)
+        else:
+            settling = np.zeros(off.shape, bool)
+            for hops in _runs(off):
+                at = slice(hops.start * self.hop, hops.stop * self.hop)
+                now_off = off[:, hops.start]
+                if now_off.all():
+                    self._conditioner.reset()
+                    self.engine.reset()
+                    ecg[:, at] = sigma[:, at] = np.nan
+                else:
+                    self._conditioner.restart(self._off & ~now_off)
+                    settling[:, hops] = self._decode(
+                        filled[:, at], now_off, ecg[:, at], sigma[:, at]
+                    )
+                self._off = now_off
+            bits = bits | np.where(np.repeat(off, self.hop, axis=1), _LEAD_OFF, _CLEAN)
+        if settling.any():
+            bits = bits | np.where(np.repeat(settling, self.hop, axis=1), _SETTLING, _CLEAN)
+        self._spread(bits, flags)
+
+    def _decode(
+        self,
+        filled: NDArray[np.float32],
+        off: NDArray[np.bool_] | None,
+        ecg: NDArray[np.float32],
+        sigma: NDArray[np.float32],
+    ) -> NDArray[np.bool_]:
+        """Hops of one set of present leads; fills ecg and sigma, returns (n_leads, n_hops) settling."""
+        hop, n_frames = self.hop, filled.shape[1] // self.hop
+        conditioned, residual, settling = self._conditioner.push(filled)
+        on = self._all_on
+        if off is not None:
+            conditioned[off] = residual[off] = 0.0
+            on = ~off
+        anchor = self._anchor(on)
+        seen = residual.reshape(-1, n_frames, hop).transpose(0, 2, 1)
+        decoded, log_sigma = self.engine.step(
+            seen[None], on[None, :, None, None], anchor[None, :, :, None, None]
+        )
+        # What lies below the residual branch's band the anchor maps alone.
+        slow = apply_anchor(anchor, conditioned - residual)
+        ecg[self._rows_out] = decoded.transpose(0, 2, 1).reshape(slow.shape) + slow
+        sigma[self._rows_out] = np.exp(log_sigma.transpose(0, 2, 1).reshape(slow.shape))
+        ecg[self._rows_in] = conditioned
+        sigma[self._rows_in] = 0.0
+        if off is not None:
+            rows = self._rows_in[off]
+            ecg[rows] = sigma[rows] = np.nan
+        ecg[2:6] = apply_anchor(LIMB_FROM_I_II, ecg[:2])
+        sigma[2:6] = apply_anchor(_LIMB_SIGMA, sigma[:2])  # of I and II, one at least is measured
+        return settling
+
+    def _anchor(self, present: NDArray[np.bool_]) -> NDArray[np.float32]:
+        key = present.tobytes()
+        if key not in self._anchors:
+            m = self.engine.manifest
+            self._anchors[key] = anchor_from_moments(
+                m.moments, m.input_leads, m.output_leads, present
+            )
+        return self._anchors[key]
+
+    def _spread(self, bits: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:
+        """A measured lead has its own bits, a reconstructed one those of all inputs."""
+        flags[:] = bits[0]
+        if bits.any():
+            flags[:] = np.bitwise_or.reduce(bits, axis=0)
+            flags[self._rows_in] = bits
+            flags[2:6] = flags[0] | flags[1]
+
+
+def _broadcast(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:
+    try:
+        return np.broadcast_to(np.asarray(value), shape)
+    except ValueError as error:
+        raise InputError(
+            f"`{name}` has shape {np.shape(value)}: it must fit samples {shape}"
+        ) from error
+
+
+def _runs(off: NDArray[np.bool_]) -> Iterator[slice]:
+    """Runs of hops in which the same leads are off; `off` is (n_leads, n_hops)."""
+    changes = np.flatnonzero((off[:, 1:] != off[:, :-1]).any(0)) + 1
+    edges = [0, *changes.tolist(), off.shape[1]]
+    for start, stop in itertools.pairwise(edges):
+        if stop > start:
+            yield slice(start, stop)

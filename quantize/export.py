@@ -1,0 +1,238 @@
+"""From a folded, quantised student to the ONNX graph of a bundle, node by node in the pinned form.
+
+The uint8 spelling, which ONNX Runtime fuses: activations after a ReLU are uint8 with zero point 0 and
+never exceed code 127, everything else int8. States are the quantised tensors themselves, one scale on
+both sides of every concat, so the integers do not depend on how the stream is cut. `edge.engines.
+spelling` derives the int8 spelling and the float32 twin from this one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import TensorProto, helper, numpy_helper
+
+from edge.bundle import Manifest, State, write_bundle
+from edge.conditioning import Conditioning
+from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
+from quantize.student import Block, CausalConv, Quantizer, Student, weight_scale
+
+OPSET, IR_VERSION = 17, 9  # what ONNX Runtime 1.18 and TensorRT 10.3 both read
+
+
+class GraphWriter:
+    """Collects nodes, constants and states; each method returns the name of the tensor it makes."""
+
+    def __init__(self) -> None:
+        self.nodes: list[onnx.NodeProto] = []
+        self.constants: list[onnx.TensorProto] = []
+        self.inputs: list[onnx.ValueInfoProto] = []
+        self.outputs: list[onnx.ValueInfoProto] = []
+        self.states: list[State] = []
+
+    def constant(self, name: str, value: NDArray[np.generic]) -> str:
+        """A constant tensor; a scale must stay a scalar, or no quantised Add fuses."""
+        self.constants.append(numpy_helper.from_array(value, name))
+        return name
+
+    def node(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        """One node with one output, named like it."""
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
+        return output
+
+    def split(self, x: str, outputs: list[str], axis: int) -> None:
+        """Equal parts of `x` along `axis`."""
+        self.nodes.append(helper.make_node("Split", [x], outputs, name=f"{x}_split", axis=axis))
+
+    def input(self, name: str, shape: list[int | str], dtype: int = TensorProto.FLOAT) -> str:
+        """A graph input."""
+        self.inputs.append(helper.make_tensor_value_info(name, dtype, shape))
+        return name
+
+    def output(self, name: str, shape: list[int | str], dtype: int = TensorProto.FLOAT) -> str:
+        """Declare a tensor a graph output."""
+        self.outputs.append(helper.make_tensor_value_info(name, dtype, shape))
+        return name
+
+    def quantize(self, x: str, quantizer: Quantizer, name: str) -> Codes:
+        """QuantizeLinear with the quantiser's scale and zero point 0."""
+        dtype = np.int8 if quantizer.signed else np.uint8
+        scale = self.constant(f"{name}_scale", np.array(quantizer.scale.item(), np.float32))
+        zero = self.constant(f"{name}_zero", np.array(0, dtype))
+        return Codes(self.node("QuantizeLinear", [x, scale, zero], f"{name}_codes"), scale, zero)
+
+    def dequantize(self, codes: Codes, name: str) -> str:
+        """DequantizeLinear; every reader has its own, so that each fuses into its reader."""
+        return self.node("DequantizeLinear", [codes.name, codes.scale, codes.zero], name)
+
+    def convolution(
+        self, x: str, conv: CausalConv, name: str, weights: WeightCodes | None = None
+    ) -> str:
+        """Conv2d of height 1 with per-channel int8 weights behind a DequantizeLinear."""
+        weights = weight_codes(conv) if weights is None else weights
+        parts = [
+            self.constant(f"{name}_weight_codes", weights.codes),
+            self.constant(f"{name}_weight_scale", weights.scale),
+            self.constant(f"{name}_weight_zero", np.zeros(len(weights.codes), np.int8)),
+        ]
+        weight = self.node("DequantizeLinear", parts, f"{name}_weight", axis=0)
+        return self._convolution(x, weight, conv, weights.codes.shape[2:], name)
+
+    def float_convolution(self, x: str, conv: CausalConv, name: str) -> str:
+        """The same with the rounded weights stored as float32: ONNX Runtime would dequantise them at every
+        step where the convolution's output is not quantised."""
+        weights = weight_codes(conv)
+        value = weights.codes * weights.scale.reshape(-1, 1, 1, 1)
+        weight = self.constant(f"{name}_weight", value.astype(np.float32))
+        return self._convolution(x, weight, conv, weights.codes.shape[2:], name)
+
+    def _convolution(
+        self, x: str, weight: str, conv: CausalConv, kernel: tuple[int, ...], name: str
+    ) -> str:
+        assert conv.conv.bias is not None
+        bias = self.constant(f"{name}_bias", conv.conv.bias.detach().numpy())
+        return self.node(
+            "Conv",
+            [x, weight, bias],
+            name,
+            kernel_shape=list(kernel),
+            dilations=[1, conv.conv.dilation[0]],
+        )
+
+    def remember(self, codes: Codes, channels: int, frames: int) -> Codes:
+        """Prepend the last `frames` frames of these codes, and hand on the newest as the next state."""
+        i, shape = len(self.states), (channels, 1, frames)
+        state = State(f"state_{i}", f"state_{i}_out", shape, "uint8")
+        self.states.append(state)
+        self.input(state.input, ["batch", *shape], TensorProto.UINT8)
+        self.output(state.output, ["batch", *shape], TensorProto.UINT8)
+        joined = self.node("Concat", [state.input, codes.name], f"history_{i}", axis=3)
+        bounds = [
+            self.constant(f"history_{i}_{name}", np.array([value], np.int32))
+            for name, value in (("from", -frames), ("to", 2**31 - 1), ("axis", 3))
+        ]
+        self.node("Slice", [joined, *bounds], state.output)
+        return Codes(joined, codes.scale, codes.zero)
+
+
+@dataclass(frozen=True)
+class WeightCodes:
+    """A convolution's weight as int8 codes (out, in, height, width) and a float32 scale per output."""
+
+    codes: NDArray[np.int8]
+    scale: NDArray[np.float32]
+
+
+def weight_codes(conv: CausalConv) -> WeightCodes:
+    """Codes of a convolution over frames, height 1."""
+    weight = conv.conv.weight.detach()
+    scale = weight_scale(weight)
+    codes = (weight / scale).round().numpy().astype(np.int8)[:, :, None, :]
+    return WeightCodes(codes, scale.numpy().reshape(-1))
+
+
+def stem_over_hop(student: Student) -> WeightCodes:
+    """The stem's codes as a kernel whose height is the hop, over the channels leads, predicted, mask.
+
+    The graph's ends are (lead, sample of the hop, frame); the student's are lead times sample. The mask is
+    constant in a hop, so its weight stands at the first sample.
+    """
+    config, flat = student.config, weight_codes(student.stem)
+    n_out, hop = len(flat.codes), config.hop
+    at = [config.n_inputs * hop, config.n_inputs * hop + config.n_inputs]
+    leads, mask, predicted = np.split(flat.codes[:, :, 0, 0], at, axis=1)
+    over_hop = np.zeros((n_out, config.n_inputs, hop), np.int8)
+    over_hop[:, :, 0] = mask
+    parts = [leads.reshape(n_out, -1, hop), predicted.reshape(n_out, -1, hop), over_hop]
+    return WeightCodes(np.ascontiguousarray(np.concatenate(parts, 1)[..., None]), flat.scale)
+
+
+class Codes:
+    """A quantised tensor: its name and those of its scale and zero point."""
+
+    def __init__(self, name: str, scale: str, zero: str) -> None:
+        self.name, self.scale, self.zero = name, scale, zero
+
+
+def graph_from_student(student: Student) -> tuple[bytes, tuple[State, ...]]:
+    """The serialised ONNX model of a folded student with scales, and its state pairs."""
+    config, w = student.config, GraphWriter()
+    n_in, n_out, hop = config.n_inputs, config.n_outputs, config.hop
+    ecg = w.input("ecg", ["batch", n_in, hop, "frames"])
+    mask = w.input("mask", ["batch", n_in, hop, "frames"])
+    anchor = w.input("anchor", ["batch", n_out, n_in, 1, 1])
+
+    # Few nodes: a hop costs what its nodes cost. Multiply and sum along the input leads in fixed order.
+    one, two = (w.constant(f"axis_{axis}", np.array([axis], np.int64)) for axis in (1, 2))
+    terms = w.node("Mul", [anchor, w.node("Unsqueeze", [ecg, one], "ecg_row")], "terms")
+    predicted = w.node("ReduceSum", [terms, two], "predicted", keepdims=0)
+    seen = w.node("Concat", [ecg, predicted, mask], "seen", axis=1)
+    x = w.dequantize(w.quantize(seen, student.input, "seen"), "stem_in")
+    x = w.node(
+        "Relu", [w.convolution(x, student.stem, "stem", stem_over_hop(student))], "stem_relu"
+    )
+    codes = w.quantize(x, student.stem_out, "stem_out")
+    for i, block in enumerate(student.blocks):
+        assert isinstance(block, Block)
+        name = f"block_{i}"
+        history = w.remember(codes, config.channels, block.dilated.history)
+        x = w.convolution(w.dequantize(history, f"{name}_in"), block.dilated, f"{name}_dilated")
+        inner = w.quantize(w.node("Relu", [x], f"{name}_relu"), block.inner, f"{name}_inner")
+        x = w.convolution(w.dequantize(inner, f"{name}_mid"), block.pointwise, f"{name}_pointwise")
+        branch = w.quantize(x, block.branch, f"{name}_branch")
+        x = w.node(
+            "Add",
+            [w.dequantize(codes, f"{name}_skip"), w.dequantize(branch, f"{name}_add")],
+            f"{name}_sum",
+        )
+        codes = w.quantize(w.node("Relu", [x], f"{name}_sum_relu"), block.out, f"{name}_out")
+
+    x = w.float_convolution(w.dequantize(codes, "head_in"), student.head(), "head")
+    head_shape = w.constant("head_shape", np.array([0, 2 * n_out, hop, -1], np.int64))
+    w.split(w.node("Reshape", [x, head_shape], "head_leads"), ["residual", "log_sigma"], axis=1)
+    w.node("Add", [predicted, "residual"], "ecg_mv")
+    outputs = w.outputs
+    w.outputs = []
+    w.output("ecg_mv", ["batch", n_out, hop, "frames"])
+    w.output("log_sigma", ["batch", n_out, hop, "frames"])
+    graph = helper.make_graph(w.nodes, "leadlift", w.inputs, w.outputs + outputs, w.constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    model.ir_version = IR_VERSION
+    model.producer_name = "leadlift"
+    onnx.checker.check_model(model, full_check=True)
+    return model.SerializeToString(deterministic=True), tuple(w.states)
+
+
+def bundle_from_student(
+    student: Student,
+    moments: NDArray[np.float64],
+    conditioning: Conditioning,
+    *,
+    sampling_hz: float = 250.0,
+    name: str = "leadlift-3to12",
+    training: Mapping[str, Any] | None = None,
+    fidelity: Mapping[str, Any] | None = None,
+) -> bytes:
+    """A whole bundle: the graph with its manifest and checksum."""
+    graph, states = graph_from_student(student)
+    config = student.config
+    manifest = Manifest(
+        name=name,
+        sampling_hz=sampling_hz,
+        hop=config.hop,
+        lookahead=0,
+        receptive_field=config.receptive_frames * config.hop,
+        input_leads=INPUT_LEADS,
+        output_leads=RECONSTRUCTED_LEADS,
+        states=states,
+        conditioning=conditioning,
+        second_moments=tuple(tuple(float(v) for v in row) for row in moments),
+        training=training or {},
+        fidelity=fidelity or {},
+    )
+    return write_bundle(graph, manifest)

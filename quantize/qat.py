@@ -1,0 +1,119 @@
+"""INT8 calibration and quantisation-aware training of a student, and the scale of its sigma."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from quantize.data import Records
+from quantize.feed import Augmentation, Feed, samples_from_frames
+from quantize.objective import BURN_IN_S, TAIL_S
+from quantize.student import CausalConv, Student
+from quantize.train import Averager, mean_losses, step_loss, validate
+
+
+@dataclass(frozen=True)
+class QatSchedule:
+    """How long and how fast to train with quantisation in the loop."""
+
+    epochs: int = 6
+    batch: int = 32
+    crop_s: float = 6.0
+    peak_lr: float = 4e-4
+    average: float = 0.99
+    seed: int = 1000
+
+
+def calibrate(student: Student, records: Records, feed: Feed, crop_s: float = 6.0) -> Student:
+    """Fold the batch norms and set each activation scale from the largest value over the records.
+
+    The largest, not a percentile: ONNX Runtime's uint8 saturates at 255 where int8 does at 127, so a
+    code above 127 must not occur (`verify` counts them).
+    """
+    student.eval().fold().set_mode("observe")
+    with torch.no_grad():
+        for batch in feed.batches(records, 32, Augmentation(), crop_s, seed=0):
+            student(batch.ecg, batch.mask, batch.anchor)
+    return student.set_mode("quantize")
+
+
+def quantisation_aware_training(
+    student: Student,
+    records: Records,
+    validation: Records,
+    feed: Feed,
+    schedule: QatSchedule,
+    folder: Path,
+    say: Callable[[str], None] = print,
+) -> Student:
+    """Train a calibrated student with its numbers rounded; returns averaged weights.
+
+    Writes a line an epoch to `folder/qat.jsonl`, and `folder/qat.pt` after each.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    averager = Averager(student, schedule.average)
+    steps = len(records) // schedule.batch * schedule.epochs
+    optimiser = torch.optim.AdamW(student.parameters(), schedule.peak_lr, weight_decay=0.01)
+    cycle = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3
+    )
+    for epoch in range(schedule.epochs):
+        losses = []
+        student.train()
+        for batch in feed.batches(
+            records, schedule.batch, Augmentation(), schedule.crop_s, schedule.seed + epoch
+        ):
+            loss = step_loss(student, batch)
+            optimiser.zero_grad(set_to_none=True)
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+            optimiser.step()
+            cycle.step()
+            averager.update(student)
+            losses.append(loss)
+        row = {
+            "qat_epoch": epoch + 1,
+            **mean_losses(losses),
+            "validation": validate(averager.averaged, validation, feed),
+        }
+        with (folder / "qat.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        say(json.dumps(row))
+        torch.save({"student": averager.averaged.state_dict()}, folder / "qat.pt")
+    return averager.averaged.eval()
+
+
+def scale_sigma(student: Student, validation: Records, feed: Feed) -> list[float]:
+    """Scale sigma per lead so that the squared error over sigma squared is 1 on the validation fold.
+
+    Returns the factors, and puts them into the bias of the sigma head.
+    """
+    rate = validation.sampling_hz
+    ratios = []
+    student.eval()
+    with torch.no_grad():
+        for batch in feed.batches(validation, 32, Augmentation.none(), 9.9, seed=0):
+            residual, log_sigma = student(batch.ecg, batch.mask, batch.anchor)
+            error = samples_from_frames(residual) - batch.target
+            scored = slice(round(BURN_IN_S * rate), error.shape[-1] - round(TAIL_S * rate))
+            ratio = error.square() * torch.exp(-2 * samples_from_frames(log_sigma))
+            ratios.append(ratio[..., scored].mean(-1))
+        factors = torch.cat(ratios).mean(0).sqrt()
+        bias = student.sigma_head.conv.bias
+        assert bias is not None
+        bias += factors.log().repeat_interleave(student.config.hop)
+    return [round(float(f), 4) for f in factors]
+
+
+def load_calibrated(student: Student, folder: Path) -> Student:
+    """Load `folder/qat.pt` into a student of the same shape, folded and in quantised mode."""
+    for module in student.modules():
+        if isinstance(module, CausalConv):
+            module.fold()
+    student.load_state_dict(torch.load(folder / "qat.pt", weights_only=True)["student"])
+    return student.eval().set_mode("quantize")
