@@ -16,7 +16,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from time import monotonic_ns
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,14 +24,13 @@ from numpy.typing import NDArray
 from edge.handover import Handover, Run
 from edge.ingest import Ingest
 from edge.leads import INPUT_LEADS
+from edge.offline import check_rate
+from edge.resampling import RateConverter
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import LiveStatus, Sink
 from edge.telemetry import LatencyTelemetry
 from firmware_bridge.errors import StallError
 from firmware_bridge.source import Source
-
-if TYPE_CHECKING:
-    from edge.conditioning import RateConverter
 
 DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from last byte to block
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
@@ -262,13 +261,13 @@ class Runtime:
         taken_ns = monotonic_ns()
         if self._began_ns == 0:
             self._began_ns = taken_ns
-            if run.sampling_hz != self._reconstructor.sampling_hz:
-                from edge.conditioning import RateConverter
-
-                self._converter = RateConverter(run.sampling_hz, self._reconstructor.sampling_hz)
+            wanted_hz = self._reconstructor.sampling_hz
+            if check_rate(run.sampling_hz) != wanted_hz:
+                n_leads = len(self.ingest.leads)
+                self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
         self._overruns += run.lost > 0
         if run.first_sample != self._next_sample:
-            self._jump(run)
+            self._jump(run.first_sample - self._next_sample)
         ecg_mv, quality, delay_s = run.ecg_mv, run.quality, 0.0
         self._next_sample = run.first_sample + ecg_mv.shape[1]
         if self._converter is not None:
@@ -293,13 +292,12 @@ class Runtime:
         self._oldest_arrival_ns = run.oldest_arrival_ns
         return replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
 
-    def _jump(self, run: Run) -> None:
-        """Carry a jump of the stream index over to the reconstructor's rate, without rounding drift."""
-        target = round(run.first_sample * self._reconstructor.sampling_hz / run.sampling_hz)
+    def _jump(self, n_samples: int) -> None:
+        """Carry a gap over to the reconstructor, at its rate and without rounding drift."""
         if self._converter is not None:
-            self._converter.reset()
-        self._reconstructor.skip(max(0, target - self._fed))
-        self._fed = max(self._fed, target)
+            n_samples = self._converter.skip(n_samples)
+        self._reconstructor.skip(n_samples)
+        self._fed += n_samples
 
     def _write(self, block: TwelveLeadBlock) -> None:
         began_ns = monotonic_ns()

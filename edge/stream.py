@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 from edge.errors import InputError
 from edge.leads import lead_indices
-from edge.runtime import Runtime
 from edge.samples import TwelveLeadBlock
 
 if TYPE_CHECKING:
     from edge.reconstructor import Reconstructor
+    from edge.runtime import Runtime
 
 
 def open_stream(
@@ -32,6 +32,7 @@ def open_stream(
     firmware_bridge.errors.SourceSpecError. Iterating raises what the source does when it fails.
     """
     from edge.reconstructor import Reconstructor
+    from edge.runtime import Runtime
     from firmware_bridge.source import open_source
 
     source = open_source(spec)
@@ -66,8 +67,9 @@ class Stream:
         return next(self._blocks)
 
     def close(self) -> None:
-        """Stop the acquisition; a second call does nothing."""
+        """Stop the acquisition and release the engine; a second call does nothing."""
         self._blocks.close()
+        self.reconstructor.close()
 
     def __enter__(self) -> Stream:
         return self

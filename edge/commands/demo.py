@@ -40,8 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     sinks = [f"file:{output}"]
     if not arguments.headless and sys.stdout.isatty():
         sinks.append("terminal:")
-    reconstructor = open_reconstructor(arguments)
-    with virtual_wearable() as port:
+    with open_reconstructor(arguments) as reconstructor, virtual_wearable() as port:
         print(f"The signal is simulated: a virtual wearable on {port}, not a person.", flush=True)
         report = run_live(
             open_source(f"serial:{port}"),

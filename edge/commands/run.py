@@ -41,14 +41,14 @@ def run(arguments: argparse.Namespace) -> int:
 
     with usage():
         source = open_source(arguments.source)
-    reconstructor = open_reconstructor(arguments)
-    report = run_live(
-        source,
-        reconstructor,
-        arguments.sink,
-        seconds=arguments.seconds,
-        report=arguments.report,
-        simulated=arguments.source.startswith("sim:"),
-    )
+    with open_reconstructor(arguments) as reconstructor:
+        report = run_live(
+            source,
+            reconstructor,
+            arguments.sink,
+            seconds=arguments.seconds,
+            report=arguments.report,
+            simulated=arguments.source.startswith("sim:"),
+        )
     print(summary(report))
     return 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -90,6 +91,41 @@ def test_a_long_gap_is_skipped_and_the_index_jumps() -> None:
     assert reconstructor.skipped == [80]
     assert sink.blocks[-1].first_sample + sink.blocks[-1].n_samples == 140
     assert (runtime.samples_lost, runtime.gaps, runtime.samples_out) == (80, 1, 60)
+
+
+@pytest.mark.parametrize("device_hz", [500.0, 128.0, 1000.0])
+def test_another_rate_is_converted_and_a_gap_keeps_its_place_in_time(device_hz: float) -> None:
+    device = MemoryDevice(sampling_hz=device_hz)
+    device.say_info()
+    device.say(32, n_frames=8)
+    for _ in range(5):
+        device.frame(64)
+    device.say(32, n_frames=8)
+    runtime, reconstructor, sink = finished(device)
+    jumps = [
+        (before.first_sample + before.n_samples, after.first_sample)
+        for before, after in pairwise(sink.blocks)
+        if before.first_sample + before.n_samples != after.first_sample
+    ]
+    ((end, begin),) = jumps
+    per_sample = 250.0 / device_hz
+    assert 0 <= 256 * per_sample - end < 0.02 * 250 + reconstructor.hop + 1
+    assert begin == np.ceil((256 + 320) * per_sample)
+    assert runtime.samples_lost == 320
+    # Input lead 0 counts up by one microvolt a sample: time can be read off the output.
+    after_gap = sink.blocks[-1]
+    middle = after_gap.n_samples // 2
+    expected_mv = (after_gap.first_sample + middle) / per_sample * 1e-3
+    assert after_gap.ecg_mv[0, middle] == pytest.approx(expected_mv, abs=1.5e-3)
+
+
+@pytest.mark.parametrize("device_hz", [10.0, 20_000.0])
+def test_a_rate_that_no_ecg_has_is_refused(device_hz: float) -> None:
+    device = MemoryDevice(sampling_hz=device_hz)
+    device.say_info()
+    device.say(8)
+    with pytest.raises(InputError, match="is not accepted"):
+        finished(device)
 
 
 def test_inference_that_falls_behind_loses_no_count() -> None:

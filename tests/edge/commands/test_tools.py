@@ -15,6 +15,7 @@ from edge.cli import main
 from edge.commands import doctor
 from edge.commands.monitor import Monitor
 from edge.errors import BundleError
+from edge.leads import LEADS
 from edge.records import open_record
 from firmware_bridge.events import Corrupt, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
@@ -69,6 +70,24 @@ def test_reconstruct_treats_a_lead_that_is_left_out_as_off(
         ecg_mv = made.read(1000, made.n_samples)
         assert np.isnan(ecg_mv[made.leads.index("V1")]).all()
         assert np.isfinite(ecg_mv[made.leads.index("V2")]).all()
+
+
+def test_reconstruct_keeps_the_rate_of_the_recording(tmp_path: Path) -> None:
+    given, out = tmp_path / "three.npz", tmp_path / "twelve.npz"
+    simulator = EcgSimulator(500.0)
+    np.savez(given, ecg_mv=simulator.read(5001), leads=simulator.leads, sampling_hz=500.0)
+    assert main(["reconstruct", str(given), str(out)]) == 0
+    with open_record(out) as made:
+        assert (made.n_samples, made.sampling_hz, made.leads) == (5001, 500.0, LEADS)
+
+
+def test_reconstruct_refuses_a_rate_that_no_ecg_has(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = write_csv(tmp_path / "in.csv", "II,V1,V5", 10.0)
+    assert main(["reconstruct", str(given), str(tmp_path / "out.edf")]) == 1
+    assert "sampling rate of 10 Hz is not accepted" in error_line(capsys)
+    assert not (tmp_path / "out.edf").exists()
 
 
 def test_the_filters_can_be_chosen_and_stand_in_the_file(three_leads: Path, tmp_path: Path) -> None:
