@@ -18,8 +18,10 @@ import pytest
 
 from edge.cli import main
 from edge.leads import LEADS
+from edge.offline import reconstruct
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
+from firmware_bridge.simulators.recording import Recording
 from firmware_bridge.simulators.wearable import VirtualWearable
 
 PINNED = {
@@ -223,3 +225,22 @@ def test_debug_shows_where_an_error_came_from(tmp_path: Path) -> None:
     assert child.returncode == 1
     assert "Traceback" in child.stderr
     assert "no serial port /dev/nowhere" in child.stderr
+
+
+def test_what_is_played_into_a_port_is_what_the_file_holds(tmp_path: Path) -> None:
+    """Serial bytes in, twelve leads out: the same numbers as from the whole record at once."""
+    leads = ("II", "V1", "V5")
+    simulator = EcgSimulator(250.0, seed=3)
+    ecg_mv = simulator.read(1000)[[simulator.leads.index(lead) for lead in leads]]
+    out = tmp_path / "out.npz"
+    wearable = VirtualWearable(Recording(ecg_mv, 250.0, leads))
+    with PtyWearable(wearable, wait_for_host=True) as device:
+        arguments = ["run", "--source", f"serial:{device.port}", "--sink", f"file:{out}"]
+        assert main([*arguments, "--seconds", "2"]) == 0
+    with np.load(out) as arrays:
+        made, first = arrays["ecg_mv"], int(arrays["first_sample"])
+    assert first == 0
+    assert 450 <= made.shape[1] <= 1000
+    converted = np.rint(ecg_mv.astype(np.float64) / 50e-6) * 50e-6  # the device's steps of 50 nV
+    offline = reconstruct(converted, 250.0, leads)
+    np.testing.assert_allclose(made, offline[:, : made.shape[1]], atol=2e-5)
