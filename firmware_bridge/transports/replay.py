@@ -1,0 +1,203 @@
+"""A captured byte stream with its times: the recorder, and the transport that plays it back.
+
+Capture file, little-endian, appended to and flushed record by record:
+
+    magic     b"leadlift capture 1\\n"
+    header    one line of JSON, at least {"device": "<decoder name>"}, ended by b"\\n"
+    record*   u64  nanoseconds since the previous record (the first: since the recorder started)
+              u32  number of bytes, 1 to 1,048,576
+              u32  CRC-32/ISO-HDLC (check value 0xCBF43926) of the two fields above and the bytes,
+                   continued from the CRC of the record before (the first: of magic and header)
+              the bytes
+
+The chained CRC shows a record that was changed, removed or moved. A recording cut short by a kill or
+a full disk plays up to its last whole record.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import struct
+import time
+import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from firmware_bridge.errors import CaptureError, SourceSpecError, TransportError
+from firmware_bridge.transports.base import Received
+
+MAGIC = b"leadlift capture 1\n"
+MAX_HEADER_BYTES = 4096  # a header is a handful of options; more is not a capture of ours
+MAX_RECORD_BYTES = 1 << 20  # transports read 64 KiB at most; an altered length must not ask for GBs
+_FIELDS = struct.Struct("<QI")
+_CRC = struct.Struct("<I")
+
+
+class CaptureWriter:
+    """Records pieces of a byte stream to `path`, replacing it; a context manager.
+
+    `header` must name the device format under "device"; other keys are the caller's.
+    Raises CaptureError if the file cannot be written.
+    """
+
+    def __init__(self, path: str | Path, header: Mapping[str, object]) -> None:
+        self.path = Path(path)
+        start = MAGIC + json.dumps(dict(header)).encode() + b"\n"
+        if "device" not in header or len(start) > MAX_HEADER_BYTES:
+            raise CaptureError("a capture header names its device format and fits 4,096 bytes")
+        try:
+            # Unbuffered: each record is one write, so a killed recording ends with a whole record.
+            self._file = self.path.open("wb", buffering=0)
+        except OSError as error:
+            raise CaptureError(f"cannot write {self.path}: {error.strerror}") from error
+        self._append(start)
+        self._crc = zlib.crc32(start)
+        self._last_ns = time.monotonic_ns()
+
+    def write(self, piece: Received) -> None:
+        """Append one piece. Raises CaptureError when the disk is full or the piece too long."""
+        if not 0 < len(piece.data) <= MAX_RECORD_BYTES:
+            raise CaptureError(f"a captured piece has 1 to {MAX_RECORD_BYTES:,} bytes")
+        delta_ns = max(0, piece.arrival_ns - self._last_ns)
+        fields = _FIELDS.pack(delta_ns, len(piece.data))
+        crc = zlib.crc32(piece.data, zlib.crc32(fields, self._crc))
+        self._append(fields + _CRC.pack(crc) + piece.data)
+        self._crc = crc
+        self._last_ns += delta_ns
+
+    def close(self) -> None:
+        """Close the file; closing twice is fine."""
+        self._file.close()
+
+    def __enter__(self) -> CaptureWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _append(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError as error:
+            self.close()
+            raise CaptureError(
+                f"cannot write {self.path}: {error.strerror}; what was captured before is readable"
+            ) from error
+
+
+def read_header(path: str | Path) -> dict[str, object]:
+    """The header of a capture. Raises CaptureError if the file is missing or is no capture."""
+    file, header, _ = _open(Path(path))
+    file.close()
+    return header
+
+
+class ReplayTransport:
+    """Plays a capture: the same pieces, at `speed` times their pace (`math.inf`: as fast as taken).
+
+    At speed 1 a piece arrives when it is played; at any other speed its `arrival_ns` follows the
+    recorded times, so that what is computed from arrivals is as it was live.
+    """
+
+    def __init__(self, path: str | Path, speed: float = 1.0) -> None:
+        self.path = Path(path)
+        if not speed > 0:
+            raise SourceSpecError(f"replay speed {speed:g} is not above 0: use 1, 10 or inf")
+        self.speed = speed
+        self._file: BinaryIO | None = None
+        self._pending: Received | None = None
+        self._crc = 0
+        self._start_ns = 0
+        self._offset_ns = 0
+
+    async def open(self) -> None:
+        """Open the file and start its clock. Raises CaptureError."""
+        await self.close()
+        self._file, _, self._crc = _open(self.path)
+        self._start_ns = time.monotonic_ns()
+        self._offset_ns = 0
+
+    async def read(self) -> Received:
+        """The next piece when it is due; empty data at the end.
+
+        Raises CaptureError at the first record that is cut short or altered.
+        """
+        if self._pending is None:
+            self._pending = self._next_record()
+        piece = self._pending
+        wait_s = 0.0
+        if math.isfinite(self.speed):
+            due_ns = self._start_ns + self._offset_ns / self.speed
+            wait_s = max(0.0, (due_ns - time.monotonic_ns()) / 1e9)
+        await asyncio.sleep(wait_s)  # also when 0: a fast replay lets other tasks run
+        self._pending = None
+        if self.speed == 1.0:
+            return Received(piece.data, time.monotonic_ns())
+        return piece
+
+    async def write(self, data: bytes) -> None:
+        """Ignored: a capture does not answer."""
+
+    async def close(self) -> None:
+        """Close the file."""
+        self._pending = None
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def _next_record(self) -> Received:
+        if self._file is None:
+            raise TransportError("the replay is not open: open it before reading")
+        offset = self._file.tell()
+        head = self._file.read(_FIELDS.size + _CRC.size)
+        if not head:
+            return Received(b"", self._start_ns + self._offset_ns)
+        cut = CaptureError(
+            f"{self.path}: cut short in the record at byte {offset}; played up to it"
+        )
+        if len(head) < _FIELDS.size + _CRC.size:
+            raise cut
+        delta_ns, n_bytes = _FIELDS.unpack_from(head)
+        (expected,) = _CRC.unpack_from(head, _FIELDS.size)
+        altered = CaptureError(
+            f"{self.path}: altered in the record at byte {offset}; played up to it"
+        )
+        if not 0 < n_bytes <= MAX_RECORD_BYTES:
+            raise altered
+        data = self._file.read(n_bytes)
+        if len(data) < n_bytes:
+            raise cut
+        crc = zlib.crc32(data, zlib.crc32(head[: _FIELDS.size], self._crc))
+        if crc != expected:
+            raise altered
+        self._crc = crc
+        self._offset_ns += delta_ns
+        return Received(data, self._start_ns + self._offset_ns)
+
+
+def _open(path: Path) -> tuple[BinaryIO, dict[str, object], int]:
+    """The file placed at its first record, its header, and the CRC that the records continue."""
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise CaptureError(f"cannot read {path}: {error.strerror}") from error
+    start = file.readline(len(MAGIC))
+    line = file.readline(MAX_HEADER_BYTES)
+    try:
+        header = json.loads(line) if start == MAGIC and line.endswith(b"\n") else None
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or not isinstance(header.get("device"), str):
+        file.close()
+        raise CaptureError(f"{path} is no leadlift capture: record one with `leadlift monitor`")
+    return file, header, zlib.crc32(start + line)
