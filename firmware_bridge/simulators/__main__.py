@@ -1,0 +1,124 @@
+"""A virtual wearable as a process of its own: `python -m firmware_bridge.simulators --port pty`."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import stat
+import sys
+import threading
+from collections.abc import Sequence
+
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.simulators.ecg import ST_TERRITORIES, EcgSimulator
+from firmware_bridge.simulators.pty_wearable import PtyWearable
+from firmware_bridge.simulators.recording import Recording, Signal
+from firmware_bridge.simulators.wearable import FORMATS, VirtualWearable, stream_info
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        device = PtyWearable(
+            _wearable(options), wait_for_host=options.wait, write_log=options.write_times
+        )
+    except (BridgeError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: device.stop())
+    # A parent that holds our stdin as a pipe ends us by closing it, also by dying. A terminal or
+    # /dev/null says nothing of that kind.
+    if stat.S_ISFIFO(os.fstat(0).st_mode):
+        threading.Thread(target=_stop_at_end_of_stdin, args=(device,), daemon=True).start()
+    print(device.port, flush=True)
+    try:
+        device.run(options.seconds)
+        device.drain()
+    finally:
+        device.close()
+    print(
+        f"{device.frames_sent} frames sent, {device.frames_dropped} dropped, "
+        f"{device.frames_unheard} while no host had the port open",
+        file=sys.stderr,
+    )
+    return 0
+
+
+def _wearable(options: argparse.Namespace) -> VirtualWearable:
+    signal_: Signal
+    if options.record:
+        signal_ = Recording.load(options.record, loop=options.loop)
+        if options.rate not in (None, signal_.sampling_hz):
+            raise BridgeError(
+                f"--rate {options.rate:g} and a recording at {signal_.sampling_hz:g} Hz: leave --rate out"
+            )
+    else:
+        signal_ = EcgSimulator(
+            options.rate or 250.0,
+            options.hr,
+            pvc_share=options.pvc,
+            st_shift_mv=options.st,
+            st_territory=options.territory,
+            baseline_mv=options.baseline,
+            mains_mv=options.mains,
+            muscle_mv=options.muscle,
+            seed=options.seed,
+        )
+    info = stream_info(
+        signal_.sampling_hz,
+        tuple(options.leads.split(",")),
+        sample_bits=options.bits,
+        session=os.getpid() % 256,
+    )
+    return VirtualWearable(
+        signal_,
+        info,
+        frames_hz=options.frames_hz,
+        clock_ppm=options.clock_ppm,
+        format=options.format,
+    )
+
+
+def _stop_at_end_of_stdin(device: PtyWearable) -> None:
+    # Not sys.stdin: a thread inside its lock would stop the interpreter from ending.
+    while os.read(0, 4096):
+        pass
+    device.stop()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m firmware_bridge.simulators", description=(__doc__ or "").strip()
+    )
+    add = parser.add_argument
+    add("--port", choices=["pty"], default="pty", help="where to appear (default: %(default)s)")
+    add("--rate", type=float, help="sampling rate in Hz (default: the recording's, or 250)")
+    add("--leads", default="II,V1,V5", help="leads to send (default: %(default)s)")
+    add("--format", choices=FORMATS, default="wire", help="what to speak (default: %(default)s)")
+    add("--bits", type=int, choices=(16, 24), default=24, help="bits per sample")
+    add("--frames-hz", type=float, default=25.0, help="frames per second (default: %(default)s)")
+    add("--clock-ppm", type=float, default=0.0, help="how much the device's clock runs fast")
+    add("--record", metavar="FILE.npz", help="play ecg_mv (n_leads, n), sampling_hz, leads")
+    add("--loop", action="store_true", help="play the recording over and over")
+    add("--hr", type=float, default=60.0, help="simulated heart rate (default: %(default)s)")
+    add("--pvc", type=float, default=0.0, help="share of premature ventricular beats")
+    add("--st", type=float, default=0.0, help="ST shift in mV")
+    add("--territory", choices=sorted(ST_TERRITORIES), default="anterior", help="where ST shifts")
+    for noise in ("baseline", "mains", "muscle"):
+        add(f"--{noise}", type=float, default=0.0, metavar="MV", help=f"{noise} noise, RMS in mV")
+    add("--seed", type=int, default=0, help="of the simulated signal (default: %(default)s)")
+    add(
+        "--wait",
+        action="store_true",
+        help="start with the host's first byte, or 1 s after it opens",
+    )
+    add("--seconds", type=float, help="stop after so many seconds of signal")
+    add("--write-times", metavar="FILE", help="log first_sample,monotonic_ns of each frame sent")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
