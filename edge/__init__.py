@@ -9,6 +9,7 @@ from edge.offline import reconstruct
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 from edge.samples import SampleBlock, TwelveLeadBlock
+from edge.stream import Stream, open_stream
 
 __all__ = [
     "INPUT_LEADS",
@@ -22,6 +23,8 @@ __all__ = [
     "Reconstructor",
     "SampleBlock",
     "SinkError",
+    "Stream",
     "TwelveLeadBlock",
+    "open_stream",
     "reconstruct",
 ]

@@ -8,7 +8,7 @@ spelling` derives the int8 spelling and the float32 twin from this one.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,13 +20,24 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.bundle import Manifest, State, write_bundle
 from edge.conditioning import Conditioning
 from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
-from quantize.student import Block, CausalConv, Quantizer, Student, weight_scale
+from quantize.student import (
+    Block,
+    CausalConv,
+    Quantizer,
+    Student,
+    StudentConfig,
+    weight_scale,
+)
 
 OPSET, IR_VERSION = 17, 9  # what ONNX Runtime 1.18 and TensorRT 10.3 both read
+
+Array = NDArray[Any]
 
 
 class GraphWriter:
     """Collects nodes, constants and states; each method returns the name of the tensor it makes."""
+
+    code_type = "uint8"
 
     def __init__(self) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -71,10 +82,15 @@ class GraphWriter:
         return self.node("DequantizeLinear", [codes.name, codes.scale, codes.zero], name)
 
     def convolution(
-        self, x: str, conv: CausalConv, name: str, weights: WeightCodes | None = None
+        self, x: str, conv: CausalConv, name: str, over_hop: Callable[..., Array] | None = None
     ) -> str:
-        """Conv2d of height 1 with per-channel int8 weights behind a DequantizeLinear."""
-        weights = weight_codes(conv) if weights is None else weights
+        """Conv2d with per-channel int8 weights behind a DequantizeLinear.
+
+        Its kernel has height 1 unless `over_hop` rearranges it.
+        """
+        weights = weight_codes(conv)
+        if over_hop:
+            weights = WeightCodes(over_hop(weights.codes), weights.scale)
         parts = [
             self.constant(f"{name}_weight_codes", weights.codes),
             self.constant(f"{name}_weight_scale", weights.scale),
@@ -107,10 +123,11 @@ class GraphWriter:
     def remember(self, codes: Codes, channels: int, frames: int) -> Codes:
         """Prepend the last `frames` frames of these codes, and hand on the newest as the next state."""
         i, shape = len(self.states), (channels, 1, frames)
-        state = State(f"state_{i}", f"state_{i}_out", shape, "uint8")
+        state = State(f"state_{i}", f"state_{i}_out", shape, self.code_type)
         self.states.append(state)
-        self.input(state.input, ["batch", *shape], TensorProto.UINT8)
-        self.output(state.output, ["batch", *shape], TensorProto.UINT8)
+        code_type = helper.np_dtype_to_tensor_dtype(np.dtype(self.code_type))
+        self.input(state.input, ["batch", *shape], code_type)
+        self.output(state.output, ["batch", *shape], code_type)
         joined = self.node("Concat", [state.input, codes.name], f"history_{i}", axis=3)
         bounds = [
             self.constant(f"history_{i}_{name}", np.array([value], np.int32))
@@ -118,6 +135,31 @@ class GraphWriter:
         ]
         self.node("Slice", [joined, *bounds], state.output)
         return Codes(joined, codes.scale, codes.zero)
+
+
+class FloatGraphWriter(GraphWriter):
+    """The same graph before quantisation: float32 weights as trained, no quantisers, float32 states."""
+
+    code_type = "float32"
+
+    def quantize(self, x: str, quantizer: Quantizer, name: str) -> Codes:
+        """`x` as it is."""
+        return Codes(x, "", "")
+
+    def dequantize(self, codes: Codes, name: str) -> str:
+        """The tensor itself."""
+        return codes.name
+
+    def convolution(
+        self, x: str, conv: CausalConv, name: str, over_hop: Callable[..., Array] | None = None
+    ) -> str:
+        """Conv2d with the weight as trained."""
+        value = conv.conv.weight.detach().numpy()[:, :, None, :]
+        value = over_hop(value) if over_hop else value
+        weight = self.constant(f"{name}_weight", np.ascontiguousarray(value))
+        return self._convolution(x, weight, conv, value.shape[2:], name)
+
+    float_convolution = convolution
 
 
 @dataclass(frozen=True)
@@ -136,20 +178,20 @@ def weight_codes(conv: CausalConv) -> WeightCodes:
     return WeightCodes(codes, scale.numpy().reshape(-1))
 
 
-def stem_over_hop(student: Student) -> WeightCodes:
-    """The stem's codes as a kernel whose height is the hop, over the channels leads, predicted, mask.
+def stem_over_hop(weight: Array, config: StudentConfig) -> Array:
+    """The stem's (out, in, 1, 1) weight as a kernel whose height is the hop.
 
-    The graph's ends are (lead, sample of the hop, frame); the student's are lead times sample. The mask is
-    constant in a hop, so its weight stands at the first sample.
+    The graph's ends are (lead, sample of the hop, frame), the student's are lead times sample: the result
+    is (out, leads + predicted + mask, hop, 1). The mask is constant in a hop, so its weight stands at the
+    first sample.
     """
-    config, flat = student.config, weight_codes(student.stem)
-    n_out, hop = len(flat.codes), config.hop
+    n_out, hop = len(weight), config.hop
     at = [config.n_inputs * hop, config.n_inputs * hop + config.n_inputs]
-    leads, mask, predicted = np.split(flat.codes[:, :, 0, 0], at, axis=1)
-    over_hop = np.zeros((n_out, config.n_inputs, hop), np.int8)
+    leads, mask, predicted = np.split(weight[:, :, 0, 0], at, axis=1)
+    over_hop = np.zeros((n_out, config.n_inputs, hop), weight.dtype)
     over_hop[:, :, 0] = mask
     parts = [leads.reshape(n_out, -1, hop), predicted.reshape(n_out, -1, hop), over_hop]
-    return WeightCodes(np.ascontiguousarray(np.concatenate(parts, 1)[..., None]), flat.scale)
+    return np.ascontiguousarray(np.concatenate(parts, 1)[..., None])
 
 
 class Codes:
@@ -159,9 +201,14 @@ class Codes:
         self.name, self.scale, self.zero = name, scale, zero
 
 
-def graph_from_student(student: Student) -> tuple[bytes, tuple[State, ...]]:
-    """The serialised ONNX model of a folded student with scales, and its state pairs."""
-    config, w = student.config, GraphWriter()
+def graph_from_student(
+    student: Student, *, float32: bool = False
+) -> tuple[bytes, tuple[State, ...]]:
+    """The serialised ONNX model of a folded student, and its state pairs.
+
+    With scales from INT8 calibration, or as it was trained in float32.
+    """
+    config, w = student.config, FloatGraphWriter() if float32 else GraphWriter()
     n_in, n_out, hop = config.n_inputs, config.n_outputs, config.hop
     ecg = w.input("ecg", ["batch", n_in, hop, "frames"])
     mask = w.input("mask", ["batch", n_in, hop, "frames"])
@@ -174,7 +221,9 @@ def graph_from_student(student: Student) -> tuple[bytes, tuple[State, ...]]:
     seen = w.node("Concat", [ecg, predicted, mask], "seen", axis=1)
     x = w.dequantize(w.quantize(seen, student.input, "seen"), "stem_in")
     x = w.node(
-        "Relu", [w.convolution(x, student.stem, "stem", stem_over_hop(student))], "stem_relu"
+        "Relu",
+        [w.convolution(x, student.stem, "stem", lambda v: stem_over_hop(v, config))],
+        "stem_relu",
     )
     codes = w.quantize(x, student.stem_out, "stem_out")
     for i, block in enumerate(student.blocks):
@@ -215,11 +264,12 @@ def bundle_from_student(
     *,
     sampling_hz: float = 250.0,
     name: str = "leadlift-3to12",
+    float32: bool = False,
     training: Mapping[str, Any] | None = None,
     fidelity: Mapping[str, Any] | None = None,
 ) -> bytes:
     """A whole bundle: the graph with its manifest and checksum."""
-    graph, states = graph_from_student(student)
+    graph, states = graph_from_student(student, float32=float32)
     config = student.config
     manifest = Manifest(
         name=name,

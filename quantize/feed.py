@@ -59,7 +59,7 @@ class Feed:
     """Turns records into batches, with the anchors of one second-moment matrix."""
 
     def __init__(self, spec: Conditioning, moments: NDArray[np.float64], hop: int = 4) -> None:
-        self.spec, self.hop = spec, hop
+        self.spec, self.moments, self.hop = spec, moments, hop
         self.anchors = np.stack(
             [anchor_from_moments(moments, INPUT_LEADS, RECONSTRUCTED_LEADS, mask) for mask in MASKS]
         )

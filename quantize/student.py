@@ -8,6 +8,7 @@ same module trains in float32 and with quantisation in the loop.
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 QMAX = 127  # signed codes are -127..127; after a ReLU 0..127, so that int8 and uint8 hold the same integers
+OBSERVED_EVERY = 61  # of the values that pass an observer: a prime, so that no channel is preferred
 STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the stem
 
 
@@ -52,18 +54,26 @@ class Quantizer(nn.Module):
         super().__init__()
         self.signed = signed
         self.mode = "off"
+        self.seen: list[Tensor] = []
         self.scale: Tensor
         self.register_buffer("scale", torch.zeros(()))
 
     def forward(self, x: Tensor) -> Tensor:
         """`x` unchanged, or rounded to codes with a straight-through gradient."""
         if self.mode == "observe":
-            self.scale.copy_(torch.maximum(self.scale, x.detach().abs().amax() / QMAX))
+            self.seen.append(x.detach().abs().flatten()[::OBSERVED_EVERY].clone())
         if self.mode != "quantize":
             return x
         codes = (x / self.scale).clamp(-QMAX if self.signed else 0, QMAX)
         rounded: Tensor = self.scale * (codes + (codes.round() - codes).detach())
         return rounded
+
+    def scale_from_seen(self, quantile: float) -> None:
+        """Put the top code at this quantile of what was observed, and forget the observations."""
+        seen = torch.cat(self.seen)
+        rank = max(1, math.ceil(quantile * len(seen)))
+        self.scale.copy_(seen.kthvalue(rank).values / QMAX)
+        self.seen = []
 
 
 def weight_scale(weight: Tensor) -> Tensor:

@@ -59,17 +59,20 @@ class TorchEngine(Engine):
 
     def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
         """The next frames of the stream; see Engine."""
+        values = self.trace(ecg, mask, anchor)
+        return values["ecg_mv"].numpy()[0], values["log_sigma"].numpy()[0]
+
+    def trace(self, ecg: Array, mask: Array, anchor: Array) -> dict[str, torch.Tensor]:
+        """The same step, with every tensor of the graph by name."""
         given = {"ecg": ecg, "mask": mask, "anchor": anchor, **self._state}
-        values = {
-            name: self._torch.from_numpy(np.ascontiguousarray(a)) for name, a in given.items()
-        }
+        values = {name: self._torch.from_numpy(np.array(a)) for name, a in given.items()}
         values.update(self._constants)
         with self._torch.no_grad():
             for operator, inputs, outputs, attributes in self._nodes:
                 results = operator([values[name] for name in inputs], attributes)
                 values.update(zip(outputs, results, strict=True))
         self._state = {s.input: values[s.output].numpy() for s in self.manifest.states}
-        return values["ecg_mv"].numpy()[0], values["log_sigma"].numpy()[0]
+        return values
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the state tensors; see Engine."""
