@@ -20,6 +20,7 @@ from onnx import TensorProto, helper, numpy_helper
 from edge.bundle import Manifest, State, write_bundle
 from edge.conditioning import Conditioning
 from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
+from quantize.errors import QuantizeError
 from quantize.student import (
     Block,
     CausalConv,
@@ -72,6 +73,8 @@ class GraphWriter:
 
     def quantize(self, x: str, quantizer: Quantizer, name: str) -> Codes:
         """QuantizeLinear with the quantiser's scale and zero point 0."""
+        if not quantizer.scale > 0:
+            raise QuantizeError(f"{name} has no scale: calibrate the student before export")
         dtype = np.int8 if quantizer.signed else np.uint8
         scale = self.constant(f"{name}_scale", np.array(quantizer.scale.item(), np.float32))
         zero = self.constant(f"{name}_zero", np.array(0, dtype))
