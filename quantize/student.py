@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-QMAX = 127  # signed codes are -127..127; after a ReLU 0..127, so that int8 and uint8 hold the same integers
+QMAX = 127  # signed codes are -128..127; after a ReLU 0..127, so that int8 and uint8 hold the same integers
 OBSERVED_EVERY = 61  # of the values that pass an observer: a prime, so that no channel is preferred
 STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the stem
 
@@ -64,7 +64,7 @@ class Quantizer(nn.Module):
             self.seen.append(x.detach().abs().flatten()[::OBSERVED_EVERY].clone())
         if self.mode != "quantize":
             return x
-        codes = (x / self.scale).clamp(-QMAX if self.signed else 0, QMAX)
+        codes = (x / self.scale).clamp(-QMAX - 1 if self.signed else 0, QMAX)
         rounded: Tensor = self.scale * (codes + (codes.round() - codes).detach())
         return rounded
 

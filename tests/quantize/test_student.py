@@ -67,7 +67,7 @@ def test_both_heads_as_one_convolution() -> None:
     assert torch.equal(both[:, 20:], student.sigma_head(x))
 
 
-@pytest.mark.parametrize(("signed", "lowest"), [(True, -QMAX), (False, 0)])
+@pytest.mark.parametrize(("signed", "lowest"), [(True, -QMAX - 1), (False, 0)])
 def test_a_quantiser_rounds_to_even_and_saturates(signed: bool, lowest: int) -> None:
     quantizer = Quantizer(signed)
     quantizer.scale.fill_(0.5)
