@@ -31,7 +31,10 @@ class RateConverter:
             raise InputError(
                 f"cannot convert {from_hz} Hz to {to_hz} Hz: rates are positive numbers"
             )
-        ratio = Fraction(to_hz / from_hz).limit_denominator(MAX_PHASES)
+        most = max(
+            1, int(MAX_PHASES * min(1.0, from_hz / to_hz))
+        )  # the numerator counts the phases
+        ratio = Fraction(to_hz / from_hz).limit_denominator(most)
         if ratio == 0 or abs(float(ratio) * from_hz / to_hz - 1) > 1e-6:
             raise InputError(f"cannot convert {from_hz:g} Hz to {to_hz:g} Hz: no small whole ratio")
         self.from_hz, self.to_hz, self.n_leads = from_hz, to_hz, n_leads
@@ -102,8 +105,10 @@ class RateConverter:
             return np.empty((self.n_leads, 0), np.float32), np.empty((self.n_leads, 0), np.uint8)
         total = -(-self._in * self._up // self._down)
         wanted = total - self._out
+        last = np.where(self._missing[:, -1:], np.nan, self._ecg[:, -1:]).astype(np.float32)
         ecg, bits = self.push(
-            np.repeat(self._ecg[:, -1:].astype(np.float32), self._half + 1, axis=1)
+            np.repeat(last, self._half + 1, axis=1),
+            np.repeat(self._bits[:, -1:], self._half + 1, axis=1),
         )
         return ecg[:, :wanted], bits[:, :wanted]
 
