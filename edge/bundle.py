@@ -155,12 +155,13 @@ def _manifest_from_json(text: str, named: str) -> Manifest:
             }
         )
         moments = manifest.moments
+        possible = manifest.hop >= 1 and manifest.sampling_hz > 0
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise BundleError(f"{named} has a manifest that does not parse: {error!r}") from error
     if moments.shape != (8, 8) or not np.isfinite(moments).all():
         raise BundleError(f"{named} has second moments of shape {moments.shape}, not finite (8, 8)")
     unknown = set(manifest.input_leads + manifest.output_leads) - set(INDEPENDENT_LEADS)
-    if unknown or manifest.hop < 1 or manifest.sampling_hz <= 0:
+    if unknown or not possible:
         raise BundleError(f"{named} has a manifest with impossible leads, hop or sampling rate")
     return manifest
 

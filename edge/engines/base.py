@@ -21,7 +21,7 @@ Array = NDArray[np.float32]
 class Engine(ABC):
     """A loaded bundle that steps through a stream, one or more frames at a time.
 
-    Shapes, with a batch of 1: `ecg` (1, n_inputs, hop, frames) mV, `mask` the same shape, 1 where a
+    Shapes, with a batch of 1: `ecg` (1, n_inputs, hop, frames) mV, `mask` broadcastable to it, 1 where a
     lead is on, `anchor` (1, n_outputs, n_inputs, 1, 1), all float32; results (n_outputs, hop, frames).
     """
 
@@ -57,9 +57,9 @@ class Engine(ABC):
         return {s.input: np.zeros((1, *s.shape), s.dtype) for s in self.manifest.states}
 
     def check_state(self, state: dict[str, NDArray[np.generic]]) -> None:
-        """Raise InputError for leftover or missing state tensors, or other shapes."""
-        expected = {s.input: (1, *s.shape) for s in self.manifest.states}
-        given = {name: array.shape for name, array in state.items()}
+        """Raise InputError for leftover or missing state tensors, other shapes or types."""
+        expected = {s.input: (s.dtype, (1, *s.shape)) for s in self.manifest.states}
+        given = {name: (str(array.dtype), array.shape) for name, array in state.items()}
         if given != expected:
             raise InputError(f"state tensors {given} do not fit this bundle: it has {expected}")
 
