@@ -64,6 +64,7 @@ class TorchEngine(Engine):
 
     def trace(self, ecg: Array, mask: Array, anchor: Array) -> dict[str, torch.Tensor]:
         """The same step, with every tensor of the graph by name."""
+        mask = np.broadcast_to(mask, ecg.shape).astype(np.float32)
         given = {"ecg": ecg, "mask": mask, "anchor": anchor, **self._state}
         values = {name: self._torch.from_numpy(np.array(a)) for name, a in given.items()}
         values.update(self._constants)
