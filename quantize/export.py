@@ -46,6 +46,8 @@ class GraphWriter:
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self.states: list[State] = []
+        self.steps: dict[str, float] = {}
+        """Of each dequantised tensor, what one code is worth."""
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """A constant tensor; a scale must stay a scalar, or no quantised Add fuses."""
@@ -78,10 +80,12 @@ class GraphWriter:
         dtype = np.int8 if quantizer.signed else np.uint8
         scale = self.constant(f"{name}_scale", np.array(quantizer.scale.item(), np.float32))
         zero = self.constant(f"{name}_zero", np.array(0, dtype))
-        return Codes(self.node("QuantizeLinear", [x, scale, zero], f"{name}_codes"), scale, zero)
+        codes = self.node("QuantizeLinear", [x, scale, zero], f"{name}_codes")
+        return Codes(codes, scale, zero, quantizer.scale.item())
 
     def dequantize(self, codes: Codes, name: str) -> str:
         """DequantizeLinear; every reader has its own, so that each fuses into its reader."""
+        self.steps[name] = codes.step
         return self.node("DequantizeLinear", [codes.name, codes.scale, codes.zero], name)
 
     def convolution(
@@ -100,7 +104,10 @@ class GraphWriter:
             self.constant(f"{name}_weight_zero", np.zeros(len(weights.codes), np.int8)),
         ]
         weight = self.node("DequantizeLinear", parts, f"{name}_weight", axis=0)
-        return self._convolution(x, weight, conv, weights.codes.shape[2:], name)
+        # Integer engines hold the bias in steps of input times weight scale: store it so for all.
+        step = (np.float32(self.steps[x]) * weights.scale).astype(np.float64)
+        bias = (np.rint(bias_of(conv) / step) * step).astype(np.float32)
+        return self._convolution(x, weight, bias, conv, weights.codes.shape[2:], name)
 
     def float_convolution(self, x: str, conv: CausalConv, name: str) -> str:
         """The same with the rounded weights stored as float32: ONNX Runtime would dequantise them at every
@@ -108,36 +115,46 @@ class GraphWriter:
         weights = weight_codes(conv)
         value = weights.codes * weights.scale.reshape(-1, 1, 1, 1)
         weight = self.constant(f"{name}_weight", value.astype(np.float32))
-        return self._convolution(x, weight, conv, weights.codes.shape[2:], name)
+        return self._convolution(x, weight, bias_of(conv), conv, weights.codes.shape[2:], name)
 
     def _convolution(
-        self, x: str, weight: str, conv: CausalConv, kernel: tuple[int, ...], name: str
+        self, x: str, weight: str, bias: Array, conv: CausalConv, kernel: tuple[int, ...], name: str
     ) -> str:
-        assert conv.conv.bias is not None
-        bias = self.constant(f"{name}_bias", conv.conv.bias.detach().numpy())
         return self.node(
             "Conv",
-            [x, weight, bias],
+            [x, weight, self.constant(f"{name}_bias", bias)],
             name,
             kernel_shape=list(kernel),
             dilations=[1, conv.conv.dilation[0]],
         )
 
     def remember(self, codes: Codes, channels: int, frames: int) -> Codes:
-        """Prepend the last `frames` frames of these codes, and hand on the newest as the next state."""
-        i, shape = len(self.states), (channels, 1, frames)
+        """Prepend the last `frames` frames of these codes, and hand on the newest as the next state.
+
+        The history is kept channels last: ONNX Runtime's integer convolutions read it so, and the
+        transposes here cancel against the ones it would put around each of them.
+        """
+        i = len(self.states)
+        rows = self.node("Transpose", [codes.name], f"rows_{i}", perm=[0, 2, 3, 1])
+        joined = self._join(rows, (1, frames, channels), axis=2, name=f"rows_history_{i}")
+        history = self.node("Transpose", [joined], f"history_{i}", perm=[0, 3, 1, 2])
+        return Codes(history, codes.scale, codes.zero, codes.step)
+
+    def _join(self, newest: str, shape: tuple[int, ...], axis: int, name: str) -> str:
+        """State and newest frames in one tensor, whose last frames are the next state."""
+        i = len(self.states)
         state = State(f"state_{i}", f"state_{i}_out", shape, self.code_type)
         self.states.append(state)
         code_type = helper.np_dtype_to_tensor_dtype(np.dtype(self.code_type))
         self.input(state.input, ["batch", *shape], code_type)
         self.output(state.output, ["batch", *shape], code_type)
-        joined = self.node("Concat", [state.input, codes.name], f"history_{i}", axis=3)
+        joined = self.node("Concat", [state.input, newest], name, axis=axis)
         bounds = [
-            self.constant(f"history_{i}_{name}", np.array([value], np.int32))
-            for name, value in (("from", -frames), ("to", 2**31 - 1), ("axis", 3))
+            self.constant(f"{name}_{what}", np.array([value], np.int32))
+            for what, value in (("from", -shape[axis - 1]), ("to", 2**31 - 1), ("axis", axis))
         ]
         self.node("Slice", [joined, *bounds], state.output)
-        return Codes(joined, codes.scale, codes.zero)
+        return joined
 
 
 class FloatGraphWriter(GraphWriter):
@@ -147,7 +164,7 @@ class FloatGraphWriter(GraphWriter):
 
     def quantize(self, x: str, quantizer: Quantizer, name: str) -> Codes:
         """`x` as it is."""
-        return Codes(x, "", "")
+        return Codes(x)
 
     def dequantize(self, codes: Codes, name: str) -> str:
         """The tensor itself."""
@@ -160,9 +177,14 @@ class FloatGraphWriter(GraphWriter):
         value = conv.conv.weight.detach().numpy()[:, :, None, :]
         value = over_hop(value) if over_hop else value
         weight = self.constant(f"{name}_weight", np.ascontiguousarray(value))
-        return self._convolution(x, weight, conv, value.shape[2:], name)
+        return self._convolution(x, weight, bias_of(conv), conv, value.shape[2:], name)
 
     float_convolution = convolution
+
+    def remember(self, codes: Codes, channels: int, frames: int) -> Codes:
+        """The same history, channels first, as float convolutions read it."""
+        name = f"history_{len(self.states)}"
+        return Codes(self._join(codes.name, (channels, 1, frames), axis=3, name=name))
 
 
 @dataclass(frozen=True)
@@ -197,11 +219,20 @@ def stem_over_hop(weight: Array, config: StudentConfig) -> Array:
     return np.ascontiguousarray(np.concatenate(parts, 1)[..., None])
 
 
-class Codes:
-    """A quantised tensor: its name and those of its scale and zero point."""
+def bias_of(conv: CausalConv) -> Array:
+    """A folded convolution's bias."""
+    assert conv.conv.bias is not None
+    return conv.conv.bias.detach().numpy()
 
-    def __init__(self, name: str, scale: str, zero: str) -> None:
-        self.name, self.scale, self.zero = name, scale, zero
+
+@dataclass(frozen=True)
+class Codes:
+    """A quantised tensor: its name, those of its scale and zero point, and what a code is worth."""
+
+    name: str
+    scale: str = ""
+    zero: str = ""
+    step: float = 1.0
 
 
 def graph_from_student(

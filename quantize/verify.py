@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle
 from edge.engines.base import Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.spelling import int8_spelling
+from edge.engines.spelling import int8_spelling, respelled_states
 from edge.engines.torch_engine import TorchEngine
 from quantize.data import Records
 from quantize.feed import MASKS, Feed
@@ -115,7 +115,7 @@ def optimised_operators(bundle: Bundle) -> Counter[str]:
 def _respelled(bundle: Bundle) -> Bundle:
     """The int8 spelling in a bundle that ONNX Runtime can run, for comparison."""
     model = int8_spelling(onnx.load_from_string(bundle.data))
-    states = tuple(dataclasses.replace(s, dtype="int8") for s in bundle.manifest.states)
+    states = respelled_states(bundle.manifest.states, "int8")
     manifest = dataclasses.replace(bundle.manifest, states=states)
     return Bundle(model.SerializeToString(deterministic=True), manifest)
 

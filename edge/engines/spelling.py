@@ -1,26 +1,30 @@
 """One set of weights and scales, other spellings: int8 for TensorRT, float32 to compare with.
 
-ONNX Runtime fuses a ReLU into a quantiser whose lowest code is its zero point: uint8 after a ReLU.
-TensorRT knows only int8 with zero point 0. Codes after a ReLU never exceed 127, so both hold the same
-integers, and the rewrite changes types alone. The float32 twin drops the quantisers and is what the
-benchmarks time INT8 against. Needs the `onnx` package.
+ONNX Runtime fuses a ReLU into a quantiser whose lowest code is its zero point: uint8 after a ReLU, and
+its integer convolutions read channels last. TensorRT knows only int8 with zero point 0 and shuffles for
+every transpose. Codes after a ReLU never exceed 127, so both hold the same integers: the rewrite changes
+types and puts channels first. The float32 twin drops the quantisers too and is what the benchmarks time
+INT8 against. Needs the `onnx` package.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+
+from edge.bundle import State
 
 if TYPE_CHECKING:
     import onnx
 
 
 def int8_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with every uint8 tensor as int8; weights, scales and names unchanged."""
+    """The same graph with every uint8 tensor as int8 and channels first; codes and scales unchanged."""
     from onnx import TensorProto, numpy_helper
 
-    out = _copy(model)
+    out = _channels_first(model)
     for constant in out.graph.initializer:
         if constant.data_type == TensorProto.UINT8:
             codes = numpy_helper.to_array(constant).astype(np.int8)
@@ -35,7 +39,7 @@ def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph in float32: dequantised weights, no quantisers, float32 states."""
     from onnx import TensorProto, numpy_helper
 
-    out = _copy(model)
+    out = _channels_first(model)
     constants = {c.name: numpy_helper.to_array(c) for c in out.graph.initializer}
     renamed: dict[str, str] = {}
     nodes, weights = [], []
@@ -60,10 +64,49 @@ def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
     return out
 
 
-def _copy(model: onnx.ModelProto) -> onnx.ModelProto:
+def _channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without the transposes around each history: states (batch, channels, 1, frames)."""
     import onnx
+    from onnx import numpy_helper
 
     out = onnx.ModelProto()
     out.CopyFrom(model)
     out.ClearField("metadata_props")  # a rewritten graph is no longer the bundle that was signed
+    renamed: dict[str, str] = {}
+    axes = set()
+    nodes = []
+    for node in out.graph.node:
+        if node.op_type == "Transpose":
+            renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
+            continue
+        if node.op_type == "Concat" and node.input[0].startswith("state_"):
+            node.attribute[0].i = 3
+        if node.op_type == "Slice":
+            axes.add(node.input[3])
+        node.input[:] = [renamed.get(name, name) for name in node.input]
+        nodes.append(node)
+    if not renamed:
+        return out
+    out.graph.ClearField("node")
+    out.graph.node.extend(nodes)
+    for constant in out.graph.initializer:
+        if constant.name in axes:
+            axis = np.full_like(numpy_helper.to_array(constant), 3)
+            constant.CopyFrom(numpy_helper.from_array(axis, constant.name))
+    for value in [*out.graph.input, *out.graph.output]:
+        if value.name.startswith("state_"):
+            dims = value.type.tensor_type.shape.dim
+            frames, channels = dims[2].dim_value, dims[3].dim_value
+            for dim, size in zip(dims[1:], (channels, 1, frames), strict=False):
+                dim.dim_value = size
     return out
+
+
+def respelled_states(states: tuple[State, ...], dtype: str) -> tuple[State, ...]:
+    """The manifest's states as a rewritten graph has them."""
+    return tuple(
+        replace(
+            s, shape=(s.shape[2], 1, s.shape[1]) if s.dtype == "uint8" else s.shape, dtype=dtype
+        )
+        for s in states
+    )

@@ -1,7 +1,8 @@
 """The full-precision reference: the bundle's own graph, node by node, in torch's float arithmetic.
 
-Quantisers round as the graph says, everything between is float32: what an engine that fuses into
-integer kernels must agree with. It knows the operators of a bundle and no others. Needs torch and onnx.
+Quantisers round as the graph says; convolutions add up in float64, where sums of codes are exact: what an
+engine that fuses into integer kernels must agree with. It knows the operators of a bundle and no others.
+Needs torch and onnx.
 """
 
 from __future__ import annotations
@@ -106,6 +107,12 @@ def _operators() -> dict[str, Operator]:
             shape[attributes.get("axis", 1)] = -1
         return [(codes.float() - zero.float().reshape(shape)) * scale.reshape(shape)]
 
+    def convolve(x: list[Any], attributes: dict[str, Any]) -> list[torch.Tensor]:
+        value, weight, bias = (tensor.double() for tensor in x)
+        return [
+            functional.conv2d(value, weight, bias, dilation=tuple(attributes["dilations"])).float()
+        ]
+
     def slice_(x: list[Any], _: dict[str, Any]) -> list[torch.Tensor]:
         value, first, last, axis = (x[0], *(int(v) for v in x[1:4]))
         return [value[(slice(None),) * axis + (slice(first, last),)].contiguous()]
@@ -117,7 +124,7 @@ def _operators() -> dict[str, Operator]:
     return {
         "Add": lambda x, _: [x[0] + x[1]],
         "Concat": lambda x, a: [torch.cat(x, a["axis"])],
-        "Conv": lambda x, a: [functional.conv2d(x[0], x[1], x[2], dilation=tuple(a["dilations"]))],
+        "Conv": convolve,
         "DequantizeLinear": dequantize,
         "Mul": lambda x, _: [x[0] * x[1]],
         "QuantizeLinear": quantize,
@@ -126,5 +133,6 @@ def _operators() -> dict[str, Operator]:
         "Reshape": reshape,
         "Slice": slice_,
         "Split": lambda x, a: x[0].chunk(2, a["axis"]),
+        "Transpose": lambda x, a: [x[0].permute(a["perm"]).contiguous()],
         "Unsqueeze": lambda x, _: [x[0].unsqueeze(int(x[1]))],
     }

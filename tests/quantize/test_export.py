@@ -78,7 +78,7 @@ def test_the_manifest_says_what_the_graph_is(tiny_student: Student, tiny_bundle:
     m, config = tiny_bundle.manifest, tiny_student.config
     assert (m.hop, m.lookahead) == (config.hop, 0)
     assert m.receptive_field == config.receptive_frames * config.hop
-    assert [s.shape for s in m.states] == [(16, 1, 2 * d) for d in config.dilations]
+    assert [s.shape for s in m.states] == [(1, 2 * d, 16) for d in config.dilations]
 
 
 def test_verify_holds_on_real_records(tiny_bundle: Bundle, ptbxl_fold10: object) -> None:
