@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, prefilter, usage
 from edge.errors import InputError
-from edge.leads import lead_indices
+from edge.leads import LEADS, lead_indices
+from edge.quality import Quality
 
 if TYPE_CHECKING:
     from edge.records import Record
@@ -53,11 +55,21 @@ def run(arguments: argparse.Namespace) -> int:
             metadata = Metadata(prefilter=prefilter(reconstructor.conditioning))
             with usage():
                 sink = open_sink(f"file:{arguments.output}", record.sampling_hz, metadata=metadata)
+            measured = [LEADS.index(lead) for lead in reconstructor.leads]
+            off = np.zeros(len(measured), np.int64)
             with sink:
                 for block in reconstruct_pieces(reconstructor, pieces, record.sampling_hz):
                     sink.write(block)
+                    off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
             minutes = record.n_samples / record.sampling_hz / 60
             print(f"{arguments.output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
+            for lead, n_off in zip(reconstructor.leads, off, strict=True):
+                if n_off:
+                    lacking = f"{lead} is missing or flat for {n_off / record.sampling_hz:.1f} s"
+                    print(
+                        f"leadlift: warning: {lacking}: the reconstructed leads lack it there",
+                        file=sys.stderr,
+                    )
     return 0
 
 

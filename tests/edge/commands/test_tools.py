@@ -15,7 +15,7 @@ from edge.cli import main
 from edge.commands import doctor
 from edge.commands.monitor import Monitor
 from edge.errors import BundleError
-from edge.leads import LEADS
+from edge.leads import INPUT_LEADS, LEADS
 from edge.records import open_record
 from firmware_bridge.events import Corrupt, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
@@ -257,3 +257,15 @@ def test_wrong_usage_is_exit_code_2(
         main(arguments)
     assert ended.value.code == 2
     assert "usage: leadlift" in capsys.readouterr().err
+
+
+def test_reconstruct_says_that_a_lead_is_flat(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ecg_mv = EcgSimulator(250.0).read(1500)[[LEADS.index(lead) for lead in INPUT_LEADS]]
+    ecg_mv[1] = 0.0
+    np.savez(tmp_path / "flat.npz", ecg_mv=ecg_mv, sampling_hz=250.0, leads=INPUT_LEADS)
+    assert main(["reconstruct", str(tmp_path / "flat.npz"), str(tmp_path / "out.edf")]) == 0
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("leadlift: warning: V1 is missing or flat for 4.0 s")
