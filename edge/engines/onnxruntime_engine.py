@@ -44,6 +44,7 @@ def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> A
         )
     except (
         failures.Fail,
+        failures.InvalidArgument,
         failures.InvalidGraph,
         failures.InvalidProtobuf,
         failures.NotImplemented,

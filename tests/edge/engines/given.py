@@ -1,0 +1,58 @@
+"""What a reconstructor gives an engine, made from simulated or real leads."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.anchor import anchor_from_moments
+from edge.bundle import Bundle, Manifest
+from edge.conditioning import Conditioner
+from edge.engines.base import Engine
+from edge.engines.spelling import int8_spelling, respelled_states
+from tests.edge.signals import three_leads
+
+Given = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+
+
+def given_from_leads(
+    manifest: Manifest, ecg_mv: NDArray[np.float32], present: tuple[bool, ...] = (True, True, True)
+) -> Given:
+    """`ecg`, `mask` and `anchor` of a batch of 1, from (3, n) mV with n a multiple of the hop."""
+    on = np.array(present)
+    conditioner = Conditioner(manifest.conditioning, manifest.sampling_hz, 3, manifest.hop)
+    seen = conditioner.push(ecg_mv)[1] * on[:, None]
+    ecg = np.ascontiguousarray(seen.reshape(3, -1, manifest.hop).transpose(0, 2, 1)[None])
+    mask = np.broadcast_to(on[None, :, None, None], ecg.shape).astype(np.float32)
+    m = manifest
+    anchor = anchor_from_moments(m.moments, m.input_leads, m.output_leads, on)
+    return ecg, mask, anchor[None, :, :, None, None]
+
+
+def simulated(manifest: Manifest, frames: int = 300, seed: int = 0) -> Given:
+    """`given_from_leads` on the simulator."""
+    return given_from_leads(manifest, three_leads(frames * manifest.hop, seed))
+
+
+def run(engine: Engine, given: Given, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """Step through all that is given, `frames` at a time; both results, (n_outputs, hop, all)."""
+    ecg, mask, anchor = given
+    step = frames or ecg.shape[-1]
+    results = [
+        [a.copy() for a in engine.step(ecg[..., i : i + step], mask[..., i : i + step], anchor)]
+        for i in range(0, ecg.shape[-1], step)
+    ]
+    ecg_mv, log_sigma = (np.concatenate(parts, -1) for parts in zip(*results, strict=True))
+    return ecg_mv, log_sigma
+
+
+def int8_bundle(bundle: Bundle) -> Bundle:
+    """The bundle in TensorRT's spelling, with a manifest that says so; ONNX Runtime runs it too."""
+    import onnx
+
+    model = int8_spelling(onnx.load_from_string(bundle.data))
+    states = respelled_states(bundle.manifest.states, "int8")
+    manifest = dataclasses.replace(bundle.manifest, states=states)
+    return Bundle(model.SerializeToString(deterministic=True), manifest)
