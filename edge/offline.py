@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
-from edge.reconstructor import Reconstructor
+from edge.reconstructor import Reconstructor, millivolts
 from edge.resampling import FILE_DELAY_S, RateConverter
 from edge.samples import TwelveLeadBlock
 
@@ -33,7 +33,7 @@ def reconstruct(
     `Reconstructor`. Raises InputError, naming what was given and what is accepted, for a wrong shape,
     rate or lead name.
     """
-    samples = np.asarray(ecg_mv, np.float32)
+    samples = millivolts(ecg_mv)
     if samples.ndim != 2 or samples.shape[0] != len(leads):
         raise InputError(
             f"expected ({len(leads)}, n) samples in mV, rows {', '.join(leads)}; got shape {samples.shape}"
@@ -75,7 +75,8 @@ def reconstruct_pieces(
     def back(ecg: NDArray[np.float32], bits: NDArray[np.uint8]) -> TwelveLeadBlock:
         nonlocal n_out
         first, n_out = n_out, n_out + ecg.shape[1]
-        return TwelveLeadBlock(ecg[:n], ecg[n:], bits[:n], first, sampling_hz, r.provenance)
+        sigma = np.maximum(ecg[n:], 0.0)  # beside a sudden change the filter rings
+        return TwelveLeadBlock(ecg[:n], sigma, bits[:n], first, sampling_hz, r.provenance)
 
     for block in _whole_hops(r, at_decoder_rate()):
         both = np.concatenate([block.ecg_mv, block.sigma_mv])

@@ -7,6 +7,7 @@ Within a push the output keeps step with the input: a long gap is NaN and flagge
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -37,6 +38,7 @@ _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
         Quality.SETTLING,
     )
 )
+MAX_LOG_SIGMA = math.log(10.0)  # mV: beyond all ECG; what a decoder says of a start it never saw
 MAX_STEP_S = 60.0  # longer input is worked off in pieces of this length, which bounds the memory
 
 
@@ -158,8 +160,11 @@ class Reconstructor:
     def skip(self, n_samples: int) -> None:
         """Declare `n_samples` that nobody has: the state is reset and the index jumps over them.
 
-        Samples held back for a hop that will not be completed are counted as skipped too.
+        Samples held back for a hop that will not be completed are counted as skipped too. Raises InputError
+        for a negative number.
         """
+        if n_samples < 0:
+            raise InputError(f"cannot skip {n_samples} samples: the stream runs forward")
         self._first_sample += n_samples + self._held.n_samples
         self._restart_stream()
 
@@ -175,7 +180,7 @@ class Reconstructor:
         `valid`, broadcastable to it, is False where a sample is missing; `quality`, the same, carries
         bits that are known already (CLIPPED, say) into the output. Raises InputError for other shapes.
         """
-        samples = np.asarray(ecg_mv, np.float32)
+        samples = millivolts(ecg_mv)
         if samples.ndim != 2 or samples.shape[0] != len(self.leads):
             raise InputError(
                 f"expected ({len(self.leads)}, n) samples in mV, rows {', '.join(self.leads)};"
@@ -280,7 +285,8 @@ class Reconstructor:
         # What lies below the residual branch's band the anchor maps alone.
         slow = apply_anchor(anchor, conditioned - residual)
         ecg[self._rows_out] = decoded.transpose(0, 2, 1).reshape(slow.shape) + slow
-        sigma[self._rows_out] = np.exp(log_sigma.transpose(0, 2, 1).reshape(slow.shape))
+        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(slow.shape), MAX_LOG_SIGMA)
+        sigma[self._rows_out] = np.exp(bounded)
         ecg[self._rows_in] = conditioned
         sigma[self._rows_in] = 0.0
         if off is not None:
@@ -306,6 +312,14 @@ class Reconstructor:
             flags[:] = np.bitwise_or.reduce(bits, axis=0)
             flags[self._rows_in] = bits
             flags[2:6] = flags[0] | flags[1]
+
+
+def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
+    """Samples as float32. Raises InputError for what is no array of numbers."""
+    try:
+        return np.asarray(ecg_mv, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
 
 
 def _broadcast(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:
