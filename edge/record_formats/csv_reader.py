@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.records import BaseRecord, mv_per, pick_leads, unit_of
+from edge.record_formats.base import Record, mv_per, pick_leads, unit_of
 
 _INDEX_ROWS = 4096  # rows between two known places in the file: 8 bytes for every 16 s at 250 Hz
 _LONGEST_LINE = 16_384  # a file without line ends must not be read whole as one line
@@ -22,7 +22,7 @@ _TIME_COLUMNS = ("time_s", "time", "t")
 _COMMENT = b"#"
 
 
-class CsvRecord(BaseRecord):
+class CsvRecord(Record):
     """The lead columns of a CSV file. The file is scanned once at opening, and held open."""
 
     def __init__(self, path: Path, leads: Sequence[str] | None) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.records import BaseRecord, mv_per, pick_leads
+from edge.record_formats.base import Record, mv_per, pick_leads
 
 
-class EdfRecord(BaseRecord):
+class EdfRecord(Record):
     """The ECG signals of an EDF file, all at one rate."""
 
     def __init__(self, path: Path, leads: Sequence[str] | None) -> None:

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.records import BaseRecord, pick_leads
+from edge.record_formats.base import Record, pick_leads
 
 _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
@@ -40,7 +40,7 @@ _DAMAGED = (
 )
 
 
-class NpzRecord(BaseRecord):
+class NpzRecord(Record):
     """One record of an NPZ file."""
 
     def __init__(self, path: Path, leads: Sequence[str] | None, number: int | None) -> None:

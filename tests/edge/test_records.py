@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS
-from edge.records import lead_name, open_record
+from edge.record_formats.base import lead_name
+from edge.records import open_record
 from edge.sinks import Metadata, open_sink
 from tests.edge.sinks.blocks import block, ecg
 
