@@ -23,6 +23,8 @@ MASKS = np.array(
     [[m >> 2 & 1, m >> 1 & 1, m & 1] for m in range(1, 8)], bool
 )  # all subsets but none
 
+COLD_STARTS = 0.25
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -109,7 +111,9 @@ class Feed:
                 len(MASKS) - 1,
             )
             whole = self.prepare(ecg, records.sampling_hz, subset)
-            first = int(rng.integers(0, whole.ecg.shape[-1] - crop + 1))
+            # A stream starts cold: so does every fourth batch, at the first sample of its records.
+            last = whole.ecg.shape[-1] - crop
+            first = int(rng.integers(0, last + 1)) if rng.random() >= COLD_STARTS else 0
             frames = slice(first, first + crop)
             samples = slice(first * self.hop, (first + crop) * self.hop)
             yield Batch(

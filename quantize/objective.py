@@ -16,7 +16,7 @@ from quantize.data import SCORE_HIGHPASS_HZ
 
 RMSE_UNIT_MV = 0.1
 CORRELATION_WEIGHT = 5.0  # puts 1 - r = 0.1 and an RMSE of 50 uV on a par
-BURN_IN_S = 1.0  # the state starts empty
+BURN_IN_S = 0.25  # the state starts empty; soon after a reset the output must be of use
 TAIL_S = 0.4  # the zero-phase filter of a crop has no future there
 
 
