@@ -1,0 +1,90 @@
+"""`python -m benchmarks`: measure, print Markdown, write JSON.
+
+Exit codes: 0 measured, whether targets are met or not; 1 failed, or with --check a target missed or left
+undecided by too few samples; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks import compare, fidelity, latency, soak, throughput
+from benchmarks.environment import environment, load_average
+from benchmarks.errors import BenchmarkError
+from benchmarks.report import print_tables, target_table, write_json
+from edge.bundle import load_bundle
+from edge.errors import LeadliftError
+from firmware_bridge.errors import BridgeError
+from quantize.errors import QuantizeError
+
+MEASUREMENTS = (latency, fidelity, throughput, soak)
+ERRORS = (BenchmarkError, LeadliftError, BridgeError, QuantizeError)
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every benchmark."""
+    top = argparse.ArgumentParser(prog="python -m benchmarks", description="Numbers, and how.")
+    subparsers = top.add_subparsers(required=True, dest="benchmark", metavar="BENCHMARK")
+    for benchmark in MEASUREMENTS:
+        benchmark.add(subparsers)
+    for subparser in subparsers.choices.values():
+        subparser.add_argument("--json", type=Path, metavar="OUT.json", help="write the report")
+        subparser.add_argument(
+            "--check", action="store_true", help="exit 1 when a target is missed or undecided"
+        )
+    compare.add(subparsers)
+    return top
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one benchmark; the exit code."""
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.benchmark == "compare":
+            return compare.run(arguments)
+        return measure(arguments)
+    except ERRORS as error:
+        print(f"benchmarks {arguments.benchmark}: {error}", file=sys.stderr)
+        return 1
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """Measure, print and write one report."""
+    about = environment(load_bundle(arguments.model), arguments.engine)
+    about["load_before"] = load_average()
+    result = arguments.measure(arguments)
+    about["load_after"] = load_average()
+    judged = result.judged()
+    print(f"{about['cpu']}, {about['cores']} cores, load {_loads(about)}, {about['kernel']}")
+    print_tables([*result.tables, *([target_table(judged)] if judged else [])])
+    if arguments.json is not None:
+        given = {k: v for k, v in vars(arguments).items() if k not in ("measure", "check")}
+        report: dict[str, Any] = {
+            "benchmark": arguments.benchmark,
+            "environment": about,
+            "arguments": {name: _said(value) for name, value in given.items()},
+            "results": result.results,
+            "targets": judged,
+            **result.extra,
+        }
+        write_json(arguments.json, report)
+    return int(arguments.check and any(row["met"] is False or row["undecided"] for row in judged))
+
+
+def _loads(about: dict[str, object]) -> str:
+    return " -> ".join(
+        "unknown" if not isinstance(load, list) else str(load[0])
+        for load in (about["load_before"], about["load_after"])
+    )
+
+
+def _said(value: object) -> object:
+    return str(value) if isinstance(value, Path) else value
+
+
+if __name__ == "__main__":
+    sys.exit(main())

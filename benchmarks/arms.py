@@ -1,0 +1,168 @@
+"""The arms of a fidelity comparison, and their predictions: streamed through `Reconstructor`, cached."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+import edge
+from benchmarks.engine_step import float32_bundle
+from benchmarks.errors import BenchmarkError
+from edge.anchor import anchor_from_moments, apply_anchor
+from edge.bundle import Bundle, load_bundle
+from edge.leads import INDEPENDENT_LEADS, LEADS, LIMB_FROM_I_II, lead_indices
+from edge.reconstructor import Reconstructor
+from quantize.data import Records
+
+LINEAR = "linear"
+LIMB_ROWS = slice(2, 6)  # III, aVR, aVL, aVF in LEADS
+
+
+@dataclass(frozen=True)
+class Arm:
+    """A way from three leads to twelve."""
+
+    name: str
+    what: str
+    """For the reader of a report."""
+    bundle: Bundle
+    engine: str
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """What one arm made of one data set; the record is the first axis."""
+
+    ecg_mv: NDArray[np.float32]
+    """(n_records, 12, n_samples) mV, as conditioned; 0 where the reconstructor gave nothing (NaN)."""
+    sigma_mv: NDArray[np.float32]
+    """(n_records, n_outputs, n_samples) mV of the reconstructed leads."""
+    missing: NDArray[np.float64]
+    """(n_records,) share of the twelve leads' samples that the reconstructor gave as NaN."""
+
+
+def arms(
+    bundle: Bundle, engines: list[str], float_bundle: str | Path | None = None
+) -> tuple[Arm, ...]:
+    """The shipped INT8 student in every engine, and a float32 one; the linear map follows from the first.
+
+    Without a float32 bundle the float32 twin stands in, and its name says what it is.
+    """
+    made = [Arm(f"INT8 {e}", f"student INT8, {e}", bundle, e) for e in engines]
+    if float_bundle is not None:
+        given = load_bundle(float_bundle)
+        if any(state.dtype != "float32" for state in given.manifest.states):
+            raise BenchmarkError(
+                f"{float_bundle} is quantised: give what `python -m quantize export --float32` writes"
+            )
+        made.append(Arm("float32", "student float32, before INT8", given, "onnxruntime"))
+    else:
+        made.append(
+            Arm(
+                "float32 twin",
+                "INT8 weights in float32 arithmetic: the student itself was given as no float32 bundle",
+                float32_bundle(bundle),
+                "onnxruntime",
+            )
+        )
+    return tuple(made)
+
+
+def predict(
+    arm: Arm,
+    records: Records,
+    *,
+    hop_by_hop: bool = True,
+    folder: Path | None = None,
+    advance: Callable[[], None] = lambda: None,
+) -> Predictions:
+    """Stream every record, from a reset; taken from `folder` if it was done before by the same code.
+
+    `advance` is called after each record. Raises BenchmarkError for a rate other than the decoder's.
+    """
+    file = None if folder is None else folder / f"{cache_key(arm, records, hop_by_hop)}.npz"
+    if file is not None and file.exists():
+        with np.load(file, allow_pickle=False) as stored:
+            found = Predictions(stored["ecg_mv"], stored["sigma_mv"], stored["missing"])
+        for _ in range(len(records)):
+            advance()
+        return found
+    made = _stream(arm, records, hop_by_hop, advance)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        partial = file.with_suffix(".partial")
+        with partial.open("wb") as stream:  # a name that only a whole file bears
+            np.savez(stream, ecg_mv=made.ecg_mv, sigma_mv=made.sigma_mv, missing=made.missing)
+        partial.replace(file)
+    return made
+
+
+def _stream(
+    arm: Arm, records: Records, hop_by_hop: bool, advance: Callable[[], None]
+) -> Predictions:
+    with Reconstructor.open(arm.bundle, arm.engine) as r:
+        if records.sampling_hz != r.sampling_hz:
+            raise BenchmarkError(
+                f"{records.name} is at {records.sampling_hz:g} Hz, the decoder at {r.sampling_hz:g}"
+            )
+        n = records.ecg_uv.shape[-1] // r.hop * r.hop
+        outputs = lead_indices(r.bundle.manifest.output_leads)
+        rows = lead_indices(r.leads, INDEPENDENT_LEADS)
+        ecg = np.empty((len(records), len(LEADS), n), np.float32)
+        sigma = np.empty((len(records), len(outputs), n), np.float32)
+        step = r.hop if hop_by_hop else n
+        for i, ecg_uv in enumerate(records.ecg_uv):
+            measured = ecg_uv[rows, :n].astype(np.float32) / np.float32(1000)
+            r.reset()
+            for start in range(0, n, step):
+                at = slice(start, start + step)
+                block = r.push(measured[:, at])
+                ecg[i, :, at], sigma[i, :, at] = block.ecg_mv, block.sigma_mv[outputs]
+            advance()
+    missing = np.isnan(ecg).mean((1, 2))
+    # Scored as a flat line: an arm gains nothing by refusing.
+    return Predictions(np.nan_to_num(ecg, copy=False), np.nan_to_num(sigma, copy=False), missing)
+
+
+def linear_predictions(bundle: Bundle, streamed: Predictions) -> Predictions:
+    """The population's linear map alone, on the conditioned leads that an arm's own output holds."""
+    m = bundle.manifest
+    anchor = anchor_from_moments(m.moments, m.input_leads, m.output_leads)
+    outputs, rows = lead_indices(m.output_leads), lead_indices(m.input_leads)
+    ecg = streamed.ecg_mv.copy()
+    for record in ecg:
+        record[outputs] = apply_anchor(anchor, record[rows])
+        record[LIMB_ROWS] = apply_anchor(LIMB_FROM_I_II, record[:2])
+    return Predictions(ecg, np.zeros_like(streamed.sigma_mv), streamed.missing)
+
+
+def truth_mv(records: Records, n_samples: int) -> NDArray[np.float32]:
+    """(n_records, 12, n_samples) mV: the independent leads as recorded, the others by the identities."""
+    out = np.empty((len(records), len(LEADS), n_samples), np.float32)
+    out[:, lead_indices(INDEPENDENT_LEADS)] = records.millivolts()[..., :n_samples]
+    for record in out:
+        record[LIMB_ROWS] = apply_anchor(LIMB_FROM_I_II, record[:2])
+    return out
+
+
+def cache_key(arm: Arm, records: Records, hop_by_hop: bool) -> str:
+    """Names what predictions depend on: bundle, engine, records, how they are pushed, and edge's code."""
+    data = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
+    how = "hops" if hop_by_hop else "whole"
+    parts = (records.name, arm.engine, how, arm.bundle.sha256[:16], data[:16], code_sha256()[:16])
+    return "-".join(parts)
+
+
+@cache
+def code_sha256() -> str:
+    """Of every source file of `edge`: other code, other predictions."""
+    digest = hashlib.sha256()
+    for file in sorted(Path(edge.__file__).parent.rglob("*.py")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,315 @@
+"""`python -m benchmarks fidelity`: how near the twelve leads come to the truth, by EVALUATION's protocol."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from benchmarks.arms import (
+    LINEAR,
+    Arm,
+    Predictions,
+    arms,
+    linear_predictions,
+    predict,
+    truth_mv,
+)
+from benchmarks.report import Result, Table, Target
+from benchmarks.scores import (
+    COVERAGE,
+    FROM_S,
+    METRICS,
+    RESAMPLES,
+    TO_S,
+    Array,
+    covered,
+    record_scores,
+    scored,
+    sigma_factor,
+    summary,
+)
+from edge.bundle import load_bundle
+from edge.engines.registry import MAKERS
+from edge.leads import DERIVED_LEADS, RECONSTRUCTED_LEADS, lead_indices
+from quantize.data import SCORE_HIGHPASS_HZ, Records, load
+
+DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
+BATCH = 64  # records scored at once, in float64: some 50 MB
+NOT_MEASURED = (*RECONSTRUCTED_LEADS, *DERIVED_LEADS)
+COLUMNS = (
+    *("data", "arm", "r", "RMSE uV", "r median (quartiles)", "RMSE median", "MAE uV", "R2"),
+    *("variance ratio, median", "slope, median", "MSE 9 leads mV2", "MAE 9 leads mV", "n"),
+)
+
+TARGETS = (
+    Target("INT8, fold 10, mean r", "test/shipped/headline/r/mean", 0.91, "", True),
+    Target("INT8, fold 10, mean RMSE", "test/shipped/headline/rmse_uv/mean", 88, "uV"),
+    Target(
+        "leads of five whose mean RMSE is below the linear map's, fold 10",
+        "test/leads_below_linear",
+        5,
+        at_least=True,
+    ),
+    Target("float32 - INT8, fold 10, mean r", "test/float32_minus_shipped/r/mean", 0.003),
+)
+
+
+def add(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("fidelity", help="twelve leads against the truth")
+    add_argument = parser.add_argument
+    add_argument("--model", type=Path, help="bundle (default: the one that ships)")
+    add_argument("--float-bundle", type=Path, help="the same student before INT8")
+    add_argument("--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS))
+    add_argument("--engines", nargs="+", choices=tuple(MAKERS), default=["onnxruntime"])
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "--hop-by-hop",
+        dest="hop_by_hop",
+        action="store_true",
+        default=True,
+        help="stream each record hop by hop (default)",
+    )
+    how.add_argument(
+        "--whole",
+        dest="hop_by_hop",
+        action="store_false",
+        help="push whole records: the same to 1e-5 mV, and faster",
+    )
+    add_argument("--limit", type=int, metavar="N", help="the first N records of each data set")
+    add_argument("--data", type=Path, help="folder of the recordings (default: $LEADLIFT_DATA)")
+    add_argument(
+        "--cache", type=Path, help="folder that keeps predictions, to go on where it ended"
+    )
+    add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    parser.set_defaults(measure=measure, engine=None)
+
+
+def measure(arguments: argparse.Namespace) -> Result:
+    """Every arm on every data set, fold 9 first since k comes from there."""
+    bundle = load_bundle(arguments.model)
+    domains = [name for name in DOMAINS if name in arguments.domains]
+    compared = arms(bundle, arguments.engines, arguments.float_bundle)
+    records = {name: load(name, arguments.data) for name in domains}
+    if arguments.limit:
+        records = {name: r.take(arguments.limit) for name, r in records.items()}
+    results = evaluate(
+        compared,
+        records,
+        hop_by_hop=arguments.hop_by_hop,
+        folder=arguments.cache,
+        seed=arguments.seed,
+    )
+    protocol = {
+        "feed": "hop by hop" if arguments.hop_by_hop else "whole records",
+        "highpass_hz": SCORE_HIGHPASS_HZ,
+        "scored_s": [FROM_S, TO_S],
+        "bootstrap": f"{RESAMPLES} resamples of patients, seed {arguments.seed}",
+        "records_per_domain": {name: len(r) for name, r in records.items()},
+        "arms": {LINEAR: "population linear map, causal conditioned feed"}
+        | {arm.name: f"{arm.what}, bundle {arm.bundle.sha256[:16]}" for arm in compared},
+    }
+    card = {"protocol": protocol, "scores": fidelity_card(results)}
+    return Result(results, tables(results), TARGETS, {"protocol": protocol, "card": card})
+
+
+def evaluate(
+    compared: tuple[Arm, ...],
+    records: dict[str, Records],
+    *,
+    hop_by_hop: bool = True,
+    folder: Path | None = None,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Per data set and arm what `score` gives; under `shipped` the first arm again, and differences."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
+    results: dict[str, Any] = {name: {} for name in records}
+    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+        for number, arm in enumerate(compared):
+            k: float | None = None
+            for name, some in records.items():
+                task = progress.add_task(f"{arm.name}, {name}", total=len(some))
+                made = predict(
+                    arm,
+                    some,
+                    hop_by_hop=hop_by_hop,
+                    folder=folder,
+                    advance=lambda task=task: progress.advance(task),  # type: ignore[misc]
+                )
+                if number == 0:
+                    linear = linear_predictions(arm.bundle, made)
+                    results[name][LINEAR] = score(linear, some, None, seed)
+                if name == "validation":
+                    k = factor(made, some)
+                results[name][arm.name] = score(made, some, k, seed)
+    for domain in results.values():
+        _compare(domain, compared[0].name, compared[-1].name)
+    return results
+
+
+def score(
+    made: Predictions, records: Records, k: float | None, seed: int = 0, resamples: int = RESAMPLES
+) -> dict[str, Any]:
+    """Summaries over records: each lead, the reconstructed five together, the derived four together.
+
+    `headline` and `derived` summarise the mean over their leads of each record. The measured leads are in
+    none of them. `k` is the factor of sigma from fold 9, None where there is none.
+    """
+    rows = lead_indices(NOT_MEASURED)
+    parts: dict[str, list[Array]] = {name: [] for name in (*METRICS, "squares", "covered")}
+    for truth, predicted, sigma in _batches(made, records, rows):
+        for name, values in record_scores(truth, predicted).items():
+            parts[name].append(values)
+        errors = predicted - truth
+        parts["squares"].append(np.square(errors).mean(-1))
+        if k is not None:
+            parts["covered"].append(covered(errors[:, : sigma.shape[1]], sigma, k))
+    scores = {name: np.concatenate(values) for name, values in parts.items() if values}
+
+    def summarised(values: Array) -> Any:
+        return summary(values, records.patient_id, seed, resamples)
+
+    n_five = len(RECONSTRUCTED_LEADS)
+    found: dict[str, Any] = {
+        "n_records": len(records),
+        "n_patients": len(set(records.patient_id)),
+        "records_with_missing_output": int((made.missing > 0).sum()),
+        "share_missing": float(made.missing.mean()),
+        "headline": {m: summarised(scores[m][:, :n_five].mean(1)) for m in METRICS},
+        "derived": {m: summarised(scores[m][:, n_five:].mean(1)) for m in METRICS},
+        "by_lead": {
+            lead: {m: summarised(scores[m][:, i]) for m in METRICS}
+            for i, lead in enumerate(NOT_MEASURED)
+        },
+        "nine_leads": {
+            "mse_mv2": float(scores["squares"].mean()),
+            "mae_mv": float(scores["mae_uv"].mean()) / 1e3,
+        },
+        "interval": None,
+    }
+    if k is not None:
+        by_lead = scores["covered"].mean(0)
+        found["interval"] = {
+            "nominal": COVERAGE,
+            "k": k,
+            "covered": float(by_lead.mean()),
+            "by_lead": dict(zip(RECONSTRUCTED_LEADS, by_lead.tolist(), strict=True)),
+        }
+    return found
+
+
+def factor(made: Predictions, records: Records) -> float:
+    """The k of the 90 % interval over these records and the five leads."""
+    batches = _batches(made, records, lead_indices(RECONSTRUCTED_LEADS))
+    parts = [(predicted - truth, sigma) for truth, predicted, sigma in batches]
+    errors, sigmas = (np.concatenate(values) for values in zip(*parts, strict=True))
+    return sigma_factor(errors, sigmas)
+
+
+def _batches(made: Predictions, records: Records, rows: list[int]) -> Any:
+    """(truth, predicted, sigma) as scored, a few records at a time."""
+    hz, n = records.sampling_hz, made.ecg_mv.shape[-1]
+    counts = slice(round(FROM_S * hz), round(TO_S * hz))
+    for start in range(0, len(records), BATCH):
+        at = slice(start, start + BATCH)
+        some = Records(
+            records.name, records.ecg_uv[at], hz, records.record_id[at], records.patient_id[at]
+        )
+        truth = scored(truth_mv(some, n)[:, rows], hz)
+        predicted = scored(made.ecg_mv[at][:, rows], hz)
+        yield truth, predicted, made.sigma_mv[at][..., counts].astype(np.float64)
+
+
+def _compare(domain: dict[str, Any], shipped: str, float32: str) -> None:
+    """Add the figures that targets bound."""
+    ours, theirs = domain[shipped], domain[float32]
+    domain["shipped"] = ours
+    domain["leads_below_linear"] = sum(
+        ours["by_lead"][lead]["rmse_uv"]["mean"]
+        < domain[LINEAR]["by_lead"][lead]["rmse_uv"]["mean"]
+        for lead in RECONSTRUCTED_LEADS
+    )
+    domain["float32_minus_shipped"] = {
+        metric: {"mean": theirs["headline"][metric]["mean"] - ours["headline"][metric]["mean"]}
+        for metric in ("r", "rmse_uv")
+    }
+
+
+def fidelity_card(results: dict[str, Any]) -> dict[str, Any]:
+    """The few numbers that a bundle's manifest carries: mean r and RMSE of the shipped and linear arms."""
+    return {
+        domain: {
+            arm: {m: round(found[arm]["headline"][m]["mean"], 4) for m in ("r", "rmse_uv")}
+            for arm in (LINEAR, "shipped")
+        }
+        for domain, found in results.items()
+    }
+
+
+def arms_of(domain: dict[str, Any]) -> list[str]:
+    """Names of the arms among the entries of one data set's results."""
+    others = ("shipped", "leads_below_linear", "float32_minus_shipped")
+    return [name for name in domain if name not in others]
+
+
+def tables(results: dict[str, Any]) -> list[Table]:
+    """Headline, leads, intervals."""
+    headline = Table(
+        "Five reconstructed leads: mean over records [95 % over patients]; median",
+        COLUMNS,
+    )
+    leads = Table("Each lead: mean r / mean RMSE uV", ("data", "arm", *NOT_MEASURED))
+    intervals = Table(
+        f"Share within k sigma, nominally {COVERAGE:.0%}, k from fold 9",
+        ("data", "arm", "k", "all", *RECONSTRUCTED_LEADS),
+    )
+    for domain, found in results.items():
+        for arm in arms_of(found):
+            one = found[arm]
+            h = one["headline"]
+            headline.add(
+                domain,
+                arm,
+                _with_interval(h["r"], 3),
+                _with_interval(h["rmse_uv"], 1),
+                f"{h['r']['median']:.3f} ({_range(h['r'].get('quartiles'), 3)})",
+                *(h[m][which] for m, which in (("rmse_uv", "median"), ("mae_uv", "mean"))),
+                *(h[m][which] for m, which in (("r2", "mean"), ("variance_ratio", "median"))),
+                h["slope"]["median"],
+                one["nine_leads"]["mse_mv2"],
+                one["nine_leads"]["mae_mv"],
+                one["n_records"],
+            )
+            by_lead = one["by_lead"]
+            leads.add(
+                domain,
+                arm,
+                *(
+                    f"{by_lead[lead]['r']['mean']:.3f} / {by_lead[lead]['rmse_uv']['mean']:.1f}"
+                    for lead in NOT_MEASURED
+                ),
+            )
+            if one["interval"] is not None:
+                interval = one["interval"]
+                intervals.add(
+                    domain,
+                    arm,
+                    interval["k"],
+                    interval["covered"],
+                    *(interval["by_lead"][lead] for lead in RECONSTRUCTED_LEADS),
+                )
+    return [table for table in (headline, leads, intervals) if table.rows]
+
+
+def _with_interval(values: dict[str, Any], digits: int) -> str:
+    return f"{values['mean']:.{digits}f} [{_range(values.get('mean_95'), digits)}]"
+
+
+def _range(ends: list[float] | None, digits: int) -> str:
+    return "-" if ends is None else f"{ends[0]:.{digits}f}-{ends[1]:.{digits}f}"

@@ -1,0 +1,157 @@
+"""`python -m benchmarks throughput`: samples per second of each stage alone, as fast as it can."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+import edge
+from benchmarks.engine_step import OFFLINE_S, inputs
+from benchmarks.report import Result, Table
+from benchmarks.timing import collection_off
+from edge.bundle import Bundle, load_bundle
+from edge.conditioning import Conditioner
+from edge.engines.registry import open_engine
+from edge.resampling import RateConverter
+from firmware_bridge.events import Samples
+from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.simulators.wearable import VirtualWearable
+from firmware_bridge.wire.decoder import WireDecoder
+
+READ_BYTES = 4096  # what a serial port hands over at once when it is behind
+DEVICE_HZ = 500.0
+REPEATS = 5
+Stage = Callable[[], int]
+"""One pass over the signal; samples per lead that it took."""
+
+
+def add(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("throughput", help="samples per second of each stage")
+    add_argument = parser.add_argument
+    add_argument("--model", type=Path, help="bundle (default: the one that ships)")
+    add_argument("--engine", default="auto", help="inference engine (default: the best here)")
+    add_argument("--seconds", type=float, default=300.0, help="of simulated signal in each pass")
+    parser.set_defaults(measure=measure)
+
+
+def measure(arguments: argparse.Namespace) -> Result:
+    """Each stage over the same signal, the median of several passes."""
+    bundle = load_bundle(arguments.model)
+    results = {}
+    table = Table("Throughput", ("stage", "samples/s per lead", "times real time", "rate Hz"))
+    for name, (make, hz) in stages(bundle, arguments).items():
+        stage = make()
+        with collection_off():
+            stage()
+            rates = [_rate(stage) for _ in range(REPEATS)]
+        results[name] = {
+            "samples_per_s": median(rates),
+            "times_real_time": median(rates) / hz,
+            "sampling_hz": hz,
+        }
+        table.add(name, median(rates), median(rates) / hz, hz)
+    return Result(results, [table])
+
+
+def stages(
+    bundle: Bundle, arguments: argparse.Namespace
+) -> dict[str, tuple[Callable[[], Stage], float]]:
+    """What makes each stage ready, by name, and the rate of the samples that it takes."""
+    seconds, hz = arguments.seconds, bundle.manifest.sampling_hz
+    return {
+        "decoder": (lambda: _decoder(seconds), DEVICE_HZ),
+        "rate_conversion": (lambda: _rate_conversion(seconds, hz), DEVICE_HZ),
+        "conditioning": (lambda: _conditioning(bundle, seconds), hz),
+        "engine_offline": (lambda: _engine(bundle, arguments.engine, seconds), hz),
+        "reconstruct": (lambda: _reconstruct(bundle, arguments, seconds, hz), hz),
+        "reconstruct_500_hz": (
+            lambda: _reconstruct(bundle, arguments, seconds, DEVICE_HZ),
+            DEVICE_HZ,
+        ),
+    }
+
+
+def _rate(stage: Stage) -> float:
+    begun = perf_counter()
+    n = stage()
+    return n / (perf_counter() - begun)
+
+
+def _signal(seconds: float, hz: float, leads: tuple[str, ...]) -> Any:
+    signal = EcgSimulator(hz, baseline_mv=0.03, muscle_mv=0.005)
+    return signal.read(round(seconds * hz))[[signal.leads.index(lead) for lead in leads]]
+
+
+def _decoder(seconds: float) -> Stage:
+    wearable = VirtualWearable(EcgSimulator(DEVICE_HZ))
+    frames = []
+    while (frame := wearable.next_frame()) is not None and frame.due_s <= seconds:
+        frames.append(frame.data)
+    data = b"".join(frames)
+
+    def run() -> int:
+        decoder, n = WireDecoder(), 0
+        for start in range(0, len(data), READ_BYTES):
+            for event in decoder.receive_data(data[start : start + READ_BYTES]):
+                if isinstance(event, Samples):
+                    n += event.counts.shape[1]
+        return n
+
+    return run
+
+
+def _rate_conversion(seconds: float, output_hz: float) -> Stage:
+    ecg_mv = _signal(seconds, DEVICE_HZ, edge.INPUT_LEADS)
+    packets = np.array_split(ecg_mv, max(1, round(seconds * 25)), axis=1)
+
+    def run() -> int:
+        converter = RateConverter(DEVICE_HZ, output_hz)
+        for packet in packets:
+            converter.push(packet)
+        return int(ecg_mv.shape[1])
+
+    return run
+
+
+def _conditioning(bundle: Bundle, seconds: float) -> Stage:
+    m = bundle.manifest
+    ecg_mv = _signal(seconds, m.sampling_hz, m.input_leads)
+    ecg_mv = ecg_mv[:, : ecg_mv.shape[1] // m.hop * m.hop]
+
+    def run() -> int:
+        Conditioner(m.conditioning, m.sampling_hz, len(ecg_mv), m.hop).push(ecg_mv)
+        return int(ecg_mv.shape[1])
+
+    return run
+
+
+def _engine(bundle: Bundle, name: str, seconds: float) -> Stage:
+    m = bundle.manifest
+    engine = open_engine(bundle, name).engine
+    given = inputs(m, max(1, round(min(OFFLINE_S, seconds) * m.sampling_hz / m.hop)))
+    pieces = max(1, round(seconds / OFFLINE_S))
+
+    def run() -> int:
+        for _ in range(pieces):
+            engine.step(*given)
+        return int(pieces * given[0].shape[-1] * m.hop)
+
+    return run
+
+
+def _reconstruct(bundle: Bundle, arguments: argparse.Namespace, seconds: float, hz: float) -> Stage:
+    leads = bundle.manifest.input_leads
+    ecg_mv = _signal(seconds, hz, leads)
+
+    def run() -> int:
+        edge.reconstruct(ecg_mv, hz, leads, arguments.model, arguments.engine)
+        return int(ecg_mv.shape[1])
+
+    return run
