@@ -1,0 +1,217 @@
+"""What is missing stays missing: lead-off, gaps, and the quality bits that say so."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge.bundle import Bundle
+from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
+from edge.presence import FLAT_S
+from edge.quality import Quality
+from edge.reconstructor import Reconstructor
+from edge.samples import TwelveLeadBlock
+from tests.edge.signals import three_leads
+
+N, START, STOP = 2000, 800, 1400  # leads are off from START to STOP
+FILL = 25  # samples that are held before a lead counts as off
+OFF = slice((START + FILL) // 4 * 4, STOP)
+IN, OUT = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)
+
+
+@pytest.fixture
+def tiny(tiny_bundle: Bundle) -> Reconstructor:
+    return Reconstructor.open(tiny_bundle)
+
+
+def without(*leads: str) -> np.ndarray:
+    x = three_leads(N)
+    x[[INPUT_LEADS.index(lead) for lead in leads], START:STOP] = np.nan
+    return x
+
+
+def missing_in(block: TwelveLeadBlock, at: slice) -> set[str]:
+    """Leads that are NaN all through; asserts that the others are finite all through."""
+    nan = np.isnan(block.ecg_mv[:, at])
+    assert (nan.all(1) == nan.any(1)).all()
+    assert np.array_equal(nan, np.isnan(block.sigma_mv[:, at]))
+    return {LEADS[i] for i in np.flatnonzero(nan.all(1))}
+
+
+def bits(block: TwelveLeadBlock, lead: str, flag: Quality) -> np.ndarray:
+    return (block.quality[LEADS.index(lead)] & flag) != 0
+
+
+@pytest.mark.parametrize(
+    ("off", "missing"),
+    [
+        (["V1"], {"V1"}),
+        (["V5"], {"V5"}),
+        (["V1", "V5"], {"V1", "V5"}),
+        (["II"], {"II", "III", "aVR", "aVL", "aVF"}),
+        (["II", "V1"], {"II", "III", "aVR", "aVL", "aVF", "V1"}),
+        (["II", "V1", "V5"], set(LEADS)),
+    ],
+)
+def test_a_lead_that_is_off_is_nan_with_all_that_needs_it(
+    tiny: Reconstructor, off: list[str], missing: set[str]
+) -> None:
+    block = tiny.push(without(*off))
+    assert missing_in(block, OFF) == missing
+    assert missing_in(block, slice(0, OFF.start)) == set()
+    assert missing_in(block, slice(STOP, N)) == set()
+
+
+def test_valid_and_not_finite_are_the_same_as_nan(tiny: Reconstructor) -> None:
+    expected = tiny.push(without("V1"))
+    for value in (np.inf, -np.inf):
+        x = np.where(np.isnan(without("V1")), value, without("V1"))
+        tiny.reset()
+        block = tiny.push(x)
+        assert np.array_equal(block.ecg_mv, expected.ecg_mv, equal_nan=True)
+    valid = np.ones((3, N), bool)
+    valid[1, START:STOP] = False
+    tiny.reset()
+    block = tiny.push(three_leads(N), valid)
+    assert np.array_equal(block.ecg_mv, expected.ecg_mv, equal_nan=True)
+    assert np.array_equal(block.quality, expected.quality)
+
+
+def test_what_lies_under_a_mask_is_never_looked_at(tiny: Reconstructor) -> None:
+    valid = np.isfinite(without("II", "V5"))
+    x = three_leads(N)
+    expected = tiny.push(x, valid)
+    tiny.reset()
+    block = tiny.push(np.where(valid, x, 1e6).astype(np.float32), valid)
+    assert np.array_equal(block.ecg_mv, expected.ecg_mv, equal_nan=True)
+
+
+def test_bits_of_a_lead_that_is_off(tiny: Reconstructor) -> None:
+    block = tiny.push(without("V1"))
+    inside = np.zeros(N, bool)
+    inside[OFF] = True
+    for lead in ("V1", *RECONSTRUCTED_LEADS, "III", "aVR", "aVL", "aVF"):
+        assert np.array_equal(bits(block, lead, Quality.LEAD_OFF), inside), lead
+    for lead in ("II", "V5"):
+        assert not bits(block, lead, Quality.LEAD_OFF).any()
+        assert not bits(block, lead, Quality.SETTLING)[OFF].any()
+    held = bits(block, "V1", Quality.INTERPOLATED)
+    assert np.array_equal(np.flatnonzero(held), np.arange(START, OFF.start))
+    assert bits(block, "V1", Quality.SETTLING)[STOP : STOP + 400].all()
+    assert bits(block, "V2", Quality.SETTLING)[STOP : STOP + 400].all()
+    assert not bits(block, "V1", Quality.GAP).any()  # the other leads went on
+
+
+def test_a_short_gap_is_filled_and_flagged(tiny: Reconstructor) -> None:
+    x = three_leads(N)
+    x[:, 1000:1025] = np.nan
+    block = tiny.push(x)
+    assert missing_in(block, slice(0, N)) == set()
+    at = np.zeros(N, bool)
+    at[1000:1025] = True
+    for lead in LEADS:
+        assert np.array_equal(bits(block, lead, Quality.INTERPOLATED), at)
+        assert np.array_equal(bits(block, lead, Quality.GAP), at)
+        assert not bits(block, lead, Quality.LEAD_OFF).any()
+        assert not bits(block, lead, Quality.SETTLING)[600:].any()
+
+
+def test_a_long_gap_resets_the_state(tiny: Reconstructor) -> None:
+    """What comes after it is what a stream that begins there gives."""
+    x = three_leads(N)
+    x[:, START:STOP] = np.nan
+    block = tiny.push(x)
+    for lead in LEADS:
+        assert bits(block, lead, Quality.GAP)[START:STOP].all()
+        assert bits(block, lead, Quality.LEAD_OFF)[OFF].all()
+    fresh = Reconstructor.open(tiny.bundle).push(x[:, STOP:])
+    np.testing.assert_allclose(block.ecg_mv[:, STOP:], fresh.ecg_mv, atol=1e-5)
+    np.testing.assert_allclose(block.sigma_mv[:, STOP:], fresh.sigma_mv, rtol=1e-4)
+    assert np.array_equal(block.quality[:, STOP:], fresh.quality)
+
+
+def test_a_lead_that_was_never_there(tiny: Reconstructor) -> None:
+    x = three_leads(N)
+    x[2] = np.nan
+    block = tiny.push(x)
+    assert missing_in(block, slice(0, N)) == {"V5"}
+    assert bits(block, "V6", Quality.LEAD_OFF).all()
+    tiny.reset()
+    nothing = tiny.push(np.full((3, 100), np.nan))
+    assert nothing.n_samples == 100
+    assert missing_in(nothing, slice(0, 100)) == set(LEADS)
+
+
+def test_an_all_zero_lead_is_off_after_2_s(tiny: Reconstructor) -> None:
+    x = three_leads(N)
+    x[1] = 0.0
+    block = tiny.push(x)
+    late = slice(round(FLAT_S * 250) + 4, N)
+    assert missing_in(block, late) == {"V1"}
+    assert bits(block, "V3", Quality.LEAD_OFF)[late].all()
+
+
+def test_no_lead_off_means_no_bits_but_settling_at_the_start(tiny: Reconstructor) -> None:
+    block = tiny.push(three_leads(N))
+    assert (block.quality[:, :500] == Quality.SETTLING).all()
+    assert (block.quality[:, 500:] == Quality.OK).all()
+
+
+def test_a_step_settles_and_is_flagged_where_it_shows(tiny: Reconstructor) -> None:
+    x = three_leads(N)
+    x[0, 1000:] += 200.0
+    block = tiny.push(x)
+    window = slice(1000 + 30, 1000 + 500)
+    for lead in ("II", *RECONSTRUCTED_LEADS, "III", "aVR", "aVL", "aVF"):
+        assert bits(block, lead, Quality.SETTLING)[window].all(), lead
+    for lead in ("V1", "V5"):
+        assert not bits(block, lead, Quality.SETTLING)[1000:].any()
+
+
+def test_known_bits_travel_to_the_leads_they_touch(tiny: Reconstructor) -> None:
+    quality = np.zeros((3, N), np.uint8)
+    quality[0, 1000:1010] = Quality.CLIPPED
+    quality[1, 1200:1205] = Quality.GAP
+    block = tiny.push(three_leads(N), quality=quality)
+    expected = np.zeros(N, bool)
+    expected[1000:1010] = True
+    for lead in ("II", "I", "V2", "V6", "III", "aVR", "aVL", "aVF"):
+        assert np.array_equal(bits(block, lead, Quality.CLIPPED), expected), lead
+    for lead in ("V1", "V5"):
+        assert not bits(block, lead, Quality.CLIPPED).any()
+    assert bits(block, "V1", Quality.GAP).sum() == 5
+    assert not bits(block, "II", Quality.GAP).any()
+
+
+def test_noise_is_flagged(tiny: Reconstructor) -> None:
+    x = three_leads(N)
+    x[2, 800:] += np.random.default_rng(0).normal(0, 0.4, N - 800).astype(np.float32)
+    block = tiny.push(x)
+    assert bits(block, "V5", Quality.NOISY)[1100:].all()
+    assert bits(block, "V6", Quality.NOISY)[1100:].all()
+    assert not bits(block, "V1", Quality.NOISY).any()
+
+
+def test_sigma_is_larger_when_a_lead_is_off(shipped_bundle: Bundle, ptbxl_fold10) -> None:  # type: ignore[no-untyped-def]
+    """Over real records, after the start: log sigma of the five leads, each input off in turn."""
+    r = Reconstructor.open(shipped_bundle)
+    records = ptbxl_fold10.take(24).millivolts(INPUT_LEADS)
+
+    def log_sigma(off: str | None) -> dict[str, float]:
+        rows = []
+        for record in records:
+            x = record.copy()
+            if off is not None:
+                x[INPUT_LEADS.index(off)] = np.nan
+            r.reset()
+            rows.append(np.log(r.push(x).sigma_mv[OUT, 750:]).mean(1))
+        return dict(zip(RECONSTRUCTED_LEADS, np.mean(rows, axis=0), strict=True))
+
+    complete = log_sigma(None)
+    without_one = {lead: log_sigma(lead) for lead in INPUT_LEADS}
+    for lead, found in without_one.items():
+        assert sum(found.values()) > sum(complete.values()), lead
+    # Where the lost lead is the neighbour, by a lot; II tells little that V5 does not.
+    assert without_one["V1"]["V2"] > complete["V2"] + 0.1
+    assert without_one["V5"]["V6"] > complete["V6"] + 0.1
+    assert without_one["V5"]["V4"] > complete["V4"]
