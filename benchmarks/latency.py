@@ -78,8 +78,13 @@ def measure(arguments: argparse.Namespace) -> Result:
     return Result(results, tables(results), TARGETS)
 
 
-def measure_push(bundle: Bundle, engine: str = "auto", warm_up_s: float = WARM_UP_S) -> Any:
-    """Durations in us of `Reconstructor.push` with one hop of simulated ECG, enough for p99.9."""
+def measure_push(
+    bundle: Bundle,
+    engine: str = "auto",
+    calls: int = samples_needed(99.9),
+    warm_up_s: float = WARM_UP_S,
+) -> Any:
+    """Durations in us of `Reconstructor.push` with one hop of simulated ECG."""
     with Reconstructor.open(bundle, engine) as r:
         signal = EcgSimulator(r.sampling_hz, baseline_mv=0.03, muscle_mv=0.005)
         rows = [signal.leads.index(lead) for lead in r.leads]
@@ -94,7 +99,7 @@ def measure_push(bundle: Bundle, engine: str = "auto", warm_up_s: float = WARM_U
 
         with collection_off():
             warm_up(step, warm_up_s)
-            durations = time_calls(step, samples_needed(99.9))
+            durations = time_calls(step, calls)
         return {"unit": "us", "engine": r.engine.name, **percentiles(durations / 1e3)}
 
 

@@ -1,0 +1,125 @@
+"""Predictions: streamed, cached, and the linear map that follows from them."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge
+from benchmarks.arms import (
+    LINEAR,
+    Arm,
+    Predictions,
+    arms,
+    cache_key,
+    linear_predictions,
+    predict,
+    truth_mv,
+)
+from benchmarks.engine_step import float32_bundle
+from benchmarks.errors import BenchmarkError
+from edge.anchor import anchor_from_moments
+from edge.bundle import load_bundle
+from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
+from tests.benchmarks.synthetic import simulated_records
+
+BUNDLE = load_bundle()
+ARM = Arm("INT8", "", BUNDLE, "onnxruntime")
+
+
+def test_hop_by_hop_is_the_whole_record_is_edge_reconstruct() -> None:
+    records = simulated_records(2)
+    hops, whole = (predict(ARM, records, hop_by_hop=h) for h in (True, False))
+    assert np.abs(hops.ecg_mv - whole.ecg_mv).max() <= 1e-5
+    assert hops.sigma_mv == pytest.approx(whole.sigma_mv, rel=1e-5, abs=1e-5)
+    for record, streamed in zip(records.millivolts(INPUT_LEADS), hops.ecg_mv, strict=True):
+        assert np.abs(edge.reconstruct(record) - streamed).max() <= 1e-5
+
+
+def test_records_do_not_know_each_other() -> None:
+    records = simulated_records(3)
+    alone = dataclasses.replace(records, ecg_uv=records.ecg_uv[2:])
+    assert (predict(ARM, alone).ecg_mv[0] == predict(ARM, records).ecg_mv[2]).all()
+
+
+def test_the_linear_map_is_the_anchor_on_the_conditioned_leads() -> None:
+    made = predict(ARM, simulated_records(1))
+    linear = linear_predictions(BUNDLE, made)
+    inputs, outputs = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)
+    assert (linear.ecg_mv[0, inputs] == made.ecg_mv[0, inputs]).all()
+    anchor = anchor_from_moments(BUNDLE.manifest.moments, INPUT_LEADS, RECONSTRUCTED_LEADS)
+    expected = anchor @ made.ecg_mv[0, inputs]
+    assert linear.ecg_mv[0, outputs] == pytest.approx(expected, abs=1e-5)
+    i, ii, iii = linear.ecg_mv[0, :3]
+    assert iii == pytest.approx(ii - i, abs=1e-6)
+
+
+def test_the_truth_has_twelve_leads_that_obey_the_identities() -> None:
+    records = simulated_records(1)
+    truth = truth_mv(records, 1000)
+    assert truth.shape == (1, 12, 1000)
+    named = dict(zip(LEADS, truth[0], strict=True))
+    assert named["V3"] == pytest.approx(records.ecg_uv[0, 4, :1000] / 1000)
+    assert named["III"] == pytest.approx(named["II"] - named["I"], abs=1e-5)
+    assert named["aVR"] == pytest.approx(-(named["I"] + named["II"]) / 2, abs=1e-5)
+
+
+def test_what_the_reconstructor_refuses_scores_as_a_flat_line() -> None:
+    records = simulated_records(1)
+    records.ecg_uv[:] = 0  # every input is flat: off
+    made = predict(ARM, records)
+    assert 0 < made.missing[0] <= 1
+    assert np.isfinite(made.ecg_mv).all() and np.isfinite(made.sigma_mv).all()
+
+
+def test_predictions_are_kept_and_taken_again(tmp_path: Path) -> None:
+    records = simulated_records(1)
+    advanced: list[None] = []
+    made = predict(ARM, records, folder=tmp_path, advance=lambda: advanced.append(None))
+    (file,) = tmp_path.iterdir()
+    assert file.name == f"{cache_key(ARM, records, True)}.npz"
+    marked = Predictions(made.ecg_mv + 1, made.sigma_mv, made.missing)
+    np.savez(file, ecg_mv=marked.ecg_mv, sigma_mv=marked.sigma_mv, missing=marked.missing)
+    again = predict(ARM, records, folder=tmp_path, advance=lambda: advanced.append(None))
+    assert (again.ecg_mv == marked.ecg_mv).all()
+    assert len(advanced) == 2
+
+
+def test_the_key_tells_apart_all_that_matters() -> None:
+    records = simulated_records(2)
+    twin = Arm("float32 twin", "", float32_bundle(BUNDLE), "onnxruntime")
+    other = Arm("torch", "", BUNDLE, "torch")
+    keys = {
+        cache_key(ARM, records, True),
+        cache_key(ARM, records, False),
+        cache_key(ARM, records.take(1), True),
+        cache_key(twin, records, True),
+        cache_key(other, records, True),
+    }
+    assert len(keys) == 5
+
+
+def test_the_arms_say_what_they_are(tmp_path: Path) -> None:
+    named = {arm.name: arm for arm in arms(BUNDLE, ["onnxruntime", "torch"])}
+    assert list(named) == ["INT8 onnxruntime", "INT8 torch", "float32 twin"]
+    assert named["float32 twin"].what.startswith("INT8 weights in float32 arithmetic")
+    assert LINEAR not in named
+    file = tmp_path / "float32.onnx"
+    file.write_bytes(float32_bundle(BUNDLE).data)
+    assert [arm.name for arm in arms(BUNDLE, ["onnxruntime"], file)][-1] == "float32"
+
+
+def test_a_quantised_bundle_is_no_float32_student(tmp_path: Path) -> None:
+    file = tmp_path / "int8.onnx"
+    file.write_bytes(BUNDLE.data)
+    with pytest.raises(BenchmarkError, match="is quantised"):
+        arms(BUNDLE, ["onnxruntime"], file)
+
+
+def test_records_of_another_rate_are_refused() -> None:
+    records = dataclasses.replace(simulated_records(1), sampling_hz=500.0)
+    with pytest.raises(BenchmarkError, match="500 Hz"):
+        predict(ARM, records)
