@@ -17,6 +17,7 @@ from benchmarks.environment import environment, load_average
 from benchmarks.errors import BenchmarkError
 from benchmarks.report import print_tables, target_table, write_json
 from edge.bundle import load_bundle
+from edge.engines.registry import open_engine
 from edge.errors import LeadliftError
 from firmware_bridge.errors import BridgeError
 from quantize.errors import QuantizeError
@@ -54,13 +55,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def measure(arguments: argparse.Namespace) -> int:
     """Measure, print and write one report."""
-    about = environment(load_bundle(arguments.model), arguments.engine)
+    bundle, engine = load_bundle(arguments.model), arguments.engine
+    if engine is not None:
+        with open_engine(bundle, engine).engine as opened:  # what `auto` takes here
+            engine = opened.name
+    about = environment(bundle, engine)
     about["load_before"] = load_average()
     result = arguments.measure(arguments)
     about["load_after"] = load_average()
     judged = result.judged()
     print(f"{about['cpu']}, {about['cores']} cores, load {_loads(about)}, {about['kernel']}")
-    print_tables([*result.tables, *([target_table(judged)] if judged else [])])
+    asked = target_table([row for row in judged if row["met"] is not None or row["undecided"]])
+    print_tables([*result.tables, *([asked] if asked.rows else [])])
     if arguments.json is not None:
         given = {k: v for k, v in vars(arguments).items() if k not in ("measure", "check")}
         report: dict[str, Any] = {

@@ -68,7 +68,8 @@ def add(subparsers: Any) -> None:
     add_argument(
         "--step-seconds", type=float, default=SECONDS, help="per step length of the engine"
     )
-    parser.set_defaults(measure=measure, engine="auto")
+    add_argument("--engine", default="auto", help="of push and live (default: the best here)")
+    parser.set_defaults(measure=measure)
 
 
 def measure(arguments: argparse.Namespace) -> Result:

@@ -8,10 +8,11 @@ block that holds the last output sample that this frame made possible is the one
 latency is the block's time at the sink minus the frame's. A block that answers several frames late is
 so counted with each of them: falling behind cannot hide. Both clocks are CLOCK_MONOTONIC of one machine.
 
-The wearable notes the time after its write, so on a busy machine, where it is set aside in between, the
-note can come after the block itself (`frames_logged_after_their_block`). Beside `processing` stands
-therefore `from_schedule`: the same from when the frame was due, as the earliest frame of the run sets the
-schedule. The wearable's own lateness is in it, so it overstates where the other understates.
+The wearable notes the time after its write, and on a busy machine it is set aside in between: the bytes
+may have been read before the note (`frames_noted_after_arrival`). They were written by then, so the
+earlier of note and arrival counts. Beside `processing` stands `from_schedule`: the same from when the
+frame was due, as the earliest frame of the run sets the schedule. The wearable's own lateness is in it,
+so it overstates where the other may understate.
 
 What no faster machine takes away is `algorithmic` and apart from that: the frame that the device fills,
 the converter's delay, the hop, the look-ahead.
@@ -53,6 +54,7 @@ class TimingSink:
         capacity = round((seconds + 10) * blocks_hz * SPARE)
         self._ends = np.empty(capacity, np.int64)
         self._times_ns = np.empty(capacity, np.int64)
+        self._arrivals_ns = np.empty(capacity, np.int64)
         self._n = 0
         self._memory_ns = 0
         self.memory: list[tuple[float, Memory]] = []
@@ -69,6 +71,7 @@ class TimingSink:
         self.missing_samples += block.first_sample - (int(self._ends[i - 1]) if i else 0)
         self._ends[i] = block.first_sample + block.n_samples
         self._times_ns[i] = now_ns
+        self._arrivals_ns[i] = block.arrival_ns
         self._n = i + 1
         if now_ns - self._memory_ns > MEMORY_EVERY_S * 1e9:
             self._memory_ns = now_ns
@@ -85,8 +88,9 @@ class TimingSink:
 
     @property
     def blocks(self) -> NDArray[np.int64]:
-        """(n_blocks, 2): stream index after the last sample, time in ns."""
-        return np.stack([self._ends[: self._n], self._times_ns[: self._n]], axis=1)
+        """(n_blocks, 3): stream index after the last sample, its bytes' arrival and its own, in ns."""
+        columns = (self._ends, self._arrivals_ns, self._times_ns)
+        return np.stack([column[: self._n] for column in columns], axis=1)
 
 
 @dataclass(frozen=True)
@@ -130,14 +134,14 @@ def run_live(
     delay_s = 0.0
     if device_hz != output_hz:
         delay_s = RateConverter(device_hz, output_hz, delay_s=LIVE_DELAY_S).delay_s
-    sent = frames[frames[:, 1] <= blocks[-1, 1] - round(TAIL_S * 1e9)]
-    answered_us, unanswered = match(sent, blocks, device_hz, output_hz, delay_s, hop)
-    at_most_us, _ = match(scheduled(sent, device_hz), blocks, device_hz, output_hz, delay_s, hop)
+    sent = frames[frames[:, 1] <= blocks[-1, 2] - round(TAIL_S * 1e9)]
+    found = match(sent, blocks, device_hz, output_hz, delay_s, hop)
+    due = match(scheduled(sent, device_hz), blocks, device_hz, output_hz, delay_s, hop)
     report = runtime.report()
     results = {
-        "processing": {"unit": "us", **percentiles(answered_us)},
-        "from_schedule": {"unit": "us", **percentiles(at_most_us)},
-        "frames_logged_after_their_block": int((answered_us < 0).sum()),
+        "processing": {"unit": "us", **percentiles(found.latencies_us)},
+        "from_schedule": {"unit": "us", **percentiles(due.latencies_us)},
+        "frames_noted_after_arrival": found.noted_late,
         "algorithmic_ms": algorithmic_ms(frames_hz, delay_s, (hop + lookahead) / output_hz),
         "device_hz": device_hz,
         "output_hz": output_hz,
@@ -145,7 +149,7 @@ def run_live(
         "seconds": runtime.seconds,
         "frames_sent": len(sent),
         "frames_dropped_by_device": dropped_frames(frames),
-        "frames_unanswered": unanswered,
+        "frames_unanswered": found.unanswered,
         "samples_in": report["samples_in"],
         "samples_out": report["samples_out"],
         "samples_lost": runtime.samples_lost,
@@ -157,7 +161,7 @@ def run_live(
         "cpu_share": busy_s / runtime.seconds,
         "stages_us": runtime.latency.report_us()["stages"],
     }
-    return LiveRun(answered_us, results, sink.memory)
+    return LiveRun(found.latencies_us, results, sink.memory)
 
 
 def read_frames(log: Path) -> NDArray[np.int64]:
@@ -167,6 +171,17 @@ def read_frames(log: Path) -> NDArray[np.int64]:
     return np.array([line.split(",") for line in lines], np.int64).reshape(-1, 2)
 
 
+@dataclass(frozen=True)
+class Matched:
+    """Frames and the blocks that answer them."""
+
+    latencies_us: NDArray[np.float64]
+    """Of each frame that completes a hop and was answered."""
+    unanswered: int
+    noted_late: int
+    """Frames whose bytes had been read before the wearable noted their writing."""
+
+
 def match(
     frames: NDArray[np.int64],
     blocks: NDArray[np.int64],
@@ -174,11 +189,12 @@ def match(
     output_hz: float,
     delay_s: float,
     hop: int,
-) -> tuple[NDArray[np.float64], int]:
-    """Latency in us of each frame that completes a hop, and how many of those no block answers.
+) -> Matched:
+    """Match by the rule of this module.
 
-    `frames` (n, 2): first sample, time in ns; `blocks` (m, 2): stream index after the block, time in ns;
-    the stream begins with the first frame. The last frame is left out: how long it is, its follower says.
+    `frames` (n, 2): first sample, time in ns; `blocks` (m, 3): stream index after the block, arrival of its
+    last bytes and time at the sink in ns. The stream begins with the first frame. The last frame is left
+    out: how long it is, its follower says.
     """
     ends = frames[1:, 0] - frames[0, 0]  # input samples that have come with each frame
     half = round(delay_s * device_hz)
@@ -188,8 +204,10 @@ def match(
     completes = np.diff(whole, prepend=0) > 0
     answer = np.searchsorted(blocks[:, 0], whole[completes])  # the first block that reaches it
     found = answer < len(blocks)
-    written_ns = frames[:-1, 1][completes][found]
-    return (blocks[answer[found], 1] - written_ns) / 1e3, int((~found).sum())
+    noted_ns = frames[:-1, 1][completes][found]
+    _, arrival_ns, block_ns = blocks[answer[found]].T
+    latencies_us = (block_ns - np.minimum(noted_ns, arrival_ns)) / 1e3
+    return Matched(latencies_us, int((~found).sum()), int((noted_ns > arrival_ns).sum()))
 
 
 def scheduled(frames: NDArray[np.int64], device_hz: float) -> NDArray[np.int64]:

@@ -31,39 +31,46 @@ def frames_every(n: int, samples: int, ms: float, first: int = 0) -> np.ndarray:
     return np.stack([first + i * samples, (1000 + i * ms) * MS], 1).astype(np.int64)
 
 
+def blocks_at(*blocks: tuple[int, float]) -> np.ndarray:
+    """(stream index after it, time at the sink in ms); the bytes arrive just before."""
+    return np.array([[end, ms * MS - 1, ms * MS] for end, ms in blocks]).astype(np.int64)
+
+
 def test_a_frame_is_answered_by_the_block_that_holds_its_last_sample() -> None:
     frames = frames_every(4, 10, 40)  # ends 10, 20, 30 make 8, 20, 28 whole samples
-    blocks = np.array([[8, 1003 * MS], [20, 1045 * MS], [28, 1081 * MS]])
-    latencies, unanswered = match(frames, blocks, 250, 250, 0.0, 4)
-    assert latencies.tolist() == [3000, 5000, 1000]
-    assert unanswered == 0
+    found = match(frames, blocks_at((8, 1003), (20, 1045), (28, 1081)), 250, 250, 0.0, 4)
+    assert found.latencies_us.tolist() == [3000, 5000, 1000]
+    assert (found.unanswered, found.noted_late) == (0, 0)
 
 
 def test_a_block_that_comes_late_counts_with_every_frame_it_answers() -> None:
-    blocks = np.array([[28, 1090 * MS]])
-    latencies, unanswered = match(frames_every(4, 10, 40), blocks, 250, 250, 0.0, 4)
-    assert latencies.tolist() == [90_000, 50_000, 10_000]
-    assert unanswered == 0
+    found = match(frames_every(4, 10, 40), blocks_at((28, 1090)), 250, 250, 0.0, 4)
+    assert found.latencies_us.tolist() == [90_000, 50_000, 10_000]
+    assert found.unanswered == 0
 
 
 def test_a_frame_that_completes_no_hop_has_no_block() -> None:
     frames = frames_every(5, 3, 12)  # ends 3, 6, 9, 12: whole 0, 4, 8, 12
-    blocks = np.array([[4, 1013 * MS], [8, 1025 * MS], [12, 1037 * MS]])
-    latencies, unanswered = match(frames, blocks, 250, 250, 0.0, 4)
-    assert latencies.tolist() == [1000, 1000, 1000]
-    assert unanswered == 0
+    found = match(frames, blocks_at((4, 1013), (8, 1025), (12, 1037)), 250, 250, 0.0, 4)
+    assert found.latencies_us.tolist() == [1000, 1000, 1000]
+    assert found.unanswered == 0
 
 
 def test_a_frame_without_an_answer_is_counted() -> None:
-    blocks = np.array([[8, 1003 * MS]])
-    latencies, unanswered = match(frames_every(4, 10, 40), blocks, 250, 250, 0.0, 4)
-    assert (latencies.tolist(), unanswered) == ([3000], 2)
+    found = match(frames_every(4, 10, 40), blocks_at((8, 1003)), 250, 250, 0.0, 4)
+    assert (found.latencies_us.tolist(), found.unanswered) == ([3000], 2)
 
 
 def test_the_stream_begins_with_the_first_frame() -> None:
-    blocks = np.array([[8, 1003 * MS]])
-    latencies, _ = match(frames_every(2, 10, 40, first=7000), blocks, 250, 250, 0.0, 4)
-    assert latencies.tolist() == [3000]
+    found = match(frames_every(2, 10, 40, first=7000), blocks_at((8, 1003)), 250, 250, 0.0, 4)
+    assert found.latencies_us.tolist() == [3000]
+
+
+def test_bytes_that_were_read_had_been_written_whatever_the_note_says() -> None:
+    blocks = np.array([[8, 998 * MS, 1003 * MS]])
+    found = match(frames_every(2, 10, 40), blocks, 250, 250, 0.0, 4)
+    assert found.latencies_us.tolist() == [5000]
+    assert found.noted_late == 1
 
 
 @pytest.mark.parametrize("device_hz", [125.0, 360.0, 500.0, 1000.0])
@@ -72,17 +79,15 @@ def test_the_rule_is_what_the_rate_converter_does(device_hz: float) -> None:
     converter, hop = RateConverter(device_hz, 250.0), 4
     frames = frames_every(60, 11, 11e3 / device_hz)
     out, blocks = 0, []
-    for _, written in frames[:-1]:
+    for _, written in frames[:-1].tolist():
         out += converter.push(np.zeros((3, 11), np.float32))[0].shape[1]
-        if not blocks or out // hop * hop > blocks[-1][0]:
-            blocks.append((out // hop * hop, written))
-    blocks = [block for block in blocks if block[0]]
-    latencies, unanswered = match(
-        frames, np.array(blocks), device_hz, 250.0, converter.delay_s, hop
-    )
-    assert unanswered == 0
-    assert len(latencies) == len(blocks)
-    assert not latencies.any()
+        whole = out // hop * hop
+        if whole > (blocks[-1][0] if blocks else 0):
+            blocks.append((whole, written, written))
+    found = match(frames, np.array(blocks), device_hz, 250.0, converter.delay_s, hop)
+    assert found.unanswered == 0
+    assert len(found.latencies_us) == len(blocks) > 10
+    assert not found.latencies_us.any()
 
 
 def test_the_schedule_is_even_and_never_later_than_the_note() -> None:
@@ -124,7 +129,7 @@ def test_the_sink_notes_every_block_and_counts_what_is_missing() -> None:
     for first in (0, 4, 12):
         sink.write(block(first))
     assert sink.blocks[:, 0].tolist() == [4, 8, 16]
-    assert (np.diff(sink.blocks[:, 1]) >= 0).all()
+    assert (np.diff(sink.blocks[:, 2]) >= 0).all()
     assert sink.missing_samples == 4
     assert len(sink.memory) == 1
 
