@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -85,6 +86,14 @@ def untrained_bundle(moments: np.ndarray) -> Bundle:
 def shipped_bundle() -> Bundle:
     """The bundle inside the package."""
     return load_bundle()
+
+
+@pytest.fixture(scope="session")
+def any_bundle(request: pytest.FixtureRequest) -> Bundle:
+    """The tiny bundle where torch can make it, else (the device part alone) the one that ships."""
+    tools = all(importlib.util.find_spec(name) for name in ("torch", "onnx"))
+    found: Bundle = request.getfixturevalue("tiny_bundle" if tools else "shipped_bundle")
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -243,20 +243,17 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in FENCE.findall(README) if language == "python"]
 SHELL = "\n".join(code for kind, code in FENCE.findall(README) if kind in ("sh", "bash", "text"))
-PROGRAM = re.compile(
-    r"(?:^|(?<=&&)|(?<=;)) *(leadlift|python3? -m \w+(?:\.\w+)*)\b([^\n;#]*)", re.MULTILINE
-)
+PROGRAM = re.compile(r" *(leadlift|python3? -m \w+(?:\.\w+)*) +(.*)")
 
 
 def shown_commands() -> list[tuple[str, str, list[str]]]:
     """(program, command, options) of each line; alternatives stand apart with ` | ` between."""
     found = []
-    for program, rest in PROGRAM.findall(SHELL):
-        for alternative in re.split(r" \| ", rest.split("&&")[0]):
-            words = re.findall(r"[\w.:/-]+", alternative)
+    for line in re.split(r"\n|&&|;", SHELL):
+        shown = PROGRAM.match(line.split("#")[0])
+        for alternative in shown[2].split(" | ") if shown else []:
             options = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", alternative)
-            if words:
-                found.append((program, words[0], options))
+            found.append((shown[1], alternative.split()[0], options))
     return found
 
 

@@ -53,14 +53,14 @@ def plain(bundle: Bundle) -> dict[str, object]:
     return dict(json.loads(bundle.manifest.as_json()))
 
 
-def test_round_trip(tiny_bundle: Bundle, tmp_path: Path) -> None:
+def test_round_trip(any_bundle: Bundle, tmp_path: Path) -> None:
     path = tmp_path / "model.onnx"
-    path.write_bytes(tiny_bundle.data)
+    path.write_bytes(any_bundle.data)
     again = load_bundle(path)
-    assert again.manifest == tiny_bundle.manifest
-    assert again.sha256 == tiny_bundle.sha256
+    assert again.manifest == any_bundle.manifest
+    assert again.sha256 == any_bundle.sha256
     assert again.path == path
-    assert write_bundle(graph_of(again), again.manifest) == tiny_bundle.data
+    assert write_bundle(graph_of(again), again.manifest) == any_bundle.data
     changed = dataclasses.replace(
         again.manifest,
         conditioning=Conditioning(mains_hz=None, lowpass_hz=40.0),
@@ -82,7 +82,7 @@ def test_what_ships_is_sound(shipped_bundle: Bundle) -> None:
     assert np.linalg.eigvalsh(moments).min() > 0
 
 
-@pytest.mark.parametrize("which", ["tiny_bundle", "shipped_bundle"])
+@pytest.mark.parametrize("which", ["any_bundle", "shipped_bundle"])
 def test_onnx_tools_read_it(which: str, request: pytest.FixtureRequest) -> None:
     onnx = pytest.importorskip("onnx", reason="the checker is onnx's: install leadlift[test]")
     bundle = request.getfixturevalue(which)
@@ -93,8 +93,8 @@ def test_onnx_tools_read_it(which: str, request: pytest.FixtureRequest) -> None:
     assert json.loads(entries[MANIFEST_KEY])["schema_version"] == SCHEMA_VERSION
 
 
-def test_any_altered_byte_is_refused(tiny_bundle: Bundle) -> None:
-    data = tiny_bundle.data
+def test_any_altered_byte_is_refused(any_bundle: Bundle) -> None:
+    data = any_bundle.data
     rng = np.random.default_rng(0)
     ends = [*range(40), *range(len(data) - 400, len(data))]
     for position in (*ends, *rng.integers(0, len(data), 300).tolist()):
@@ -104,8 +104,8 @@ def test_any_altered_byte_is_refused(tiny_bundle: Bundle) -> None:
             read_bundle(bytes(altered))
 
 
-def test_any_truncation_is_refused(tiny_bundle: Bundle) -> None:
-    data = tiny_bundle.data
+def test_any_truncation_is_refused(any_bundle: Bundle) -> None:
+    data = any_bundle.data
     for length in (0, 1, 50, 101, len(data) // 2, len(data) - 101, len(data) - 1):
         with pytest.raises(BundleError, match="truncated or no bundle"):
             read_bundle(data[:length])
@@ -113,17 +113,17 @@ def test_any_truncation_is_refused(tiny_bundle: Bundle) -> None:
             read_bundle(data[length + 1 :])
 
 
-def test_extra_bytes_are_refused(tiny_bundle: Bundle) -> None:
-    for extra in (b"\0", b"\n", tiny_bundle.data[:100]):
+def test_extra_bytes_are_refused(any_bundle: Bundle) -> None:
+    for extra in (b"\0", b"\n", any_bundle.data[:100]):
         with pytest.raises(BundleError):
-            read_bundle(tiny_bundle.data + extra)
+            read_bundle(any_bundle.data + extra)
     with pytest.raises(BundleError, match="was altered"):
-        read_bundle(tiny_bundle.data + tiny_bundle.data[-200:])
+        read_bundle(any_bundle.data + any_bundle.data[-200:])
 
 
 @pytest.mark.parametrize("schema", [0, 2, "1", None])
-def test_another_schema_is_refused(tiny_bundle: Bundle, schema: object) -> None:
-    raw = plain(tiny_bundle) | {"schema_version": schema}
+def test_another_schema_is_refused(any_bundle: Bundle, schema: object) -> None:
+    raw = plain(any_bundle) | {"schema_version": schema}
     with pytest.raises(BundleError, match=f"manifest schema {schema!r}, this leadlift reads 1"):
         read_bundle(signed(raw))
 
@@ -145,22 +145,22 @@ def test_another_schema_is_refused(tiny_bundle: Bundle, schema: object) -> None:
     ],
 )
 def test_a_manifest_that_makes_no_sense_is_refused(
-    tiny_bundle: Bundle, change: dict[str, object], reason: str
+    any_bundle: Bundle, change: dict[str, object], reason: str
 ) -> None:
     with pytest.raises(BundleError, match=reason):
-        read_bundle(signed(plain(tiny_bundle) | change))
+        read_bundle(signed(plain(any_bundle) | change))
 
 
-def test_a_manifest_must_be_there_and_be_an_object(tiny_bundle: Bundle) -> None:
+def test_a_manifest_must_be_there_and_be_an_object(any_bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="does not parse"):
         read_bundle(signed([1, 2]))
-    without = plain(tiny_bundle)
+    without = plain(any_bundle)
     del without["hop"]
     with pytest.raises(BundleError, match="does not parse"):
         read_bundle(signed(without))
 
 
-def test_a_signed_file_without_manifest_or_that_is_no_onnx_is_refused(tiny_bundle: Bundle) -> None:
+def test_a_signed_file_without_manifest_or_that_is_no_onnx_is_refused(any_bundle: Bundle) -> None:
     from edge.bundle import _metadata_entry
 
     def sign(body: bytes) -> bytes:
@@ -168,19 +168,19 @@ def test_a_signed_file_without_manifest_or_that_is_no_onnx_is_refused(tiny_bundl
 
         return body + _metadata_entry(CHECKSUM_KEY, hashlib.sha256(body).hexdigest())
 
-    assert read_bundle(sign(tiny_bundle.data)).manifest == tiny_bundle.manifest  # `sign` signs
+    assert read_bundle(sign(any_bundle.data)).manifest == any_bundle.manifest  # `sign` signs
     with pytest.raises(BundleError, match="has no manifest"):
         read_bundle(sign(b""))
     with pytest.raises(BundleError, match="has no manifest"):
-        read_bundle(sign(graph_of(tiny_bundle)))
+        read_bundle(sign(graph_of(any_bundle)))
     for body in (b"\xff", b"\x0b\x01", b"PK\x03\x04 a zip file", b"\x72\x04\x0a\x02\xff\xff"):
         with pytest.raises(BundleError, match=r"no ONNX file|has no manifest"):
             read_bundle(sign(body))
 
 
-def test_unknown_manifest_keys_of_the_same_schema_are_passed_over(tiny_bundle: Bundle) -> None:
-    read = read_bundle(signed(plain(tiny_bundle) | {"a_later_addition": 1}))
-    assert read.manifest == tiny_bundle.manifest
+def test_unknown_manifest_keys_of_the_same_schema_are_passed_over(any_bundle: Bundle) -> None:
+    read = read_bundle(signed(plain(any_bundle) | {"a_later_addition": 1}))
+    assert read.manifest == any_bundle.manifest
 
 
 def test_paths_that_hold_no_bundle_are_one_line_errors(tmp_path: Path) -> None:
@@ -220,7 +220,7 @@ def test_edge_never_unpickles() -> None:
                         assert ast.unparse(keyword.value) == "False", path
 
 
-def test_a_manifest_is_a_frozen_value(tiny_bundle: Bundle) -> None:
+def test_a_manifest_is_a_frozen_value(any_bundle: Bundle) -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
-        tiny_bundle.manifest.hop = 8  # type: ignore[misc]
-    assert isinstance(tiny_bundle.manifest, Manifest)
+        any_bundle.manifest.hop = 8  # type: ignore[misc]
+    assert isinstance(any_bundle.manifest, Manifest)

@@ -22,8 +22,8 @@ from tests.edge.signals import ROWS, cuts, joined, pieces, three_leads
 
 
 @pytest.fixture
-def tiny(tiny_bundle: Bundle) -> Reconstructor:
-    return Reconstructor.open(tiny_bundle)
+def reconstructor(any_bundle: Bundle) -> Reconstructor:
+    return Reconstructor.open(any_bundle)
 
 
 def clean(seconds: float, sampling_hz: float) -> np.ndarray:
@@ -55,15 +55,19 @@ def test_another_rate_gives_the_same_leads(sampling_hz: float) -> None:
     data=st.data(),
 )
 def test_as_long_out_as_in_however_it_is_read(
-    tiny: Reconstructor, sampling_hz: float, n: int, data: st.DataObject
+    reconstructor: Reconstructor, sampling_hz: float, n: int, data: st.DataObject
 ) -> None:
     x = three_leads(n, sampling_hz=sampling_hz)
-    tiny.reset()
-    whole = joined(list(reconstruct_pieces(tiny, iter([x]), sampling_hz)) or [tiny.push(x)])
+    reconstructor.reset()
+    whole = joined(
+        list(reconstruct_pieces(reconstructor, iter([x]), sampling_hz)) or [reconstructor.push(x)]
+    )
     assert whole.ecg_mv.shape == (12, n)
-    tiny.reset()
+    reconstructor.reset()
     parts = (x[:, part] for part in pieces(n, data.draw(cuts(n))))
-    cut = joined(list(reconstruct_pieces(tiny, parts, sampling_hz)) or [tiny.push(x)])
+    cut = joined(
+        list(reconstruct_pieces(reconstructor, parts, sampling_hz)) or [reconstructor.push(x)]
+    )
     np.testing.assert_allclose(cut.ecg_mv, whole.ecg_mv, atol=1e-4)
     np.testing.assert_allclose(cut.sigma_mv, whole.sigma_mv, rtol=1e-3, atol=1e-4)
     assert np.array_equal(cut.quality, whole.quality)
@@ -73,13 +77,13 @@ def test_as_long_out_as_in_however_it_is_read(
 
 @pytest.mark.parametrize("sampling_hz", [250.0, 500.0])
 def test_what_is_missing_in_the_recording_is_missing_in_the_result(
-    tiny: Reconstructor, sampling_hz: float
+    reconstructor: Reconstructor, sampling_hz: float
 ) -> None:
     second = round(sampling_hz)
     x = three_leads(8 * second, sampling_hz=sampling_hz)
     x[1, 3 * second : 5 * second] = np.nan
     x[0, 6 * second :] = np.nan
-    block = joined(list(reconstruct_pieces(tiny, iter([x]), sampling_hz)))
+    block = joined(list(reconstruct_pieces(reconstructor, iter([x]), sampling_hz)))
     nan = np.isnan(block.ecg_mv)
     inside = slice(round(3.2 * second), round(4.9 * second))
     assert nan[LEADS.index("V1"), inside].all()
@@ -130,7 +134,7 @@ def test_a_wrong_rate_names_the_range(rate: float) -> None:
 
 
 def test_a_bundle_and_an_engine_may_be_named(tiny_bundle: Bundle, tmp_path) -> None:  # type: ignore[no-untyped-def]
-    path = tmp_path / "tiny.onnx"
+    path = tmp_path / "reconstructor.onnx"
     path.write_bytes(tiny_bundle.data)
     x = three_leads(400)
     expected = Reconstructor.open(tiny_bundle).push(x).ecg_mv

@@ -27,8 +27,8 @@ many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_sco
 
 
 @pytest.fixture
-def tiny(tiny_bundle: Bundle) -> Reconstructor:
-    return Reconstructor.open(tiny_bundle)
+def reconstructor(any_bundle: Bundle) -> Reconstructor:
+    return Reconstructor.open(any_bundle)
 
 
 def damaged(gaps: list[tuple[int, int, int]], steps: list[tuple[int, int, int]]) -> np.ndarray:
@@ -56,7 +56,7 @@ def damaged(gaps: list[tuple[int, int, int]], steps: list[tuple[int, int, int]])
 )
 @example(at=[0, 1, 3, 4], gaps=[(3, 0, 80), (0, 1000, 700), (1, 1100, 26)], steps=[], bits_at=7)
 def test_any_chunking_gives_the_same(
-    tiny: Reconstructor,
+    reconstructor: Reconstructor,
     at: list[int],
     gaps: list[tuple[int, int, int]],
     steps: list[tuple[int, int, int]],
@@ -67,10 +67,10 @@ def test_any_chunking_gives_the_same(
     quality[1, bits_at : bits_at + 50] = Quality.CLIPPED
     valid = np.ones((3, N), bool)
     valid[2, bits_at // 2 : bits_at // 2 + 30] = False
-    tiny.reset()
-    whole = tiny.push(x, valid, quality)
-    tiny.reset()
-    block = joined([tiny.push(x[:, p], valid[:, p], quality[:, p]) for p in pieces(N, at)])
+    reconstructor.reset()
+    whole = reconstructor.push(x, valid, quality)
+    reconstructor.reset()
+    block = joined([reconstructor.push(x[:, p], valid[:, p], quality[:, p]) for p in pieces(N, at)])
     assert block.first_sample == whole.first_sample == 0
     np.testing.assert_allclose(block.ecg_mv, whole.ecg_mv, atol=1e-5, rtol=1e-7)
     np.testing.assert_allclose(block.sigma_mv, whole.sigma_mv, rtol=1e-4)
@@ -103,11 +103,11 @@ def test_reconstruct_is_push(shipped_bundle: Bundle, n: int) -> None:
 
 @many
 @given(sizes=st.lists(st.integers(0, 40), max_size=30))
-def test_less_than_a_hop_is_held_back(tiny: Reconstructor, sizes: list[int]) -> None:
-    tiny.reset()
+def test_less_than_a_hop_is_held_back(reconstructor: Reconstructor, sizes: list[int]) -> None:
+    reconstructor.reset()
     fed = out = 0
     for size in sizes:
-        block = tiny.push(np.zeros((3, size)))
+        block = reconstructor.push(np.zeros((3, size)))
         assert block.first_sample == out
         assert (
             block.ecg_mv.shape
@@ -119,11 +119,11 @@ def test_less_than_a_hop_is_held_back(tiny: Reconstructor, sizes: list[int]) -> 
             )
         )
         fed, out = fed + size, out + block.n_samples
-        assert 0 <= fed - out < tiny.hop
+        assert 0 <= fed - out < reconstructor.hop
 
 
-def test_types_and_names_of_a_block(tiny: Reconstructor) -> None:
-    block = tiny.push(three_leads(40).astype(np.float64).tolist())
+def test_types_and_names_of_a_block(reconstructor: Reconstructor) -> None:
+    block = reconstructor.push(three_leads(40).astype(np.float64).tolist())
     assert (block.ecg_mv.dtype, block.sigma_mv.dtype) == (np.float32, np.float32)
     assert block.quality.dtype == np.uint8
     assert block.leads == LEADS
@@ -132,13 +132,15 @@ def test_types_and_names_of_a_block(tiny: Reconstructor) -> None:
     assert [str(block.provenance[i]) for i in OUT] == ["reconstructed"] * 5
 
 
-def test_the_input_is_not_changed_and_the_block_is_the_callers(tiny: Reconstructor) -> None:
+def test_the_input_is_not_changed_and_the_block_is_the_callers(
+    reconstructor: Reconstructor,
+) -> None:
     x = three_leads(400)
     x[0, 100:300] = np.nan
     before = x.copy()
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     kept = block.ecg_mv.copy()
-    tiny.push(x)
+    reconstructor.push(x)
     assert np.array_equal(x, before, equal_nan=True)
     assert np.array_equal(block.ecg_mv, kept, equal_nan=True)
 
@@ -168,11 +170,11 @@ def test_measured_leads_are_the_conditioned_input_to_the_bit(
 
 
 @pytest.mark.parametrize("off", [None, 1, 2])
-def test_identities_hold_exactly(tiny: Reconstructor, off: int | None) -> None:
+def test_identities_hold_exactly(reconstructor: Reconstructor, off: int | None) -> None:
     x = three_leads(800)
     if off is not None:
         x[off, 300:600] = np.nan
-    lead = dict(zip(LEADS, tiny.push(x).ecg_mv, strict=True))
+    lead = dict(zip(LEADS, reconstructor.push(x).ecg_mv, strict=True))
     assert np.isfinite(lead["I"]).all()
     assert np.array_equal(lead["III"], lead["II"] - lead["I"])
     assert np.array_equal(lead["aVR"], -(lead["I"] + lead["II"]) / 2)
@@ -180,8 +182,8 @@ def test_identities_hold_exactly(tiny: Reconstructor, off: int | None) -> None:
     assert np.array_equal(lead["aVF"], lead["II"] - lead["I"] / 2)
 
 
-def test_sigma_of_derived_leads_follows_from_i(tiny: Reconstructor) -> None:
-    sigma = dict(zip(LEADS, tiny.push(three_leads(800)).sigma_mv, strict=True))
+def test_sigma_of_derived_leads_follows_from_i(reconstructor: Reconstructor) -> None:
+    sigma = dict(zip(LEADS, reconstructor.push(three_leads(800)).sigma_mv, strict=True))
     assert (sigma["I"] > 0).all()
     for name, share in (("III", 1.0), ("aVL", 1.0), ("aVR", 0.5), ("aVF", 0.5)):
         assert np.array_equal(sigma[name], np.float32(share) * sigma["I"])
@@ -201,50 +203,50 @@ def test_untrained_is_the_linear_map(untrained_bundle: Bundle, off: int | None) 
     np.testing.assert_allclose(block.ecg_mv[OUT], apply_anchor(anchor, conditioned), atol=1e-6)
 
 
-def test_the_future_changes_nothing(tiny: Reconstructor) -> None:
+def test_the_future_changes_nothing(reconstructor: Reconstructor) -> None:
     x = three_leads(1200)
-    before = tiny.push(x)
+    before = reconstructor.push(x)
     for at in (400, 402, 800):
         other = x.copy()
         other[:, at:] = 300.0 * np.random.default_rng(at).normal(size=other[:, at:].shape)
         other[1, at + 8 :] = np.nan
-        tiny.reset()
-        after = tiny.push(other)
-        hops = slice(0, at // tiny.hop * tiny.hop)
+        reconstructor.reset()
+        after = reconstructor.push(other)
+        hops = slice(0, at // reconstructor.hop * reconstructor.hop)
         np.testing.assert_allclose(after.ecg_mv[:, hops], before.ecg_mv[:, hops], atol=1e-5)
         assert np.array_equal(after.quality[:, hops], before.quality[:, hops])
 
 
-def test_reset_starts_again_at_zero(tiny: Reconstructor) -> None:
+def test_reset_starts_again_at_zero(reconstructor: Reconstructor) -> None:
     x = damaged([(0, 300, 200)], [])
-    first = tiny.push(x)
-    tiny.push(x[:, :3])
-    tiny.reset()
-    again = tiny.push(x)
+    first = reconstructor.push(x)
+    reconstructor.push(x[:, :3])
+    reconstructor.reset()
+    again = reconstructor.push(x)
     assert again.first_sample == 0
     np.testing.assert_allclose(again.ecg_mv, first.ecg_mv, atol=1e-5)
     assert np.array_equal(again.quality, first.quality)
 
 
-def test_skip_jumps_the_index_and_starts_anew(tiny: Reconstructor) -> None:
+def test_skip_jumps_the_index_and_starts_anew(reconstructor: Reconstructor) -> None:
     x = three_leads(400)
-    fresh = tiny.push(x)
-    tiny.reset()
-    assert tiny.push(x[:, :102]).n_samples == 100
-    tiny.skip(1000)
-    after = tiny.push(x)
+    fresh = reconstructor.push(x)
+    reconstructor.reset()
+    assert reconstructor.push(x[:, :102]).n_samples == 100
+    reconstructor.skip(1000)
+    after = reconstructor.push(x)
     assert after.first_sample == 1102  # the two held back are gone too
     np.testing.assert_allclose(after.ecg_mv, fresh.ecg_mv, atol=1e-5)
     assert (after.quality & Quality.SETTLING).all()
     with pytest.raises(InputError, match="cannot skip -1 samples"):
-        tiny.skip(-1)
+        reconstructor.skip(-1)
 
 
-def test_a_300_mv_offset_changes_nothing_that_shows(tiny: Reconstructor) -> None:
+def test_a_300_mv_offset_changes_nothing_that_shows(reconstructor: Reconstructor) -> None:
     x = three_leads(1500).astype(np.float64)
-    plain = tiny.push(x)
-    tiny.reset()
-    shifted = tiny.push(x + np.array([[300.0], [-300.0], [150.0]]))
+    plain = reconstructor.push(x)
+    reconstructor.reset()
+    shifted = reconstructor.push(x + np.array([[300.0], [-300.0], [150.0]]))
     np.testing.assert_allclose(shifted.ecg_mv, plain.ecg_mv, atol=0.02)
     assert np.array_equal(shifted.quality, plain.quality)
 
@@ -262,12 +264,12 @@ def test_sigma_stays_within_reason(which: str, request: pytest.FixtureRequest) -
     assert (sigma[OUT] > 0).all()
 
 
-def test_filters_can_be_chosen(tiny_bundle: Bundle) -> None:
+def test_filters_can_be_chosen(any_bundle: Bundle) -> None:
     hum = 0.2 * np.sin(2 * np.pi * 60.0 * np.arange(2500) / 250.0)
     x = three_leads(2500) + hum.astype(np.float32)
 
     def hum_left(**choice: float | None) -> float:
-        block = Reconstructor.open(tiny_bundle, **choice).push(x)  # type: ignore[arg-type]
+        block = Reconstructor.open(any_bundle, **choice).push(x)  # type: ignore[arg-type]
         spectrum = np.abs(np.fft.rfft(block.ecg_mv[1, 1250:]))
         return float(spectrum[round(60.0 * 1250 / 250)] / 625)
 
@@ -276,28 +278,30 @@ def test_filters_can_be_chosen(tiny_bundle: Bundle) -> None:
     assert hum_left(mains_hz=None) > 0.15
     assert hum_left(lowpass_hz=40.0) < 0.1
     with pytest.raises(InputError, match="filter corner 200 Hz"):
-        Reconstructor.open(tiny_bundle, lowpass_hz=200.0)
+        Reconstructor.open(any_bundle, lowpass_hz=200.0)
 
 
 @pytest.mark.parametrize("shape", [(2, 100), (12, 100), (100,), (100, 3), (1, 3, 100), (), (0, 0)])
-def test_a_wrong_shape_names_what_is_accepted(tiny: Reconstructor, shape: tuple[int, ...]) -> None:
+def test_a_wrong_shape_names_what_is_accepted(
+    reconstructor: Reconstructor, shape: tuple[int, ...]
+) -> None:
     with pytest.raises(InputError, match=r"expected \(3, n\) samples in mV, rows II, V1, V5; got"):
-        tiny.push(np.zeros(shape))
-    assert tiny.push(np.zeros((3, 4))).n_samples == 4  # still usable
+        reconstructor.push(np.zeros(shape))
+    assert reconstructor.push(np.zeros((3, 4))).n_samples == 4  # still usable
 
 
-def test_what_is_no_array_of_numbers_is_named(tiny: Reconstructor) -> None:
+def test_what_is_no_array_of_numbers_is_named(reconstructor: Reconstructor) -> None:
     for wrong in ("II", [[1.0], [1.0, 2.0], [3.0]], [["a"], ["b"], ["c"]], {"II": 1}):
         with pytest.raises(InputError, match="one row a lead"):
-            tiny.push(wrong)  # type: ignore[arg-type]
+            reconstructor.push(wrong)  # type: ignore[arg-type]
 
 
-def test_masks_of_a_wrong_shape_are_named(tiny: Reconstructor) -> None:
+def test_masks_of_a_wrong_shape_are_named(reconstructor: Reconstructor) -> None:
     with pytest.raises(InputError, match=r"`valid` has shape \(2, 8\): it must fit"):
-        tiny.push(np.zeros((3, 8)), valid=np.ones((2, 8)))
+        reconstructor.push(np.zeros((3, 8)), valid=np.ones((2, 8)))
     with pytest.raises(InputError, match=r"`quality` has shape \(5,\)"):
-        tiny.push(np.zeros((3, 8)), quality=np.zeros(5, np.uint8))
-    tiny.push(np.zeros((3, 8)), valid=np.array([[True], [True], [False]]), quality=0)
+        reconstructor.push(np.zeros((3, 8)), quality=np.zeros(5, np.uint8))
+    reconstructor.push(np.zeros((3, 8)), valid=np.array([[True], [True], [False]]), quality=0)
 
 
 def test_what_cannot_be_opened_is_named(shipped_bundle: Bundle) -> None:
@@ -308,13 +312,13 @@ def test_what_cannot_be_opened_is_named(shipped_bundle: Bundle) -> None:
     assert not issubclass(EngineError, InputError)
 
 
-def test_memory_of_a_long_push_is_its_input_and_output(tiny: Reconstructor) -> None:
+def test_memory_of_a_long_push_is_its_input_and_output(reconstructor: Reconstructor) -> None:
     x = np.tile(three_leads(2500), (1, 60))  # ten minutes
-    tiny.push(x[:, :30_000])
-    tiny.reset()
+    reconstructor.push(x[:, :30_000])
+    reconstructor.reset()
     tracemalloc.start()
     try:
-        block = tiny.push(x)
+        block = reconstructor.push(x)
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

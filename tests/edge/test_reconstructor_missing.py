@@ -20,8 +20,8 @@ IN, OUT = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)
 
 
 @pytest.fixture
-def tiny(tiny_bundle: Bundle) -> Reconstructor:
-    return Reconstructor.open(tiny_bundle)
+def reconstructor(any_bundle: Bundle) -> Reconstructor:
+    return Reconstructor.open(any_bundle)
 
 
 def without(*leads: str) -> np.ndarray:
@@ -54,40 +54,40 @@ def bits(block: TwelveLeadBlock, lead: str, flag: Quality) -> np.ndarray:
     ],
 )
 def test_a_lead_that_is_off_is_nan_with_all_that_needs_it(
-    tiny: Reconstructor, off: list[str], missing: set[str]
+    reconstructor: Reconstructor, off: list[str], missing: set[str]
 ) -> None:
-    block = tiny.push(without(*off))
+    block = reconstructor.push(without(*off))
     assert missing_in(block, OFF) == missing
     assert missing_in(block, slice(0, OFF.start)) == set()
     assert missing_in(block, slice(STOP, N)) == set()
 
 
-def test_valid_and_not_finite_are_the_same_as_nan(tiny: Reconstructor) -> None:
-    expected = tiny.push(without("V1"))
+def test_valid_and_not_finite_are_the_same_as_nan(reconstructor: Reconstructor) -> None:
+    expected = reconstructor.push(without("V1"))
     for value in (np.inf, -np.inf):
         x = np.where(np.isnan(without("V1")), value, without("V1"))
-        tiny.reset()
-        block = tiny.push(x)
+        reconstructor.reset()
+        block = reconstructor.push(x)
         assert np.array_equal(block.ecg_mv, expected.ecg_mv, equal_nan=True)
     valid = np.ones((3, N), bool)
     valid[1, START:STOP] = False
-    tiny.reset()
-    block = tiny.push(three_leads(N), valid)
+    reconstructor.reset()
+    block = reconstructor.push(three_leads(N), valid)
     assert np.array_equal(block.ecg_mv, expected.ecg_mv, equal_nan=True)
     assert np.array_equal(block.quality, expected.quality)
 
 
-def test_what_lies_under_a_mask_is_never_looked_at(tiny: Reconstructor) -> None:
+def test_what_lies_under_a_mask_is_never_looked_at(reconstructor: Reconstructor) -> None:
     valid = np.isfinite(without("II", "V5"))
     x = three_leads(N)
-    expected = tiny.push(x, valid)
-    tiny.reset()
-    block = tiny.push(np.where(valid, x, 1e6).astype(np.float32), valid)
+    expected = reconstructor.push(x, valid)
+    reconstructor.reset()
+    block = reconstructor.push(np.where(valid, x, 1e6).astype(np.float32), valid)
     assert np.array_equal(block.ecg_mv, expected.ecg_mv, equal_nan=True)
 
 
-def test_bits_of_a_lead_that_is_off(tiny: Reconstructor) -> None:
-    block = tiny.push(without("V1"))
+def test_bits_of_a_lead_that_is_off(reconstructor: Reconstructor) -> None:
+    block = reconstructor.push(without("V1"))
     inside = np.zeros(N, bool)
     inside[OFF] = True
     for lead in ("V1", *RECONSTRUCTED_LEADS, "III", "aVR", "aVL", "aVF"):
@@ -102,10 +102,10 @@ def test_bits_of_a_lead_that_is_off(tiny: Reconstructor) -> None:
     assert not bits(block, "V1", Quality.GAP).any()  # the other leads went on
 
 
-def test_a_short_gap_is_filled_and_flagged(tiny: Reconstructor) -> None:
+def test_a_short_gap_is_filled_and_flagged(reconstructor: Reconstructor) -> None:
     x = three_leads(N)
     x[:, 1000:1025] = np.nan
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     assert missing_in(block, slice(0, N)) == set()
     at = np.zeros(N, bool)
     at[1000:1025] = True
@@ -116,51 +116,51 @@ def test_a_short_gap_is_filled_and_flagged(tiny: Reconstructor) -> None:
         assert not bits(block, lead, Quality.SETTLING)[600:].any()
 
 
-def test_a_long_gap_resets_the_state(tiny: Reconstructor) -> None:
+def test_a_long_gap_resets_the_state(reconstructor: Reconstructor) -> None:
     """What comes after it is what a stream that begins there gives."""
     x = three_leads(N)
     x[:, START:STOP] = np.nan
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     for lead in LEADS:
         assert bits(block, lead, Quality.GAP)[START:STOP].all()
         assert bits(block, lead, Quality.LEAD_OFF)[OFF].all()
-    fresh = Reconstructor.open(tiny.bundle).push(x[:, STOP:])
+    fresh = Reconstructor.open(reconstructor.bundle).push(x[:, STOP:])
     np.testing.assert_allclose(block.ecg_mv[:, STOP:], fresh.ecg_mv, atol=1e-5)
     np.testing.assert_allclose(block.sigma_mv[:, STOP:], fresh.sigma_mv, rtol=1e-4)
     assert np.array_equal(block.quality[:, STOP:], fresh.quality)
 
 
-def test_a_lead_that_was_never_there(tiny: Reconstructor) -> None:
+def test_a_lead_that_was_never_there(reconstructor: Reconstructor) -> None:
     x = three_leads(N)
     x[2] = np.nan
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     assert missing_in(block, slice(0, N)) == {"V5"}
     assert bits(block, "V6", Quality.LEAD_OFF).all()
-    tiny.reset()
-    nothing = tiny.push(np.full((3, 100), np.nan))
+    reconstructor.reset()
+    nothing = reconstructor.push(np.full((3, 100), np.nan))
     assert nothing.n_samples == 100
     assert missing_in(nothing, slice(0, 100)) == set(LEADS)
 
 
-def test_an_all_zero_lead_is_off_after_2_s(tiny: Reconstructor) -> None:
+def test_an_all_zero_lead_is_off_after_2_s(reconstructor: Reconstructor) -> None:
     x = three_leads(N)
     x[1] = 0.0
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     late = slice(round(FLAT_S * 250) + 4, N)
     assert missing_in(block, late) == {"V1"}
     assert bits(block, "V3", Quality.LEAD_OFF)[late].all()
 
 
-def test_no_lead_off_means_no_bits_but_settling_at_the_start(tiny: Reconstructor) -> None:
-    block = tiny.push(three_leads(N))
+def test_no_lead_off_means_no_bits_but_settling_at_the_start(reconstructor: Reconstructor) -> None:
+    block = reconstructor.push(three_leads(N))
     assert (block.quality[:, :500] == Quality.SETTLING).all()
     assert (block.quality[:, 500:] == Quality.OK).all()
 
 
-def test_a_step_settles_and_is_flagged_where_it_shows(tiny: Reconstructor) -> None:
+def test_a_step_settles_and_is_flagged_where_it_shows(reconstructor: Reconstructor) -> None:
     x = three_leads(N)
     x[0, 1000:] += 200.0
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     window = slice(1000 + 30, 1000 + 500)
     for lead in ("II", *RECONSTRUCTED_LEADS, "III", "aVR", "aVL", "aVF"):
         assert bits(block, lead, Quality.SETTLING)[window].all(), lead
@@ -168,11 +168,11 @@ def test_a_step_settles_and_is_flagged_where_it_shows(tiny: Reconstructor) -> No
         assert not bits(block, lead, Quality.SETTLING)[1000:].any()
 
 
-def test_known_bits_travel_to_the_leads_they_touch(tiny: Reconstructor) -> None:
+def test_known_bits_travel_to_the_leads_they_touch(reconstructor: Reconstructor) -> None:
     quality = np.zeros((3, N), np.uint8)
     quality[0, 1000:1010] = Quality.CLIPPED
     quality[1, 1200:1205] = Quality.GAP
-    block = tiny.push(three_leads(N), quality=quality)
+    block = reconstructor.push(three_leads(N), quality=quality)
     expected = np.zeros(N, bool)
     expected[1000:1010] = True
     for lead in ("II", "I", "V2", "V6", "III", "aVR", "aVL", "aVF"):
@@ -183,10 +183,10 @@ def test_known_bits_travel_to_the_leads_they_touch(tiny: Reconstructor) -> None:
     assert not bits(block, "II", Quality.GAP).any()
 
 
-def test_noise_is_flagged(tiny: Reconstructor) -> None:
+def test_noise_is_flagged(reconstructor: Reconstructor) -> None:
     x = three_leads(N)
     x[2, 800:] += np.random.default_rng(0).normal(0, 0.4, N - 800).astype(np.float32)
-    block = tiny.push(x)
+    block = reconstructor.push(x)
     assert bits(block, "V5", Quality.NOISY)[1100:].all()
     assert bits(block, "V6", Quality.NOISY)[1100:].all()
     assert not bits(block, "V1", Quality.NOISY).any()
