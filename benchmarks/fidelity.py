@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import csv
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.arms import (
     predict,
     truth_mv,
 )
+from benchmarks.errors import BenchmarkError
 from benchmarks.report import Result, Table, Target
 from benchmarks.scores import (
     COVERAGE,
@@ -85,6 +87,9 @@ def add(subparsers: Any) -> None:
         "--cache", type=Path, help="folder that keeps predictions, to go on where it ended"
     )
     add_argument("--seed", type=int, default=0, help="of the bootstrap")
+    add_argument(
+        "--scores", type=Path, metavar="FOLDER", help="write a CSV of every record and lead there"
+    )
     parser.set_defaults(measure=measure, engine=None)
 
 
@@ -101,6 +106,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         records,
         hop_by_hop=arguments.hop_by_hop,
         folder=arguments.cache,
+        scores_folder=arguments.scores,
         seed=arguments.seed,
     )
     protocol = {
@@ -122,14 +128,25 @@ def evaluate(
     *,
     hop_by_hop: bool = True,
     folder: Path | None = None,
+    scores_folder: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Per data set and arm what `score` gives; under `shipped` the first arm again, and differences."""
+    """Per data set and arm what `summaries` gives; under `shipped` the first arm again, and differences.
+
+    `folder` keeps predictions; `scores_folder` gets a CSV for each data set and arm.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     results: dict[str, Any] = {name: {} for name in records}
+
+    def score(arm: str, made: Predictions, of: Records, k: float | None) -> None:
+        scores = lead_scores(made, of, k)
+        if scores_folder is not None:
+            write_scores(scores_folder / f"{of.name}-{arm.replace(' ', '-')}.csv", scores, of)
+        results[of.name][arm] = summaries(scores, made, of, k, seed)
+
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         for number, arm in enumerate(compared):
             k: float | None = None
@@ -143,23 +160,19 @@ def evaluate(
                     advance=lambda task=task: progress.advance(task),  # type: ignore[misc]
                 )
                 if number == 0:
-                    linear = linear_predictions(arm.bundle, made)
-                    results[name][LINEAR] = score(linear, some, None, seed)
+                    score(LINEAR, linear_predictions(arm.bundle, made), some, None)
                 if name == "validation":
                     k = factor(made, some)
-                results[name][arm.name] = score(made, some, k, seed)
+                score(arm.name, made, some, k)
     for domain in results.values():
         _compare(domain, compared[0].name, compared[-1].name)
     return results
 
 
-def score(
-    made: Predictions, records: Records, k: float | None, seed: int = 0, resamples: int = RESAMPLES
-) -> dict[str, Any]:
-    """Summaries over records: each lead, the reconstructed five together, the derived four together.
+def lead_scores(made: Predictions, records: Records, k: float | None) -> dict[str, Array]:
+    """METRICS and `squares` (mV^2), (n_records, 9 leads in the order of NOT_MEASURED).
 
-    `headline` and `derived` summarise the mean over their leads of each record. The measured leads are in
-    none of them. `k` is the factor of sigma from fold 9, None where there is none.
+    With `k`, the factor of sigma from fold 9, also `covered`, (n_records, 5 reconstructed leads).
     """
     rows = lead_indices(NOT_MEASURED)
     parts: dict[str, list[Array]] = {name: [] for name in (*METRICS, "squares", "covered")}
@@ -170,10 +183,20 @@ def score(
         parts["squares"].append(np.square(errors).mean(-1))
         if k is not None:
             parts["covered"].append(covered(errors[:, : sigma.shape[1]], sigma, k))
-    scores = {name: np.concatenate(values) for name, values in parts.items() if values}
+    return {name: np.concatenate(values) for name, values in parts.items() if values}
+
+
+def summaries(
+    scores: dict[str, Array], made: Predictions, records: Records, k: float | None, seed: int = 0
+) -> dict[str, Any]:
+    """Over records: each lead, the reconstructed five together, the derived four together.
+
+    `headline` and `derived` summarise the mean over their leads of each record. The measured leads are in
+    none of them.
+    """
 
     def summarised(values: Array) -> Any:
-        return summary(values, records.patient_id, seed, resamples)
+        return summary(values, records.patient_id, seed)
 
     n_five = len(RECONSTRUCTED_LEADS)
     found: dict[str, Any] = {
@@ -202,6 +225,25 @@ def score(
             "by_lead": dict(zip(RECONSTRUCTED_LEADS, by_lead.tolist(), strict=True)),
         }
     return found
+
+
+def write_scores(file: Path, scores: dict[str, Array], records: Records) -> None:
+    """A CSV with a line per record and lead. Raises BenchmarkError if it cannot be written."""
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("w", newline="", encoding="utf-8") as stream:
+            lines = csv.writer(stream)
+            lines.writerow(("record_id", "patient_id", "lead", *METRICS))
+            for i, (record, patient) in enumerate(
+                zip(records.record_id, records.patient_id, strict=True)
+            ):
+                for j, lead in enumerate(NOT_MEASURED):
+                    values = (f"{scores[m][i, j]:.6g}" for m in METRICS)
+                    lines.writerow((record, patient, lead, *values))
+    except OSError as error:
+        raise BenchmarkError(
+            f"cannot write {file}: {error.strerror}; choose another place"
+        ) from error
 
 
 def factor(made: Predictions, records: Records) -> float:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -17,7 +19,8 @@ from benchmarks.fidelity import (
     evaluate,
     factor,
     fidelity_card,
-    score,
+    lead_scores,
+    summaries,
     tables,
 )
 from benchmarks.scores import COVERAGE, METRICS
@@ -34,6 +37,10 @@ def predictions_off_by(records: Records, noise_mv: float, sigma_mv: float) -> Pr
     noise = rng.normal(0, noise_mv, truth.shape) if noise_mv else np.zeros_like(truth)
     sigma = np.full((len(records), 5, truth.shape[-1]), sigma_mv, np.float32)
     return Predictions((truth + noise).astype(np.float32), sigma, np.zeros(len(records)))
+
+
+def score(made: Predictions, records: Records, k: float | None) -> dict[str, Any]:
+    return summaries(lead_scores(made, records, k), made, records, k)
 
 
 def test_the_truth_scores_perfectly() -> None:
@@ -79,9 +86,12 @@ def test_derived_leads_stand_apart() -> None:
 def test_every_arm_on_every_domain(tmp_path: Path) -> None:
     records = {name: simulated_records(2, name=name) for name in ("validation", "test")}
     compared = arms(load_bundle(), ["onnxruntime"])
-    results = evaluate(compared, records, hop_by_hop=False, folder=tmp_path)
-    assert len(list(tmp_path.iterdir())) == 2 * len(compared)
-    assert results == evaluate(compared, records, hop_by_hop=False, folder=tmp_path)
+    table = tmp_path / "scores"
+    results = evaluate(
+        compared, records, hop_by_hop=False, folder=tmp_path / "cache", scores_folder=table
+    )
+    assert len(list((tmp_path / "cache").iterdir())) == 2 * len(compared)
+    assert results == evaluate(compared, records, hop_by_hop=False, folder=tmp_path / "cache")
     for domain in results.values():
         assert arms_of(domain) == [LINEAR, "INT8 onnxruntime", "float32 twin"]
         assert set(domain["shipped"]["headline"]) == set(METRICS)
@@ -93,6 +103,11 @@ def test_every_arm_on_every_domain(tmp_path: Path) -> None:
                 - domain["INT8 onnxruntime"]["headline"][name]["mean"]
             )
             assert domain["float32_minus_shipped"][name]["mean"] == pytest.approx(difference)
+    with (table / "test-INT8-onnxruntime.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == 2 * len(NOT_MEASURED)
+    v3 = np.mean([float(row["r"]) for row in rows if row["lead"] == "V3"])
+    assert v3 == pytest.approx(results["test"]["shipped"]["by_lead"]["V3"]["r"]["mean"], abs=1e-5)
     judged = [target.judge(results) for target in TARGETS]
     assert all(row["measured"] is not None for row in judged)
     assert set(fidelity_card(results)["test"]) == {LINEAR, "shipped"}
