@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,17 +98,17 @@ class Reconstructor:
         model: str | Path | Bundle | None = None,
         engine: str = "auto",
         *,
-        mains_hz: float | None = -1.0,
+        mains_hz: float | Literal["bundle"] | None = "bundle",
         lowpass_hz: float | None = None,
     ) -> Reconstructor:
         """Load a bundle (the one that ships, by default) into an engine (the best present).
 
-        `mains_hz` moves the notch to 60 Hz or, with None, removes it; -1 keeps what the bundle says.
+        `mains_hz` moves the notch, to 60 Hz say, or removes it with None; it stands where the bundle says.
         `lowpass_hz` adds a low-pass, 40 Hz for monitoring. Raises BundleError, EngineError, InputError.
         """
         bundle = model if isinstance(model, Bundle) else load_bundle(model)
         conditioning = replace(bundle.manifest.conditioning, lowpass_hz=lowpass_hz)
-        if mains_hz != -1.0:
+        if mains_hz != "bundle":
             conditioning = replace(conditioning, mains_hz=mains_hz)
         choice = open_engine(bundle, engine)
         return cls(choice.engine, conditioning, choice.skipped)

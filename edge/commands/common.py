@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from edge.errors import InputError, LeadliftError, SinkError
 from firmware_bridge.errors import BridgeError, SourceSpecError
@@ -23,7 +23,12 @@ if TYPE_CHECKING:
 
 ERRORS = (LeadliftError, BridgeError)
 """What a command may raise for the user to read; anything else is a bug and shows its traceback."""
-MAINS_HZ = {None: -1.0, "50": 50.0, "60": 60.0, "none": None}  # as `Reconstructor.open` takes it
+MAINS_HZ: dict[str, float | Literal["bundle"] | None] = {
+    "bundle": "bundle",
+    "50": 50.0,
+    "60": 60.0,
+    "none": None,
+}
 Subparsers = Any  # argparse does not name the type of its subparsers
 
 
@@ -75,7 +80,8 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--engine", default="auto", help="inference engine (default: the best here)")
     add(
         "--mains",
-        choices=("50", "60", "none"),
+        choices=tuple(MAINS_HZ),
+        default="bundle",
         help="mains frequency to notch out, in Hz (default: as the model was trained)",
     )
     add("--lowpass", type=float, metavar="HZ", help="add a low-pass, such as 40 for monitoring")
