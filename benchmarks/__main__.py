@@ -65,6 +65,8 @@ def measure(arguments: argparse.Namespace) -> int:
     about["load_after"] = load_average()
     judged = result.judged()
     print(f"{about['cpu']}, {about['cores']} cores, load {_loads(about)}, {about['kernel']}")
+    if _busy(about):
+        print("Something else was running: durations are longer than this machine's own.")
     asked = target_table([row for row in judged if row["met"] is not None or row["undecided"]])
     print_tables([*result.tables, *([asked] if asked.rows else [])])
     if arguments.json is not None:
@@ -86,6 +88,12 @@ def _loads(about: dict[str, object]) -> str:
         "unknown" if not isinstance(load, list) else str(load[0])
         for load in (about["load_before"], about["load_after"])
     )
+
+
+def _busy(about: dict[str, object]) -> bool:
+    """Whether others kept more than half of one core busy when the measurement began."""
+    load = about["load_before"]
+    return isinstance(load, list) and load[0] > 0.5
 
 
 def _said(value: object) -> object:
