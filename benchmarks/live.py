@@ -30,10 +30,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.memory import Memory, read_memory
 from benchmarks.report import percentiles
 from edge.bundle import Bundle
 from edge.commands.demo import WEARABLE, virtual_wearable
+from edge.memory import Memory, read_memory
 from edge.reconstructor import Reconstructor
 from edge.resampling import LIVE_DELAY_S, RateConverter
 from edge.runtime import Runtime

@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any, cast
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.memory import Memory, read_memory, reset_peak
+from edge.memory import Memory, read_memory, reset_peak
 
 REPEATS = 3
 CHILD_S = 600.0  # a child that takes longer hangs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import signal
-import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +13,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge.errors import InputError, LeadliftError, SinkError
+from edge.memory import read_memory
 from firmware_bridge.errors import BridgeError, SourceSpecError
 
 if TYPE_CHECKING:
@@ -170,14 +171,10 @@ def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, obj
     }
 
 
-def peak_memory_mb() -> float:
-    """The most memory that this process has had resident, in MB; 0 where the system does not say."""
-    try:
-        import resource
-    except ImportError:  # not on Windows
-        return 0.0
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit / 1e6
+def peak_memory_mb() -> float | None:
+    """The most memory that this process has had resident, in MB; None where the system does not say."""
+    peak_mb = read_memory().peak_mb
+    return None if math.isnan(peak_mb) else peak_mb
 
 
 def write_report(path: str, report: dict[str, object]) -> None:

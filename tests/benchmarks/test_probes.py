@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.memory import read_memory, reset_peak
 from benchmarks.probes import _child, measure_demo, measure_import, measure_reconstruct, watch
+from edge.memory import read_memory, reset_peak
 
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.memory import Memory
 from benchmarks.soak import TARGETS, memory_growth
+from edge.memory import Memory
 
 
 def test_growth_is_the_slope_after_the_start() -> None:
