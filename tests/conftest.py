@@ -9,14 +9,23 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle, read_bundle
-from edge.conditioning import Conditioning
-from edge.leads import INDEPENDENT_LEADS, LEADS
+from edge.conditioning import Conditioner, Conditioning
+from edge.leads import (
+    INDEPENDENT_LEADS,
+    INPUT_LEADS,
+    LEADS,
+    RECONSTRUCTED_LEADS,
+    lead_indices,
+)
 from firmware_bridge.simulators.ecg import EcgSimulator
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from quantize.data import Records
-    from quantize.student import Student
+    from quantize.student import Quantizer, Student
 
 # A slow machine is no failure: what is claimed of speed is measured by `benchmarks`, never by a test.
 settings.register_profile("leadlift", deadline=None)
@@ -32,7 +41,7 @@ def moments() -> np.ndarray:
 
 
 @pytest.fixture(scope="session")
-def tiny_student() -> Student:
+def tiny_student(moments: np.ndarray) -> Student:
     """A student of small shape with random weights, heads included, folded and with scales."""
     torch = pytest.importorskip(
         "torch", reason="the tiny bundle needs torch: install leadlift[test]"
@@ -43,17 +52,23 @@ def tiny_student() -> Student:
         torch.manual_seed(5)
         student = Student(StudentConfig(channels=16, kernel=3, dilations=(1, 2, 4)))
         for head in (student.residual_head, student.sigma_head):
-            torch.nn.init.normal_(head.conv.weight, std=0.05)
-        # Twice the clipping range of the stem: no code above 127, whatever the signal.
-        loud = torch.randn(8, 3, 4, 200).cumsum(-1).clamp(-8.0, 8.0)
-        anchor = torch.randn(8, 5, 3)
-    student.eval().fold().set_mode("observe")
+            torch.nn.init.normal_(head.conv.weight, std=0.1)
+    simulator = EcgSimulator(250.0, 80, baseline_mv=0.1, muscle_mv=0.02, seed=9)
+    leads = simulator.read(4000)[lead_indices(INPUT_LEADS)]
+    seen = Conditioner(Conditioning(), 250.0, 3, 4).push(leads)[1]
+    ecg = torch.from_numpy(seen.reshape(1, 3, -1, 4).swapaxes(2, 3).copy())
+    anchor = torch.from_numpy(anchor_from_moments(moments, INPUT_LEADS, RECONSTRUCTED_LEADS))
+    student.eval().fold().set_mode("off")
+
+    def set_scale(quantizer: Quantizer, inputs: tuple[Tensor], _: Tensor) -> None:
+        quantizer.scale.copy_(1.3 * inputs[0].abs().max() / 127)  # no code above 127
+
+    # The range of the first is chosen, not observed.
+    hooks = [q.register_forward_hook(set_scale) for q in student.quantizers()[1:]]
     with torch.no_grad():
-        student(loud, torch.ones(8, 3, 200), anchor)
-    for quantizer in student.quantizers():
-        if quantizer.seen:
-            quantizer.scale_from_seen(1.0)
-            quantizer.scale *= 1.5  # a part of the values is observed; the largest may not be
+        student(ecg, torch.ones(1, 3, ecg.shape[-1]), anchor[None])
+    for hook in hooks:
+        hook.remove()
     return student.set_mode("quantize")
 
 

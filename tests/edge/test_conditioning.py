@@ -173,6 +173,15 @@ def test_beats_do_not_restart_the_filters() -> None:
     assert not settling[:, math.ceil(SETTLING_S * RATE / HOP) :].any()
 
 
+def test_a_ramp_restarts_the_filters_once_in_a_while() -> None:
+    """An electrode that comes off drifts: each start must have its time."""
+    x = np.cumsum(np.full((1, 1000), 2.0), axis=1)  # 500 mV/s
+    conditioned, _, _ = Conditioner(SPECS[0], RATE, 1, HOP).push(x)
+    starts = np.flatnonzero(np.abs(conditioned[0]) < 1e-6)
+    assert len(starts) > 3
+    assert (np.diff(starts) >= 0.1 * RATE).all()
+
+
 def test_restart_and_reset_start_anew() -> None:
     x = three_leads(400)
     conditioner = Conditioner(SPECS[0], RATE, 3, HOP)

@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.engines.base import Array
+from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from edge.presence import FLAT_S
 from edge.quality import Quality
@@ -128,6 +130,37 @@ def test_a_long_gap_resets_the_state(reconstructor: Reconstructor) -> None:
     np.testing.assert_allclose(block.ecg_mv[:, STOP:], fresh.ecg_mv, atol=1e-5)
     np.testing.assert_allclose(block.sigma_mv[:, STOP:], fresh.sigma_mv, rtol=1e-4)
     assert np.array_equal(block.quality[:, STOP:], fresh.quality)
+
+
+class Watched(OnnxRuntimeEngine):
+    """Keeps what the decoder is shown."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(bundle)
+        self.shown: list[tuple[np.ndarray, np.ndarray, np.ndarray]] = []
+
+    def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
+        self.shown.append((ecg.copy(), np.broadcast_to(mask, ecg.shape).copy(), anchor.copy()))
+        return super().step(ecg, mask, anchor)
+
+
+def test_the_decoder_is_shown_nothing_of_a_lead_that_is_off(any_bundle: Bundle) -> None:
+    """Zero, with a mask and an anchor that say so: as it was trained."""
+    engine = Watched(any_bundle)
+    Reconstructor(engine).push(without("V1"))
+    ecg, mask = (np.concatenate([s[i] for s in engine.shown], axis=-1) for i in (0, 1))
+    off = slice(OFF.start // 4, STOP // 4)
+    assert ecg.shape == (1, 3, 4, N // 4)
+    assert np.isfinite(ecg).all()
+    assert (ecg[0, 1, :, off] == 0).all()
+    assert (mask[0, 1, :, off] == 0).all()
+    assert mask.sum() == 4 * (3 * N // 4 - (off.stop - off.start))
+    assert ecg[0, [0, 2]][..., off].any(1).all()
+    (_, first, whole), (_, inside, two), (_, last, again) = engine.shown
+    assert first.all() and last.all() and not inside[:, 1].any()
+    assert (two[0, :, 1] == 0).all()
+    assert np.array_equal(whole, again)
+    assert not np.array_equal(two[0, :, 0], whole[0, :, 0])
 
 
 def test_a_lead_that_was_never_there(reconstructor: Reconstructor) -> None:
