@@ -16,7 +16,10 @@ from quantize.objective import BURN_IN_S, TAIL_S
 from quantize.student import Student
 from quantize.train import Averager, mean_losses, step_loss, validate
 
-SATURATION_QUANTILE = 0.99999
+RANGE_QUANTILE = 0.99999
+HEADROOM = (
+    2.0  # after a ReLU, codes this far beyond the quantile still fit: one record in thirty has some
+)
 
 
 @dataclass(frozen=True)
@@ -36,8 +39,9 @@ def calibrate(
 ) -> Student:
     """Fold the batch norms and set each activation scale from what the records make it hold.
 
-    The scale leaves one value in 100,000 above code 127: there training and int8 saturate, while ONNX
-    Runtime's uint8 goes on to 255 (`verify` counts such codes and bounds what they do).
+    Above code 127 training and int8 saturate, while ONNX Runtime's uint8 goes on to 255, and one such code
+    changes many after it. So the scale leaves headroom; `verify` counts what is beyond it, and bounds
+    what it does.
     """
     student.eval().fold().set_mode("observe")
     with torch.no_grad():
@@ -45,7 +49,9 @@ def calibrate(
             student(one.ecg, one.mask, one.anchor)
     for quantizer in student.quantizers():
         if quantizer.seen:
-            quantizer.scale_from_seen(SATURATION_QUANTILE)
+            quantizer.scale_from_seen(RANGE_QUANTILE)
+            if not quantizer.signed:
+                quantizer.scale *= HEADROOM
     return student.set_mode("quantize")
 
 
