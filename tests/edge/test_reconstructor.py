@@ -55,6 +55,7 @@ def damaged(gaps: list[tuple[int, int, int]], steps: list[tuple[int, int, int]])
     bits_at=st.integers(0, N),
 )
 @example(at=[0, 1, 3, 4], gaps=[(3, 0, 80), (0, 1000, 700), (1, 1100, 26)], steps=[], bits_at=7)
+@example(at=[*range(0, N, 4)], gaps=[(1, 400, 80), (3, 800, 80)], steps=[(0, 1200, 300)], bits_at=9)
 def test_any_chunking_gives_the_same(
     reconstructor: Reconstructor,
     at: list[int],
