@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 import edge
 from benchmarks.engine_step import float32_bundle
 from benchmarks.errors import BenchmarkError
-from edge.anchor import anchor_from_moments, apply_anchor
+from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle
 from edge.leads import INDEPENDENT_LEADS, LEADS, LIMB_FROM_I_II, lead_indices
 from edge.reconstructor import Reconstructor
@@ -137,8 +137,8 @@ def linear_predictions(bundle: Bundle, streamed: Predictions) -> Predictions:
     outputs, rows = lead_indices(m.output_leads), lead_indices(m.input_leads)
     ecg = streamed.ecg_mv.copy()
     for record in ecg:
-        record[outputs] = apply_anchor(anchor, record[rows])
-        record[LIMB_ROWS] = apply_anchor(LIMB_FROM_I_II, record[:2])
+        record[outputs] = anchor @ record[rows]
+        record[LIMB_ROWS] = LIMB_FROM_I_II @ record[:2]
     return Predictions(ecg, np.zeros_like(streamed.sigma_mv), streamed.missing)
 
 
@@ -147,7 +147,7 @@ def truth_mv(records: Records, n_samples: int) -> NDArray[np.float32]:
     out = np.empty((len(records), len(LEADS), n_samples), np.float32)
     out[:, lead_indices(INDEPENDENT_LEADS)] = records.millivolts()[..., :n_samples]
     for record in out:
-        record[LIMB_ROWS] = apply_anchor(LIMB_FROM_I_II, record[:2])
+        record[LIMB_ROWS] = LIMB_FROM_I_II @ record[:2]
     return out
 
 

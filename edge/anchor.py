@@ -44,14 +44,3 @@ def anchor_from_moments(
             power, np.asarray(moments, np.float64)[np.ix_(used, rows)]
         ).T
     return anchor.astype(np.float32)
-
-
-def apply_anchor(anchor: NDArray[np.float32], ecg_mv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """`anchor @ ecg_mv` for (n_inputs, n) mV, added in one fixed order whatever n is.
-
-    A BLAS product may sum in another order for another n; the stream must not depend on its chunks.
-    """
-    out: NDArray[np.float32] = anchor[:, :1] * ecg_mv[0]
-    for column in range(1, anchor.shape[1]):
-        out += anchor[:, column : column + 1] * ecg_mv[column]
-    return out

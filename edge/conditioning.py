@@ -20,7 +20,7 @@ BLOCK_HOPS = 8  # a block of 32 samples: cheap for one hop, and for hours of sig
 BATCH_BLOCKS = 64
 
 # No beat holds its sign this far from the baseline for this long; an electrode step does.
-STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.8))
+STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.7))
 SETTLING_S = (
     2.0  # what is left of a step after the re-start, in the slowest filter, is small by then
 )
@@ -119,7 +119,7 @@ class Conditioner:
     """The filters of a `Conditioning`, in whole hops, one independent stream per lead.
 
     A lead starts in the steady state of its first sample, and does so again after `restart()`, after a
-    step of its baseline (STEP_RULES_MV_S), and after `reset()`.
+    step of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`.
     """
 
     def __init__(self, spec: Conditioning, sampling_hz: float, n_leads: int, hop: int) -> None:
@@ -127,31 +127,36 @@ class Conditioner:
         main, residual = sections(spec, sampling_hz)
         n = BLOCK_HOPS * hop
         outputs, states = _block_matrix(main, residual, n)
-        self._n_states = states.shape[1]
+        n_states = self._n_states = states.shape[1]
         after_hop = states[hop - 1 :: hop]
-        self._map = np.ascontiguousarray(
-            np.concatenate(
-                [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * self._n_states, -1)]
-            )
+        self._map = np.concatenate(
+            [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * n_states, -1)]
         )
-        one_step = states[0][:, : self._n_states + 1]
-        self._rest = np.linalg.solve(np.eye(self._n_states) - one_step[:, :-1], one_step[:, -1])
-        self._rules = [(mv, math.ceil(s * sampling_hz / hop)) for mv, s in STEP_RULES_MV_S]
+        one_step = states[0][:, : n_states + 1]
+        self._rest = np.linalg.solve(np.eye(n_states) - one_step[:, :-1], one_step[:, -1])
+        self._rules = [(mv, math.ceil(s * sampling_hz / n)) for mv, s in STEP_RULES_MV_S]
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
+        # The open block: its state and samples, and what they give. Views save a hop their making.
+        self._z = np.zeros((n_states + n, n_leads))
+        self._result = np.zeros((len(self._map), n_leads))
+        self._outputs = self._result[: 2 * n].reshape(2, n, n_leads)
+        self._states = self._result[2 * n :].reshape(BLOCK_HOPS, n_states, n_leads)
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal: every lead starts anew at its next sample."""
-        self._z = np.zeros((self._n_states + BLOCK_HOPS * self.hop, self.n_leads))
+        self._z[:] = 0.0
         self._filled = 0  # hops in the block so far
-        self._states = self._z[None, : self._n_states].repeat(BLOCK_HOPS, 0)
         self._restart = np.ones(self.n_leads, bool)
+        self._restarting = True
         self._beyond = np.zeros((len(self._rules), self.n_leads), np.int64)
         self._settling = np.zeros(self.n_leads, np.int64)
+        self._is_settling = False
 
     def restart(self, leads: NDArray[np.bool_]) -> None:
         """Start these leads anew at their next sample; `leads` is (n_leads,) bool."""
         self._restart |= leads
+        self._restarting = bool(self._restart.any())
 
     def push(
         self, ecg_mv: NDArray[np.floating]
@@ -161,108 +166,91 @@ class Conditioner:
         Returns the conditioned leads and what the residual branch sees, both (n_leads, n) float32 mV, and
         per lead and hop whether the filters are settling, (n_leads, n_hops) bool.
         """
-        n_hops = ecg_mv.shape[1] // self.hop
-        samples = np.asarray(ecg_mv, np.float64).T  # (n, n_leads)
-        conditioned = np.empty((n_hops * self.hop, self.n_leads), np.float32)
-        residual = np.empty_like(conditioned)
+        hop, n_hops = self.hop, ecg_mv.shape[1] // self.hop
+        samples = ecg_mv.T
+        out = np.empty((2, n_hops * hop, self.n_leads), np.float32)
         settling = np.zeros((n_hops, self.n_leads), bool)
         done = 0
         while done < n_hops:
-            if self._restart.any():
-                self._begin(samples[done * self.hop])
-            take = self._whole_blocks(samples, done, n_hops - done, conditioned, residual)
+            if self._restarting:
+                self._begin(samples[done * hop])
+            left = n_hops - done
+            take = self._whole_blocks(samples, done, left, out) if left >= 2 * BLOCK_HOPS else 0
             if take == 0:
-                take = min(n_hops - done, BLOCK_HOPS - self._filled)
-                take = self._block(samples, done, take, conditioned, residual)
-            if self._settling.any():
-                ahead = self._settling[None] - np.arange(take)[:, None]
-                settling[done : done + take] = ahead > 0
+                take = min(left, BLOCK_HOPS - self._filled)
+                self._extend(samples, done, take, out)
+            if self._is_settling:
+                settling[done : done + take] = self._settling > np.arange(take)[:, None]
                 self._settling = np.maximum(self._settling - take, 0)
+                self._is_settling = bool(self._settling.any())
             done += take
-        return conditioned.T, residual.T, settling.T
+        return out[0].T, out[1].T, settling.T
 
-    def _begin(self, first: NDArray[np.float64]) -> None:
+    def _begin(self, first: NDArray[np.floating]) -> None:
         """Open a new block at this hop, the leads to restart in the steady state of `first`."""
-        self._close_block()
+        if self._filled:
+            self._close_block()
         leads = self._restart
-        self._z[: self._n_states, leads] = self._rest[:, None] * first[leads]
+        self._z[: self._n_states, leads] = self._rest[:, None] * first[leads].astype(np.float64)
         self._settling[leads] = self._settling_hops
+        self._is_settling = True
         self._beyond[:, leads] = 0
         self._restart = np.zeros(self.n_leads, bool)
+        self._restarting = False
 
     def _close_block(self) -> None:
-        if self._filled:
-            self._z[: self._n_states] = self._states[self._filled - 1]
-            self._z[self._n_states :] = 0.0
-            self._filled = 0
+        self._z[: self._n_states] = self._states[self._filled - 1]
+        self._z[self._n_states :] = 0.0
+        self._filled = 0
+
+    def _extend(
+        self, samples: NDArray[np.floating], done: int, take: int, out: NDArray[np.float32]
+    ) -> None:
+        """Filter `take` hops that fit the open block."""
+        hop, first = self.hop, self._filled * self.hop
+        at = self._n_states + first
+        self._z[at : at + take * hop] = samples[done * hop : (done + take) * hop]
+        np.matmul(self._map, self._z, out=self._result)
+        out[:, done * hop : (done + take) * hop] = self._outputs[:, first : first + take * hop]
+        self._filled += take
+        if self._filled == BLOCK_HOPS:
+            self._look_for_steps(self._outputs[0])
+            self._close_block()
 
     def _whole_blocks(
-        self,
-        samples: NDArray[np.float64],
-        done: int,
-        left: int,
-        conditioned: NDArray[np.float32],
-        residual: NDArray[np.float32],
+        self, samples: NDArray[np.floating], done: int, left: int, out: NDArray[np.float32]
     ) -> int:
         """The common case of long input: blocks without a baseline step; hops filtered, or 0 if not so."""
         n, n_states = BLOCK_HOPS * self.hop, self._n_states
         n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
-        if self._filled or n_blocks < 2 or self._beyond.any():
+        if self._filled or self._beyond.any():
             return 0
         at = slice(done * self.hop, done * self.hop + n_blocks * n)
         blocks = samples[at].reshape(n_blocks, n, self.n_leads)
-        result = np.empty((n_blocks, len(self._map), self.n_leads))
+        result = np.empty((n_blocks, *self._result.shape))
         z = self._z.copy()
-        for block, out in zip(blocks, result, strict=True):
+        for block, row in zip(blocks, result, strict=True):
             z[n_states:] = block
-            np.matmul(self._map, z, out=out)
-            z[:n_states] = out[-n_states:]
+            np.matmul(self._map, z, out=row)
+            z[:n_states] = row[-n_states:]
         mean = result[:, :n].reshape(-1, self.hop, self.n_leads).sum(1) / self.hop
         if (np.abs(mean) > self._rules[-1][0]).any():
             return 0
-        conditioned[at] = result[:, :n].reshape(-1, self.n_leads)
-        residual[at] = result[:, n : 2 * n].reshape(-1, self.n_leads)
+        out[0, at] = result[:, :n].reshape(-1, self.n_leads)
+        out[1, at] = result[:, n : 2 * n].reshape(-1, self.n_leads)
         self._z[:n_states] = z[:n_states]
         return n_blocks * BLOCK_HOPS
 
-    def _block(
-        self,
-        samples: NDArray[np.float64],
-        done: int,
-        take: int,
-        conditioned: NDArray[np.float32],
-        residual: NDArray[np.float32],
-    ) -> int:
-        """Filter up to `take` hops that fit the open block; fewer if a lead must restart before the next."""
-        hop, n = self.hop, BLOCK_HOPS * self.hop
-        first = self._filled * hop
-        self._z[self._n_states + first : self._n_states + first + take * hop] = samples[
-            done * hop : (done + take) * hop
-        ]
-        result = self._map @ self._z
-        now = result[first : first + take * hop]
-        taken = self._count_beyond(now, take)
-        if taken < take:  # what follows belongs to a new block
-            self._z[self._n_states + first + taken * hop :] = 0.0
-        conditioned[done * hop : (done + taken) * hop] = now[: taken * hop]
-        residual[done * hop : (done + taken) * hop] = result[n + first : n + first + taken * hop]
-        self._states = result[2 * n :].reshape(BLOCK_HOPS, self._n_states, self.n_leads)
-        self._filled += taken
-        if self._filled == BLOCK_HOPS:
-            self._close_block()
-        return taken
+    def _look_for_steps(self, conditioned: NDArray[np.float64]) -> None:
+        """Apply the step rules to the second half of a full block, (block samples, n_leads) mV.
 
-    def _count_beyond(self, conditioned: NDArray[np.float64], take: int) -> int:
-        """Apply the step rules hop by hop; the number of hops up to and with the first that triggers."""
-        mean = conditioned.reshape(take, self.hop, self.n_leads).sum(1) / self.hop
-        peak = np.abs(mean)
-        if not self._beyond.any() and not (peak > self._rules[-1][0]).any():
-            return take
-        for i in range(take):
-            for run, (level_mv, n_hops) in zip(self._beyond, self._rules, strict=True):
-                sign = np.where(peak[i] > level_mv, np.sign(mean[i]), 0).astype(np.int64)
-                run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
-                self._restart |= np.abs(run) >= n_hops
-            if self._restart.any():
-                return i + 1
-        return take
+        The half, so that a step is noticed within a block and a half wherever it falls.
+        """
+        hops = conditioned.reshape(BLOCK_HOPS, self.hop, self.n_leads)[BLOCK_HOPS // 2 :]
+        mean = hops.sum(1) / self.hop
+        low, high = mean.min(0), mean.max(0)
+        for run, (level_mv, n_blocks) in zip(self._beyond, self._rules, strict=True):
+            sign = (low > level_mv).astype(np.int64) - (high < -level_mv)
+            run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
+            self._restart |= np.abs(run) >= n_blocks
+        self._restarting = bool(self._restart.any())

@@ -63,14 +63,14 @@ def provenance(
     )
 
 
-def twelve_from_eight(independent_mv: NDArray[np.float32]) -> NDArray[np.float32]:
-    """All LEADS, (12, n) float32 mV, from INDEPENDENT_LEADS, (8, n) mV, by the lead identities."""
-    if independent_mv.ndim != 2 or independent_mv.shape[0] != 8:
-        raise InputError(
-            f"expected (8, n) rows {', '.join(INDEPENDENT_LEADS)}, got {independent_mv.shape}"
-        )
-    out = np.empty((12, independent_mv.shape[1]), np.float32)
-    out[:2] = independent_mv[:2]
-    out[2:6] = LIMB_FROM_I_II @ out[:2]
-    out[6:] = independent_mv[2:]
-    return out
+def twelve_from(rows: Sequence[str]) -> NDArray[np.float32]:
+    """The (12, 8) float32 matrix that makes all LEADS of the independent ones, given in the order `rows`.
+
+    Its rows have at most two entries that are not zero, so the identities hold to the last bit.
+    """
+    columns = lead_indices(INDEPENDENT_LEADS, rows)
+    matrix = np.zeros((len(LEADS), len(rows)), np.float32)
+    for lead, column in zip(INDEPENDENT_LEADS, columns, strict=True):
+        matrix[LEADS.index(lead), column] = 1.0
+    matrix[2:6, columns[:2]] = LIMB_FROM_I_II
+    return matrix

@@ -16,6 +16,9 @@ FLAT_S = (
     2.0  # no heart beats slower than 30 a minute and leaves the converter on one code in between
 )
 NOISY_MV = 0.15  # mean |second difference| in a hop; an ECG exceeds it in its QRS alone
+NOISY_BLOCK_HOPS = (
+    8  # noise is judged once per block, for the hops of the next: a hop is to cost little
+)
 NOISY_WINDOW_S = 1.0
 NOISY_SHARE = 0.4  # of the hops in the window
 
@@ -29,7 +32,7 @@ class Presence:
         self.hop, self.n_leads = hop, n_leads
         self._max_fill = round(GAP_FILL_S * sampling_hz)
         self._flat_hops = math.ceil(FLAT_S * sampling_hz / hop)
-        self._window = math.ceil(NOISY_WINDOW_S * sampling_hz / hop)
+        self._window = math.ceil(NOISY_WINDOW_S * sampling_hz / hop / NOISY_BLOCK_HOPS)  # blocks
         self.reset()
 
     def reset(self) -> None:
@@ -38,7 +41,10 @@ class Presence:
         self._missing_for = np.full(self.n_leads, self._max_fill)
         self._flat_for = np.zeros(self.n_leads, np.int64)
         self._off: Bits = np.zeros(self.n_leads, bool)
+        self._block = np.zeros((self.n_leads, NOISY_BLOCK_HOPS * self.hop), np.float32)
+        self._filled = 0  # samples in the block so far
         self._rough: NDArray[np.int64] = np.zeros((self.n_leads, self._window), np.int64)
+        self._is_noisy: Bits = np.zeros((self.n_leads, 1), bool)
 
     def push(
         self, samples: NDArray[np.float32], missing: Bits | None
@@ -60,9 +66,12 @@ class Presence:
             gone = self._any_in_hop(missing)
         # A flat line is constant at the ends of hops; that is all that needs looking at.
         ends = samples[:, self.hop - 1 :: self.hop]
-        constant = ends == np.concatenate([self._value[:, None], ends[:, :-1]], 1)
-        self._value = ends[:, -1]
-        if constant.any():
+        before = self._value[:, None]
+        constant = ends == (
+            before if ends.shape[1] == 1 else np.concatenate([before, ends[:, :-1]], 1)
+        )
+        self._value = ends[:, -1].copy()
+        if np.count_nonzero(constant):
             flat_for = run_lengths(constant, self._flat_for)
             self._flat_for = flat_for[:, -1]
             flat = flat_for >= self._flat_hops
@@ -95,14 +104,33 @@ class Presence:
         return off
 
     def _noisy(self, samples: NDArray[np.float32]) -> Bits:
-        hops = samples.reshape(self.n_leads, -1, self.hop)
-        bend = np.abs(hops[:, :, 2:] - 2 * hops[:, :, 1:-1] + hops[:, :, :-2])
-        rough = bend.sum(2) > NOISY_MV * (self.hop - 2)
+        """Per hop, whether the blocks before its own were noisy."""
+        n, size = samples.shape[1], self._block.shape[1]
+        if self._filled + n < size:
+            self._block[:, self._filled : self._filled + n] = samples
+            self._filled += n
+            return (
+                self._is_noisy
+                if n == self.hop
+                else np.repeat(self._is_noisy, n // self.hop, axis=1)
+            )
+        joined = np.concatenate([self._block[:, : self._filled], samples], 1)
+        n_blocks = joined.shape[1] // size
+        hops = joined[:, : n_blocks * size].reshape(
+            self.n_leads, n_blocks, NOISY_BLOCK_HOPS, self.hop
+        )
+        bend = np.abs(hops[..., 2:] - 2 * hops[..., 1:-1] + hops[..., :-2])
+        rough = (bend.sum(-1) > NOISY_MV * (self.hop - 2)).sum(-1)
         self._rough = np.concatenate([self._rough, rough], 1)
         total = np.cumsum(self._rough, axis=1)
         recent = total[:, self._window :] - total[:, : -self._window]
         self._rough = self._rough[:, -self._window :]
-        return recent > NOISY_SHARE * self._window
+        verdicts = recent > NOISY_SHARE * self._window * NOISY_BLOCK_HOPS
+        per_hop = np.repeat(np.concatenate([self._is_noisy, verdicts], 1), NOISY_BLOCK_HOPS, axis=1)
+        first, self._filled = self._filled, joined.shape[1] - n_blocks * size
+        self._is_noisy = verdicts[:, -1:]
+        self._block[:, : self._filled] = joined[:, n_blocks * size :]
+        return per_hop[:, first // self.hop :][:, : n // self.hop]
 
 
 def run_lengths(values: Bits, before: NDArray[np.int64]) -> NDArray[np.int64]:

@@ -11,23 +11,22 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.anchor import anchor_from_moments, apply_anchor
+from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle
 from edge.conditioning import Conditioner, Conditioning
 from edge.engines.base import Engine
 from edge.engines.registry import open_engine
 from edge.errors import InputError
-from edge.leads import LEADS, LIMB_FROM_I_II, provenance
+from edge.leads import LEADS, provenance, twelve_from
 from edge.presence import Presence
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 
-_LIMB_SIGMA = np.abs(LIMB_FROM_I_II)
 _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
     np.uint8(bit)
     for bit in (
@@ -39,8 +38,12 @@ _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
         Quality.SETTLING,
     )
 )
-MAX_LOG_SIGMA = math.log(10.0)  # mV: beyond all ECG; what a decoder says of a start it never saw
+MAX_LOG_SIGMA = math.log(1.0)  # mV: the size of a QRS; a decoder that is less sure has no idea
 MAX_STEP_S = 60.0  # longer input is worked off in pieces of this length, which bounds the memory
+
+
+_Flags = NDArray[np.bool_]
+_Bits = NDArray[np.uint8]
 
 
 @dataclass(frozen=True)
@@ -48,12 +51,25 @@ class _Held:
     """Samples that do not fill a hop yet."""
 
     samples: NDArray[np.float32]
-    missing: NDArray[np.bool_]
-    bits: NDArray[np.uint8]
+    missing: _Flags | None
+    bits: _Bits | None
 
     @property
     def n_samples(self) -> int:
         return int(self.samples.shape[1])
+
+    def before(
+        self, samples: NDArray[np.float32], missing: _Flags | None, bits: _Bits | None
+    ) -> tuple[NDArray[np.float32], _Flags | None, _Bits | None]:
+        """These samples and then those, with what is known of either."""
+        ours, theirs = self.samples.shape, samples.shape
+        if self.missing is not None or missing is not None:
+            parts = (_or_zeros(self.missing, ours, bool), _or_zeros(missing, theirs, bool))
+            missing = np.concatenate(parts, 1)
+        if self.bits is not None or bits is not None:
+            known = (_or_zeros(self.bits, ours, np.uint8), _or_zeros(bits, theirs, np.uint8))
+            bits = np.concatenate(known, 1)
+        return np.concatenate([self.samples, samples], 1), missing, bits
 
 
 class Reconstructor:
@@ -81,14 +97,14 @@ class Reconstructor:
         self._conditioner = Conditioner(self.conditioning, m.sampling_hz, len(self.leads), m.hop)
         self._presence = Presence(m.sampling_hz, len(self.leads), m.hop)
         self._anchors: dict[bytes, NDArray[np.float32]] = {}
-        self._rows_in = np.array([LEADS.index(name) for name in m.input_leads])
-        self._rows_out = np.array([LEADS.index(name) for name in m.output_leads])
         self._all_on = np.ones(len(self.leads), bool)
+        self._anchor_all_on = self._anchor(self._all_on)
+        self._rows_in = np.array([LEADS.index(name) for name in m.input_leads])
+        # The twelve leads from those reconstructed and measured, and their sigma from the former's.
+        self._twelve = twelve_from((*m.output_leads, *m.input_leads))
+        self._twelve_sigma = np.abs(self._twelve[:, : len(m.output_leads)])
         self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
-        none = (len(self.leads), 0)
-        self._nothing = _Held(
-            np.empty(none, np.float32), np.empty(none, bool), np.empty(none, np.uint8)
-        )
+        self._nothing = _Held(np.empty((len(self.leads), 0), np.float32), None, None)
         self._held = self._nothing
         self.reset()
 
@@ -187,32 +203,39 @@ class Reconstructor:
                 f"expected ({len(self.leads)}, n) samples in mV, rows {', '.join(self.leads)};"
                 f" got shape {samples.shape}"
             )
-        missing = ~np.isfinite(samples)
+        # `None` is the common case, nothing missing and nothing known: a hop then costs little.
+        absent: _Flags = ~np.isfinite(samples)
         if valid is not None:
-            missing |= ~_broadcast(valid, samples.shape, "valid").astype(bool)
-        if quality is None:
-            bits = np.zeros(samples.shape, np.uint8)
-        else:
+            absent |= ~_broadcast(valid, samples.shape, "valid").astype(bool)
+        missing = absent if np.count_nonzero(absent) else None
+        bits: _Bits | None = None
+        if quality is not None:
             bits = _broadcast(quality, samples.shape, "quality").astype(np.uint8)
         if self._held.n_samples:
-            samples = np.concatenate([self._held.samples, samples], 1)
-            missing = np.concatenate([self._held.missing, missing], 1)
-            bits = np.concatenate([self._held.bits, bits], 1)
+            samples, missing, bits = self._held.before(samples, missing, bits)
         whole = samples.shape[1] // self.hop * self.hop
         if whole < samples.shape[1]:
             self._held = _Held(
-                samples[:, whole:].copy(), missing[:, whole:].copy(), bits[:, whole:].copy()
+                samples[:, whole:].copy(),
+                None if missing is None else missing[:, whole:].copy(),
+                None if bits is None else bits[:, whole:].copy(),
             )
-        elif self._held.n_samples:
+        else:
             self._held = self._nothing
 
         ecg = np.empty((len(LEADS), whole), np.float32)
-        sigma, flags = np.empty_like(ecg), np.empty(ecg.shape, np.uint8)
+        sigma, flags = np.empty_like(ecg), np.zeros(ecg.shape, np.uint8)
         for start in range(0, whole, self._piece):
             at = slice(start, min(start + self._piece, whole))
-            self._advance(
-                samples[:, at], missing[:, at], bits[:, at], ecg[:, at], sigma[:, at], flags[:, at]
+            known = self._advance(
+                samples[:, at],
+                None if missing is None else missing[:, at],
+                None if bits is None else bits[:, at],
+                ecg[:, at],
+                sigma[:, at],
             )
+            if known is not None:
+                self._spread(known, flags[:, at])
         first = self._first_sample
         self._first_sample += whole
         return TwelveLeadBlock(ecg, sigma, flags, first, self.sampling_hz, self.provenance)
@@ -223,78 +246,88 @@ class Reconstructor:
         self.engine.reset()
         self._held = self._nothing
         self._off = np.zeros(len(self.leads), bool)
+        self._was_off = False
 
     def _advance(
         self,
         samples: NDArray[np.float32],
-        missing: NDArray[np.bool_],
-        bits: NDArray[np.uint8],
+        missing: _Flags | None,
+        bits: _Bits | None,
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
-        flags: NDArray[np.uint8],
-    ) -> None:
-        """Whole hops from the three inputs into the three outputs."""
-        any_missing = missing.any()
-        filled, off, noisy = self._presence.push(samples, missing if any_missing else None)
-        any_off = off.any() or self._off.any()
-        if any_missing:
-            held = np.where(missing & ~np.repeat(off, self.hop, axis=1), _INTERPOLATED, _CLEAN)
-            bits = bits | held | np.where(missing.all(0), _GAP, _CLEAN)
-        if noisy.any():
-            bits = bits | np.where(np.repeat(noisy, self.hop, axis=1), _NOISY, _CLEAN)
-        if not any_off:
-            settling = self._decode(filled, None, ecg, sigma)
+    ) -> _Bits | None:
+        """Whole hops into ecg and sigma; returns the quality bits of the inputs, None for all clean."""
+        if missing is not None and not np.count_nonzero(missing):
+            missing = None
+        filled, off, noisy = self._presence.push(samples, missing)
+        if np.count_nonzero(off) or self._was_off:
+            settling = self._decode_runs(filled, off, ecg, sigma)
         else:
-            settling = np.zeros(off.shape, bool)
-            for hops in _runs(off):
-                at = slice(hops.start * self.hop, hops.stop * self.hop)
-                now_off = off[:, hops.start]
-                if now_off.all():
-                    self._conditioner.reset()
-                    self.engine.reset()
-                    ecg[:, at] = sigma[:, at] = np.nan
-                else:
-                    self._conditioner.restart(self._off & ~now_off)
-                    settling[:, hops] = self._decode(
-                        filled[:, at], now_off, ecg[:, at], sigma[:, at]
-                    )
-                self._off = now_off
-            bits = bits | np.where(np.repeat(off, self.hop, axis=1), _LEAD_OFF, _CLEAN)
-        if settling.any():
-            bits = bits | np.where(np.repeat(settling, self.hop, axis=1), _SETTLING, _CLEAN)
-        self._spread(bits, flags)
+            settling = self._decode(filled, None, ecg, sigma)
+        for flag, hops in ((_NOISY, noisy), (_LEAD_OFF, off), (_SETTLING, settling)):
+            if np.count_nonzero(hops):
+                bits = _with(bits, np.where(np.repeat(hops, self.hop, axis=1), flag, _CLEAN))
+        if missing is not None:
+            held = missing & ~np.repeat(off, self.hop, axis=1)
+            bits = _with(bits, np.where(held, _INTERPOLATED, _CLEAN))
+            bits = _with(bits, np.where(missing.all(0), _GAP, _CLEAN))
+        return bits
+
+    def _decode_runs(
+        self,
+        filled: NDArray[np.float32],
+        off: _Flags,
+        ecg: NDArray[np.float32],
+        sigma: NDArray[np.float32],
+    ) -> _Flags:
+        """As `_decode`, where the leads that are off change from hop to hop."""
+        settling = np.zeros(off.shape, bool)
+        for hops in _runs(off):
+            at = slice(hops.start * self.hop, hops.stop * self.hop)
+            now_off = off[:, hops.start]
+            if now_off.all():
+                self._conditioner.reset()
+                self.engine.reset()
+                ecg[:, at] = sigma[:, at] = np.nan
+            else:
+                self._conditioner.restart(self._off & ~now_off)
+                settling[:, hops] = self._decode(filled[:, at], now_off, ecg[:, at], sigma[:, at])
+            self._off = now_off
+        self._was_off = bool(self._off.any())
+        return settling
 
     def _decode(
         self,
         filled: NDArray[np.float32],
-        off: NDArray[np.bool_] | None,
+        off: _Flags | None,
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
-    ) -> NDArray[np.bool_]:
+    ) -> _Flags:
         """Hops of one set of present leads; fills ecg and sigma, returns (n_leads, n_hops) settling."""
-        hop, n_frames = self.hop, filled.shape[1] // self.hop
         conditioned, residual, settling = self._conditioner.push(filled)
-        on = self._all_on
+        on, anchor = self._all_on, self._anchor_all_on
         if off is not None:
             conditioned[off] = residual[off] = 0.0
             on = ~off
-        anchor = self._anchor(on)
-        seen = residual.reshape(-1, n_frames, hop).transpose(0, 2, 1)
+            anchor = self._anchor(on)
+        n_out, n = len(anchor), filled.shape[1]
         decoded, log_sigma = self.engine.step(
-            seen[None], on[None, :, None, None], anchor[None, :, :, None, None]
+            residual.reshape(1, len(on), -1, self.hop).transpose(0, 1, 3, 2),
+            on[None, :, None, None],
+            anchor[None, :, :, None, None],
         )
-        # What lies below the residual branch's band the anchor maps alone.
-        slow = apply_anchor(anchor, conditioned - residual)
-        ecg[self._rows_out] = decoded.transpose(0, 2, 1).reshape(slow.shape) + slow
-        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(slow.shape), MAX_LOG_SIGMA)
-        sigma[self._rows_out] = np.exp(bounded)
-        ecg[self._rows_in] = conditioned
-        sigma[self._rows_in] = 0.0
+        # The eight independent leads; what lies below the residual branch's band the anchor maps alone.
+        leads = np.empty((n_out + len(on), n), np.float32)
+        np.matmul(anchor, conditioned - residual, out=leads[:n_out])
+        leads[:n_out] += decoded.transpose(0, 2, 1).reshape(n_out, n)
+        leads[n_out:] = conditioned
+        np.matmul(self._twelve, leads, out=ecg)
+        # Of I and II one at least is measured: each lead's sigma is that of one reconstructed lead.
+        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(n_out, n), MAX_LOG_SIGMA)
+        np.matmul(self._twelve_sigma, np.exp(bounded, out=bounded), out=sigma)
         if off is not None:
-            rows = self._rows_in[off]
-            ecg[rows] = sigma[rows] = np.nan
-        ecg[2:6] = apply_anchor(LIMB_FROM_I_II, ecg[:2])
-        sigma[2:6] = apply_anchor(_LIMB_SIGMA, sigma[:2])  # of I and II, one at least is measured
+            lost = self._twelve[:, n_out:][:, off].any(1)
+            ecg[lost] = sigma[lost] = np.nan
         return settling
 
     def _anchor(self, present: NDArray[np.bool_]) -> NDArray[np.float32]:
@@ -306,13 +339,11 @@ class Reconstructor:
             )
         return self._anchors[key]
 
-    def _spread(self, bits: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:
+    def _spread(self, bits: _Bits, flags: NDArray[np.uint8]) -> None:
         """A measured lead has its own bits, a reconstructed one those of all inputs."""
-        flags[:] = bits[0]
-        if bits.any():
-            flags[:] = np.bitwise_or.reduce(bits, axis=0)
-            flags[self._rows_in] = bits
-            flags[2:6] = flags[0] | flags[1]
+        flags[:] = np.bitwise_or.reduce(bits, axis=0)
+        flags[self._rows_in] = bits
+        flags[2:6] = flags[0] | flags[1]
 
 
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
@@ -321,6 +352,14 @@ def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
         return np.asarray(ecg_mv, np.float32)
     except (TypeError, ValueError) as error:
         raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
+
+
+def _or_zeros(value: NDArray[Any] | None, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    return np.zeros(shape, dtype) if value is None else value
+
+
+def _with(bits: _Bits | None, more: _Bits) -> _Bits:
+    return more if bits is None else bits | more
 
 
 def _broadcast(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from edge.anchor import anchor_from_moments, apply_anchor
+from edge.anchor import anchor_from_moments
 from edge.errors import InputError
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS, lead_indices
 
@@ -50,16 +50,6 @@ def test_scale_of_the_moments_does_not_matter(samples: np.ndarray) -> None:
     one = anchor_from_moments(moments, INPUT_LEADS, RECONSTRUCTED_LEADS)
     other = anchor_from_moments(moments * 1e-9, INPUT_LEADS, RECONSTRUCTED_LEADS)
     np.testing.assert_allclose(one, other, rtol=1e-5)
-
-
-def test_application_does_not_depend_on_the_length() -> None:
-    rng = np.random.default_rng(0)
-    anchor = rng.normal(size=(5, 3)).astype(np.float32)
-    ecg = rng.normal(size=(3, 200)).astype(np.float32)
-    whole = apply_anchor(anchor, ecg)
-    np.testing.assert_allclose(whole, anchor @ ecg, atol=1e-5)
-    for n in range(1, 30):
-        assert np.array_equal(apply_anchor(anchor, ecg[:, n : n + n]), whole[:, n : n + n])
 
 
 def test_a_lead_without_moments_is_named() -> None:

@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import edge
-from edge.anchor import anchor_from_moments, apply_anchor
+from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle
 from edge.conditioning import Conditioner
 from edge.errors import BundleError, EngineError, InputError
@@ -201,7 +201,7 @@ def test_untrained_is_the_linear_map(untrained_bundle: Bundle, off: int | None) 
     anchor = anchor_from_moments(m.moments, m.input_leads, m.output_leads, present)
     conditioned, _, _ = Conditioner(m.conditioning, 250.0, 3, 4).push(np.nan_to_num(x))
     block = Reconstructor.open(untrained_bundle).push(x)
-    np.testing.assert_allclose(block.ecg_mv[OUT], apply_anchor(anchor, conditioned), atol=1e-6)
+    np.testing.assert_allclose(block.ecg_mv[OUT], anchor @ conditioned, atol=1e-6)
 
 
 def test_the_future_changes_nothing(reconstructor: Reconstructor) -> None:
