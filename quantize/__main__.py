@@ -41,6 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
             command.add_argument("--output", type=Path, default=default_bundle_path())
             command.add_argument("--float32", action="store_true", help="the student before INT8")
             command.add_argument("--fidelity", type=Path, help="report of `benchmarks fidelity`")
+            command.add_argument("--remark", help="for the training card")
     verifier = commands.add_parser("verify", help="torch = ONNX Runtime = streamed, or fail")
     verifier.add_argument("--model", type=Path)
     verifier.add_argument("--records", type=int, default=200)
@@ -112,6 +113,7 @@ def _export(given: argparse.Namespace) -> int:
         "data": f"PTB-XL subset, folds 1-8, {len(records)} records (CC BY 4.0, doi 10.13026/kfzx-aw45)",
         "chosen_on": "PTB-XL fold 9",
         "commands": [f"python -m quantize {name}" for name in ("student", "qat", "export")],
+        **({"remark": given.remark} if given.remark else {}),
         **{key: saved[key] for key in ("config", "schedule", "qat", "sigma") if key in saved},
     }
     fidelity = json.loads(given.fidelity.read_text()) if given.fidelity else {}

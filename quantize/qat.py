@@ -26,7 +26,7 @@ HEADROOM = (
 class QatSchedule:
     """How long and how fast to train with quantisation in the loop."""
 
-    epochs: int = 6
+    epochs: int = 5
     batch: int = 32
     crop_s: float = 6.0
     peak_lr: float = 4e-4

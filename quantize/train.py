@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 
 from quantize.data import Records
-from quantize.feed import Augmentation, Feed, samples_from_frames
+from quantize.feed import Augmentation, Batch, Feed, samples_from_frames
 from quantize.objective import Loss, objective
 from quantize.student import Student, StudentConfig
 
@@ -21,7 +21,7 @@ from quantize.student import Student, StudentConfig
 class Schedule:
     """How long and how fast; a bundle's card repeats it."""
 
-    epochs: int = 40
+    epochs: int = 36
     batch: int = 32
     crop_s: float = 6.0
     peak_lr: float = 3e-3
@@ -111,11 +111,8 @@ def train(
     return averaged.eval()
 
 
-def step_loss(student: Student, batch: object) -> Loss:
+def step_loss(student: Student, batch: Batch) -> Loss:
     """The objective of one batch."""
-    from quantize.feed import Batch
-
-    assert isinstance(batch, Batch)
     residual, log_sigma = student(batch.ecg, batch.mask, batch.anchor)
     return objective(
         samples_from_frames(residual), samples_from_frames(log_sigma), batch.target, batch.truth

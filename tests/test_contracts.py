@@ -280,7 +280,7 @@ def test_commands_of_the_readme_exist(
         pytest.importorskip("scipy", reason="quantize needs leadlift[test]")
         from quantize.__main__ import main as run  # type: ignore[assignment]
     elif program.endswith(" benchmarks"):
-        pytest.importorskip("psutil", reason="benchmarks needs leadlift[test]")
+        pytest.importorskip("scipy", reason="benchmarks needs leadlift[test]")
         from benchmarks.__main__ import main as run  # type: ignore[assignment]
     else:
         assert (ROOT / program.split()[-1].replace(".", "/")).exists(), program

@@ -16,7 +16,7 @@ from edge.engines.registry import available
 from edge.errors import BundleError
 
 OK = "ok"  # what `available` says of an engine that works
-PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "bleak", "torch")
+PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "torch", "onnx")
 
 
 def add(subparsers: Subparsers) -> None:
