@@ -103,6 +103,7 @@ class Reconstructor:
         # The twelve leads from those reconstructed and measured, and their sigma from the former's.
         self._twelve = twelve_from((*m.output_leads, *m.input_leads))
         self._twelve_sigma = np.abs(self._twelve[:, : len(m.output_leads)])
+        self._hop, self._sampling_hz = m.hop, m.sampling_hz  # looked up at every hop
         self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
         self._nothing = _Held(np.empty((len(self.leads), 0), np.float32), None, None)
         self._held = self._nothing
@@ -137,12 +138,12 @@ class Reconstructor:
     @property
     def sampling_hz(self) -> float:
         """Rate of input and output."""
-        return self.engine.manifest.sampling_hz
+        return self._sampling_hz
 
     @property
     def hop(self) -> int:
         """New samples per step of the decoder."""
-        return self.engine.manifest.hop
+        return self._hop
 
     @property
     def lookahead(self) -> int:
@@ -213,7 +214,7 @@ class Reconstructor:
             bits = _broadcast(quality, samples.shape, "quality").astype(np.uint8)
         if self._held.n_samples:
             samples, missing, bits = self._held.before(samples, missing, bits)
-        whole = samples.shape[1] // self.hop * self.hop
+        whole = samples.shape[1] // self._hop * self._hop
         if whole < samples.shape[1]:
             self._held = _Held(
                 samples[:, whole:].copy(),
@@ -238,7 +239,7 @@ class Reconstructor:
                 self._spread(known, flags[:, at])
         first = self._first_sample
         self._first_sample += whole
-        return TwelveLeadBlock(ecg, sigma, flags, first, self.sampling_hz, self.provenance)
+        return TwelveLeadBlock(ecg, sigma, flags, first, self._sampling_hz, self.provenance)
 
     def _restart_stream(self) -> None:
         self._conditioner.reset()
@@ -266,9 +267,9 @@ class Reconstructor:
             settling = self._decode(filled, None, ecg, sigma)
         for flag, hops in ((_NOISY, noisy), (_LEAD_OFF, off), (_SETTLING, settling)):
             if np.count_nonzero(hops):
-                bits = _with(bits, np.where(np.repeat(hops, self.hop, axis=1), flag, _CLEAN))
+                bits = _with(bits, np.where(np.repeat(hops, self._hop, axis=1), flag, _CLEAN))
         if missing is not None:
-            held = missing & ~np.repeat(off, self.hop, axis=1)
+            held = missing & ~np.repeat(off, self._hop, axis=1)
             bits = _with(bits, np.where(held, _INTERPOLATED, _CLEAN))
             bits = _with(bits, np.where(missing.all(0), _GAP, _CLEAN))
         return bits
@@ -283,7 +284,7 @@ class Reconstructor:
         """As `_decode`, where the leads that are off change from hop to hop."""
         settling = np.zeros(off.shape, bool)
         for hops in _runs(off):
-            at = slice(hops.start * self.hop, hops.stop * self.hop)
+            at = slice(hops.start * self._hop, hops.stop * self._hop)
             now_off = off[:, hops.start]
             if now_off.all():
                 self._conditioner.reset()
@@ -312,7 +313,7 @@ class Reconstructor:
             anchor = self._anchor(on)
         n_out, n = len(anchor), filled.shape[1]
         decoded, log_sigma = self.engine.step(
-            residual.reshape(1, len(on), -1, self.hop).transpose(0, 1, 3, 2),
+            residual.reshape(1, len(on), -1, self._hop).transpose(0, 1, 3, 2),
             on[None, :, None, None],
             anchor[None, :, :, None, None],
         )

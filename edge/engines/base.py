@@ -30,11 +30,7 @@ class Engine(ABC):
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
-
-    @property
-    def manifest(self) -> Manifest:
-        """The bundle's manifest."""
-        return self.bundle.manifest
+        self.manifest: Manifest = bundle.manifest
 
     @abstractmethod
     def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
