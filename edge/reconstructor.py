@@ -319,8 +319,9 @@ class Reconstructor:
         )
         # The eight independent leads; what lies below the residual branch's band the anchor maps alone.
         leads = np.empty((n_out + len(on), n), np.float32)
-        np.matmul(anchor, conditioned - residual, out=leads[:n_out])
-        leads[:n_out] += decoded.transpose(0, 2, 1).reshape(n_out, n)
+        # In float64, so that the order in which a product of n columns is added up cannot show.
+        slow = np.matmul(anchor, conditioned - residual, dtype=np.float64)
+        leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
         leads[n_out:] = conditioned
         np.matmul(self._twelve, leads, out=ecg)
         # Of I and II one at least is measured: each lead's sigma is that of one reconstructed lead.
