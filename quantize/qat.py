@@ -14,7 +14,7 @@ from quantize.data import Records
 from quantize.feed import Augmentation, Feed, samples_from_frames
 from quantize.objective import BURN_IN_S, TAIL_S
 from quantize.student import Student
-from quantize.train import Averager, mean_losses, step_loss, validate
+from quantize.train import Averager, train_epoch, validate
 
 RANGE_QUANTILE = 0.99999
 HEADROOM = (
@@ -76,22 +76,13 @@ def quantisation_aware_training(
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3
     )
     for epoch in range(schedule.epochs):
-        losses = []
-        student.train()
-        for batch in feed.batches(
+        batches = feed.batches(
             records, schedule.batch, Augmentation(), schedule.crop_s, schedule.seed + epoch
-        ):
-            loss = step_loss(student, batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.total.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimiser.step()
-            cycle.step()
-            averager.update(student)
-            losses.append(loss)
+        )
+        losses = train_epoch(student, batches, optimiser, cycle, averager)
         row = {
             "qat_epoch": epoch + 1,
-            **mean_losses(losses),
+            **losses,
             "validation": validate(averager.averaged, validation, feed),
         }
         with (folder / "qat.jsonl").open("a") as log:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,22 +68,13 @@ def train(
         say(f"resuming after epoch {first_epoch} from {last.name}")
     for epoch in range(first_epoch, schedule.epochs):
         begun = time.monotonic()
-        losses = []
-        student.train()
-        for batch in feed.batches(
+        batches = feed.batches(
             records, schedule.batch, Augmentation(), schedule.crop_s, schedule.seed + epoch
-        ):
-            loss = step_loss(student, batch)
-            optimiser.zero_grad(set_to_none=True)
-            loss.total.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
-            optimiser.step()
-            cycle.step()
-            averager.update(student)
-            losses.append(loss)
+        )
+        losses = train_epoch(student, batches, optimiser, cycle, averager)
         row: dict[str, object] = {
             "epoch": epoch + 1,
-            **mean_losses(losses),
+            **losses,
             "seconds": round(time.monotonic() - begun),
         }
         if (epoch + 1) % 4 == 0 or epoch + 1 == schedule.epochs:
@@ -109,6 +100,28 @@ def train(
         folder / "student.pt",
     )
     return averaged.eval()
+
+
+def train_epoch(
+    student: Student,
+    batches: Iterable[Batch],
+    optimiser: torch.optim.Optimizer,
+    cycle: torch.optim.lr_scheduler.LRScheduler,
+    averager: Averager,
+) -> dict[str, float]:
+    """One pass over the batches; the means of the loss's parts."""
+    losses = []
+    student.train()
+    for batch in batches:
+        loss = step_loss(student, batch)
+        optimiser.zero_grad(set_to_none=True)
+        loss.total.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        optimiser.step()
+        cycle.step()
+        averager.update(student)
+        losses.append(loss)
+    return mean_losses(losses)
 
 
 def step_loss(student: Student, batch: Batch) -> Loss:
