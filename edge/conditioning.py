@@ -19,11 +19,9 @@ from edge.errors import InputError
 BLOCK_HOPS = 8  # a block of 32 samples: cheap for one hop, and for hours of signal
 BATCH_BLOCKS = 64
 
-# No beat holds its sign this far from the baseline for this long; an electrode step does.
+# No beat holds its sign this far from the baseline for this long; an electrode step does. Counted in blocks.
 STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.7))
-SETTLING_S = (
-    2.0  # what is left of a step after the re-start, in the slowest filter, is small by then
-)
+SETTLING_S = 2.0  # by then little is left of a step, even in the slowest filter
 
 
 @dataclass(frozen=True, slots=True)
