@@ -4,6 +4,12 @@
     ├── InputError (ValueError)      the caller: a shape, rate, lead name or file that cannot be used
     ├── BundleError                  the model file: truncated, altered, or of another schema
     ├── EngineError                  the environment: an inference engine that is missing or refuses
+    │   ├── EngineMissingError       a library that it needs is not installed
+    │   ├── EngineBuildError         TensorRT's parser or builder refuses the graph
+    │   └── DeviceError              the GPU
+    │       ├── DriverError          no driver, or one too old
+    │       ├── DeviceMemoryError    out of memory
+    │       └── DeviceLostError      it failed or went away; its context is dead
     └── SinkError                    the environment: an output that cannot be opened or written
 
 Corrupt bytes, gaps and lead-off are quality bits and counters, never exceptions.
@@ -26,6 +32,30 @@ class BundleError(LeadliftError):
 
 class EngineError(LeadliftError):
     """An inference engine that is missing here or refuses the model."""
+
+
+class EngineMissingError(EngineError):
+    """A library that an engine needs is not installed."""
+
+
+class EngineBuildError(EngineError):
+    """A graph that TensorRT's parser or builder refuses; the text names the node and what was logged."""
+
+
+class DeviceError(EngineError):
+    """A GPU that cannot be used."""
+
+
+class DriverError(DeviceError):
+    """No GPU driver, or one too old for the library."""
+
+
+class DeviceMemoryError(DeviceError):
+    """The GPU's memory, or pinned host memory, is exhausted."""
+
+
+class DeviceLostError(DeviceError):
+    """The GPU failed or went away; nothing made on it can be used again."""
 
 
 class SinkError(LeadliftError):
