@@ -15,9 +15,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from edge.bundle import State
+from edge.errors import EngineBuildError
 
 if TYPE_CHECKING:
     import onnx
+    from numpy.typing import NDArray
+
+LIMITS = (np.float32(-np.inf), np.float32(np.inf))
 
 
 def int8_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -33,6 +37,55 @@ def int8_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.tensor_type.elem_type == TensorProto.UINT8:
             value.type.tensor_type.elem_type = TensorProto.INT8
     return out
+
+
+def tensorrt_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The int8 spelling with the head's weights as codes too, behind a DequantizeLinear per channel.
+
+    The head's rounded weights are stored as float32, which suits ONNX Runtime; TensorRT runs a convolution in
+    INT8 only where it sees the codes. Code times scale is the stored float32, to the last bit.
+
+    Raises EngineBuildError for weights that are no int8 codes times a scale: a model that was not quantised.
+    """
+    from onnx import helper, numpy_helper
+
+    out = int8_spelling(model)
+    constants = {c.name: c for c in out.graph.initializer}
+    nodes = []
+    for node in out.graph.node:
+        if node.op_type == "Conv" and node.input[1] in constants:
+            name = node.input[1]
+            codes, scale = _codes_of(numpy_helper.to_array(constants[name]), node.name)
+            out.graph.initializer.remove(constants[name])
+            parts = {"codes": codes, "scale": scale, "zero": np.zeros(len(codes), np.int8)}
+            out.graph.initializer.extend(
+                numpy_helper.from_array(value, f"{name}_{what}") for what, value in parts.items()
+            )
+            inputs = [f"{name}_{what}" for what in parts]
+            nodes.append(helper.make_node("DequantizeLinear", inputs, [name], name=name, axis=0))
+        nodes.append(node)
+    out.graph.ClearField("node")
+    out.graph.node.extend(nodes)
+    return out
+
+
+def _codes_of(
+    weight: NDArray[np.float32], name: str
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """Codes and per-channel scale of a weight that was stored as their product."""
+    per_channel = weight.reshape(len(weight), -1)
+    largest = np.abs(per_channel).max(1, keepdims=True)
+    # The largest code is 127; the product was rounded, so its scale may lie a step beside the quotient.
+    nearest = np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
+    codes = np.rint(per_channel / nearest).astype(np.int8)
+    candidates = np.stack([np.nextafter(nearest, limit) for limit in LIMITS] + [nearest])
+    exact = (codes * candidates == per_channel).all(-1)
+    if not exact.any(0).all():
+        raise EngineBuildError(
+            f"the weights of {name} are no int8 codes times a scale: TensorRT gets quantised models alone"
+        )
+    scale = candidates[exact.argmax(0), np.arange(len(codes)), 0]
+    return codes.reshape(weight.shape), scale
 
 
 def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
