@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle
 from edge.engines.base import Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.spelling import int8_spelling, respelled_states
+from edge.engines.spelling import respelled_states, tensorrt_spelling
 from edge.engines.torch_engine import TorchEngine
 from quantize.data import Records
 from quantize.feed import MASKS, Feed
@@ -113,8 +113,8 @@ def optimised_operators(bundle: Bundle) -> Counter[str]:
 
 
 def _respelled(bundle: Bundle) -> Bundle:
-    """The int8 spelling in a bundle that ONNX Runtime can run, for comparison."""
-    model = int8_spelling(onnx.load_from_string(bundle.data))
+    """What TensorRT gets, its dimensions still open, in a bundle that ONNX Runtime can run."""
+    model = tensorrt_spelling(onnx.load_from_string(bundle.data))
     states = respelled_states(bundle.manifest.states, "int8")
     manifest = dataclasses.replace(bundle.manifest, states=states)
     return Bundle(model.SerializeToString(deterministic=True), manifest)

@@ -10,7 +10,7 @@ INT8 against. Needs the `onnx` package.
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
     from numpy.typing import NDArray
 
-LIMITS = (np.float32(-np.inf), np.float32(np.inf))
+EITHER_SIDE = (np.float32(-np.inf), np.float32(np.inf))
 
 
 def int8_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -57,7 +57,11 @@ def tensorrt_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
             name = node.input[1]
             codes, scale = _codes_of(numpy_helper.to_array(constants[name]), node.name)
             out.graph.initializer.remove(constants[name])
-            parts = {"codes": codes, "scale": scale, "zero": np.zeros(len(codes), np.int8)}
+            parts: dict[str, NDArray[Any]] = {
+                "codes": codes,
+                "scale": scale,
+                "zero": np.zeros(len(codes), np.int8),
+            }
             out.graph.initializer.extend(
                 numpy_helper.from_array(value, f"{name}_{what}") for what, value in parts.items()
             )
@@ -78,7 +82,7 @@ def _codes_of(
     # The largest code is 127; the product was rounded, so its scale may lie a step beside the quotient.
     nearest = np.where(largest > 0, largest / np.float32(127), np.float32(1)).astype(np.float32)
     codes = np.rint(per_channel / nearest).astype(np.int8)
-    candidates = np.stack([np.nextafter(nearest, limit) for limit in LIMITS] + [nearest])
+    candidates = np.stack([nearest, *(np.nextafter(nearest, limit) for limit in EITHER_SIDE)])
     exact = (codes * candidates == per_channel).all(-1)
     if not exact.any(0).all():
         raise EngineBuildError(

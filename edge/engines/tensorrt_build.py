@@ -18,7 +18,7 @@ from typing import Any
 from edge.bundle import Bundle
 from edge.engines.tensorrt_census import Census, Layer, census_of
 from edge.engines.tensorrt_graph import static_int8_graph
-from edge.engines.tensorrt_library import LogLine, TensorRtLibrary
+from edge.engines.tensorrt_library import LogLine, TensorRtLibrary, make_monitor
 from edge.errors import DriverError, EngineBuildError, EngineError
 
 __all__ = [
@@ -33,8 +33,10 @@ __all__ = [
     "parse",
 ]
 
+Progress = Callable[[str, int, int], None]
 SHOWN_LINES = 4  # of a log in one error: the first that failed says why, the rest is its echo
 MAX_LINE = 400  # characters of one log line in an error
+ECHO = re.compile(r"--- (Begin|End) node ---")  # around the node that the error names already
 NO_DRIVER = re.compile(
     r"CUDA initialization failure|cudaError ?35|CUDA driver version is insufficient"
 )
@@ -115,8 +117,8 @@ def layer_report(layers: Sequence[Layer]) -> dict[str, object]:
 def parse(graph: bytes, library: TensorRtLibrary) -> Parsed:
     """The network that the library's ONNX parser makes of a graph.
 
-    Raises EngineBuildError with the parser's node and reason, DriverError when the library wants a driver that
-    is not here.
+    Raises EngineBuildError with the parser's node and reason, DriverError when the library wants a driver
+    that is not here.
     """
     trt = library.module
     with library.collected() as lines:
@@ -130,7 +132,14 @@ def parse(graph: bytes, library: TensorRtLibrary) -> Parsed:
             raise _failure("its builder makes no network", lines, library)
         if not parser.parse(graph):
             errors = [parser.get_error(i) for i in range(parser.num_errors)]
-            raise _failure("its parser refuses " + _first_error(errors), lines, library)
+            where, why = _first_error(errors)
+            raise _failure(f"its parser refuses {where}: {why}", lines, library, known=why)
+        for tensor in (network.get_input(i) for i in range(network.num_inputs)):
+            if -1 in tuple(tensor.shape):
+                raise EngineBuildError(
+                    f"{tensor.name} has a dynamic dimension, {tuple(tensor.shape)}: an engine is built for"
+                    " fixed ones; make the graph with static_int8_graph"
+                )
         return Parsed(network, builder, parser, graph, library)
 
 
@@ -144,8 +153,11 @@ def build_plan(
     library: TensorRtLibrary,
     options: BuildOptions | None = None,
     say: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Plan:
-    """Build the engine of a bundle for steps of `options.frames` frames; `say` hears of each stage.
+    """Build the engine of a bundle for steps of `options.frames` frames.
+
+    `say` hears of each stage, `progress` of (phase, steps done, steps) within the builder.
 
     The same bundle, library, device and options give the same bytes with TensorRT-RTX; TensorRT times its
     kernels on the device and may choose others. Raises as `parse` and `static_int8_graph` do.
@@ -162,7 +174,7 @@ def build_plan(
         say(
             f"building {len(found.layers)} layers for {options.compute_capability or 'this device'}"
         )
-        data = serialize(parsed, options)
+        data = serialize(parsed, options, progress)
     return Plan(
         data,
         found.layers,
@@ -176,10 +188,11 @@ def build_plan(
     )
 
 
-def serialize(parsed: Parsed, options: BuildOptions) -> bytes:
+def serialize(parsed: Parsed, options: BuildOptions, progress: Progress | None = None) -> bytes:
     """Build a parsed network into the bytes of an engine.
 
-    Raises EngineBuildError with the lines of the log when the builder gives none.
+    Raises EngineBuildError with the lines of the log when the builder gives none, KeyboardInterrupt on
+    Ctrl-C.
     """
     library, trt = parsed.library, parsed.library.module
     with library.collected() as lines:
@@ -194,7 +207,12 @@ def serialize(parsed: Parsed, options: BuildOptions) -> bytes:
             config.builder_optimization_level = options.optimization_level
         if options.compute_capability is not None:
             library.set_compute_capability(config, options.compute_capability)
+        monitor = make_monitor(library, progress)  # the configuration does not keep it alive
+        config.progress_monitor = monitor
+        library.interrupted.clear()
         engine = parsed.builder.build_serialized_network(parsed.network, config)
+        if library.interrupted.is_set():
+            raise KeyboardInterrupt
         if engine is None:
             raise _failure("its builder refuses the network", lines, library)
         return bytes(engine)
@@ -257,26 +275,32 @@ def _datatype(tensor: dict[str, Any]) -> str:
     return found.group() if found else told
 
 
-def _first_error(errors: Sequence[Any]) -> str:
+def _first_error(errors: Sequence[Any]) -> tuple[str, str]:
+    """Where the parser stopped, and why."""
     if not errors:
-        return "the graph"
+        return "the graph", "it does not say why"
     error = errors[0]
     node, operator = error.node_name(), error.node_operator()
     where = f"node {node!r} ({operator})" if node or operator else "the graph"
-    return f"{where}: {_one_line(error.desc())}"
+    return where, _one_line(error.desc())
 
 
-def _failure(what: str, lines: Sequence[LogLine], library: TensorRtLibrary) -> EngineError:
-    """The typed error of a failure, with what the log says of it, in one line."""
-    worst = [line for line in lines if "ERROR" in line.severity] or [
-        line for line in lines if line.severity == "WARNING"
+def _failure(
+    what: str, lines: Sequence[LogLine], library: TensorRtLibrary, known: str = ""
+) -> EngineError:
+    """The typed error of a failure, with what the log adds to what is known, in one line."""
+    errors = [line for line in lines if "ERROR" in line.severity]
+    said = (_one_line(line.text) for line in errors or lines if line.severity != "INFO")
+    added = [
+        text for text in dict.fromkeys(said) if not (ECHO.search(text) or (known and known in text))
     ]
-    said = [_one_line(line.text) for line in worst]
-    log = "; ".join(dict.fromkeys(said[:SHOWN_LINES])) or "its log says nothing"
-    text = f"{library.name} {library.version}: {what}; log: {log}"
+    log = "; ".join(added[:SHOWN_LINES]) or "nothing"
+    text = f"{library.name} {library.version}: {what} (log: {log})"
     if any(NO_DRIVER.search(line.text) for line in lines):
         return DriverError(f"{text}: install an NVIDIA driver that this version knows")
-    return EngineBuildError(text)
+    return EngineBuildError(
+        f"{text}: see whether the model that ships builds, or export this one again"
+    )
 
 
 def _one_line(text: str) -> str:

@@ -31,28 +31,6 @@ EXPECTED = (
 """The layers of a decoder: any other is shape arithmetic, or an operator that was not meant."""
 STATE_PREFIX = "state_"
 
-TOUCHED = (
-    "ElementWiseOperation.SUM",
-    "IConstantLayer.weights",
-    "IElementWiseLayer.op",
-    "ILayer.get_input",
-    "ILayer.get_output",
-    "ILayer.name",
-    "ILayer.num_inputs",
-    "ILayer.num_outputs",
-    "ILayer.type",
-    "INetworkDefinition.get_input",
-    "INetworkDefinition.get_layer",
-    "INetworkDefinition.get_output",
-    "INetworkDefinition.num_inputs",
-    "INetworkDefinition.num_layers",
-    "INetworkDefinition.num_outputs",
-    "ITensor.dtype",
-    "ITensor.name",
-    "ITensor.shape",
-)
-"""Every attribute of the library that this module needs, in each generation."""
-
 
 @dataclass(frozen=True)
 class Layer:

@@ -8,7 +8,7 @@ are refused). Needs the `onnx` package.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ def static_int8_graph(bundle: Bundle, frames: int) -> bytes:
         raise InputError(f"an engine steps 1 to {MAX_FRAMES} frames, not {frames}")
     try:
         import onnx
-        from google.protobuf.message import DecodeError
+        from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
         from edge.engines.spelling import tensorrt_spelling
     except ImportError as error:
@@ -47,7 +47,8 @@ def static_int8_graph(bundle: Bundle, frames: int) -> bytes:
     model = tensorrt_spelling(model)
     _fix_dimensions(model, {"batch": 1, "frames": frames})
     _fix_shapes(model)
-    return model.SerializeToString(deterministic=True)
+    graph: bytes = model.SerializeToString(deterministic=True)
+    return graph
 
 
 def _fix_dimensions(model: onnx.ModelProto, sizes: dict[str, int]) -> None:
@@ -69,7 +70,12 @@ def _fix_shapes(model: onnx.ModelProto) -> None:
     import onnx
     from onnx import numpy_helper
 
-    inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, strict_mode=True).graph
+    except onnx.shape_inference.InferenceError as error:
+        raise EngineBuildError(
+            f"the model's shapes do not fit together ({' '.join(str(error).split())}): export it again"
+        ) from error
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
         for value in [*inferred.input, *inferred.value_info, *inferred.output]
@@ -77,30 +83,33 @@ def _fix_shapes(model: onnx.ModelProto) -> None:
     constants = {c.name: numpy_helper.to_array(c) for c in model.graph.initializer}
     added = []
 
-    def constant(name: str, values: list[int]) -> str:
-        added.append(numpy_helper.from_array(np.array(values, np.int64), name))
+    def constant(name: str, values: list[int], dtype: type[np.integer[Any]]) -> str:
+        added.append(numpy_helper.from_array(np.array(values, dtype), name))
         return name
 
     for node in model.graph.node:
         output = node.output[0]
         if node.op_type == "Reshape":
-            node.input[1] = constant(f"{output}_shape", shapes[output])
+            node.input[1] = constant(f"{output}_shape", shapes[output], np.int64)
         elif node.op_type == "Slice":
             whole, part = shapes[node.input[0]], shapes[output]
+            try:
+                starts, _, axes = (constants[name].tolist() for name in node.input[1:4])
+            except (KeyError, ValueError) as error:
+                raise EngineBuildError(
+                    f"the bounds of {output} are not constant along named axes: export the model again"
+                ) from error
             first = [0] * len(whole)
-            given = [constants[name].tolist() for name in node.input[1:4]]
-            for start, axis in zip(given[0], given[2], strict=True):
+            for start, axis in zip(starts, axes, strict=True):
                 first[axis] = start if start >= 0 else max(0, whole[axis] + start)
-            last = [a + n for a, n in zip(first, part, strict=True)]
-            bounds = {
-                "first": first,
-                "last": last,
-                "axes": [*range(len(whole))],
-                "steps": [1] * len(whole),
-            }
-            node.input[1:] = [constant(f"{output}_{k}", v) for k, v in bounds.items()]
-    model.graph.initializer.extend(added)
+            last = [start + size for start, size in zip(first, part, strict=True)]
+            # Every axis, a step of 1, and int32: with int64 bounds the parser computes shapes at run time.
+            bounds = (first, last, list(range(len(whole))), [1] * len(whole))
+            node.input[1:] = [
+                constant(f"{output}_{what}", values, np.int32)
+                for what, values in zip(("first", "last", "axes", "steps"), bounds, strict=True)
+            ]
     used = {name for node in model.graph.node for name in node.input}
-    kept = [c for c in model.graph.initializer if c.name in used]
+    kept = [c for c in [*model.graph.initializer, *added] if c.name in used]
     model.graph.ClearField("initializer")
     model.graph.initializer.extend(kept)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -28,24 +28,23 @@ MAX_LINES = (
 )
 
 TOUCHED = (
-    "__version__",
     "Builder.build_serialized_network",
     "Builder.create_builder_config",
     "Builder.create_network",
+    "ElementWiseOperation.SUM",
     "EngineInspector.get_engine_information",
-    "IBuilderConfig.builder_optimization_level",
     "IBuilderConfig.profiling_verbosity",
+    "IBuilderConfig.progress_monitor",
     "IBuilderConfig.set_memory_pool_limit",
-    "ICudaEngine.create_engine_inspector",
     "IConstantLayer.weights",
-    "IHostMemory.nbytes",
+    "ICudaEngine.create_engine_inspector",
+    "IElementWiseLayer.op",
     "ILayer.get_input",
     "ILayer.get_output",
     "ILayer.name",
     "ILayer.num_inputs",
     "ILayer.num_outputs",
     "ILayer.type",
-    "ILogger",
     "ILogger.log",
     "INetworkDefinition.get_input",
     "INetworkDefinition.get_layer",
@@ -53,6 +52,9 @@ TOUCHED = (
     "INetworkDefinition.num_inputs",
     "INetworkDefinition.num_layers",
     "INetworkDefinition.num_outputs",
+    "IProgressMonitor.phase_finish",
+    "IProgressMonitor.phase_start",
+    "IProgressMonitor.step_complete",
     "ITensor.dtype",
     "ITensor.name",
     "ITensor.shape",
@@ -65,16 +67,18 @@ TOUCHED = (
     "ParserError.node_name",
     "ParserError.node_operator",
     "ProfilingVerbosity.DETAILED",
+    "__version__",
 )
-"""Every attribute that library, build and census touch in each generation: a test holds it to the real bindings."""
+"""What library, census and build use of every generation: a test holds the list to the real bindings."""
 
 TOUCHED_WHERE_PRESENT = (
-    "NetworkDefinitionCreationFlag.STRONGLY_TYPED",  # 11 knows nothing else, and may drop the flag
-    "ComputeCapability.NONE",  # RTX alone builds for a device that is not here
+    "ComputeCapability.SM86",  # RTX alone builds for a device that is not here
+    "IBuilderConfig.builder_optimization_level",
     "IBuilderConfig.num_compute_capabilities",
     "IBuilderConfig.set_compute_capability",
+    "NetworkDefinitionCreationFlag.STRONGLY_TYPED",  # 11 knows nothing else: the flag may go
 )
-"""What stands behind the version switch: used where the library has it."""
+"""What stands behind a switch: used where the library has it."""
 
 
 class LogLine(NamedTuple):
@@ -94,6 +98,8 @@ class TensorRtLibrary:
     version: str
     logger: Any
     """The library's own ILogger: pass this one everywhere."""
+    interrupted: threading.Event = field(default_factory=threading.Event, repr=False)
+    """Ctrl-C came while the library was calling back: it swallows exceptions, so a flag carries it out."""
     _listeners: list[list[LogLine]] = field(default_factory=list, repr=False)
 
     @contextmanager
@@ -125,7 +131,8 @@ class TensorRtLibrary:
     def set_compute_capability(self, config: Any, compute_capability: str) -> None:
         """Build for this device, here or not.
 
-        Raises EngineBuildError where the library builds only for the device that is here, or not for that one.
+        Raises EngineBuildError where the library builds only for the device that is here, or not for that
+        one.
         """
         known = self.compute_capabilities()
         if not known:
@@ -173,25 +180,61 @@ def library_from_module(module: Any, name: str) -> TensorRtLibrary:
     with _lock:
         library = _libraries.get(id(module))
         if library is None:
-            listeners: list[list[LogLine]] = []
-            logger = _make_logger(module, listeners)
-            library = TensorRtLibrary(module, name, str(module.__version__), logger, listeners)
+            interrupted, listeners = threading.Event(), list[list[LogLine]]()
+            logger = _make_logger(module, interrupted, listeners)
+            version = str(module.__version__)
+            library = TensorRtLibrary(module, name, version, logger, interrupted, listeners)
             _libraries[id(module)] = library
         return library
 
 
-def _make_logger(module: Any, listeners: list[list[LogLine]]) -> Any:
+def _make_logger(module: Any, interrupted: threading.Event, listeners: list[list[LogLine]]) -> Any:
     """An ILogger of this module that hands all but the verbose lines to the listeners."""
 
-    class Logger(module.ILogger):  # type: ignore[misc, name-defined]
+    class Logger(module.ILogger):  # type: ignore[misc]
         def __init__(self) -> None:
             module.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            if severity.name == "VERBOSE":
-                return
-            for lines in tuple(listeners):
-                lines.append(LogLine(severity.name, message.strip()))
-                del lines[:-MAX_LINES]
+            try:
+                if severity.name == "VERBOSE":
+                    return
+                for lines in tuple(listeners):
+                    lines.append(LogLine(severity.name, message.strip()))
+                    del lines[:-MAX_LINES]
+            except KeyboardInterrupt:
+                interrupted.set()
 
     return Logger()
+
+
+def make_monitor(
+    library: TensorRtLibrary, progress: Callable[[str, int, int], None] | None = None
+) -> Any:
+    """An IProgressMonitor that tells `progress` of (phase, steps done, steps) and ends a build on Ctrl-C."""
+    module = library.module
+
+    class Monitor(module.IProgressMonitor):  # type: ignore[misc]
+        def __init__(self) -> None:
+            module.IProgressMonitor.__init__(self)
+            self.steps: dict[str, int] = {}
+
+        def _tell(self, phase: str, done: int) -> None:
+            try:
+                if progress:
+                    progress(phase, done, self.steps.get(phase, done))
+            except KeyboardInterrupt:
+                library.interrupted.set()
+
+        def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
+            self.steps[phase] = steps
+            self._tell(phase, 0)
+
+        def step_complete(self, phase: str, step: int) -> bool:
+            self._tell(phase, step + 1)
+            return not library.interrupted.is_set()
+
+        def phase_finish(self, phase: str) -> None:
+            self._tell(phase, self.steps.pop(phase, 0))
+
+    return Monitor()
