@@ -24,16 +24,16 @@ import os
 import secrets
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
-if TYPE_CHECKING:
-    from edge.bundle import Bundle
-    from edge.engines.tensorrt_library import TensorRtLibrary
+from edge.engines.engine_key import CODE, EngineKey, canonical, engine_key
+
+__all__ = ["Built", "Cached", "EngineCache", "EngineKey", "default_folder", "engine_key"]
 
 SCHEMA_VERSION = 1
 LOCK_WAIT_S = (
@@ -44,55 +44,6 @@ MAX_BYTES = 256 << 20  # as for a bundle: an engine of one has a few MB
 MAX_SIDECAR_BYTES = 8 << 20  # the report lists some hundred layers
 MAX_ENTRIES = 32  # some 100 MB; two step lengths for each of the last upgrades of JetPack and model
 _SECRET, _SECRET_BYTES, _LOCK = "secret", 32, "lock"
-
-
-@dataclass(frozen=True)
-class EngineKey:
-    """Everything that a built engine depends on; another value of any makes another engine."""
-
-    bundle_sha256: str
-    library: str
-    version: str
-    compute_capability: str
-    device: str
-    l4t: str | None
-    options: Mapping[str, object]
-    """What the builder was asked for, as plain values for JSON."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, exactly as they come back from JSON."""
-        found: dict[str, Any] = json.loads(_canonical(vars(self) | {"options": dict(self.options)}))
-        return found
-
-    def digest(self) -> str:
-        """SHA-256 in hex; the name of the entry."""
-        return hashlib.sha256(_canonical(self.as_dict())).hexdigest()
-
-
-class _Device(Protocol):
-    @property
-    def compute_capability(self) -> str: ...
-    @property
-    def device_name(self) -> str: ...
-
-
-def engine_key(
-    bundle: Bundle,
-    library: TensorRtLibrary,
-    device: _Device,
-    options: Mapping[str, object],
-    l4t: str | None,
-) -> EngineKey:
-    """The key of `bundle` built by `library` for `device`: made here alone, so that all callers agree."""
-    return EngineKey(
-        bundle_sha256=bundle.sha256,
-        library=library.name,
-        version=library.version,
-        compute_capability=device.compute_capability,
-        device=device.device_name,
-        l4t=l4t,
-        options=options,
-    )
 
 
 @dataclass(frozen=True)
@@ -288,7 +239,7 @@ class _Folder:
             self._unlink(f"{digest}.{suffix}")
 
     def _seal(self, key: EngineKey, data: bytes) -> str:
-        sealed = _canonical(key.as_dict()) + hashlib.sha256(data).digest()
+        sealed = canonical(key.as_dict()) + hashlib.sha256(data).digest()
         return hmac.new(self._secret() + self._machine, sealed, hashlib.sha256).hexdigest()
 
     def _secret(self) -> bytes:
@@ -348,17 +299,17 @@ class _Folder:
 
     def _nearest(self, key: EngineKey) -> str:
         """What sets `key` apart from the entry that is nearest to it: why there is nothing to reuse."""
-        wanted, nearest = key.as_dict(), dict[str, Any]()
+        wanted, nearest = _flat(key.as_dict()), dict[str, object]()
         for name in self._sidecars():
             with suppress(OSError, _UnusableError):
-                found = _parsed(self._read(name, MAX_SIDECAR_BYTES)).get("key")
-                if isinstance(found, dict) and found.get("options") == wanted["options"]:
-                    changed = {n: found.get(n) for n in wanted if found.get(n) != wanted[n]}
-                    if not nearest or len(changed) <= len(nearest):
-                        nearest = changed
+                found = _flat(_parsed(self._read(name, MAX_SIDECAR_BYTES)).get("key"))
+                changed = {n: found[n] for n in found if found[n] != wanted.get(n)}
+                same_use = found.get("options") == wanted["options"]
+                if same_use and changed and (not nearest or len(changed) <= len(nearest)):
+                    nearest = changed
         if not nearest:
             return "none was cached"
-        words = {n: (str(old)[:12], str(wanted[n])[:12]) for n, old in nearest.items()}
+        words = {n: (str(old)[:12], str(wanted.get(n))[:12]) for n, old in nearest.items()}
         return "the cached one is for another " + ", ".join(
             f"{n} ({old}, not {new})" for n, (old, new) in words.items()
         )
@@ -377,10 +328,6 @@ def _lock_within(fd: int, wait_s: float) -> str:
             return ""
 
 
-def _canonical(value: dict[str, Any]) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
-
-
 def _parsed(sidecar: bytes) -> dict[str, Any]:
     try:
         found = json.loads(sidecar)
@@ -389,6 +336,14 @@ def _parsed(sidecar: bytes) -> dict[str, Any]:
     if not isinstance(found, dict) or found.get("schema") != SCHEMA_VERSION:
         raise _UnusableError("the sidecar of the cached one is of another schema")
     return found
+
+
+def _flat(key: object) -> dict[str, Any]:
+    """A key in which the code that built it stands beside the options, not among them."""
+    if not isinstance(key, dict) or not isinstance(key.get("options"), dict):
+        return {}
+    options = dict(key["options"])
+    return {**key, CODE: options.pop(CODE, None), "options": options}
 
 
 def _why(error: OSError | _UnusableError, folder: Path) -> str:
