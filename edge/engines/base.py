@@ -59,6 +59,10 @@ class Engine(ABC):
         if given != expected:
             raise InputError(f"state tensors {given} do not fit this bundle: it has {expected}")
 
+    def details(self) -> dict[str, object]:
+        """What a report says of it beside its name: versions, device, mode; plain values for JSON."""
+        return {}
+
     def close(self) -> None:  # noqa: B027 - nothing to release unless an engine holds a device
         """Release what the engine holds."""
 

@@ -78,6 +78,7 @@ class OnnxRuntimeEngine(Engine):
 
     def __init__(self, bundle: Bundle, threads: int = 1) -> None:
         super().__init__(bundle)
+        self._threads = threads
         quantised = any(s.dtype == "uint8" for s in self.manifest.states)
         self._session = open_session(bundle.data, threads, quantised=quantised)
         self._states = [self.zero_state(), self.zero_state()]
@@ -108,6 +109,12 @@ class OnnxRuntimeEngine(Engine):
         self.check_state(state)
         for name, array in self._states[self._turn].items():
             array[...] = state[name]
+
+    def details(self) -> dict[str, object]:
+        """Version and threads; see Engine."""
+        import onnxruntime
+
+        return {"version": onnxruntime.__version__, "threads": self._threads}
 
     def _bind(self, frames: int) -> _Bound:
         m = self.manifest
