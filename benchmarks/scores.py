@@ -10,9 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data import zero_phase_highpass
+from quantize.data import SCORED_S, zero_phase_highpass
 
-FROM_S, TO_S = 2.0, 9.92  # what of a record counts
+FROM_S, TO_S = SCORED_S
 COVERAGE = 0.9
 RESAMPLES = 2000
 METRICS = ("r", "rmse_uv", "mae_uv", "r2", "variance_ratio", "slope")

@@ -46,6 +46,13 @@ def main(arguments: list[str] | None = None) -> int:
     verifier.add_argument("--model", type=Path)
     verifier.add_argument("--records", type=int, default=200)
     verifier.add_argument("--json", type=Path)
+    costs = commands.add_parser("sensitivity", help="what quantising each tensor costs, alone")
+    costs.add_argument("--model", type=Path)
+    costs.add_argument("--records", type=int, default=200)
+    costs.add_argument(
+        "--run", type=Path, help="that was exported: has the weights before rounding"
+    )
+    costs.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     try:
         return int(_COMMANDS[given.command](given))
@@ -144,6 +151,31 @@ def _verify(given: argparse.Namespace) -> int:
     return 1 if beyond_bounds(figures) else 0
 
 
+def _sensitivity(given: argparse.Namespace) -> int:
+    from quantize.sensitivity import line, sensitivity, weights_of
+
+    bundle = load_bundle(given.model)
+    weights = weights_of(bundle, _load_student(given.run, quantised=True)[0]) if given.run else None
+    records = load("validation").take(given.records)
+    costs = sensitivity(bundle, records, weights)
+    print(
+        f"INT8 bundle, {len(records)} records: r {costs[0].r:.4f}, RMSE {costs[0].rmse_uv:.2f} uV"
+    )
+    for cost in sorted(costs[1:], key=lambda cost: -abs(cost.r_change)):
+        print(line(cost))
+    if given.json:
+        card = {
+            "bundle_sha256": bundle.sha256,
+            "records": len(records),
+            "weights": "of the run, before rounding"
+            if given.run
+            else "moved by half a code at most",
+            "costs": [asdict(cost) for cost in costs],
+        }
+        given.json.write_text(json.dumps(card, indent=1))
+    return 0
+
+
 def _feed(given: argparse.Namespace) -> tuple[Records, Records, Any]:
     from quantize.feed import Feed
 
@@ -186,6 +218,7 @@ _COMMANDS = {
     "qat": _qat,
     "export": _export,
     "verify": _verify,
+    "sensitivity": _sensitivity,
 }
 
 if __name__ == "__main__":
