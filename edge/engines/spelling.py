@@ -139,7 +139,7 @@ def _channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
         if node.op_type == "Concat" and node.input[0].startswith("state_"):
             node.attribute[0].i = 3
         if node.op_type == "Slice":
-            axes.add(node.input[3])
+            axes.update(node.input[3:4])
         node.input[:] = [renamed.get(name, name) for name in node.input]
         nodes.append(node)
     if not renamed:

@@ -36,6 +36,7 @@ __all__ = [
 Progress = Callable[[str, int, int], None]
 SHOWN_LINES = 4  # of a log in one error: the first that failed says why, the rest is its echo
 MAX_LINE = 400  # characters of one log line in an error
+RETRY = "see whether the model that ships builds, or export this one again"
 ECHO = re.compile(r"--- (Begin|End) node ---")  # around the node that the error names already
 NO_DRIVER = re.compile(
     r"CUDA initialization failure|cudaError ?35|CUDA driver version is insufficient"
@@ -49,11 +50,12 @@ class BuildOptions:
     frames: int = 1
     """Frames of one step: fixed in the engine."""
     compute_capability: str | None = None
-    """`"8.6"`: a device that is not here (TensorRT-RTX only). None: the device that is here."""
+    """`"8.6"`: a device that is not here (TensorRT-RTX only). None: the device that is here, or
+    TensorRT-RTX's own range of devices."""
     optimization_level: int | None = None
     """0..5; None leaves the library's own. Ignored where the library has none."""
     workspace_mb: int = 64
-    """Scratch memory that a layer may take at run time: a decoder of 0.4 MB needs little."""
+    """Scratch memory that a layer may take at run time: the decoder takes 8 MB, in 1 MB it does not fit."""
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for the cache key and the report."""
@@ -133,7 +135,8 @@ def parse(graph: bytes, library: TensorRtLibrary) -> Parsed:
         if not parser.parse(graph):
             errors = [parser.get_error(i) for i in range(parser.num_errors)]
             where, why = _first_error(errors)
-            raise _failure(f"its parser refuses {where}: {why}", lines, library, known=why)
+            what = f"its parser refuses {where}: {why}"
+            raise EngineBuildError(f"{_told(what, lines, library, known=why)}: {RETRY}")
         for tensor in (network.get_input(i) for i in range(network.num_inputs)):
             if -1 in tuple(tensor.shape):
                 raise EngineBuildError(
@@ -285,22 +288,25 @@ def _first_error(errors: Sequence[Any]) -> tuple[str, str]:
     return where, _one_line(error.desc())
 
 
-def _failure(
-    what: str, lines: Sequence[LogLine], library: TensorRtLibrary, known: str = ""
-) -> EngineError:
-    """The typed error of a failure, with what the log adds to what is known, in one line."""
+def _failure(what: str, lines: Sequence[LogLine], library: TensorRtLibrary) -> EngineError:
+    """The typed error of a builder that answered None: for want of a driver, or because of the graph."""
+    told = _told(what, lines, library)
+    first = next((line.text for line in lines if "ERROR" in line.severity), "")
+    if NO_DRIVER.search(first):
+        return DriverError(f"{told}: install an NVIDIA driver that this version knows")
+    return EngineBuildError(f"{told}: {RETRY}")
+
+
+def _told(what: str, lines: Sequence[LogLine], library: TensorRtLibrary, known: str = "") -> str:
+    """What failed and what the log adds to what is known of it, in one line."""
     errors = [line for line in lines if "ERROR" in line.severity]
-    said = (_one_line(line.text) for line in errors or lines if line.severity != "INFO")
-    added = [
-        text for text in dict.fromkeys(said) if not (ECHO.search(text) or (known and known in text))
-    ]
-    log = "; ".join(added[:SHOWN_LINES]) or "nothing"
-    text = f"{library.name} {library.version}: {what} (log: {log})"
-    if any(NO_DRIVER.search(line.text) for line in lines):
-        return DriverError(f"{text}: install an NVIDIA driver that this version knows")
-    return EngineBuildError(
-        f"{text}: see whether the model that ships builds, or export this one again"
+    said = dict.fromkeys(
+        _one_line(line.text) for line in errors or lines if line.severity != "INFO"
     )
+    echoes = [text for text in said if ECHO.search(text) or (known and known in text)]
+    added = "; ".join([text for text in said if text not in echoes][:SHOWN_LINES])
+    log = f" (log: {added})" if added else "" if known else " (its log says nothing)"
+    return f"{library.name} {library.version}: {what}{log}"
 
 
 def _one_line(text: str) -> str:

@@ -214,7 +214,7 @@ def make_monitor(
     """An IProgressMonitor that tells `progress` of (phase, steps done, steps) and ends a build on Ctrl-C."""
     module = library.module
 
-    class Monitor(module.IProgressMonitor):  # type: ignore[misc]
+    class Monitor(module.IProgressMonitor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             module.IProgressMonitor.__init__(self)
             self.steps: dict[str, int] = {}
