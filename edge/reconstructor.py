@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -117,17 +117,19 @@ class Reconstructor:
         *,
         mains_hz: float | Literal["bundle"] | None = "bundle",
         lowpass_hz: float | None = None,
+        say: Callable[[str], None] | None = None,
     ) -> Reconstructor:
         """Load a bundle (the one that ships, by default) into an engine (the best present).
 
         `mains_hz` moves the notch, to 60 Hz say, or removes it with None; it stands where the bundle says.
-        `lowpass_hz` adds a low-pass, 40 Hz for monitoring. Raises BundleError, EngineError, InputError.
+        `lowpass_hz` adds a low-pass, 40 Hz for monitoring. `say` hears of what takes long: the first build of
+        an engine. Raises BundleError, EngineError, InputError.
         """
         bundle = model if isinstance(model, Bundle) else load_bundle(model)
         conditioning = replace(bundle.manifest.conditioning, lowpass_hz=lowpass_hz)
         if mains_hz != "bundle":
             conditioning = replace(conditioning, mains_hz=mains_hz)
-        choice = open_engine(bundle, engine)
+        choice = open_engine(bundle, engine, say)
         return cls(choice.engine, conditioning, choice.skipped)
 
     @property

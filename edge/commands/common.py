@@ -6,6 +6,7 @@ import argparse
 import json
 import math
 import signal
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -107,7 +108,13 @@ def open_reconstructor(arguments: argparse.Namespace) -> Reconstructor:
             arguments.engine,
             mains_hz=MAINS_HZ[arguments.mains],
             lowpass_hz=arguments.lowpass,
+            say=say,
         )
+
+
+def say(text: str) -> None:
+    """Tell whoever waits, on stderr: stdout is for results."""
+    print(f"leadlift: {text}", file=sys.stderr, flush=True)
 
 
 def prefilter(conditioning: Conditioning) -> str:
@@ -164,8 +171,10 @@ def run_live(
 
 
 def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
-    """The runtime's report, with the model and the memory of this process."""
+    """The runtime's report, with the engine, the model and the memory of this process."""
     return runtime.report() | {
+        "engine_skipped": reconstructor.skipped,
+        "engine_details": reconstructor.engine.details(),
         "bundle_sha256": reconstructor.bundle.sha256,
         "peak_memory_mb": peak_memory_mb(),
     }

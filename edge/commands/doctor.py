@@ -6,17 +6,17 @@ import argparse
 import json
 import platform
 import sys
+from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from edge.bundle import Bundle, load_bundle
-from edge.commands.common import Subparsers, one_line
+from edge.commands.common import Subparsers, one_line, say
 from edge.commands.devices import serial_ports
-from edge.engines.registry import available
+from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
 
-OK = "ok"  # what `available` says of an engine that works
-PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "torch", "onnx")
+PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "torch")
 
 
 def add(subparsers: Subparsers) -> None:
@@ -37,24 +37,37 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine() -> dict[str, Any]:
     """The findings as plain values."""
+    from edge.jetpack import look, missing
+
     bundle: dict[str, Any]
+    machine = look()
     engines: dict[str, str] = {}
+    details: dict[str, object] = {}
     try:
         loaded = load_bundle()
     except BundleError as error:
         bundle = {"error": one_line(error)}
     else:
         bundle = _card(loaded)
-        engines = available(loaded)
+        findings = available(loaded, say)
+        engines = {name: finding.status for name, finding in findings.items()}
+        details = {name: finding.details for name, finding in findings.items() if finding.details}
+    taken = next((name for name in AUTO if engines.get(name) == OK), None)
+    better = AUTO[: AUTO.index(taken)] if taken else AUTO
     return {
-        "ok": OK in engines.values(),
+        "ok": taken is not None,
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": {name: _version(name) for name in PACKAGES},
+        "packages": {name: _version(name) for name in PACKAGES} | dict(machine.packages or {}),
         "bundle": bundle,
         "engines": engines,
+        "engine": taken,
+        "engine_skipped": {name: engines[name] for name in better if name in engines},
+        "engine_details": details,
+        "gpu": machine.as_dict() | {"says": machine.in_words()},
+        "missing": [asdict(part) for part in missing(machine)],
         "ports": [
             {"name": port.name, "description": port.description, "allowed": port.allowed}
             for port in serial_ports()
@@ -82,7 +95,12 @@ def _card(bundle: Bundle) -> dict[str, Any]:
 
 
 def _in_words(found: dict[str, Any]) -> str:
-    lines = [f"python     {found['python']} on {found['platform']}"]
+    gpu = found["gpu"]
+    lines = [
+        f"python     {found['python']} on {found['platform']}",
+        f"jetson     {gpu['says']}" + (f", {gpu['board']}" if gpu["board"] else ""),
+        f"gpu        {_gpu(gpu)}",
+    ]
     for name, installed in found["packages"].items():
         lines.append(f"package    {name} {installed or 'not installed'}")
     bundle = found["bundle"]
@@ -94,7 +112,12 @@ def _in_words(found: dict[str, Any]) -> str:
             f"{bundle['sampling_hz']:g} Hz, sha256 {bundle['sha256'][:12]}"
         )
     for name, why in found["engines"].items():
-        lines.append(f"engine     {name} {'works' if why == OK else 'does not work: ' + why}")
+        lines.append(f"engine     {name} {_status(name, why, found['engine'])}")
+        for what, value in found["engine_details"].get(name, {}).items():
+            lines.append(f"             {what} {value}")
+    for part in found["missing"]:
+        mend = f": {part['command']}" if part["command"] else ""
+        lines.append(f"missing    for tensorrt: {part['what']}: {part['why']}{mend}")
     for port in found["ports"]:
         allowed = "" if port["allowed"] else ", no permission: join its group, often dialout"
         lines.append(f"port       {port['name']} {port['description']}{allowed}")
@@ -102,3 +125,16 @@ def _in_words(found: dict[str, Any]) -> str:
         lines.append("port       none; plug a device in, or try `leadlift demo`")
     lines.append("all well" if found["ok"] else "cannot reconstruct: see model and engine above")
     return "\n".join(lines)
+
+
+def _gpu(gpu: dict[str, Any]) -> str:
+    if not gpu["gpu"]:
+        return "no NVIDIA GPU"
+    release = gpu["driver"] or "of unknown version"
+    return f"NVIDIA driver {release}{'' if gpu['libcuda'] else ', but libcuda.so.1 does not load'}"
+
+
+def _status(name: str, why: str, taken: str | None) -> str:
+    if why == OK:
+        return "works; auto takes it" if name == taken else "works"
+    return why if why == NOT_OPENED else f"does not work: {why}"

@@ -2,28 +2,50 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.bundle import Bundle
 from edge.engines.base import Engine
-from edge.errors import EngineError, InputError
+from edge.errors import EngineError, EngineMissingError, InputError
+
+OK = "ok"
+NOT_OPENED = "installed, not opened: it is the slow reference, which auto never takes"
+Say = Callable[[str], None]
+"""Hears, in a line, of what takes long: the first build of an engine."""
 
 
-def _onnxruntime(bundle: Bundle) -> Engine:
+def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
+    from edge.jetpack import look, missing
+
+    lacks = [str(part) for part in missing(look()) if part.needed]
+    if lacks:  # known without importing anything that takes long, and all of it at once
+        raise EngineMissingError(f"the tensorrt engine lacks {'; '.join(lacks)}")
+    from edge.engines.tensorrt_engine import TensorRtEngine
+
+    return TensorRtEngine(bundle, say=say)
+
+
+def _onnxruntime(bundle: Bundle, say: Say | None) -> Engine:
     from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(bundle)
 
 
-def _torch(bundle: Bundle) -> Engine:
+def _torch(bundle: Bundle, say: Say | None) -> Engine:
     from edge.engines.torch_engine import TorchEngine
 
     return TorchEngine(bundle)
 
 
-MAKERS: dict[str, Callable[[Bundle], Engine]] = {"onnxruntime": _onnxruntime, "torch": _torch}
-AUTO = ("onnxruntime",)  # best first; torch is the reference, never a choice for the device
+MAKERS: dict[str, Callable[[Bundle, Say | None], Engine]] = {
+    "tensorrt": _tensorrt,
+    "onnxruntime": _onnxruntime,
+    "torch": _torch,
+}
+AUTO = ("tensorrt", "onnxruntime")  # best first; torch is the reference, not for a device
+MODULES = {"torch": ("torch", "onnx")}  # what an engine imports that is not in AUTO
 
 
 @dataclass(frozen=True)
@@ -35,8 +57,8 @@ class Choice:
     """Engine name -> the reason, for each that `auto` tried and passed over."""
 
 
-def open_engine(bundle: Bundle, name: str = "auto") -> Choice:
-    """Open the engine called `name`, or the best that works.
+def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> Choice:
+    """Open the engine called `name`, or the best that works. `say` hears of a build, which takes long.
 
     Raises InputError for an unknown name, EngineError when that engine, or none, works here.
     """
@@ -45,7 +67,7 @@ def open_engine(bundle: Bundle, name: str = "auto") -> Choice:
     skipped: dict[str, str] = {}
     for candidate in AUTO if name == "auto" else (name,):
         try:
-            return Choice(MAKERS[candidate](bundle), skipped)
+            return Choice(MAKERS[candidate](bundle, say), skipped)
         except EngineError as error:
             if name != "auto":
                 raise
@@ -53,13 +75,31 @@ def open_engine(bundle: Bundle, name: str = "auto") -> Choice:
     raise EngineError("no engine works here: " + "; ".join(f"{k}: {v}" for k, v in skipped.items()))
 
 
-def available(bundle: Bundle) -> dict[str, str]:
-    """Every engine by name, with `ok` or the reason why it does not work here."""
+@dataclass(frozen=True)
+class Finding:
+    """What was found out of an engine."""
+
+    status: str
+    """OK, NOT_OPENED, or the reason why it does not work here."""
+    details: dict[str, object]
+    """Of an engine that works: what it says of itself."""
+
+
+def available(bundle: Bundle, say: Say | None = None) -> dict[str, Finding]:
+    """Every engine by name. Those of AUTO are opened to find out; of the others the libraries are looked for.
+
+    The first that is OK, in the order of AUTO, is what `auto` takes.
+    """
     found = {}
     for name in MAKERS:
-        try:
-            open_engine(bundle, name).engine.close()
-            found[name] = "ok"
-        except EngineError as error:
-            found[name] = str(error)
+        if name in AUTO:
+            try:
+                with open_engine(bundle, name, say).engine as engine:
+                    found[name] = Finding(OK, engine.details())
+            except EngineError as error:
+                found[name] = Finding(str(error), {})
+        else:
+            lacks = [m for m in MODULES.get(name, ()) if importlib.util.find_spec(m) is None]
+            status = f"not installed: {', '.join(lacks)}" if lacks else NOT_OPENED
+            found[name] = Finding(status, {})
     return found

@@ -30,6 +30,8 @@ PINNED = {
     "samples_lost",
     "gaps",
     "engine",
+    "engine_skipped",
+    "engine_details",
     "bundle_sha256",
     "seconds",
     "latency_us",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from edge.cli import main
 from edge.commands import doctor
 from edge.commands.monitor import Monitor
 from edge.errors import BundleError
+from edge.jetpack import Machine
 from edge.leads import INPUT_LEADS, LEADS
 from edge.records import open_record
 from firmware_bridge.events import Corrupt, Samples, StreamInfo
@@ -198,8 +200,60 @@ def test_doctor_finds_the_model_and_an_engine(capsys: pytest.CaptureFixture[str]
     assert found["engines"]["onnxruntime"] == "ok"
     assert found["packages"]["numpy"] == np.__version__
     assert len(found["bundle"]["sha256"]) == 64
+    assert {"tensorrt", "tensorrt_rtx", "pycuda", "cuda-bindings"} <= set(found["packages"])
+    assert found["engine"] in found["engines"]
+    assert found["engines"][found["engine"]] == "ok"
+    assert set(found["engine_skipped"]) | {found["engine"]} <= set(found["engines"])
+    assert {"l4t", "jetpack", "board", "driver", "libcuda", "says"} <= set(found["gpu"])
+    assert all({"what", "why", "command", "needed"} == set(part) for part in found["missing"])
     assert main(["doctor"]) == 0
-    assert "all well" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "all well" in said
+    assert f"engine     {found['engine']} works; auto takes it" in said
+    assert f"jetson     {found['gpu']['says']}" in said
+    for part in found["missing"]:
+        assert f"missing    for tensorrt: {part['what']}: {part['why']}" in said
+
+
+ORIN = Machine(
+    l4t="36.4.3",
+    board="NVIDIA Jetson Orin Nano Developer Kit",
+    driver="540.4.0",
+    gpu=True,
+    libcuda=True,
+    packages={"tensorrt": "10.3.0", "pycuda": None, "cuda-bindings": "13.1.0", "onnx": "1.19"},
+    nvcc="/usr/local/cuda/bin/nvcc",
+)
+
+
+def test_doctor_on_a_jetson_says_the_row_and_the_commands(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.jetpack.look", lambda: ORIN)
+    assert main(["doctor"]) == 0  # ONNX Runtime works
+    said = capsys.readouterr().out.splitlines()
+    assert (
+        "jetson     JetPack 6.1, 6.2 (L4T 36.4.3): TensorRT 10.3, CUDA 12.6, Python 3.10, "
+        "cuda-bindings >=12.9,<13, NVIDIA Jetson Orin Nano Developer Kit"
+    ) in said
+    assert "gpu        NVIDIA driver 540.4.0" in said
+    pycuda = "pycuda: not installed: PATH=/usr/local/cuda/bin:$PATH pip install '.[jetson]'"
+    assert f"missing    for tensorrt: {pycuda}" in said
+    assert f"engine     tensorrt does not work: the tensorrt engine lacks {pycuda}" in said
+    assert any("13.1.0 does not go with CUDA 12.6" in line for line in said)
+    assert "engine     onnxruntime works; auto takes it" in said
+
+
+def test_an_engine_that_lacks_something_says_all_of_it_in_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    bare = replace(ORIN, packages={}, nvcc=None)
+    monkeypatch.setattr("edge.jetpack.look", lambda: bare)
+    arguments = ["run", "--source", "sim:", "--sink", "terminal:", "--engine", "tensorrt"]
+    assert main(arguments) == 1
+    said = error_line(capsys)
+    for what in ("tensorrt: not installed: sudo apt install nvidia-jetpack", "pycuda", "onnx"):
+        assert what in said
 
 
 def test_doctor_fails_without_a_model(
