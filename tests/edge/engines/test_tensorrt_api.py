@@ -34,13 +34,14 @@ RTX = "tensorrt_rtx_bindings"
 
 def folder_of(version: str) -> Path:
     given = os.environ.get(FOLDER)
-    folder = Path(given) / version if given else None
-    if folder is None or not folder.is_dir():
+    if not given:
         pytest.skip(
             f"no TensorRT {version} bindings: make them with `python .ci/tensorrt_bindings FOLDER`"
             f" and set {FOLDER}=FOLDER"
         )
-    return folder.resolve()
+    folder = Path(given).resolve() / version
+    assert folder.is_dir(), f"{FOLDER} is set and has no {version}: make it anew"
+    return folder
 
 
 @pytest.fixture(scope="module")
