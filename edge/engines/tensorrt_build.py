@@ -18,7 +18,13 @@ from typing import Any
 from edge.bundle import Bundle
 from edge.engines.tensorrt_census import Census, Layer, census_of
 from edge.engines.tensorrt_graph import static_int8_graph
-from edge.engines.tensorrt_library import LogLine, TensorRtLibrary, make_monitor
+from edge.engines.tensorrt_library import (
+    LogLine,
+    Progress,
+    TensorRtLibrary,
+    interrupting,
+    make_monitor,
+)
 from edge.errors import DriverError, EngineBuildError, EngineError
 
 __all__ = [
@@ -33,7 +39,6 @@ __all__ = [
     "parse",
 ]
 
-Progress = Callable[[str, int, int], None]
 SHOWN_LINES = 4  # of a log in one error: the first that failed says why, the rest is its echo
 MAX_LINE = 400  # characters of one log line in an error
 RETRY = "see whether the model that ships builds, or export this one again"
@@ -212,10 +217,8 @@ def serialize(parsed: Parsed, options: BuildOptions, progress: Progress | None =
             library.set_compute_capability(config, options.compute_capability)
         monitor = make_monitor(library, progress)  # the configuration does not keep it alive
         config.progress_monitor = monitor
-        library.interrupted.clear()
-        engine = parsed.builder.build_serialized_network(parsed.network, config)
-        if library.interrupted.is_set():
-            raise KeyboardInterrupt
+        with interrupting(monitor.interrupted):
+            engine = parsed.builder.build_serialized_network(parsed.network, config)
         if engine is None:
             raise _failure("its builder refuses the network", lines, library)
         return bytes(engine)

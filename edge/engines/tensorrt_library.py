@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import signal
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +17,9 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from edge.errors import EngineBuildError, EngineMissingError
+
+Progress = Callable[[str, int, int], None]
+"""Hears of (phase, steps done, steps) while the builder works, in whatever thread it works in."""
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx")
 """In the order of preference."""
@@ -98,8 +102,6 @@ class TensorRtLibrary:
     version: str
     logger: Any
     """The library's own ILogger: pass this one everywhere."""
-    interrupted: threading.Event = field(default_factory=threading.Event, repr=False)
-    """Ctrl-C came while the library was calling back: it swallows exceptions, so a flag carries it out."""
     _listeners: list[list[LogLine]] = field(default_factory=list, repr=False)
 
     @contextmanager
@@ -180,15 +182,14 @@ def library_from_module(module: Any, name: str) -> TensorRtLibrary:
     with _lock:
         library = _libraries.get(id(module))
         if library is None:
-            interrupted, listeners = threading.Event(), list[list[LogLine]]()
-            logger = _make_logger(module, interrupted, listeners)
-            version = str(module.__version__)
-            library = TensorRtLibrary(module, name, version, logger, interrupted, listeners)
+            listeners: list[list[LogLine]] = []
+            logger = _make_logger(module, listeners)
+            library = TensorRtLibrary(module, name, str(module.__version__), logger, listeners)
             _libraries[id(module)] = library
         return library
 
 
-def _make_logger(module: Any, interrupted: threading.Event, listeners: list[list[LogLine]]) -> Any:
+def _make_logger(module: Any, listeners: list[list[LogLine]]) -> Any:
     """An ILogger of this module that hands all but the verbose lines to the listeners."""
 
     class Logger(module.ILogger):  # type: ignore[misc]
@@ -196,27 +197,26 @@ def _make_logger(module: Any, interrupted: threading.Event, listeners: list[list
             module.ILogger.__init__(self)
 
         def log(self, severity: Any, message: str) -> None:
-            try:
-                if severity.name == "VERBOSE":
-                    return
-                for lines in tuple(listeners):
-                    lines.append(LogLine(severity.name, message.strip()))
-                    del lines[:-MAX_LINES]
-            except KeyboardInterrupt:
-                interrupted.set()
+            if severity.name == "VERBOSE":
+                return
+            for lines in tuple(listeners):
+                lines.append(LogLine(severity.name, message.strip()))
+                del lines[:-MAX_LINES]
 
     return Logger()
 
 
-def make_monitor(
-    library: TensorRtLibrary, progress: Callable[[str, int, int], None] | None = None
-) -> Any:
-    """An IProgressMonitor that tells `progress` of (phase, steps done, steps) and ends a build on Ctrl-C."""
+def make_monitor(library: TensorRtLibrary, progress: Progress | None = None) -> Any:
+    """An IProgressMonitor that tells `progress` of (phase, steps done, steps).
+
+    Once its event `interrupted` is set, the build ends at the next step.
+    """
     module = library.module
 
     class Monitor(module.IProgressMonitor):  # type: ignore[misc, name-defined]
         def __init__(self) -> None:
             module.IProgressMonitor.__init__(self)
+            self.interrupted = threading.Event()
             self.steps: dict[str, int] = {}
 
         def _tell(self, phase: str, done: int) -> None:
@@ -224,7 +224,7 @@ def make_monitor(
                 if progress:
                     progress(phase, done, self.steps.get(phase, done))
             except KeyboardInterrupt:
-                library.interrupted.set()
+                self.interrupted.set()
 
         def phase_start(self, phase: str, parent: str | None, steps: int) -> None:
             self.steps[phase] = steps
@@ -232,9 +232,29 @@ def make_monitor(
 
         def step_complete(self, phase: str, step: int) -> bool:
             self._tell(phase, step + 1)
-            return not library.interrupted.is_set()
+            return not self.interrupted.is_set()
 
         def phase_finish(self, phase: str) -> None:
             self._tell(phase, self.steps.pop(phase, 0))
 
     return Monitor()
+
+
+@contextmanager
+def interrupting(interrupted: threading.Event) -> Iterator[None]:
+    """Ctrl-C inside sets the event, and is raised on the way out.
+
+    The library swallows what is raised in its callbacks, which is where Python would raise it. A handler that
+    the program has set itself stays.
+    """
+    main = threading.current_thread() is threading.main_thread()
+    ours = main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if ours:
+        signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+    try:
+        yield
+    finally:
+        if ours:
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+    if interrupted.is_set():
+        raise KeyboardInterrupt

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import signal
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -95,18 +96,30 @@ def test_progress_is_told_by_phase(tiny_bundle: Bundle, library: TensorRtLibrary
     assert told[-1][1] == told[-1][2]
 
 
-def test_ctrl_c_ends_a_build(tiny_bundle: Bundle, library: TensorRtLibrary) -> None:
+def raise_interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def press_ctrl_c() -> None:
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("stop", [raise_interrupt, press_ctrl_c])
+def test_ctrl_c_ends_a_build(
+    tiny_bundle: Bundle, library: TensorRtLibrary, stop: Callable[[], None]
+) -> None:
     """The library swallows what its callbacks raise: the interrupt comes out once it has stopped."""
     phases: list[str] = []
 
     def interrupt(phase: str, done: int, steps: int) -> None:
         phases.append(phase)
         if done == 2:
-            raise KeyboardInterrupt
+            stop()
 
     with pytest.raises(KeyboardInterrupt):
         build_plan(tiny_bundle, library, OPTIONS, progress=interrupt)
     assert "Optimizing graph" not in phases  # stopped where it was, not at its end
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert build_plan(tiny_bundle, library, OPTIONS).data  # and the next build is none the worse
 
 
