@@ -211,8 +211,8 @@ def serialize(parsed: Parsed, options: BuildOptions, progress: Progress | None =
         config.profiling_verbosity = (
             trt.ProfilingVerbosity.DETAILED
         )  # or `inspect` sees names alone
-        if options.optimization_level is not None and hasattr(config, "builder_optimization_level"):
-            config.builder_optimization_level = options.optimization_level
+        if options.optimization_level is not None:
+            library.set_optimization_level(config, options.optimization_level)
         if options.compute_capability is not None:
             library.set_compute_capability(config, options.compute_capability)
         monitor = make_monitor(library, progress)  # the configuration does not keep it alive

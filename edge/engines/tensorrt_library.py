@@ -121,6 +121,11 @@ class TensorRtLibrary:
         flag = getattr(flags, "STRONGLY_TYPED", None)
         return 0 if flag is None else 1 << int(flag)
 
+    def set_optimization_level(self, config: Any, level: int) -> None:
+        """How hard the builder looks for fast kernels, 0..5, where it can be told."""
+        if hasattr(config, "builder_optimization_level"):
+            config.builder_optimization_level = level
+
     def compute_capabilities(self) -> dict[str, Any]:
         """`"8.6"` -> the enum's member, for each device that can be built for without being here."""
         members = getattr(self.module, "ComputeCapability", None)
