@@ -12,10 +12,10 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from edge.commands import demo, devices, doctor, monitor, reconstruct, run, simulate
+from edge.commands import build_engine, demo, devices, doctor, monitor, reconstruct, run, simulate
 from edge.commands.common import ERRORS, UsageError, one_line
 
-COMMANDS = (demo, run, reconstruct, devices, doctor, monitor, simulate)
+COMMANDS = (demo, run, reconstruct, devices, doctor, monitor, simulate, build_engine)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.engines.tensorrt_library import MODULES
+from edge.errors import EngineMissingError
 
 ROOT = Path("/")
 LIBCUDA = "libcuda.so.1"
@@ -220,6 +221,13 @@ def missing(machine: Machine) -> list[Missing]:
     if bindings := _bindings(machine, packages.get("cuda-bindings")):
         found.append(bindings)
     return found
+
+
+def require(machine: Machine) -> None:
+    """Raise EngineMissingError with all that the tensorrt engine cannot do without and lacks, in a line."""
+    lacks = [str(part) for part in missing(machine) if part.needed]
+    if lacks:
+        raise EngineMissingError(f"the tensorrt engine lacks {'; '.join(lacks)}")
 
 
 def _driver(machine: Machine) -> Missing:

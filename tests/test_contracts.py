@@ -19,7 +19,7 @@ from edge.quality import Quality
 ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("benchmarks", "quantize", "edge", "firmware_bridge")  # each imports only from itself on
 HEAVY = {
-    *("torch", "onnx", "onnxruntime", "tensorrt", "pycuda", "scipy"),
+    *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "scipy"),
     *("serial", "bleak", "pyedflib", "rich", "pylsl"),
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
@@ -168,6 +168,10 @@ COMMANDS = {
     "doctor": {"--json"},
     "monitor": {"--capture"},
     "simulate": {"--device"},
+    "build-engine": {
+        *("--model", "--frames", "--library", "--compute-capability"),
+        *("--output", "--report", "--force"),
+    },
 }
 
 
@@ -202,6 +206,10 @@ def exit_code(arguments: list[str]) -> int:
         (["run", "--source", "sim:", "--sink", "paper:"], 2),
         (["run", "--source", "sim:", "--sink", "terminal:", "--engine", "abacus"], 2),
         (["demo", "--seconds", "soon"], 2),
+        (["build-engine", "--model", "nowhere.onnx"], 1),
+        (["build-engine", "--frames", "0"], 2),
+        (["build-engine", "--compute-capability", "fast"], 2),
+        (["build-engine", "--library", "tensorflow"], 2),
     ],
 )
 def test_exit_codes_are_pinned(

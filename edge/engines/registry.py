@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from edge.bundle import Bundle
 from edge.engines.base import Engine
-from edge.errors import EngineError, EngineMissingError, InputError
+from edge.errors import EngineError, InputError
 
 OK = "ok"
 NOT_OPENED = "installed, not opened: it is the slow reference, which auto never takes"
@@ -17,11 +17,9 @@ Say = Callable[[str], None]
 
 
 def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
-    from edge.jetpack import look, missing
+    from edge.jetpack import look, require
 
-    lacks = [str(part) for part in missing(look()) if part.needed]
-    if lacks:  # known without importing anything that takes long, and all of it at once
-        raise EngineMissingError(f"the tensorrt engine lacks {'; '.join(lacks)}")
+    require(look())  # without importing anything that takes long
     from edge.engines.tensorrt_engine import TensorRtEngine
 
     return TensorRtEngine(bundle, say=say)

@@ -1,0 +1,290 @@
+"""`leadlift build-engine`: build the TensorRT engines ahead of time, and say what they are made of."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from edge.bundle import Bundle, load_bundle
+from edge.commands.common import Subparsers, UsageError, say, write_report
+from edge.errors import EngineBuildError, EngineMissingError, SinkError
+
+if TYPE_CHECKING:
+    from edge.engines.cuda import Cuda
+    from edge.engines.engine_cache import EngineCache
+    from edge.engines.tensorrt_library import TensorRtLibrary
+
+LIBRARIES = ("tensorrt", "tensorrt_rtx")
+FRAMES = (1, 32)  # the step lengths that the engine opens
+OF_ENGINE = "the built engine, as its inspector tells"
+OF_NETWORK = "the parsed network: the inspector needs the GPU"
+NOT_CACHED = "nothing: leadlift loads only what was built on the machine itself"
+
+Say = Callable[[str], None]
+Progress = Callable[[str, int, int], None]
+
+
+def add(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "build-engine", help="build the TensorRT engines of a model ahead of time"
+    )
+    option = parser.add_argument
+    option("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    option(
+        "--frames",
+        default=",".join(map(str, FRAMES)),
+        metavar="N,N",
+        help="frames per step, an engine each (default: %(default)s, which leadlift runs)",
+    )
+    option("--library", choices=LIBRARIES, help="default: the first that is installed")
+    option(
+        "--compute-capability",
+        metavar="8.6",
+        help="build for a GPU that is not here (tensorrt_rtx alone); nothing is cached",
+    )
+    option(
+        "--output",
+        metavar="FILE",
+        help="write the engine to a file, too, for other tools: leadlift never loads it from there",
+    )
+    option("--report", metavar="OUT.json", help="write layers, sizes and times as JSON")
+    option("--force", action="store_true", help="build again what is cached")
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Build, and print what was built."""
+    lengths = _lengths(arguments.frames)
+    target = arguments.compute_capability
+    if target is not None and not re.fullmatch(r"\d+\.\d", target):
+        raise UsageError(f"{target!r} is no compute capability: give one such as 8.6")
+    bundle = load_bundle(arguments.model)
+    if target is None:
+        report = _build_here(bundle, arguments.library, lengths, force=arguments.force)
+    else:
+        report = _build_elsewhere(bundle, arguments.library, lengths, target)
+    for engine in report["engines"]:
+        data = engine.pop("data")
+        if arguments.output is not None:
+            engine["output"] = _write(arguments.output, engine["frames"], len(lengths), data)
+    print("\n".join(_in_words(report)))
+    if arguments.report is not None:
+        write_report(arguments.report, report)
+    return 0
+
+
+def _lengths(text: str) -> list[int]:
+    from edge.engines.tensorrt_graph import MAX_FRAMES
+
+    try:
+        lengths = sorted({int(part) for part in text.split(",")})
+    except ValueError:
+        lengths = [0]
+    if lengths[0] < 1 or lengths[-1] > MAX_FRAMES:
+        raise UsageError(
+            f"--frames {text}: give whole numbers from 1 to {MAX_FRAMES}, such as 1,32"
+        )
+    return lengths
+
+
+def _build_here(
+    bundle: Bundle, name: str | None, lengths: list[int], *, force: bool
+) -> dict[str, Any]:
+    """Into the cache, for the GPU of this machine. Raises EngineMissingError and other EngineErrors."""
+    from edge.engines.cuda import open_cuda
+    from edge.engines.engine_cache import EngineCache
+    from edge.engines.tensorrt_library import load_library
+    from edge.jetpack import look, require
+
+    machine = look()
+    try:
+        require(machine)
+    except EngineMissingError as error:
+        if machine.gpu or not (machine.packages or {}).get("tensorrt_rtx"):
+            raise
+        elsewhere = "to build for a GPU that is not here give --compute-capability, such as 8.6"
+        raise EngineMissingError(f"{error}; {elsewhere}") from error
+    library = load_library((name,) if name else LIBRARIES)
+    cache = EngineCache()
+    with closing(open_cuda()) as cuda:
+        engines = [_cached(bundle, library, cuda, cache, frames, force=force) for frames in lengths]
+        report = _head(bundle, library, cuda.compute_capability)
+        return report | {"device": cuda.device_name, "l4t": machine.l4t, "engines": engines}
+
+
+def _cached(
+    bundle: Bundle,
+    library: TensorRtLibrary,
+    cuda: Cuda,
+    cache: EngineCache,
+    frames: int,
+    *,
+    force: bool,
+) -> dict[str, Any]:
+    """One engine, from the cache or into it, deserialised and inspected."""
+    from edge.engines.engine_cache import Built, engine_key
+    from edge.engines.tensorrt_build import BuildOptions, build_plan, inspect, layer_report
+    from edge.jetpack import l4t_release
+
+    options = BuildOptions(frames=frames)
+    key = engine_key(bundle, library, cuda, options.as_dict(), l4t_release())
+
+    def build() -> Built:
+        with shown(frames) as (tell, progress):
+            plan = build_plan(bundle, library, options, tell, progress)
+        return Built(plan.data, plan.report())
+
+    if force:
+        cache.forget(key)
+    with cuda.current():
+        cached = cache.get(key, build)
+        with library.collected() as lines:
+            runtime = library.module.Runtime(library.logger)
+            engine = runtime.deserialize_cuda_engine(cached.data)
+            if engine is None:
+                cache.forget(key)
+                said = "; ".join(" ".join(line.text.split()) for line in lines[-3:])
+                raise EngineBuildError(
+                    f"{library.name} {library.version} does not take the engine for {frames} frames"
+                    f" ({said or 'its log says nothing'}): it was removed from the cache, build it again"
+                )
+            layers = layer_report(inspect(engine, library))
+    return {
+        **cached.report,
+        **layers,
+        **_facts(cached.data, frames, OF_ENGINE),
+        "cache": None if cached.path is None else str(cached.path),
+        "fresh": cached.fresh,
+        "note": cached.note,
+    }
+
+
+def _build_elsewhere(
+    bundle: Bundle, name: str | None, lengths: list[int], target: str
+) -> dict[str, Any]:
+    """For a GPU that is not here: nothing of it can be cached, deserialised or run."""
+    from edge.engines.tensorrt_build import BuildOptions, build_plan
+    from edge.engines.tensorrt_library import load_library
+
+    library = load_library((name or "tensorrt_rtx",))
+    engines = []
+    for frames in lengths:
+        options = BuildOptions(frames=frames, compute_capability=target)
+        with shown(frames) as (tell, progress):
+            plan = build_plan(bundle, library, options, tell, progress)
+        facts = _facts(plan.data, frames, OF_NETWORK)
+        engines.append({**plan.report(), **facts, "cache": None, "fresh": True, "note": NOT_CACHED})
+    return _head(bundle, library, target) | {"device": None, "l4t": None, "engines": engines}
+
+
+def _head(bundle: Bundle, library: TensorRtLibrary, compute_capability: str) -> dict[str, Any]:
+    return {
+        "model": bundle.manifest.name,
+        "bundle_sha256": bundle.sha256,
+        "library": library.name,
+        "version": library.version,
+        "compute_capability": compute_capability,
+        "stepped": False,  # building is all that this command does
+    }
+
+
+def _facts(data: bytes, frames: int, layers_of: str) -> dict[str, Any]:
+    return {
+        "frames": frames,
+        "data": data,
+        "bytes": len(data),
+        "sha256": hashlib.sha256(data).hexdigest(),
+        "layers_of": layers_of,
+    }
+
+
+def _write(output: str, frames: int, lengths: int, data: bytes) -> str:
+    path = Path(output)
+    if lengths > 1:
+        path = path.with_name(f"{path.stem}-{frames}{path.suffix}")
+    try:
+        path.write_bytes(data)
+    except OSError as error:
+        raise SinkError(
+            f"cannot write the engine {path}: {error.strerror}; choose another place"
+        ) from error
+    return str(path)
+
+
+@contextmanager
+def shown(frames: int) -> Iterator[tuple[Say, Progress | None]]:
+    """What to tell of a build, and of the builder's steps: a bar on a terminal, else lines, on stderr."""
+    if not sys.stderr.isatty():
+        yield say, None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TimeElapsedColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        whole = bars.add_task(f"engine for {frames} frames", total=None)
+        phases: dict[str, Any] = {}  # the builder's own, one within the other
+
+        def tell(text: str) -> None:
+            bars.update(whole, description=text)
+
+        def progress(phase: str, done: int, steps: int) -> None:
+            if phase not in phases:
+                phases[phase] = bars.add_task(f"  {phase}", total=steps or None)
+            bars.update(phases[phase], completed=done)
+            if done >= steps:
+                bars.remove_task(phases.pop(phase))
+
+        yield tell, progress
+
+
+def _in_words(report: dict[str, Any]) -> Iterator[str]:
+    yield f"model      {report['model']}, sha256 {report['bundle_sha256'][:12]}"
+    yield f"library    {report['library']} {report['version']}"
+    here = report["device"] or "a GPU that is not here"
+    yield f"for        {here}, compute capability {report['compute_capability']}"
+    for engine in report["engines"]:
+        frames = engine["frames"]
+        yield (
+            f"engine     {frames} frame{'s' if frames > 1 else ''} a step: "
+            f"{engine['bytes'] / 1e6:.2f} MB, built in {engine.get('seconds', 0.0):.1f} s"
+        )
+        yield f"cache      {engine['note']}"
+        for kind in ("cache", "output"):
+            if engine.get(kind):
+                yield f"file       {engine[kind]}"
+        yield f"layers     of {engine['layers_of']}"
+        yield from _layers(engine)
+        for fault in engine.get("faults", ()):
+            yield f"fault      {fault}"
+    if report["device"] is None:
+        yield "Nothing was run: there is no such GPU here. INT8 means: fed by int8 codes on both inputs."
+    else:
+        yield "Built and inspected, not stepped: `python -m benchmarks device` measures it."
+
+
+def _layers(engine: dict[str, Any]) -> Iterator[str]:
+    """Each convolution with its precision, the other layers by type."""
+    layers = engine["layers"]
+    others = Counter((n["type"], n["precision"]) for n in layers if not n["is_convolution"])
+    yield f"           {'type':<24} {'precision':<10} layers"
+    for (kind, precision), count in sorted(others.items()):
+        yield f"           {kind:<24} {precision:<10} {count}"
+    for layer in layers:
+        if layer["is_convolution"]:
+            runs = "INT8" if layer["is_int8_convolution"] else "not INT8"
+            yield f"           {layer['type']:<24} {layer['precision']:<10} {runs:<8} {layer['name']}"
+    yield f"int8       {engine['int8_convolutions']} of {engine['convolutions']} convolutions"

@@ -1,0 +1,259 @@
+"""`leadlift build-engine`: really built by TensorRT-RTX on the CPU; into the cache with a fake GPU."""
+
+from __future__ import annotations
+
+import inspect
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from edge.bundle import Bundle
+from edge.cli import main
+from edge.commands import build_engine
+from edge.engines import tensorrt_build
+from edge.engines.tensorrt_build import BuildOptions, Layer, Plan
+from edge.engines.tensorrt_library import LIBRARIES, TensorRtLibrary
+from edge.jetpack import PACKAGES, Machine
+from tests.edge.engines.rtx import DEVICE, rtx_library
+
+ALL_HERE = Machine(gpu=True, libcuda=True, packages=dict.fromkeys(PACKAGES, "1.0"))
+NO_GPU = Machine(packages=dict.fromkeys(PACKAGES))
+
+
+def error_line(capsys: pytest.CaptureFixture[str]) -> str:
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    return lines[0]
+
+
+# What TensorRT-RTX builds here, for a GPU that is not.
+
+
+def test_it_builds_for_a_gpu_that_is_not_here(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], shipped_bundle: Bundle
+) -> None:
+    library = rtx_library()
+    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    out, report = tmp_path / "out.engine", tmp_path / "report.json"
+    arguments = ["build-engine", "--compute-capability", DEVICE, "--output", str(out)]
+    assert main([*arguments, "--report", str(report)]) == 0
+    said = capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert found["bundle_sha256"] == shipped_bundle.sha256
+    assert (found["library"], found["version"]) == ("tensorrt_rtx", library.version)
+    assert (found["device"], found["compute_capability"]) == (None, DEVICE)
+    assert found["stepped"] is False
+    assert [engine["frames"] for engine in found["engines"]] == list(build_engine.FRAMES)
+    for engine in found["engines"]:
+        written = tmp_path / f"out-{engine['frames']}.engine"
+        assert engine["output"] == str(written)
+        assert written.stat().st_size == engine["bytes"] < 4e6
+        assert engine["layers_of"].startswith("the parsed network")
+        assert engine["cache"] is None
+        assert engine["int8_convolutions"] == engine["convolutions"] > 0
+        assert sum(layer["is_convolution"] for layer in engine["layers"]) == engine["convolutions"]
+    convolutions = found["engines"][0]["convolutions"]
+    assert said.count(f"int8       {convolutions} of {convolutions} convolutions") == 2
+    assert "Nothing was run" in said
+
+
+def test_one_length_is_written_under_the_name_that_was_given(tmp_path: Path) -> None:
+    rtx_library()
+    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    out = tmp_path / "out.engine"
+    arguments = ["build-engine", "--compute-capability", DEVICE, "--frames", "2"]
+    assert main([*arguments, "--output", str(out)]) == 0
+    assert out.stat().st_size > 1e5
+
+
+def test_a_gpu_that_the_library_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
+    rtx_library()
+    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    assert main(["build-engine", "--compute-capability", "1.1"]) == 1
+    assert "does not build for compute capability 1.1" in capsys.readouterr().err
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rtx_library()
+    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    nowhere = tmp_path / "none" / "out.engine"
+    arguments = ["build-engine", "--compute-capability", DEVICE, "--frames", "1"]
+    assert main([*arguments, "--output", str(nowhere)]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert f"cannot write the engine {nowhere}" in last
+
+
+# What is missing, and what is not understood.
+
+
+def test_without_a_gpu_it_says_what_is_missing(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.jetpack.look", lambda: NO_GPU)
+    assert main(["build-engine"]) == 1
+    said = error_line(capsys)
+    assert "lacks an NVIDIA GPU: this machine has none" in said
+    assert "not installed either: tensorrt, tensorrt_rtx, pycuda" in said
+    assert "--compute-capability" not in said  # there is nothing to build it with
+
+
+def test_without_a_gpu_tensorrt_rtx_can_build_for_another(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with_rtx = Machine(packages={"tensorrt_rtx": "1.7.1"})
+    monkeypatch.setattr("edge.jetpack.look", lambda: with_rtx)
+    assert main(["build-engine"]) == 1
+    assert "for a GPU that is not here give --compute-capability" in error_line(capsys)
+
+
+def test_a_library_that_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("edge.engines.tensorrt_library.MODULES", {"tensorrt_rtx": ("no_such_rtx",)})
+    assert main(["build-engine", "--compute-capability", "8.6"]) == 1
+    assert "tensorrt_rtx is not installed" in error_line(capsys)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--frames", "0"],
+        ["--frames", "1,two"],
+        ["--frames", ""],
+        ["--frames", "1,9999999"],
+        ["--compute-capability", "sm_86"],
+        ["--compute-capability", "8.6; rm"],
+    ],
+)
+def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["build-engine", *arguments]) == 2
+    assert "give" in error_line(capsys)
+
+
+def test_the_lengths_and_libraries_are_those_of_the_engine() -> None:
+    """Or `leadlift run` would not find in the cache what was built ahead."""
+    from edge.engines.tensorrt_engine import TensorRtEngine
+
+    default = inspect.signature(TensorRtEngine).parameters["frames"].default
+    assert default == build_engine.FRAMES
+    assert build_engine.LIBRARIES == LIBRARIES
+
+
+# Into the cache, with a fake GPU: nothing here was built or run by TensorRT.
+
+
+class FakeCuda:
+    """Fake: a GPU that is only asked for its name."""
+
+    device_name, compute_capability = "Fake Orin", "8.7"
+
+    def __init__(self) -> None:
+        self.is_current = self.closed = False
+
+    def current(self) -> FakeCuda:
+        return self
+
+    def __enter__(self) -> None:
+        self.is_current = True
+
+    def __exit__(self, *error: object) -> None:
+        self.is_current = False
+
+    def close(self) -> None:
+        self.closed = True
+
+
+class FakeBuilds:
+    """Fake: builds bytes, and a runtime that takes them or refuses all."""
+
+    def __init__(self, cuda: FakeCuda) -> None:
+        self.cuda = cuda
+        self.built: list[BuildOptions] = []
+        self.refuses = False
+        module = SimpleNamespace(Runtime=lambda logger: self)
+        self.library = TensorRtLibrary(module, "tensorrt", "10.3.0", None)
+
+    def build_plan(
+        self, bundle: Bundle, library: TensorRtLibrary, options: BuildOptions, *_: object
+    ) -> Plan:
+        assert self.cuda.is_current
+        self.built.append(options)
+        layers = (Layer("of the network", "CONVOLUTION", "float", (), (), True),)
+        data = f"engine {len(self.built)}".encode()
+        version = (library.name, library.version)
+        return Plan(data, layers, {"CONVOLUTION": 1}, ("a fault",), 12.5, (), *version, options)
+
+    def deserialize_cuda_engine(self, data: bytes) -> bytes | None:
+        assert self.cuda.is_current
+        return None if self.refuses else data
+
+    def inspect(self, engine: bytes, library: TensorRtLibrary) -> tuple[Layer, ...]:
+        assert engine.startswith(b"engine ")
+        return (
+            Layer("fused conv", "CaskConvolution", "int8", (), (), True, True),
+            Layer("slow conv", "CaskConvolution", "fp32", (), (), True),
+            Layer("copy", "Reformat", "int8", (), ()),
+        )
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBuilds:
+    found = FakeBuilds(FakeCuda())
+    monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path / "engines"))
+    monkeypatch.setattr("edge.jetpack.look", lambda: ALL_HERE)
+    monkeypatch.setattr("edge.engines.cuda.open_cuda", lambda: found.cuda)
+    monkeypatch.setattr("edge.engines.tensorrt_library.load_library", lambda names: found.library)
+    monkeypatch.setattr(tensorrt_build, "build_plan", found.build_plan)
+    monkeypatch.setattr(tensorrt_build, "inspect", found.inspect)
+    return found
+
+
+def test_engines_are_built_once_inspected_and_cached(
+    fake: FakeBuilds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = tmp_path / "report.json"
+    assert main(["build-engine", "--report", str(report)]) == 0
+    said = capsys.readouterr().out
+    assert [options.frames for options in fake.built] == [1, 32]
+    assert "for        Fake Orin, compute capability 8.7" in said
+    assert "layers     of the built engine, as its inspector tells" in said
+    assert "int8       1 of 2 convolutions" in said
+    assert next(line.split() for line in said.splitlines() if "slow conv" in line) == [
+        *("CaskConvolution", "fp32", "not", "INT8", "slow", "conv")
+    ]
+    assert "Built and inspected, not stepped" in said
+    found = json.loads(report.read_text())
+    for engine in found["engines"]:
+        assert Path(engine["cache"]).read_bytes().startswith(b"engine ")
+        assert engine["fresh"]
+        assert engine["seconds"] == 12.5
+    assert main(["build-engine"]) == 0
+    assert len(fake.built) == 2
+    assert "cache      from the cache" in capsys.readouterr().out
+    assert main(["build-engine", "--force", "--frames", "32"]) == 0
+    assert [options.frames for options in fake.built] == [1, 32, 32]
+    assert fake.cuda.closed
+
+
+def test_what_the_runtime_refuses_does_not_stay_in_the_cache(
+    fake: FakeBuilds, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    fake.refuses = True
+    assert main(["build-engine", "--frames", "1"]) == 1
+    assert "tensorrt 10.3.0 does not take the engine for 1 frames" in capsys.readouterr().err
+    assert list((tmp_path / "engines").glob("*.engine")) == []
+    assert fake.cuda.closed
+
+
+def test_a_cache_that_is_not_kept_is_said(
+    fake: FakeBuilds,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path / "file"))
+    assert main(["build-engine", "--frames", "1"]) == 0
+    assert f"cache      built, not kept: {tmp_path / 'file'}" in capsys.readouterr().out
