@@ -250,8 +250,11 @@ def test_other_files_are_short_too() -> None:
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in FENCE.findall(README) if language == "python"]
-SHELL = "\n".join(code for kind, code in FENCE.findall(README) if kind in ("sh", "bash", "text"))
-PROGRAM = re.compile(r" *(leadlift|python3? -m \w+(?:\.\w+)*) +(.*)")
+JETSON = (ROOT / ".github" / "JETSON.md").read_text(encoding="utf-8")
+SHELL = "\n".join(
+    code for kind, code in FENCE.findall(README + JETSON) if kind in ("sh", "bash", "text")
+)
+PROGRAM = re.compile(r" *(leadlift|python3? -m (?!venv)\w+(?:\.\w+)*) +(.*)")
 
 
 def shown_commands() -> list[tuple[str, str, list[str]]]:
