@@ -136,15 +136,17 @@ class Cuda:
         libcuda: Any,
         device: int = 0,
         bindings: Callable[[], Any] = load_bindings,
+        wait_s: float = WAIT_S,
     ) -> None:
         """`driver` is pycuda.driver, `libcuda` the driver's library, `bindings` loads cuda.bindings."""
+        self._wait_s = wait_s
         self._driver, self._libcuda, self._load_bindings = driver, libcuda, bindings
         self._lock = threading.RLock()
         self._depth = 0
         self._current = _Current(self)
         self._held: list[DeviceBuffer | Event | Graph] = []
         self._pinned: list[NDArray[np.uint8]] = []
-        self._lost: DeviceError | None = None
+        self._lost = ""  # why; the error itself would keep alive what its frames refer to
         self._hangs = self._closed = False
         if code := int(libcuda.cuInit(0)):  # asked directly: pycuda would only hand on the text
             raise device_error("CUDA does not start", code=code, opening=True)
@@ -183,7 +185,7 @@ class Cuda:
     @property
     def is_lost(self) -> bool:
         """The GPU failed: nothing works any more but `close`."""
-        return self._lost is not None
+        return bool(self._lost)
 
     def current(self) -> _Current:
         """Context manager: this thread works with the GPU now."""
@@ -204,7 +206,7 @@ class Cuda:
     def unpin(self, array: NDArray[np.uint8]) -> None:
         """Give pinned memory back; no view of it may be used again."""
         kept = [other for other in self._pinned if other is not array]
-        if len(kept) < len(self._pinned) and self._lost is None:
+        if len(kept) < len(self._pinned) and not self._lost:
             self._pinned = kept
             with suppress(self._driver.Error):
                 array.base.free()  # type: ignore[union-attr]
@@ -259,13 +261,13 @@ class Cuda:
         try:
             while not self._stream.is_done():
                 waited = monotonic() - begin
-                if waited > WAIT_S:
+                if waited > self._wait_s:
                     self._hangs = True
-                    self._lost = DeviceLostError(
-                        f"the GPU has not answered for {WAIT_S:g} s: restart the program; if that does not"
-                        " help, the machine (dmesg says what the driver saw)"
+                    self._lost = (
+                        f"the GPU has not answered for {self._wait_s:g} s: restart the program; if that does"
+                        " not help, the machine (dmesg says what the driver saw)"
                     )
-                    raise self._lost
+                    raise DeviceLostError(self._lost)
                 if waited > SPIN_S:
                     sleep(POLL_S)
         except self._driver.Error as error:
@@ -308,12 +310,12 @@ class Cuda:
         failures = (self._driver.Error, DeviceError)
         with suppress(*failures):
             self._context.push()  # in another thread than the one it was made in, pycuda would leak it
-        if self._lost is None and self._stream is not None:
+        if not self._lost and self._stream is not None:
             with suppress(*failures):
                 self.synchronize()
             if self._hangs:
                 return
-        if self._lost is None:
+        if not self._lost:
             for held in reversed(self._held):
                 with suppress(*failures):
                     held.release()
@@ -338,8 +340,8 @@ class Cuda:
         try:
             if self._closed:
                 raise DeviceError("the GPU was closed: open it again")
-            if self._lost is not None:
-                raise type(self._lost)(str(self._lost))
+            if self._lost:
+                raise DeviceLostError(self._lost)
             if not self._depth:
                 self._call("entering the context", self._context.push)
             self._depth += 1
@@ -363,7 +365,7 @@ class Cuda:
     def heard(self, error: EngineError) -> None:
         """Another library reports `error`; a loss is remembered."""
         if isinstance(error, DeviceLostError):
-            self._lost = error
+            self._lost = str(error)
 
     def failed(self, what: str, text: str = "", code: int | None = None) -> DeviceError:
         """The typed error of what CUDA said, to be raised; a loss is remembered."""
@@ -373,7 +375,7 @@ class Cuda:
 
     def free(self, held: DeviceBuffer | Event | Graph) -> None:
         """Release one thing that was made here; a second time does nothing."""
-        if held in self._held and self._lost is None:
+        if held in self._held and not self._lost:
             self._held.remove(held)
             with suppress(self._driver.Error):
                 held.release()

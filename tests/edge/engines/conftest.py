@@ -1,0 +1,24 @@
+"""Fixtures of the TensorRT runner's tests."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge.bundle import Bundle
+from tests.edge.engines.tensorrt_bench import Bench
+
+
+@pytest.fixture(scope="session")
+def engine_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("engines")
+
+
+@pytest.fixture
+def bench(engine_folder: Path, any_bundle: Bundle) -> Iterator[Bench]:
+    made = Bench(engine_folder, any_bundle)
+    yield made
+    made.cuda.close()
+    assert made.gpu.accidents == []
