@@ -13,9 +13,10 @@ from edge.bundle import Bundle
 from edge.cli import main
 from edge.commands import build_engine
 from edge.engines import tensorrt_build
+from edge.engines.engine_cache import Built, EngineCache, engine_key
 from edge.engines.tensorrt_build import BuildOptions, Layer, Plan
 from edge.engines.tensorrt_library import LIBRARIES, TensorRtLibrary
-from edge.jetpack import PACKAGES, Machine
+from edge.jetpack import PACKAGES, Machine, l4t_release
 from tests.edge.engines.rtx import DEVICE, rtx_library
 
 ALL_HERE = Machine(gpu=True, libcuda=True, packages=dict.fromkeys(PACKAGES, "1.0"))
@@ -208,6 +209,19 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBuilds:
     monkeypatch.setattr(tensorrt_build, "build_plan", found.build_plan)
     monkeypatch.setattr(tensorrt_build, "inspect", found.inspect)
     return found
+
+
+def test_the_engine_finds_in_the_cache_what_was_built_ahead(
+    fake: FakeBuilds, shipped_bundle: Bundle
+) -> None:
+    def never() -> Built:
+        raise AssertionError("it was built ahead")
+
+    assert main(["build-engine"]) == 0
+    for frames in build_engine.FRAMES:  # the key as edge.engines.tensorrt_engine makes it
+        options = BuildOptions(frames=frames).as_dict()
+        key = engine_key(shipped_bundle, fake.library, fake.cuda, options, l4t_release())
+        assert not EngineCache().get(key, never).fresh
 
 
 def test_engines_are_built_once_inspected_and_cached(

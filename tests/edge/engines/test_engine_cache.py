@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -316,3 +317,13 @@ def test_where_the_cache_lies(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -
     monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path / "mine"))
     assert EngineCache().folder == tmp_path / "mine"
     assert not (tmp_path / "mine").exists()
+
+
+def test_a_user_without_a_home_has_a_folder_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    monkeypatch.delenv("LEADLIFT_CACHE", raising=False)
+    monkeypatch.setattr(Path, "home", none)
+    assert default_folder() == Path(tempfile.gettempdir()) / f"leadlift-{os.geteuid()}"
