@@ -18,7 +18,7 @@ CUDA_ERRORS: dict[int, tuple[str, str]] = {
         "CUDA driver version is insufficient for CUDA runtime version",
     ),
     36: (
-        "CUDA_ERROR_CALL_REQUIRES_NEWER_DRIVER",
+        "cudaErrorCallRequiresNewerDriver",
         "API call is not supported in the installed CUDA driver",
     ),
     46: ("CUDA_ERROR_DEVICE_UNAVAILABLE", "CUDA-capable device(s) is/are busy or unavailable"),
@@ -62,7 +62,7 @@ CUDA_ERRORS: dict[int, tuple[str, str]] = {
     ),
     999: ("CUDA_ERROR_UNKNOWN", "unknown error"),
 }
-"""Code -> CUDA's name and text. Driver and runtime share the numbers; 35 is the runtime's alone."""
+"""Code -> CUDA's name and text. Driver and runtime share the numbers; 35 and 36 have the runtime's names."""
 
 DRIVER = frozenset({3, 35, 36, 222, 803, 804})
 LOST = frozenset({46, 100, 201, 214, 700, 702, 709, 710, 714, 715, 716, 717, 718, 719, 999})

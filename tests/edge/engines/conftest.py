@@ -8,6 +8,9 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Bundle
+from edge.engines.cuda import Cuda
+from tests.edge.engines.fake_cuda import open_fake
+from tests.edge.engines.fake_gpu import FakeGpu
 from tests.edge.engines.tensorrt_bench import Bench
 
 
@@ -22,3 +25,17 @@ def bench(engine_folder: Path, any_bundle: Bundle) -> Iterator[Bench]:
     yield made
     made.cuda.close()
     assert made.gpu.accidents == []
+
+
+@pytest.fixture
+def gpu() -> FakeGpu:
+    return FakeGpu()
+
+
+@pytest.fixture
+def cuda(gpu: FakeGpu) -> Iterator[Cuda]:
+    opened = open_fake(gpu)
+    yield opened
+    opened.close()
+    assert gpu.retained == 0
+    assert gpu.accidents == []
