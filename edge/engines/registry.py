@@ -20,9 +20,17 @@ def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
     from edge.jetpack import look, require
 
     require(look())  # without importing anything that takes long
+    from edge.engines.self_check import self_check
     from edge.engines.tensorrt_engine import TensorRtEngine
 
-    return TensorRtEngine(bundle, say=say)
+    engine = TensorRtEngine(bundle, say=say)
+    try:
+        with _onnxruntime(bundle, say) as reference:
+            self_check(engine, reference)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 def _onnxruntime(bundle: Bundle, say: Say | None) -> Engine:
