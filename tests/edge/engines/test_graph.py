@@ -62,6 +62,7 @@ def test_a_batch_runs_like_its_members(bundle: Bundle) -> None:
 
 
 def test_the_optimised_graph_is_integer_but_for_the_head(bundle: Bundle) -> None:
+    pytest.importorskip("torch", reason="quantize needs torch: install leadlift[test]")
     from quantize.verify import optimised_operators
 
     operators = optimised_operators(bundle)
