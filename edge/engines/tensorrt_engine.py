@@ -240,9 +240,12 @@ class TensorRtEngine(Engine):
             if engine is not None:
                 return engine
             error = self._failure(f"does not take the engine for {length} frames")
+            if isinstance(
+                error, DeviceError
+            ):  # lost, out of memory, too old: no fault of the engine
+                break
             cache.forget(key)
-            # Lost, out of memory or too old: the engine is not at fault, nor is one built just now.
-            if cached.fresh or isinstance(error, DeviceError):
+            if cached.fresh:
                 break
         raise error
 

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.bundle import Bundle
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.errors import (
     InputError,
@@ -179,16 +180,18 @@ def test_states_that_do_not_fit_are_refused(engine: TensorRtEngine) -> None:
         assert all(np.array_equal(engine.state()[n], c) for n, c in before.items())
 
 
-def test_it_starts_and_restarts_at_zero(engine: TensorRtEngine) -> None:
+@pytest.mark.parametrize("graphs", [True, False])
+def test_it_starts_and_restarts_at_zero(bench: Bench, graphs: bool) -> None:
     """Memory of the fake GPU is not zero by itself, and opening has run steps."""
-    stream = simulated(engine.manifest, 9)
-    for _ in range(2):
-        assert not codes(engine).any()
-        first = run(engine, stream, 3)
-        assert codes(engine).any()
-        engine.reset()
-        np.testing.assert_array_equal(run(engine, stream, 3)[0], first[0])
-        engine.reset()
+    with bench.open(frames=(1,), graphs=graphs) as engine:
+        stream = simulated(engine.manifest, 9)
+        for _ in range(2):
+            assert not codes(engine).any()
+            first = run(engine, stream, 3)
+            assert codes(engine).any()
+            engine.reset()
+            np.testing.assert_array_equal(run(engine, stream, 3)[0], first[0])
+            engine.reset()
 
 
 def test_opened_in_one_thread_stepped_in_another_closed_in_a_third(bench: Bench) -> None:
@@ -226,3 +229,9 @@ def test_details_are_plain_and_complete(bench: Bench) -> None:
     assert details["frames"] == [1, 32]
     assert isinstance(details["cache"], dict)
     assert set(details["cache"]) == {"1", "32"}
+
+
+def test_onnxruntime_gives_details_too(any_bundle: Bundle) -> None:
+    details = OnnxRuntimeEngine(any_bundle, threads=2).details()
+    assert set(details) == {"version", "threads"}
+    assert details["threads"] == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,11 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.engines.cuda import LIBCUDA
 from edge.engines.cuda_graph import CaptureError
+from edge.engines.engine_cache import Built, Cached, EngineCache, EngineKey
+from edge.engines.tensorrt_build import BuildOptions, build_plan
+from edge.engines.tensorrt_engine import TensorRtEngine
 from edge.errors import (
     DeviceError,
     DeviceLostError,
@@ -19,15 +24,13 @@ from edge.errors import (
     EngineError,
     InputError,
 )
-from tests.edge.engines.fake_gpu import FakeFaultError
+from tests.edge.engines.fake_cuda import open_fake
+from tests.edge.engines.fake_gpu import FakeFaultError, FakeGpu
 from tests.edge.engines.given import run, simulated
+from tests.edge.engines.rtx import DEVICE, rtx_library
 from tests.edge.engines.tensorrt_bench import Bench
 
 pytest.importorskip("onnx", reason="TensorRT's graph is made with onnx: install leadlift[test]")
-
-
-RMSE_MV, LEAST_R = 0.002, 0.9999  # DESIGN: across engines, per lead
-SHAPE_NOISE = 1e-5  # mV: steps of other lengths add up the float head in another order
 
 
 @pytest.mark.parametrize(
@@ -154,7 +157,7 @@ def test_what_tensorrt_logs_becomes_a_typed_error(
         bench.open(frames=(1,))
     assert type(raised.value) is error
     assert len(str(raised.value).splitlines()) == 1
-    del raised
+    # Also while the error lives, whose frames have seen them.
     assert (bench.trt.contexts, bench.trt.engines) == (0, 0)
     if error is not DeviceLostError:  # which takes all memory with its context
         bench.assert_nothing_left()
@@ -287,3 +290,41 @@ def test_closed_under_a_closed_cuda(bench: Bench) -> None:
         engine.reset()
     engine.close()
     assert bench.trt.contexts == 0
+
+
+def driver_is_here() -> bool:
+    try:
+        ctypes.CDLL(LIBCUDA)
+    except OSError:
+        return False
+    return True
+
+
+class SeededCache(EngineCache):
+    """Fake: a cache that has the engine which it was given."""
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+        self.forgotten = 0
+
+    def get(self, key: EngineKey, build: Callable[[], Built]) -> Cached:
+        return Cached(self.data, None, False, "given")
+
+    def forget(self, key: EngineKey) -> None:
+        self.forgotten += 1
+
+
+def test_the_real_rtx_runtime_without_a_driver_is_a_driver_error(any_bundle: Bundle) -> None:
+    """Real: TensorRT-RTX's own runtime and its own words, on a machine where it cannot run."""
+    library = rtx_library()
+    if driver_is_here():
+        pytest.skip("a driver is here: tests/hardware runs the engine")
+    plan = build_plan(any_bundle, library, BuildOptions(compute_capability=DEVICE))
+    gpu, cache = FakeGpu(), SeededCache(plan.data)
+    cuda = open_fake(gpu)
+    with pytest.raises(DriverError, match="cudaErrorInsufficientDriver") as raised:
+        TensorRtEngine(any_bundle, library=library, cuda=cuda, cache=cache, frames=(1,))
+    assert len(str(raised.value).splitlines()) == 1
+    assert cache.forgotten == 0  # another build would end the same
+    cuda.close()
+    assert gpu.leftovers() == {}
