@@ -17,7 +17,7 @@ from benchmarks.agreement import LEAST_R, RMSE_UV, Streams, streams
 from benchmarks.device_engine import Site, measure_engine, measure_steps
 from benchmarks.device_runner import Effort, Say
 from benchmarks.nvidia import System
-from benchmarks.report import Result, Table, Target
+from benchmarks.report import Result, Table, Target, cell
 from benchmarks.stand_in import NAME, Launch, NoCache, check, loaded_kernels, stand_in_library
 from edge.bundle import Bundle, load_bundle
 from edge.engines.cuda import Cuda, open_cuda
@@ -185,7 +185,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
         "power_w",
         "gpu_busy_percent",
     ):
-        machine.add(name, device["before"][name], device["after"][name])
+        machine.add(name, *(_by_name(device[when][name]) for when in ("before", "after")))
     found = Table(f"Findings{note}", ("figure", "value"))
     ran = results if results["tensorrt_ran"] else results["cuda_half"]
     if results["tensorrt_ran"]:
@@ -226,6 +226,13 @@ def _engine_findings(found: Table, results: dict[str, Any]) -> None:
         found.add("records", f"{agreed['n_records']} of {agreed['records']}")
         for name in ("rmse_uv", "r", "largest_uv", "largest_log_sigma", "codes_changed"):
             found.add(f"against ONNX Runtime, {name}", agreed[name])
+
+
+def _by_name(value: object) -> object:
+    """Sensors in one cell, `cpu-thermal 45.2, ...`."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{name} {cell(number)}" for name, number in value.items())
 
 
 def durations(modes: dict[str, Any], title: str) -> Table:

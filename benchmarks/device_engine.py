@@ -248,6 +248,7 @@ def latency(
     site: Site, records: Streams, effort: Effort, say: Say, *, graphs: bool
 ) -> dict[str, Any] | None:
     """See `latencies`; None where a graph was asked for and none was captured: an enqueue is no graph."""
+    say(f"  latency, {'graph' if graphs else 'enqueue'}")
     with closing(site.open(graphs=graphs)) as engine:
         if (engine.details()["mode"] == "graph") != graphs:
             say("    no graph was captured: see build/details")

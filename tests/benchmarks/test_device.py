@@ -131,6 +131,7 @@ def test_a_report_of_an_injected_device_never_looks_measured(
     assert result.results["device"]["injected"]
     assert heard[0] == INJECTED
     assert all(INJECTED in table.title for table in result.tables)
+    assert "VDD_GPU_SOC 2.398 | VDD_GPU_SOC 2.398" in shown(result)
 
 
 def test_where_tensorrt_refuses_the_kernels_stand_in_and_it_says_so(
