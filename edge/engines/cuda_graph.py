@@ -7,12 +7,9 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
-from edge.errors import EngineError
-
-if TYPE_CHECKING:
-    from edge.engines.cuda import Cuda
+from edge.errors import DeviceError, EngineError
 
 TOUCHED = (
     "CUstream",
@@ -27,6 +24,24 @@ TOUCHED = (
 """Every attribute of cuda.bindings.driver that is used: a test holds it to the real package."""
 
 
+class Owner(Protocol):
+    """The GPU whose stream is captured, and who keeps what was made on it: `edge.engines.cuda.Cuda`."""
+
+    @property
+    def is_lost(self) -> bool:
+        """Nothing works on it any more."""
+
+    @property
+    def stream_handle(self) -> int:
+        """Its CUstream."""
+
+    def failed(self, what: str, text: str = "", code: int | None = None) -> DeviceError:
+        """The error of a CUDA call, to be raised."""
+
+    def free(self, held: Graph) -> None:
+        """Release a graph once."""
+
+
 class CaptureError(EngineError):
     """Work that cannot be captured into a graph, or nothing here to capture it with."""
 
@@ -34,7 +49,7 @@ class CaptureError(EngineError):
 class Graph:
     """Captured work that is launched again as a whole, at the addresses it was captured with."""
 
-    def __init__(self, cuda: Cuda, bindings: Any, executable: Any, stream: Any) -> None:
+    def __init__(self, cuda: Owner, bindings: Any, executable: Any, stream: Any) -> None:
         self._cuda, self._bindings = cuda, bindings
         self._executable, self._stream = executable, stream
 
@@ -64,7 +79,7 @@ def load_bindings() -> Any:
         ) from error
 
 
-def capture(cuda: Cuda, bindings: Any, enqueue: Callable[[], None]) -> tuple[Any, Any]:
+def capture(cuda: Owner, bindings: Any, enqueue: Callable[[], None]) -> tuple[Any, Any]:
     """The CUgraphExec of what `enqueue` puts into the stream of `cuda`, and its CUstream.
 
     Raises CaptureError, or DeviceLostError when the GPU is gone.
@@ -85,7 +100,7 @@ def capture(cuda: Cuda, bindings: Any, enqueue: Callable[[], None]) -> tuple[Any
         raise CaptureError(f"the work cannot be captured: {error}") from error
 
 
-def _captured(cuda: Cuda, bindings: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
+def _captured(cuda: Owner, bindings: Any, stream: Any, enqueue: Callable[[], None]) -> Any:
     # Thread-local: what other threads do with CUDA meanwhile does not spoil it.
     mode = bindings.CUstreamCaptureMode.CU_STREAM_CAPTURE_MODE_THREAD_LOCAL
     _checked(cuda, "beginning a capture", bindings.cuStreamBeginCapture(stream, mode))
@@ -100,7 +115,7 @@ def _captured(cuda: Cuda, bindings: Any, stream: Any, enqueue: Callable[[], None
     return _checked(cuda, "ending a capture", bindings.cuStreamEndCapture(stream))
 
 
-def _checked(cuda: Cuda, what: str, result: tuple[Any, ...]) -> Any:
+def _checked(cuda: Owner, what: str, result: tuple[Any, ...]) -> Any:
     status, *rest = result
     if int(status):
         raise cuda.failed(what, code=int(status))
