@@ -103,6 +103,14 @@ def test_the_device_part_has_no_heavy_import_at_module_level() -> None:
             assert not HEAVY & set(imported(node)), f"{named(path)}: {ast.unparse(node)}"
 
 
+def test_every_wait_can_be_cancelled() -> None:
+    """Before Python 3.12 `asyncio.wait_for` may forget a cancellation: `transports.bounded` does not."""
+    for path in FILES:
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call):
+                assert ast.unparse(node.func) != "asyncio.wait_for", f"{named(path)}: use bounded"
+
+
 LOADED = """
 import sys
 before = set(sys.modules)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import TransportError, TransportLost
 from firmware_bridge.transports.base import Received
+from firmware_bridge.transports.bounded import bounded
 
 if TYPE_CHECKING:
     import serial
@@ -84,7 +85,7 @@ class SerialTransport:
             return
         try:
             while data:
-                await asyncio.wait_for(_writable(port.fileno()), WRITE_TIMEOUT_S)
+                await bounded(_writable(port.fileno()), WRITE_TIMEOUT_S)
                 data = data[os.write(port.fileno(), data) :]
         except asyncio.TimeoutError as error:
             raise TransportError(
