@@ -2,7 +2,8 @@
 
     sim:[?hr=72&rate=250&...]          a simulated wearable in this process
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
-    serial:PORT[?device=wire&baud=115200]
+    serial:PORT[?device=wire&baud=115200&reconnect=0]
+    ble:[NAME-OR-ADDRESS][?device=wire&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
 
 SCHEMES and DEVICES are registries: a module that adds a scheme or a device format adds an entry.
 """
@@ -24,20 +25,21 @@ from firmware_bridge.errors import (
     PeerError,
     SourceSpecError,
     StallError,
-    TransportError,
     TransportLost,
 )
 from firmware_bridge.events import Corrupt, Decoder, Event
+from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
 from firmware_bridge.transports.replay import CaptureWriter, ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
+from firmware_bridge.wire.gatt import WIRE_PROFILE, GattProfile
 from firmware_bridge.wire.packets import Command, encode_frame
-from firmware_bridge.wire.spec import FrameType
+from firmware_bridge.wire.spec import DELIMITER, FrameType
 
 STALL_S = 5.0  # five stream infos of a device that says one every second
 PEER_S = 3.0  # three of them, and a bootloader's chatter is over
-RECONNECT_EVERY_S = 0.25  # a USB port takes about a second to come back; more often only costs
+BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
 IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 
 
@@ -62,6 +64,10 @@ class Link:
     """What the decoder was made with; a capture remembers it."""
     hello: bytes = b""
     """Sent after each opening."""
+    resync: bytes = b""
+    """Given to the decoder after each reopening: ends the frame that the loss of the link cut."""
+    reconnect_s: float = 0.0
+    """How long the link may be gone where the caller does not say."""
     live: bool = True
     """Whether silence means that something is wrong: not so for a recording."""
 
@@ -78,7 +84,11 @@ def _csv(options: Options) -> Decoder:
 DEVICES: dict[str, Callable[[Options], Decoder]] = {"csv": _csv, "wire": _wire}
 """Decoder for each `device=`, made from its options."""
 
+PROFILES: dict[str, GattProfile] = {"wire": WIRE_PROFILE}
+"""Where each `device=` that speaks BLE has its byte stream."""
+
 _HELLOS = {"wire": IDENTIFY}
+_RESYNCS = {"wire": DELIMITER}
 
 
 def _decoder(options: Options) -> tuple[str, Decoder, dict[str, str]]:
@@ -97,7 +107,33 @@ def _serial(port: str, options: Options) -> Link:
         raise SourceSpecError("serial: needs a port, such as serial:/dev/ttyACM0")
     device, decoder, used = _decoder(options)
     transport = SerialTransport(port, options.integer("baud", 115200))
-    return Link(transport, decoder, device, used, _HELLOS.get(device, b""))
+    return _live(transport, device, decoder, used, options.number("reconnect", 0.0))
+
+
+def _ble(target: str, options: Options) -> Link:
+    from firmware_bridge.transports.ble import SCAN_S, BleTransport
+
+    device, decoder, used = _decoder(options)
+    if device not in PROFILES:
+        raise SourceSpecError(
+            f"device={device} does not speak BLE here: use one of {', '.join(sorted(PROFILES))}"
+        )
+    transport = BleTransport(
+        target,
+        PROFILES[device],
+        adapter=options.text("adapter", "") or None,
+        use_start_notify=options.choice("notify", ("start", "acquire"), "start") == "start",
+        pair=options.choice("pair", ("0", "1"), "0") == "1",
+        scan_s=options.number("scan", SCAN_S),
+    )
+    return _live(transport, device, decoder, used, options.number("reconnect", BLE_RECONNECT_S))
+
+
+def _live(
+    transport: Transport, device: str, decoder: Decoder, used: dict[str, str], reconnect_s: float
+) -> Link:
+    hello, resync = _HELLOS.get(device, b""), _RESYNCS.get(device, b"")
+    return Link(transport, decoder, device, used, hello, resync, reconnect_s)
 
 
 def _replay(path: str, options: Options) -> Link:
@@ -143,6 +179,7 @@ def _sim(name: str, options: Options) -> Link:
 
 
 SCHEMES: dict[str, Callable[[str, Options], Link]] = {
+    "ble": _ble,
     "replay": _replay,
     "serial": _serial,
     "sim": _sim,
@@ -156,12 +193,13 @@ def open_source(
     capture: str | Path | None = None,
     stall_s: float = STALL_S,
     peer_s: float = PEER_S,
-    reconnect_s: float = 0.0,
+    reconnect_s: float | None = None,
 ) -> Source:
     """The source that `spec` names, to be entered as an async context manager.
 
     `capture` records the byte stream to a file that `replay:` plays. The device may be silent for
-    `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s`.
+    `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s` (by default what
+    `reconnect=` in the name says, else 0 s for a serial port and 300 s over BLE).
 
     Raises SourceSpecError for a scheme, option or value that is not accepted, naming those that are;
     CaptureError for a replay file that is none.
@@ -183,7 +221,8 @@ class Source:
     Entering opens the link and raises what its transport does. Iterating raises StallError when a live
     device is silent for too long, PeerError when its bytes never make a valid frame, TransportLost when
     the link goes and does not come back, CaptureError where a capture is damaged. It ends with the
-    stream.
+    stream. A link that is lost, or a device that made sense and falls silent, is opened anew for as long
+    as `reconnect_s` lasts; the frames that follow tell the gap.
     """
 
     def __init__(
@@ -194,19 +233,23 @@ class Source:
         capture: str | Path | None = None,
         stall_s: float = STALL_S,
         peer_s: float = PEER_S,
-        reconnect_s: float = 0.0,
+        reconnect_s: float | None = None,
     ) -> None:
         self.name = name
         self.link = link
         self.n_bytes = 0
         """Bytes received so far."""
         self.reconnects = 0
-        """Times the link was lost and came back."""
+        """Times the link was lost, or stalled, and was opened again."""
         self._capture_path = capture
         self._capture: CaptureWriter | None = None
         self._stall_s = stall_s
         self._peer_s = peer_s
-        self._reconnect_s = reconnect_s
+        self._supervisor = Supervisor(
+            self._open,
+            link.transport.close,
+            link.reconnect_s if reconnect_s is None else reconnect_s,
+        )
         self._ready: deque[Timed] = deque()
         self._understood = False
         # Time spent waiting for the device (not in the consumer) since its first bytes, later since
@@ -243,18 +286,22 @@ class Source:
     def __aiter__(self) -> Source:
         return self
 
+    @property
+    def in_outage(self) -> bool:
+        """Whether the link is lost at the moment, or back without a valid frame yet."""
+        return self._supervisor.in_outage
+
     async def __anext__(self) -> Timed:
         while not self._ready:
             try:
                 received = await self._read()
-            except TransportLost as lost:
-                await self._reconnect(lost)
-                continue
-            if not received.data:
-                if self.n_bytes and not self._understood:
-                    raise self._peer_error()
-                raise StopAsyncIteration
-            self._take(received)
+                if not received.data:
+                    if self.n_bytes and not self._understood:
+                        raise self._peer_error()
+                    raise StopAsyncIteration
+                self._take(received)
+            except (TransportLost, StallError) as error:
+                await self._reconnect(error)
         return self._ready.popleft()
 
     async def _open(self) -> None:
@@ -262,6 +309,7 @@ class Source:
         if self.link.hello:
             await self.link.transport.write(self.link.hello)
         self._waited_s = 0.0
+        self._bytes_since_valid = 0
 
     async def _read(self) -> Received:
         if not self.link.live:
@@ -285,24 +333,19 @@ class Source:
         self._ready.extend(Timed(event, received.arrival_ns) for event in events)
         if any(not isinstance(event, Corrupt) for event in events):
             self._understood = True
+            self._supervisor.recovered()
             self._waited_s = 0.0
             self._bytes_since_valid = 0
         elif self._waited_s > (self._stall_s if self._understood else self._peer_s):
             raise self._stall_error()
 
-    async def _reconnect(self, lost: TransportLost) -> None:
-        """Open the link anew, as often as it takes within the bound; the decoder sees the gap."""
-        deadline_s = time.monotonic() + self._reconnect_s
-        while time.monotonic() < deadline_s:
-            await self.link.transport.close()
-            try:
-                await self._open()
-            except TransportError:
-                await asyncio.sleep(RECONNECT_EVERY_S)
-            else:
-                self.reconnects += 1
-                return
-        raise lost
+    async def _reconnect(self, error: TransportLost | StallError) -> None:
+        if isinstance(error, StallError) and not self._understood:
+            raise error  # it never spoke: asking again is no remedy
+        await self._supervisor.reopen(error)
+        self.reconnects += 1
+        if self.link.resync:
+            self._take(Received(self.link.resync, time.monotonic_ns()))
 
     def _stall_error(self) -> BridgeError:
         if self._bytes_since_valid and not self._understood:
