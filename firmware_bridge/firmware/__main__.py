@@ -1,4 +1,4 @@
-"""Where the C sources are (`python -m firmware_bridge.firmware`), and how they are brought up to date (`--write`)."""
+"""`python -m firmware_bridge.firmware`: where the C sources are; `--write` brings them up to date."""
 
 from __future__ import annotations
 

@@ -175,9 +175,9 @@ class CCommandDecoder:
         self._state = ReceiverState()
 
     def receive_data(self, data: bytes) -> list[Command]:
-        found = []
         result = CommandResult()
-        for byte in data:
-            if self._library.receive(self._state, byte, result):
-                found.append(Command(FrameType(result.type), result.rate_millihertz))
-        return found
+        return [
+            Command(FrameType(result.type), result.rate_millihertz)
+            for byte in data
+            if self._library.receive(self._state, byte, result)
+        ]

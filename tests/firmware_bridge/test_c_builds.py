@@ -1,4 +1,4 @@
-"""The C side as the compilers see it: sanitizers, a Cortex-M3's bounds, C++, and what Python generates for it."""
+"""The C side as compilers see it: sanitizers, a Cortex-M3's bounds, C++, what is generated for it."""
 
 from __future__ import annotations
 
@@ -82,8 +82,9 @@ def vector_lines() -> list[str]:
 def test_sanitizers_find_nothing_in_the_vectors_nor_in_random_inputs(tmp_path: Path) -> None:
     need("cc")
     program = tmp_path / "c_checks"
-    flags = "-std=c99 -Wall -Wextra -Werror -pedantic -g -O1 -fno-sanitize-recover=all".split()
-    command = ["cc", *flags, "-fsanitize=address,undefined", f"-I{SOURCES}", "-o", str(program)]
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-g", "-O1"]
+    command = ["cc", *flags, "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    command += [f"-I{SOURCES}", "-o", str(program)]
     command += [str(HERE / "c_checks.c"), str(SOURCES / "leadlift.c")]
     built = subprocess.run(command, capture_output=True, text=True, timeout=BUILD_S)
     if "cannot find" in built.stderr and "san" in built.stderr:

@@ -51,6 +51,7 @@ static void begin_session(void)
 {
     (void)leadlift_begin(&encoder, &info, ++session);
     n_counts = 0;
+    table_row = 0;
     next_us = board_now_us();
     send_info();
 }
