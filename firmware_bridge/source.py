@@ -346,6 +346,7 @@ class Source:
         self.reconnects += 1
         if self.link.resync:
             self._take(Received(self.link.resync, time.monotonic_ns()))
+            self._bytes_since_valid = 0  # the device has not said any of them
 
     def _stall_error(self) -> BridgeError:
         if self._bytes_since_valid and not self._understood:

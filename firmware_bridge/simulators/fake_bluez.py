@@ -16,7 +16,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dbus_fast import BusType, Message, MessageType, Variant
-
 from dbus_fast.aio import MessageBus
 
 OBJECTS = "org.freedesktop.DBus.ObjectManager"
@@ -104,12 +103,14 @@ class FakeBlueZ:
         return bool(self.tree[self.adapter][ADAPTER]["Discovering"].value)
 
     async def start(self) -> FakeBlueZ:
+        """Take the name on the bus."""
         self.bus = await MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True).connect()
         self.bus.add_message_handler(self._receive)
         await self.bus.request_name("org.bluez")
         return self
 
     async def stop(self) -> None:
+        """Lose every connection and leave the bus."""
         if self._advertising is not None:
             self._advertising.cancel()
         for peripheral in list(self.peripherals.values()):
@@ -117,7 +118,7 @@ class FakeBlueZ:
         for task in list(self._tasks):
             task.cancel()
         self.bus.disconnect()
-        await self.bus.wait_for_disconnect()
+        await self.bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     # What the test does to the world.
 
@@ -178,6 +179,7 @@ class FakeBlueZ:
                 return False
             return True
         # dbus-fast closes its connection when the socket is full: wait until it is not.
+        assert self.bus._fd is not None
         while not select.select([], [self.bus._fd], [], 0)[1]:
             await asyncio.sleep(0.001)
         self._change(characteristic.path, CHARACTERISTIC, Value=Variant("ay", value))

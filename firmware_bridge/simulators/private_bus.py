@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import subprocess
@@ -28,7 +29,12 @@ STOP_S = 5.0
 
 def missing() -> str | None:
     """Why there can be no private bus here, or None."""
-    return None if shutil.which("dbus-daemon") else "no dbus-daemon here: install the package dbus"
+    if not shutil.which("dbus-daemon"):
+        return "no dbus-daemon here: install the package dbus"
+    for name in ("bleak", "dbus_fast"):
+        if importlib.util.find_spec(name) is None:
+            return f"no {name} here: install leadlift anew (dbus_fast is for Linux alone)"
+    return None
 
 
 class PrivateBus:

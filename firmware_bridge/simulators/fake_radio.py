@@ -10,16 +10,16 @@ from types import TracebackType
 from typing import Any, TypeVar
 
 from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.simulators.fake_bluez import FakeBlueZ, FakeCharacteristic, FakePeripheral
+from firmware_bridge.simulators.private_bus import PrivateBus
 from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.wire import gatt
 from firmware_bridge.wire.packets import InfoPacket, encode_frame
-from tests.firmware_bridge.fake_bluez import FakeBlueZ, FakeCharacteristic, FakePeripheral
-from tests.firmware_bridge.private_bus import PrivateBus
 
-ADDRESS = "C0:FF:EE:00:00:01"
-NAME = "ECG-TEST"
 INFO = stream_info(250.0, session=9)
 CALL_S = 10.0
+ADDRESS = "C0:FF:EE:00:00:01"
+NAME = "ECG-TEST"
 
 _T = TypeVar("_T")
 
@@ -44,6 +44,10 @@ class Radio:
             return call(*arguments)
 
         return self.run(run())
+
+    def later(self, delay_s: float, call: Any, *arguments: Any) -> None:
+        """Call a function in the radio's thread, after a while."""
+        self.do(self._loop.call_later, delay_s, call, *arguments)
 
     def __enter__(self) -> Radio:
         self._bus.__enter__()
