@@ -220,10 +220,11 @@ def test_devices_lists_ports_or_says_that_there_are_none(
 ) -> None:
     from firmware_bridge.transports.serial_port import port_names
 
-    assert main(["devices"]) == 0
+    assert main(["devices", "--ble-seconds", "0"]) == 0
     said = capsys.readouterr().out
     assert all(f"serial:{name}" in said for name in port_names())
     assert said.strip()
+    assert "BLE" not in said
 
 
 def test_simulate_prints_its_port_and_passes_options_on() -> None:
@@ -247,6 +248,8 @@ def test_simulate_prints_its_port_and_passes_options_on() -> None:
         ["demo", "--seconds", "-1"],
         ["demo", "--seconds", "soon"],
         ["devices", "--all"],
+        ["devices", "--ble-seconds", "-1"],
+        ["devices", "--ble-seconds", "soon"],
         ["simulate", "--device", "toaster"],
     ],
 )
