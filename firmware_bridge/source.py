@@ -170,9 +170,11 @@ def _sim(name: str, options: Options) -> Link:
     }
     clock_ppm = options.number("ppm", 0.0)
 
+    def signal_at(rate_hz: float) -> EcgSimulator:
+        return EcgSimulator(rate_hz, heart_rate, st_territory=territory, seed=seed, **numbers)
+
     def make() -> VirtualWearable:
-        signal = EcgSimulator(rate, heart_rate, st_territory=territory, seed=seed, **numbers)
-        return VirtualWearable(signal, clock_ppm=clock_ppm)
+        return VirtualWearable(signal_at(rate), clock_ppm=clock_ppm, signal_at=signal_at)
 
     make()  # says now, not when the source opens, what is wrong with an option
     return Link(SimTransport(make), WireDecoder(), "wire", hello=IDENTIFY)

@@ -49,6 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _wearable(options: argparse.Namespace) -> VirtualWearable:
     signal_: Signal
+    signal_at = None
     if options.record:
         signal_ = Recording.load(options.record, loop=options.loop)
         if options.rate not in (None, signal_.sampling_hz):
@@ -56,17 +57,21 @@ def _wearable(options: argparse.Namespace) -> VirtualWearable:
                 f"--rate {options.rate:g} and a recording at {signal_.sampling_hz:g} Hz: leave --rate out"
             )
     else:
-        signal_ = EcgSimulator(
-            options.rate or 250.0,
-            options.hr,
-            pvc_share=options.pvc,
-            st_shift_mv=options.st,
-            st_territory=options.territory,
-            baseline_mv=options.baseline,
-            mains_mv=options.mains,
-            muscle_mv=options.muscle,
-            seed=options.seed,
-        )
+
+        def signal_at(rate_hz: float) -> Signal:
+            return EcgSimulator(
+                rate_hz,
+                options.hr,
+                pvc_share=options.pvc,
+                st_shift_mv=options.st,
+                st_territory=options.territory,
+                baseline_mv=options.baseline,
+                mains_mv=options.mains,
+                muscle_mv=options.muscle,
+                seed=options.seed,
+            )
+
+        signal_ = signal_at(options.rate or 250.0)
     info = stream_info(
         signal_.sampling_hz,
         tuple(options.leads.split(",")),
@@ -79,6 +84,7 @@ def _wearable(options: argparse.Namespace) -> VirtualWearable:
         frames_hz=options.frames_hz,
         clock_ppm=options.clock_ppm,
         format=options.format,
+        signal_at=signal_at,
     )
 
 

@@ -79,6 +79,8 @@ class PtyWearable:
                 return
             if not self._serve_until(due_ns):
                 return
+            if self._wearable.next_due_s() != due_s:
+                continue  # the host said what changes it
             frame = self._wearable.next_frame()
             if frame is not None:
                 self._send(frame)
@@ -194,6 +196,8 @@ class PtyWearable:
                 self._write_pending()
 
     def _send(self, frame: DueFrame) -> None:
+        if not frame.data:
+            return
         if not self._host_present():
             self.frames_unheard += 1
             return
@@ -203,7 +207,7 @@ class PtyWearable:
             self.frames_dropped += 1
             return
         self._pending = frame.data
-        self._pending_sample = frame.first_sample
+        self._pending_sample = frame.first_sample if frame.n_samples else -1
         self._write_pending()
 
     def _write_pending(self) -> None:
