@@ -42,6 +42,7 @@ class FakeCharacteristic:
     uuid: str
     flags: tuple[str, ...]
     value: bytes = b""
+    on_read: Callable[[], Awaitable[bytes]] | None = None
     on_write: Callable[[bytes], Awaitable[None]] | None = None
     on_subscribe: Callable[[bool], Awaitable[None]] | None = None
     path: str = ""
@@ -69,6 +70,8 @@ class FakePeripheral:
     """Notifications that were longer than the MTU has room for."""
     path: str = ""
     connected: bool = False
+    on_connect: Callable[[], Awaitable[None]] | None = None
+    """May fill in services and MTU."""
     on_disconnect: Callable[[], None] | None = None
 
 
@@ -318,6 +321,8 @@ class FakeBlueZ:
     async def _connect(self, peripheral: FakePeripheral) -> None:
         if peripheral.connected:
             return
+        if peripheral.on_connect is not None:
+            await peripheral.on_connect()
         peripheral.connected = True
         self._change(peripheral.path, DEVICE, Connected=Variant("b", True))
         handle = 0x0A
@@ -359,7 +364,7 @@ class FakeBlueZ:
         if member == "ReadValue":
             if "read" not in c.flags:
                 raise FakeError("org.bluez.Error.NotPermitted", "Read not permitted")
-            return "ay", [c.value], []
+            return "ay", [c.value if c.on_read is None else await c.on_read()], []
         if member == "WriteValue":
             if not {"write", "write-without-response"} & set(c.flags):
                 raise FakeError("org.bluez.Error.NotPermitted", "Write not permitted")
