@@ -52,6 +52,14 @@ def test_every_source_is_package_data() -> None:
     assert packed == sources
 
 
+def test_the_guides_python_runs_and_prints_what_it_says(capsys: pytest.CaptureFixture[str]) -> None:
+    readme = (SOURCES / "README.md").read_text()
+    (block,) = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
+    exec(compile(block, "README.md", "exec"), {})
+    (promised,) = re.findall(r"# (\w.*)", block)
+    assert capsys.readouterr().out.strip() == promised
+
+
 def vector_lines() -> list[str]:
     """The golden vectors as c_checks.c reads them."""
     lines = []
@@ -111,6 +119,10 @@ def test_on_a_cortex_m3_it_keeps_within_its_bounds(tmp_path: Path) -> None:
     assert int(sizes["static RAM"]) == 0
     assert 32 < int(sizes["state"]) <= 64
     assert 16 < int(sizes["deepest stack"]) <= 256
+    readme = (SOURCES / "README.md").read_text()
+    title, *rest = said.splitlines()
+    if title in readme:  # another compiler may have other sizes
+        assert "\n".join(["$ make -s", title, *rest]) in readme.replace("\n    ", "\n")
     undefined = subprocess.run(
         ["arm-none-eabi-nm", "--undefined-only", str(tmp_path / "leadlift.o")],
         capture_output=True,
