@@ -1,4 +1,4 @@
-"""A virtual wearable as a process of its own: `python -m firmware_bridge.simulators --port pty`."""
+"""A virtual wearable as a process of its own: `python -m firmware_bridge.simulators --port pty|ble`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import threading
 from collections.abc import Sequence
 
 from firmware_bridge.errors import BridgeError
+from firmware_bridge.simulators.ble_wearable import BleWearable, open_ble_wearable
 from firmware_bridge.simulators.ecg import ST_TERRITORIES, EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording, Signal
@@ -21,9 +22,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code."""
     options = _parser().parse_args(arguments)
     try:
-        device = PtyWearable(
-            _wearable(options), wait_for_host=options.wait, write_log=options.write_times
-        )
+        device = _device(options)
     except (BridgeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -41,10 +40,19 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device.close()
     print(
         f"{device.frames_sent} frames sent, {device.frames_dropped} dropped, "
-        f"{device.frames_unheard} while no host had the port open",
+        f"{device.frames_unheard} while no host listened",
         file=sys.stderr,
     )
     return 0
+
+
+def _device(options: argparse.Namespace) -> PtyWearable | BleWearable:
+    wearable = _wearable(options)
+    if options.port == "pty":
+        return PtyWearable(wearable, wait_for_host=options.wait, write_log=options.write_times)
+    if options.wait or options.write_times or options.format != "wire":
+        raise BridgeError("--wait, --write-times and --format are for --port pty: leave them out")
+    return open_ble_wearable(wearable, options.name, options.adapter)
 
 
 def _wearable(options: argparse.Namespace) -> VirtualWearable:
@@ -100,7 +108,9 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m firmware_bridge.simulators", description=(__doc__ or "").strip()
     )
     add = parser.add_argument
-    add("--port", choices=["pty"], default="pty", help="where to appear (default: %(default)s)")
+    add("--port", choices=["pty", "ble"], default="pty", help="where to be (default: %(default)s)")
+    add("--name", default="leadlift", help="what to advertise with --port ble")
+    add("--adapter", metavar="hci0", help="for --port ble (default: the first that is on)")
     add("--rate", type=float, help="sampling rate in Hz (default: the recording's, or 250)")
     add("--leads", default="II,V1,V5", help="leads to send (default: %(default)s)")
     add("--format", choices=FORMATS, default="wire", help="what to speak (default: %(default)s)")

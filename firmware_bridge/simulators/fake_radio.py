@@ -27,11 +27,13 @@ _T = TypeVar("_T")
 class Radio:
     """A private bus with a fake BlueZ on it, in a thread; a context manager."""
 
-    def __init__(self, *, policy: str = "", **bluez: bool) -> None:
+    def __init__(
+        self, bluez: FakeBlueZ | None = None, *, policy: str = "", **options: bool
+    ) -> None:
+        self.bluez = bluez or FakeBlueZ(**options)
         self._bus = PrivateBus(policy)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name="radio")
-        self._options = bluez
 
     def run(self, call: Coroutine[Any, Any, _T]) -> _T:
         """Run `call` in the radio's thread."""
@@ -52,7 +54,6 @@ class Radio:
     def __enter__(self) -> Radio:
         self._bus.__enter__()
         self._thread.start()
-        self.bluez = FakeBlueZ(**self._options)
         self.run(self.bluez.start())
         return self
 
@@ -150,7 +151,7 @@ class Peripheral:
             frame = self.wearable.next_frame()
             if frame is None:
                 return
-            if await self._send(frame.data):
+            if await self._send(frame.data) and frame.n_samples:
                 self.notified[frame.first_sample] = time.monotonic_ns()
 
     async def _send(self, data: bytes) -> bool:
