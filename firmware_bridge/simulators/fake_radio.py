@@ -73,7 +73,7 @@ class Radio:
 class Peripheral:
     """A virtual wearable that samples all the time and notifies whoever is subscribed.
 
-    `notified` is when the last byte of each sample frame was handed to the radio, by first sample; what is
+    `notified` is when each sample frame was handed to the radio (`monotonic_ns`), by first sample; what is
     due while nobody is subscribed is lost, as on a device that keeps nothing.
     """
 
@@ -92,6 +92,8 @@ class Peripheral:
         self.wearable = wearable or VirtualWearable(EcgSimulator(), INFO)
         self.silent = False
         self.notified: dict[int, int] = {}
+        self.notified_end = 0
+        """After the last sample that was handed to the radio."""
         self.written = bytearray()
         self._cut = cut
         self.stream = FakeCharacteristic(gatt.STREAM, ("notify",))
@@ -151,8 +153,10 @@ class Peripheral:
             frame = self.wearable.next_frame()
             if frame is None:
                 return
+            handed_ns = time.monotonic_ns()
             if await self._send(frame.data) and frame.n_samples:
-                self.notified[frame.first_sample] = time.monotonic_ns()
+                self.notified[frame.first_sample] = handed_ns
+                self.notified_end = frame.first_sample + frame.n_samples
 
     async def _send(self, data: bytes) -> bool:
         if self.silent:

@@ -25,6 +25,7 @@ DBUS_S = 5.0  # a Bluetooth service that takes longer to start or stop listening
 OTHERS_S = (
     1.0  # once one device fits, how long a second one is waited for: not the wrong person's ECG
 )
+RSSI_NONE = -127  # what bleak says where no strength is known
 MAX_HEARD = 1000  # peripherals kept of one scan; a hall full of phones stays below
 _ADDRESS = re.compile(  # as Linux and Windows say it, and as macOS does
     r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}|[0-9A-F]{8}(?:-[0-9A-F]{4}){3}-[0-9A-F]{12}", re.IGNORECASE
@@ -68,6 +69,24 @@ class Scan:
             self._news.clear()
             with suppress(asyncio.TimeoutError):
                 await asyncio.wait_for(self._news.wait(), left_s)
+
+    async def add_connected(self, service: str) -> None:
+        """Count what this machine is connected to already: it advertises no more.
+
+        A program that was killed leaves its connection to the Bluetooth service, which keeps it.
+        """
+        from bleak import BleakAdapter
+
+        with suppress(NotImplementedError, *faults()):  # an extra: what advertises is heard anyway
+            adapter = await bounded(
+                BleakAdapter.get(bluez={} if self._adapter is None else {"adapter": self._adapter}),
+                DBUS_S,
+            )
+            for device in await bounded(adapter.get_connected_devices([service]), DBUS_S):
+                address = device.address.upper()
+                self.heard[address] = Heard(
+                    address, device.name or "", (service,), RSSI_NONE, device
+                )
 
     async def __aenter__(self) -> Scan:
         from bleak import BleakScanner
@@ -147,6 +166,7 @@ async def find(
         return heard.name == target if target else profile.service in heard.services
 
     async with Scan(adapter) as scan:
+        await scan.add_connected(profile.service)
         await scan.until(lambda heard: any(map(fits, heard.values())), seconds)
         if wanted is None and scan.heard:
             await asyncio.sleep(min(OTHERS_S, seconds))

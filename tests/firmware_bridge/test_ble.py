@@ -58,6 +58,20 @@ def test_what_the_host_writes_is_cut_at_the_mtu_and_arrives(radio: Radio) -> Non
         assert device.fake.calls["WriteValue"] == 5
 
 
+@pytest.mark.parametrize("target", ["", NAME, ADDRESS])
+def test_a_connection_that_a_killed_program_left_is_taken_over(
+    radio: Radio, device: Peripheral, target: str
+) -> None:
+    async def left_behind() -> None:
+        radio.bluez._advertise(device.fake)  # BlueZ knows it from then
+        await radio.bluez._connect(device.fake)
+
+    radio.run(left_behind())
+    assert run(first_bytes(target))
+    assert device.fake.calls["Connect"] == 0
+    assert not device.fake.connected
+
+
 def test_the_loss_of_the_link_is_told_after_what_came(device: Peripheral) -> None:
     async def host() -> None:
         transport = BleTransport(ADDRESS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from uuid import UUID
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.wire import gatt
 
+EXAMPLES = Path(gatt.__file__).parents[1] / "firmware" / "examples"
 README = Path(gatt.__file__).with_name("README.md").read_text(encoding="utf-8")
 
 
@@ -38,3 +40,13 @@ def test_notifications_carry_the_stream_whole_and_in_pieces_that_fit(data: bytes
     pieces = gatt.notifications(data, mtu)
     assert b"".join(pieces) == data
     assert all(0 < len(piece) <= min(max(mtu, 23) - 3, 512) for piece in pieces)
+
+
+def test_the_zephyr_example_has_these_uuids() -> None:
+    """UUID(0x....) in the example fills in the first field; the rest stands once, as a macro."""
+    source = (EXAMPLES / "zephyr_ble" / "src" / "main.c").read_text(encoding="utf-8")
+    found = re.search(r"BT_UUID_128_ENCODE\(n, 0x(\w+), 0x(\w+), 0x(\w+), 0x(\w+)\)", source)
+    assert found is not None
+    rest = "-".join(found.groups())
+    used = {f"{number.lower()}-{rest}" for number in re.findall(r"UUID\(0x(\w{8})\)", source)}
+    assert used == {gatt.SERVICE, gatt.STREAM, gatt.CONTROL, gatt.INFO}
