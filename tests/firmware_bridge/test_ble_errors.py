@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
+
+from bleak import exc
 
 from firmware_bridge.errors import (
     AccessError,
@@ -20,6 +23,7 @@ from firmware_bridge.simulators import private_bus
 from firmware_bridge.simulators.fake_bluez import FAILED, FakeCharacteristic, FakePeripheral
 from firmware_bridge.simulators.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.transports.ble import BleTransport
+from firmware_bridge.transports.ble_errors import explain
 from firmware_bridge.wire import gatt
 from firmware_bridge.wire.encoder import WireEncoder
 from tests.firmware_bridge.ble_host import ADDRESS, NAME, first_bytes, opening, run
@@ -192,3 +196,54 @@ def test_firmware_that_cannot_be_understood(device: Peripheral) -> None:
         error = opening()
         assert isinstance(error, PeerError)
         assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("reason", "platform", "kind", "says"),
+    [
+        ("DENIED_BY_USER", "darwin", AccessError, "System Settings, Privacy & Security"),
+        ("DENIED_BY_SYSTEM", "linux", AccessError, "join the group that may use it"),
+        ("DENIED_BY_UNKNOWN", "darwin", AccessError, "no permission to use Bluetooth"),
+        ("NO_BLE_CENTRAL_ROLE", "linux", AdapterError, "can connect to BLE devices: plug in"),
+        ("NO_BLUETOOTH", "linux", AdapterError, "no Bluetooth adapter"),
+        ("POWERED_OFF", "linux", AdapterError, "is off"),
+        ("UNKNOWN", "win32", AdapterError, "not available"),
+    ],
+)
+def test_why_bluetooth_is_not_available(
+    reason: str,
+    platform: str,
+    kind: type[Exception],
+    says: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.platform", platform)
+    told = exc.BleakBluetoothNotAvailableError(
+        "it says", exc.BleakBluetoothNotAvailableReason[reason]
+    )
+    error = explain(told, "ble:X", "connecting")
+    assert type(error) is kind
+    assert says in str(error)
+
+
+@pytest.mark.parametrize(
+    ("told", "kind", "says"),
+    [
+        (PermissionError(13, "denied"), AccessError, "system D-Bus"),
+        (ConnectionRefusedError(111, "refused"), AdapterError, "start dbus"),
+        (EOFError(), TransportError, "EOFError while connecting; try again"),
+        (asyncio.TimeoutError(), TransportError, "does not answer while connecting"),
+        (exc.BleakDeviceNotFoundError("X", "gone"), NotFoundError, "has gone since"),
+        (exc.BleakError("one\ntwo"), TransportError, "one two while connecting"),
+        (exc.BleakDBusError("org.bluez.Error.Odd", []), TransportError, "[org.bluez.Error.Odd]"),
+        (exc.BleakDBusError("org.bluez.Error.NotReady", []), AdapterError, "is off"),
+        (exc.BleakGATTProtocolError(0x80), RefusedError, "refused connecting ("),
+        (exc.BleakGATTProtocolError(0x0F), RefusedError, "wants to be paired"),
+    ],
+)
+def test_each_failure_has_its_type_and_one_line(
+    told: BaseException, kind: type[Exception], says: str
+) -> None:
+    error = explain(told, "ble:X", "connecting")
+    assert type(error) is kind
+    assert says in str(error) and "\n" not in str(error)
