@@ -1,4 +1,4 @@
-"""A virtual wearable as a process of its own: `python -m firmware_bridge.simulators --port pty|ble`."""
+"""A virtual device as a process of its own: `python -m firmware_bridge.simulators --device NAME`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,24 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from firmware_bridge.errors import BridgeError
+from firmware_bridge.errors import BridgeError, SourceSpecError
 from firmware_bridge.simulators.ble_wearable import BleWearable, open_ble_wearable
 from firmware_bridge.simulators.ecg import ST_TERRITORIES, EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording, Signal
-from firmware_bridge.simulators.wearable import FORMATS, VirtualWearable, stream_info
+from firmware_bridge.simulators.twins import TWINS, Setup, Twin, make_twin
+from firmware_bridge.simulators.wearable import VirtualWearable
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code."""
+def main(
+    arguments: Sequence[str] | None = None, announce: Callable[[str], object] | None = None
+) -> int:
+    """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code.
+
+    `announce` is called with the port's name after it was printed.
+    """
     options = _parser().parse_args(arguments)
     try:
         device = _device(options)
@@ -33,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_stop_at_end_of_stdin, args=(device,), daemon=True).start()
     print(device.port, flush=True)
+    if announce is not None:
+        announce(device.port)
     try:
         device.run(options.seconds)
         device.drain()
@@ -47,56 +55,57 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _device(options: argparse.Namespace) -> PtyWearable | BleWearable:
-    wearable = _wearable(options)
+    twin = _twin(options)
     if options.port == "pty":
-        return PtyWearable(wearable, wait_for_host=options.wait, write_log=options.write_times)
-    if options.wait or options.write_times or options.format != "wire":
-        raise BridgeError("--wait, --write-times and --format are for --port pty: leave them out")
-    return open_ble_wearable(wearable, options.name, options.adapter)
+        return PtyWearable(twin, wait_for_host=options.wait, write_log=options.write_times)
+    if options.wait or options.write_times:
+        raise BridgeError("--wait and --write-times are for --port pty: leave them out")
+    if not isinstance(twin, VirtualWearable) or twin.format != "wire":
+        raise BridgeError(f"a virtual {options.device} is not on BLE here: use --port pty")
+    return open_ble_wearable(twin, options.name, options.adapter)
 
 
-def _wearable(options: argparse.Namespace) -> VirtualWearable:
-    signal_: Signal
-    signal_at = None
+def _twin(options: argparse.Namespace) -> Twin:
     if options.record:
-        signal_ = Recording.load(options.record, loop=options.loop)
-        if options.rate not in (None, signal_.sampling_hz):
+        recording = Recording.load(options.record, loop=options.loop)
+        if options.rate not in (None, recording.sampling_hz):
             raise BridgeError(
-                f"--rate {options.rate:g} and a recording at {signal_.sampling_hz:g} Hz: leave --rate out"
+                f"--rate {options.rate:g} and a recording at {recording.sampling_hz:g} Hz: leave --rate out"
             )
-    else:
+        options.rate = recording.sampling_hz
 
-        def signal_at(rate_hz: float) -> Signal:
-            return EcgSimulator(
-                rate_hz,
-                options.hr,
-                pvc_share=options.pvc,
-                st_shift_mv=options.st,
-                st_territory=options.territory,
-                baseline_mv=options.baseline,
-                mains_mv=options.mains,
-                muscle_mv=options.muscle,
-                seed=options.seed,
+    def signal_at(rate_hz: float) -> Signal:
+        if options.record and rate_hz != recording.sampling_hz:
+            raise SourceSpecError(
+                f"the recording is at {recording.sampling_hz:g} Hz, and this device samples at {rate_hz:g}"
             )
+        if options.record:
+            return Recording.load(options.record, loop=options.loop)
+        return EcgSimulator(
+            rate_hz,
+            options.hr,
+            pvc_share=options.pvc,
+            st_shift_mv=options.st,
+            st_territory=options.territory,
+            baseline_mv=options.baseline,
+            mains_mv=options.mains,
+            muscle_mv=options.muscle,
+            seed=options.seed,
+        )
 
-        signal_ = signal_at(options.rate or 250.0)
-    info = stream_info(
-        signal_.sampling_hz,
+    setup = Setup(
+        signal_at,
+        options.rate,
         tuple(options.leads.split(",")),
+        frames_hz=options.frames_hz,
         sample_bits=options.bits,
+        clock_ppm=options.clock_ppm,
         session=os.getpid() % 256,
     )
-    return VirtualWearable(
-        signal_,
-        info,
-        frames_hz=options.frames_hz,
-        clock_ppm=options.clock_ppm,
-        format=options.format,
-        signal_at=signal_at,
-    )
+    return make_twin(options.device, setup)
 
 
-def _stop_at_end_of_stdin(device: PtyWearable) -> None:
+def _stop_at_end_of_stdin(device: PtyWearable | BleWearable) -> None:
     # Not sys.stdin: a thread inside its lock would stop the interpreter from ending.
     while os.read(0, 4096):
         pass
@@ -108,12 +117,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m firmware_bridge.simulators", description=(__doc__ or "").strip()
     )
     add = parser.add_argument
+    add(
+        "--device",
+        choices=sorted(TWINS),
+        default="wearable",
+        help="what to be (default: %(default)s)",
+    )
     add("--port", choices=["pty", "ble"], default="pty", help="where to be (default: %(default)s)")
     add("--name", default="leadlift", help="what to advertise with --port ble")
     add("--adapter", metavar="hci0", help="for --port ble (default: the first that is on)")
     add("--rate", type=float, help="sampling rate in Hz (default: the recording's, or 250)")
     add("--leads", default="II,V1,V5", help="leads to send (default: %(default)s)")
-    add("--format", choices=FORMATS, default="wire", help="what to speak (default: %(default)s)")
     add("--bits", type=int, choices=(16, 24), default=24, help="bits per sample")
     add("--frames-hz", type=float, default=25.0, help="frames per second (default: %(default)s)")
     add("--clock-ppm", type=float, default=0.0, help="how much the device's clock runs fast")
