@@ -119,7 +119,8 @@ class Ingest:
         if missing:
             raise InputError(
                 f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, "
-                f"needed are {', '.join(self.leads)}"
+                f"needed are {', '.join(self.leads)}; name what you wired in leads=, or go without: "
+                f"missing={','.join(missing)}"
             )
         self._rows = [info.leads.index(lead) for lead in self.leads]
         self.info = info

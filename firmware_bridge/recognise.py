@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firmware_bridge.source import PROFILES
+from firmware_bridge.devices.registry import PROFILES
 from firmware_bridge.wire.gatt import short_uuid
 
 

@@ -2,10 +2,12 @@
 
     sim:[?hr=72&rate=250&...]          a simulated wearable in this process
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
-    serial:PORT[?device=wire&baud=115200&reconnect=0]
-    ble:[NAME-OR-ADDRESS][?device=wire&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
+    serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=0]
+    ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
 
-SCHEMES and DEVICES are registries: a module that adds a scheme or a device format adds an entry.
+and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`).
+
+SCHEMES is a registry, as `devices.registry` is for device formats: a module that adds one adds an entry.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
-from firmware_bridge.devices.csv_lines import CsvDecoder
+from firmware_bridge.devices.registry import BAUDS, PROFILES, make_decoder
 from firmware_bridge.errors import (
     BridgeError,
     PeerError,
@@ -27,13 +29,12 @@ from firmware_bridge.errors import (
     StallError,
     TransportLost,
 )
-from firmware_bridge.events import Corrupt, Decoder, Event
+from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder
 from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
 from firmware_bridge.transports.replay import CaptureWriter, ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
-from firmware_bridge.wire.gatt import WIRE_PROFILE, GattProfile
 from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import DELIMITER, FrameType
 
@@ -59,7 +60,7 @@ class Link:
     transport: Transport
     decoder: Decoder
     device: str
-    """Name of the decoder in DEVICES."""
+    """Name of the decoder in `devices.registry.DEVICES`."""
     device_options: dict[str, str] = field(default_factory=dict)
     """What the decoder was made with; a capture remembers it."""
     hello: bytes = b""
@@ -72,32 +73,8 @@ class Link:
     """Whether silence means that something is wrong: not so for a recording."""
 
 
-def _wire(options: Options) -> Decoder:
-    return WireDecoder()
-
-
-def _csv(options: Options) -> Decoder:
-    leads = options.text("leads", "II,V1,V5").split(",")
-    return CsvDecoder(leads, options.number("rate", 250.0), options.number("unit_mv", 1.0))
-
-
-DEVICES: dict[str, Callable[[Options], Decoder]] = {"csv": _csv, "wire": _wire}
-"""Decoder for each `device=`, made from its options."""
-
-PROFILES: dict[str, GattProfile] = {"wire": WIRE_PROFILE}
-"""Where each `device=` that speaks BLE has its byte stream."""
-
 _HELLOS = {"wire": IDENTIFY}
 _RESYNCS = {"wire": DELIMITER}
-
-
-def _decoder(options: Options) -> tuple[str, Decoder, dict[str, str]]:
-    """Take `device=` and the device's own options out of `options`."""
-    device = options.choice("device", DEVICES, "wire")
-    before = options.left()
-    decoder = DEVICES[device](options)
-    used = {name: value for name, value in before.items() if name not in options.left()}
-    return device, decoder, used
 
 
 def _serial(port: str, options: Options) -> Link:
@@ -105,19 +82,15 @@ def _serial(port: str, options: Options) -> Link:
 
     if not port:
         raise SourceSpecError("serial: needs a port, such as serial:/dev/ttyACM0")
-    device, decoder, used = _decoder(options)
-    transport = SerialTransport(port, options.integer("baud", 115200))
+    device, decoder, used = make_decoder(options, "serial")
+    transport = SerialTransport(port, options.integer("baud", BAUDS.get(device, 115200)))
     return _live(transport, device, decoder, used, options.number("reconnect", 0.0))
 
 
 def _ble(target: str, options: Options) -> Link:
     from firmware_bridge.transports.ble import SCAN_S, BleTransport
 
-    device, decoder, used = _decoder(options)
-    if device not in PROFILES:
-        raise SourceSpecError(
-            f"device={device} does not speak BLE here: use one of {', '.join(sorted(PROFILES))}"
-        )
+    device, decoder, used = make_decoder(options, "ble")
     transport = BleTransport(
         target,
         PROFILES[device],
@@ -145,7 +118,7 @@ def _replay(path: str, options: Options) -> Link:
     if isinstance(recorded, dict):
         options.add_defaults({str(name): str(value) for name, value in recorded.items()})
     options.add_defaults({"device": str(header["device"])})
-    device, decoder, used = _decoder(options)
+    device, decoder, used = make_decoder(options)
     return Link(transport, decoder, device, used, live=False)
 
 
@@ -258,6 +231,10 @@ class Source:
         # its last valid frame.
         self._waited_s = 0.0
         self._bytes_since_valid = 0
+        self._valid_ns = 0  # when the last valid frame arrived
+        self._why = ""  # what the last bytes that were none were
+        decoder = link.decoder
+        self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
 
     async def __aenter__(self) -> Source:
         if self._capture_path is not None:
@@ -302,6 +279,7 @@ class Source:
                         raise self._peer_error()
                     raise StopAsyncIteration
                 self._take(received)
+                await self._answer()
             except (TransportLost, StallError) as error:
                 await self._reconnect(error)
         return self._ready.popleft()
@@ -310,8 +288,16 @@ class Source:
         await self.link.transport.open()
         if self.link.hello:
             await self.link.transport.write(self.link.hello)
+        if self._hosted is not None:
+            self._hosted.opened()
+            await self._answer()
         self._waited_s = 0.0
         self._bytes_since_valid = 0
+
+    async def _answer(self) -> None:
+        """Tell the device what its decoder wants it to be told."""
+        if self._hosted is not None and (data := self._hosted.data_to_send()):
+            await self.link.transport.write(data)
 
     async def _read(self) -> Received:
         if not self.link.live:
@@ -331,14 +317,19 @@ class Source:
             self._waited_s = 0.0
         self.n_bytes += len(received.data)
         self._bytes_since_valid += len(received.data)
+        if self._hosted is not None and self._valid_ns:
+            self._hosted.silent((received.arrival_ns - self._valid_ns) * 1e-9)
         events = self.link.decoder.receive_data(received.data)
         self._ready.extend(Timed(event, received.arrival_ns) for event in events)
         if any(not isinstance(event, Corrupt) for event in events):
             self._understood = True
+            self._valid_ns = received.arrival_ns
             self._supervisor.recovered()
             self._waited_s = 0.0
             self._bytes_since_valid = 0
-        elif self._waited_s > (self._stall_s if self._understood else self._peer_s):
+            return
+        self._why = next((f" ({e.reason})" for e in events if isinstance(e, Corrupt)), self._why)
+        if self._waited_s > (self._stall_s if self._understood else self._peer_s):
             raise self._stall_error()
 
     async def _reconnect(self, error: TransportLost | StallError) -> None:
@@ -361,6 +352,6 @@ class Source:
 
     def _peer_error(self) -> PeerError:
         return PeerError(
-            f"{self.name}: received {self.n_bytes:,} bytes but no valid frame; "
+            f"{self.name}: received {self.n_bytes:,} bytes but no valid frame{self._why}; "
             f"check device= ({self.link.device} here) and baud="
         )

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from firmware_bridge.devices import cyton, openview
+from firmware_bridge.devices.lead_map import lead_map
 from firmware_bridge.errors import SourceSpecError
+from firmware_bridge.simulators.cyton import VirtualCyton
+from firmware_bridge.simulators.openview import VirtualOpenView
 from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
 
@@ -59,10 +63,42 @@ def _csv(setup: Setup) -> Twin:
     return _wearable(setup, "csv")
 
 
-TWINS: dict[str, Callable[[Setup], Twin]] = {"csv": _csv, "wearable": _wearable}
+def _cyton(setup: Setup) -> Twin:
+    return VirtualCyton(
+        setup.signal_at(cyton.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
+        lead_map(_numbered(setup.leads), cyton.CHANNELS),
+        bursts_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+    )
+
+
+def _openview(setup: Setup) -> Twin:
+    return VirtualOpenView(
+        setup.signal_at(openview.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
+        lead_map(_numbered(setup.leads), openview.CHANNELS),
+        bursts_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+    )
+
+
+def _numbered(leads: Sequence[str]) -> str:
+    """One lead per channel, in turn."""
+    return ",".join(f"{number}:{lead}" for number, lead in enumerate(leads, 1))
+
+
+TWINS: dict[str, Callable[[Setup], Twin]] = {
+    "csv": _csv,
+    "cyton": _cyton,
+    "openview": _openview,
+    "wearable": _wearable,
+}
 """What makes the twin for each `--device`; a module that adds a twin adds an entry."""
 
-SOURCE_OPTIONS = {"wearable": ""}
+SOURCE_OPTIONS = {
+    "cyton": "?device=cyton&leads=1:II,2:V1,3:V5",
+    "openview": "?device=openview&leads=1:II,2:V1,3:V5",
+    "wearable": "",
+}
 """What follows `serial:PORT` to read a twin; `?device=NAME` for those not here."""
 
 

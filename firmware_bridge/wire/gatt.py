@@ -70,7 +70,7 @@ class GattProfile:
     """Where a kind of device has its byte stream."""
 
     device: str
-    """What the decoder of the stream is called in `firmware_bridge.source.DEVICES`."""
+    """What the decoder of the stream is called in `firmware_bridge.devices.registry.DEVICES`."""
     title: str
     """What the kind of device is called, for people."""
     service: str
