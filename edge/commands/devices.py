@@ -6,10 +6,14 @@ import argparse
 import asyncio
 import os
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edge.commands.common import Subparsers
 from firmware_bridge.errors import TransportError
+from firmware_bridge.recognise_ports import port_belief
+from firmware_bridge.transports.ports import SYSFS, ListPorts, latency_hint, list_ports
+from firmware_bridge.transports.serial_open import access_remedy
 
 if TYPE_CHECKING:
     from firmware_bridge.transports.ble_scan import Heard
@@ -20,21 +24,50 @@ MAX_BLE_SECONDS = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Port:
-    """A serial port and whether this user may open it."""
+    """A serial port, what is behind it, and whether this user may open it."""
 
     name: str
     description: str
     allowed: bool
+    usb: str = ""
+    """`0403:6015 DM00ABCD`; empty where it is not on USB."""
+    belief: str = ""
+    """What it is believed to be; empty where nothing is known of it."""
+    options: str = ""
+    """What follows `serial:PORT` if it is that."""
+    hint: str = ""
+    """What would make it better: FTDI's latency timer."""
 
 
-def serial_ports() -> list[Port]:
+def serial_ports(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> list[Port]:
     """The serial ports of this machine, sorted by name."""
-    from serial.tools import list_ports
+    found = []
+    for port in ports():
+        belief = port_belief(port)
+        title = "" if belief is None else belief.title
+        if belief is not None and not belief.readable:
+            title = f"{title}: not a source that leadlift reads"
+        found.append(
+            Port(
+                port.name,
+                port.product or port.description,
+                os.access(port.name, os.R_OK | os.W_OK),
+                port.usb_name() if port.on_usb else "",
+                title,
+                "" if belief is None else belief.options,
+                latency_hint(port.name, sysfs) or "",
+            )
+        )
+    return found
 
-    return [
-        Port(port.device, port.description or "", os.access(port.device, os.R_OK | os.W_OK))
-        for port in sorted(list_ports.comports(), key=lambda port: str(port.device))
-    ]
+
+def port_line(port: Port) -> str:
+    """A port in one line, its name first, as `--source` takes it."""
+    known = port.belief or ("not known" if port.usb else "")
+    usage = f"try {port.options}" if port.options else ""
+    forbidden = "" if port.allowed else f"no permission: {access_remedy(port.name)}"
+    parts = [f"serial:{port.name}", port.description, known, usage, port.usb, forbidden]
+    return "  ".join(part for part in parts if part)
 
 
 def add(subparsers: Subparsers) -> None:
@@ -56,8 +89,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print a line per port and per peripheral."""
     ports = serial_ports()
     for port in ports:
-        note = "" if port.allowed else "  no permission: join the group that owns it, often dialout"
-        print(f"serial:{port.name}  {port.description}{note}")
+        print(port_line(port))
     if not ports:
         print("no serial ports here; plug a device in, or try `leadlift demo`")
     if arguments.ble_seconds:

@@ -218,11 +218,11 @@ def test_doctor_fails_without_a_model(
 def test_devices_lists_ports_or_says_that_there_are_none(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from firmware_bridge.transports.serial_port import port_names
+    from firmware_bridge.transports.ports import list_ports
 
     assert main(["devices", "--ble-seconds", "0"]) == 0
     said = capsys.readouterr().out
-    assert all(f"serial:{name}" in said for name in port_names())
+    assert all(f"serial:{port.name}" in said for port in list_ports())
     assert said.strip()
     assert "BLE" not in said
 
