@@ -78,6 +78,8 @@ class Corrupt:
 
     reason: str
     n_bytes: int
+    undamaged: bool = False
+    """Its CRC held: the device sent what makes no sense, the link is not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
