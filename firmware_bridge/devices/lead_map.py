@@ -18,7 +18,7 @@ off, all along. Nothing is masked that was not named.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,33 +41,37 @@ _LEADS_BY_NAME = {lead.lower(): lead for lead in LEADS}
 _ELECTRODES = {name.lower(): name for name in (*LIMBS, *CHEST)}
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class LeadMap:
     """Rows of channels to rows of leads."""
 
-    leads: tuple[str, ...]
-    weights: NDArray[np.float64]
-    """(n_leads, n_channels): how much of each channel is in each lead."""
+    def __init__(self, leads: Sequence[str], weights: NDArray[np.float64]) -> None:
+        self.leads = tuple(leads)
+        self.weights = weights
+        """(n_leads, n_channels): how much of each channel is in each lead."""
+        self._used = weights != 0
+        self._combines = bool((self._used.sum(axis=1) > 1).any())
+        self._channels = self._used.argmax(axis=1)
+        signs = weights.sum(axis=1).astype(np.int32)
+        self._signs = None if (signs == 1).all() else signs[:, None]
 
     def apply(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
         """(n_channels, n) counts of a 24-bit converter to (n_leads, n), rounded to whole counts.
 
         A lead is at its rail where a channel in it is, so that clipping shows.
         """
-        used = self.weights != 0
-        if (used.sum(axis=1) > 1).any():
-            return self._combined(counts, used)
-        channels = used.argmax(axis=1)
-        signs = self.weights.sum(axis=1).astype(np.int32)
-        turned: NDArray[np.int32] = counts[channels] * signs[:, None]
-        np.clip(turned, -RAIL - 1, RAIL, out=turned)  # the negative rail has no opposite
-        return turned
+        if self._combines:
+            return self._combined(counts)
+        rows: NDArray[np.int32] = counts[self._channels]
+        if self._signs is not None:
+            rows *= self._signs
+            np.clip(rows, -RAIL - 1, RAIL, out=rows)  # the negative rail has no opposite
+        return rows
 
-    def _combined(self, counts: NDArray[np.int32], used: NDArray[np.bool_]) -> NDArray[np.int32]:
+    def _combined(self, counts: NDArray[np.int32]) -> NDArray[np.int32]:
         exact = np.clip(np.rint(self.weights @ counts), -RAIL - 1, RAIL)
         railed = (counts <= -RAIL - 1) | (counts >= RAIL)
         if railed.any():
-            hit = (used.astype(np.uint8) @ railed.astype(np.uint8)) > 0
+            hit = (self._used.astype(np.uint8) @ railed.astype(np.uint8)) > 0
             exact[hit] = np.where(exact[hit] < 0, -RAIL - 1, RAIL)
         return exact.astype(np.int32)
 

@@ -237,7 +237,7 @@ def test_a_port_at_the_wrong_baud_rate_ends_in_time() -> None:
 def test_a_board_that_is_silent_is_told() -> None:
     board = VirtualOpenView(EcgSimulator(100.0), lead_map(WIRED, 3))
     board.started = False
-    with PtyWearable(board) as port, pytest.raises(StallError, match="silent for 0[.]3 s"):
+    with PtyWearable(board) as port, pytest.raises(StallError, match=r"silent for 0\.3 s"):
         events_of(open_source(f"serial:{port.port}?device=openview", stall_s=0.3), 1)
 
 
