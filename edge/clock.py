@@ -13,8 +13,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WINDOW_S = 60.0  # long enough to fit ppm through ms of jitter, short enough to follow temperature
-_SLICE_US = 500_000  # one envelope point per slice bounds the memory: 120 points in a window
+# Long enough for BLE's connection events to slip past the packets, which shows the least delay where the
+# two keep step (40 ms packets at 30 ms events, 100 ppm: every 100 s); short enough to follow temperature.
+WINDOW_S = 300.0
+_SLICE_US = 500_000  # one envelope point per slice bounds the memory: 600 points in a window
 _LEAST_SPAN_US = 5_000_000  # below this a slope would be jitter; 200 ppm over it is 1 ms
 _EARLY_NS = (
     100_000_000  # earlier than the line by this: the clocks jumped (host suspended), start anew
