@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firmware_bridge.devices.registry import PROFILES
-from firmware_bridge.wire.gatt import short_uuid
+from firmware_bridge.devices.ganglion import PROFILE as GANGLION
+from firmware_bridge.wire.gatt import WIRE_PROFILE, short_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +24,12 @@ class _Kind:
     name: str = ""
     """How its name begins; no name if empty."""
     service: str = ""
+    options: str | None = None
 
 
-# Devices that people own and that this host must not be fed from by mistake: told apart, not read.
+# What people own: read, or told apart because this host must not be fed from it by mistake.
 _OTHERS = (
-    _Kind("OpenBCI Ganglion", name="Ganglion-", service=short_uuid(0xFE84)),
+    _Kind(GANGLION.title, "Ganglion-", GANGLION.service, "?device=ganglion&leads=1:II,2:V1,3:V5"),
     _Kind("Polar chest strap, one lead only", name="Polar "),
     _Kind("Movesense, one lead only", name="Movesense "),
     _Kind("HealthyPi, one lead only", name="healthypi", service=short_uuid(0x1122)),
@@ -38,12 +39,10 @@ _OTHERS = (
 
 def believed_to_be(name: str, services: Sequence[str]) -> Belief | None:
     """What advertises `name` (maybe empty) and `services` (UUIDs); None if nothing known does."""
-    for profile in PROFILES.values():
-        if profile.service in services:
-            own = "" if profile.device == "wire" else f"?device={profile.device}"
-            return Belief(profile.title, own)
+    if WIRE_PROFILE.service in services:
+        return Belief(WIRE_PROFILE.title, "")
     for kind in _OTHERS:
         named = bool(kind.name) and name.lower().startswith(kind.name.lower())
         if named or kind.service in services:
-            return Belief(kind.title, None)
+            return Belief(kind.title, kind.options)
     return None

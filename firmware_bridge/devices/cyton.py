@@ -5,15 +5,18 @@
 Sources: OpenBCI's Cyton Data Format page (docs.openbci.com/Cyton/CytonDataFormat), the firmware
 OpenBCI_Cyton_Library (OpenBCI_32bit_Library.cpp: sendChannelDataSerial, boardReset, removeDaisy) and the
 radio firmware OpenBCI_Radios. Commands are ASCII: `s` stop, `v` reset (answered by a banner), `c` eight
-channels, `x 1 0 6 0 1 1 0 X` settings of a channel, `b` start; answers end in `$$$`, `b` has none.
+channels, `x1060110X` settings of a channel, `1` to `8` channel off, `b` start. Answers end in `$$$`; stop, off
+and start have none.
 
 *The counter* is all that the format has: no CRC, no time. It wraps after 256 packets, 1.024 s. A jump of it
 is believed when the packet after goes on from it, else that one byte was damaged. Outages of more than half
 a wrap are told by the host's clock, unless a backlog shows that it was the host who was late. A damaged
 channel value cannot be known: between the board and the dongle the radio's CRC guards it, over USB nothing.
 
-*Wiring.* After a reset each channel's P input is switched to the SRB2 pin and measured against its N
-input. Check the polarity on your own lead II: the R wave points up, else put a minus in front.
+*Wiring.* `srb2` is how a reset leaves the board: each channel is SRB2 less its N pin, all P pins joined to
+SRB2. An electrode on an N pin is then measured upside down, which the lead map says (`1:-LL&reference=RA`).
+Without it a channel is P less N, each pin for itself. Channels that no lead needs are switched off, since
+open inputs would disturb the bias drive.
 """
 
 from __future__ import annotations
@@ -54,12 +57,13 @@ class CytonDecoder:
     Packets that follow each other in one `receive_data` call become one Samples event.
     """
 
-    def __init__(self, lead_map: LeadMap, gain: int = DEFAULT_GAIN) -> None:
+    def __init__(self, lead_map: LeadMap, gain: int = DEFAULT_GAIN, *, srb2: bool = True) -> None:
         """Raises SourceSpecError for a gain that the ADS1299 does not have."""
         if gain not in GAINS:
             raise SourceSpecError(f"gain={gain}: the Cyton has {', '.join(map(str, GAINS))}")
         self._map = lead_map
         self._gain = gain
+        self._srb2 = srb2
         self._held = b""
         self._locked = False
         self._counter: int | None = None  # of the last packet, taken or known lost
@@ -240,11 +244,13 @@ class CytonDecoder:
             return
         # A Daisy halves the rate of every channel; this reads the first eight at full rate.
         self._commands = [b"c"] if "On Daisy" in banner else []
-        if self._gain != DEFAULT_GAIN:
-            used = np.flatnonzero(self._map.weights.any(axis=0))
-            code = GAINS.index(self._gain)
-            self._commands += [f"x{channel + 1}0{code}0110X".encode() for channel in used]
-        self._commands.append(b"b")
+        used = self._map.weights.any(axis=0)
+        if self._gain != DEFAULT_GAIN or not self._srb2:
+            settings = f"0{GAINS.index(self._gain)}01{self._srb2:d}0X"
+            self._commands += [f"x{i + 1}{settings}".encode() for i in np.flatnonzero(used)]
+        # Switching off has no answer, as starting has none.
+        unused = "".join(str(i + 1) for i in np.flatnonzero(~used))
+        self._commands.append(unused.encode() + b"b")
 
 
 def _leading(good: NDArray[np.bool_]) -> int:

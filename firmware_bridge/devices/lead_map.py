@@ -4,7 +4,7 @@ Two ways to say it, channels counting from 1:
 
     leads=1:II,2:V1,3:V5                    channel 1 measures II (its + at the left leg, its - at the right
                                             arm), 2 and 3 measure V1 and V5, their - at a central terminal
-    leads=1:LA,2:LL,3:V1,4:V5&reference=RA  each channel measures the electrode named, against one common
+    leads=1:LA,2:LL,3:V1,4:V5&reference=RA  each channel measures the electrode named, less one common
                                             reference; leads and Wilson's terminal are computed here
 
 A minus (`1:-II`) turns a channel that is wired the wrong way round. With a common reference R, every
@@ -44,8 +44,12 @@ _ELECTRODES = {name.lower(): name for name in (*LIMBS, *CHEST)}
 class LeadMap:
     """Rows of channels to rows of leads."""
 
-    def __init__(self, leads: Sequence[str], weights: NDArray[np.float64]) -> None:
+    def __init__(
+        self, leads: Sequence[str], weights: NDArray[np.float64], reference: str = ""
+    ) -> None:
         self.leads = tuple(leads)
+        self.reference = reference
+        """Electrode that every channel is measured against; empty where each has its own."""
         self.weights = weights
         """(n_leads, n_channels): how much of each channel is in each lead."""
         self._used = weights != 0
@@ -141,7 +145,7 @@ def _from_electrodes(
         rows[name] = potentials[name] - sum(potentials[limb] for limb in LIMBS) / 3
     if not rows:
         raise SourceSpecError("one limb electrode alone makes no lead: wire a second")
-    return LeadMap(tuple(rows), np.array(list(rows.values())))
+    return LeadMap(tuple(rows), np.array(list(rows.values())), ground)
 
 
 def missing_leads(text: str) -> tuple[str, ...]:

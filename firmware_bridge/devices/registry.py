@@ -25,7 +25,9 @@ def _csv(options: Options) -> Decoder:
 
 def _cyton(options: Options) -> Decoder:
     wired = _wired(options, "cyton", cyton.CHANNELS)
-    return cyton.CytonDecoder(wired, options.integer("gain", cyton.DEFAULT_GAIN))
+    gain = options.integer("gain", cyton.DEFAULT_GAIN)
+    srb2 = options.choice("srb2", ("0", "1"), "1" if wired.reference else "0")
+    return cyton.CytonDecoder(wired, gain, srb2=srb2 == "1")
 
 
 def _ganglion(options: Options) -> Decoder:

@@ -23,7 +23,7 @@ from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.recording import Signal
 
 FIRMWARE = "3.1.2"
-_SETTING = re.compile(rb"x([1-8])0([0-6])0[01][01][01]X")
+_SETTING = re.compile(rb"x([1-8])0([0-6])0[01]([01])[01]X")
 BOARD_OFF = b"Failure: Communications timeout - Device failed to poll Host"
 
 
@@ -49,6 +49,9 @@ class VirtualCyton(VirtualBoard):
         nanovolts = MICROVOLTS_AT_GAIN_1 * 1e3
         super().__init__(signal, lead_map, nanovolts, bursts_hz=bursts_hz, clock_ppm=clock_ppm)
         self.gains = np.full(CHANNELS, 24)
+        self.srb2 = np.ones(CHANNELS, np.bool_)
+        """Which P inputs are joined to the SRB2 pin."""
+        self.off = np.zeros(CHANNELS, np.bool_)
         self.lose_packets = 0
         """So many of the next packets are lost on the radio."""
         self._firmware = firmware
@@ -60,6 +63,7 @@ class VirtualCyton(VirtualBoard):
         """Packets of one sample; the gain is the amplifier's, so the counts are at gain 1."""
         n = counts.shape[1]
         rail = 1 << 23
+        counts = np.where(self.off[:, None], 0, counts)
         amplified = np.clip(counts.astype(np.int64) * self.gains[:, None], -rail, rail - 1)
         packets = np.zeros((n, 33), np.uint8)
         packets[:, 0] = START
@@ -71,7 +75,7 @@ class VirtualCyton(VirtualBoard):
         return packets[lost:].tobytes()
 
     def receive(self, data: bytes) -> bytes:
-        """Obey `v`, `V`, `s`, `b`, `c`, `d` and channel settings; everything else is ignored."""
+        """Obey `v`, `V`, `s`, `b`, `c`, `d`, channels off and their settings; ignore everything else."""
         if not self._board_on:
             return BOARD_OFF + EOT
         answers = []
@@ -94,8 +98,10 @@ class VirtualCyton(VirtualBoard):
             self.started = False
         elif command == b"v":
             self.started = False
-            self.gains[:] = 24
+            self._default()
             return self._banner()
+        elif command in b"12345678":
+            self.off[int(command) - 1] = True
         elif self.started:
             return b""
         elif command == b"V":
@@ -104,15 +110,22 @@ class VirtualCyton(VirtualBoard):
             said = b"daisy removed" if self._has_daisy else b"no daisy to remove!"
             return said + EOT
         elif command == b"d":
-            self.gains[:] = 24
+            self._default()
             return b"updating channel settings to default" + EOT
         return b""
+
+    def _default(self) -> None:
+        self.gains[:] = 24
+        self.srb2[:] = True
+        self.off[:] = False
 
     def _set(self, command: bytes) -> bytes:
         setting = _SETTING.fullmatch(command)
         if setting is None:
             return b"Failure: Err: 9th char not X" + EOT
-        self.gains[int(setting[1]) - 1] = GAINS[int(setting[2])]
+        channel = int(setting[1]) - 1
+        self.gains[channel] = GAINS[int(setting[2])]
+        self.srb2[channel] = setting[3] == b"1"
         return b"Success: Channel set for " + setting[1] + EOT
 
     def _banner(self) -> bytes:

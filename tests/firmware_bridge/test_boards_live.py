@@ -124,12 +124,13 @@ def test_an_ads1293_board_becomes_twelve_leads_at_the_rate_of_the_decoder(
 
 
 def test_electrodes_against_one_reference_become_the_same_leads() -> None:
-    wired = lead_map("1:LA,2:LL,3:V1,4:V5", 8, "RA")
-    board = VirtualCyton(EcgSimulator(250.0, seed=3), wired)
+    electrodes = "1:-LA,2:-LL,3:-V1,4:-V5"  # on N pins, SRB2 at the right arm
+    board = VirtualCyton(EcgSimulator(250.0, seed=3), lead_map(electrodes, 8, "RA"))
     with PtyWearable(board) as port:
-        spec = f"serial:{port.port}?device=cyton&leads=1:LA,2:LL,3:V1,4:V5&reference=RA"
+        spec = f"serial:{port.port}?device=cyton&leads={electrodes}&reference=RA"
         info, *rest = events_of(open_source(spec), 50)
     assert isinstance(info, StreamInfo) and info.leads == ("I", "II", "III", "V1", "V5")
+    assert board.srb2.all()
     counts = np.concatenate([e.counts for e in rest if isinstance(e, Samples)], axis=1)
     truth = EcgSimulator(250.0, seed=3).read(50)[lead_indices(info.leads)]
     np.testing.assert_allclose(counts[:, :50] * info.nanovolts_per_lsb * 1e-6, truth, atol=2e-3)
@@ -161,6 +162,7 @@ def test_a_capture_of_a_conversation_replays_the_same(tmp_path: Path) -> None:
         spec = f"serial:{port.port}?device=cyton&leads={WIRED}&gain=6"
         live = events_of(open_source(spec, capture=capture), 100)
     assert board.gains[:4].tolist() == [6, 6, 6, 24]
+    assert not board.srb2[:3].any()
     replayed = events_of(open_source(f"replay:{capture}?speed=inf"), 100)
     assert [type(e) for e in live] == [type(e) for e in replayed]
     for a, b in zip(live, replayed, strict=True):

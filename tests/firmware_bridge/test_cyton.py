@@ -188,7 +188,9 @@ def _talk(decoder: CytonDecoder, board: VirtualCyton) -> tuple[bytes, list]:
 def test_the_board_is_stopped_reset_and_started() -> None:
     decoder, board = CytonDecoder(MAP), VirtualCyton(noise(250.0, 100), MAP)
     assert isinstance(decoder, HostedDecoder)
-    assert _talk(decoder, board) == (b"svb", [])
+    assert _talk(decoder, board) == (b"sv45678b", [])
+    assert board.off.tolist() == [False] * 3 + [True] * 5
+    assert board.srb2.all()
     info = of(StreamInfo, decoder.receive_data(stream(board)))[0]
     assert info.firmware == "3.1.2"
 
@@ -197,7 +199,7 @@ def test_a_daisy_is_taken_off_and_the_gain_set() -> None:
     board = VirtualCyton(noise(250.0, 100, seed=8), MAP, daisy=True)
     decoder = CytonDecoder(MAP, gain=12)
     said, events = _talk(decoder, board)
-    assert said == b"svc" + b"x1050110Xx2050110Xx3050110X" + b"b"
+    assert said == b"svc" + b"x1050110Xx2050110Xx3050110X" + b"45678b"
     assert board.gains.tolist() == [12, 12, 12, 24, 24, 24, 24, 24]
     events += decoder.receive_data(stream(board))
     info, samples = of(StreamInfo, events)[0], of(Samples, events)
@@ -205,12 +207,20 @@ def test_a_daisy_is_taken_off_and_the_gain_set() -> None:
     np.testing.assert_allclose(millivolts, noise(250.0, 100, seed=8).read(100), atol=3e-4)
 
 
+def test_channels_of_their_own_are_taken_off_the_reference() -> None:
+    board = VirtualCyton(noise(250.0, 100), MAP)
+    said, _ = _talk(CytonDecoder(MAP, srb2=False), board)
+    assert said == b"sv" + b"x1060100Xx2060100Xx3060100X" + b"45678b"
+    assert board.srb2.tolist() == [False] * 3 + [True] * 5
+    assert set(board.gains) == {24}
+
+
 def test_a_reset_is_a_new_session() -> None:
     decoder, board = CytonDecoder(MAP), VirtualCyton(noise(250.0, 100), MAP)
     _talk(decoder, board)
     decoder.receive_data(stream(board))
     said, events = _talk(decoder, VirtualCyton(noise(250.0, 50), MAP))
-    assert said == b"svb"
+    assert said == b"sv45678b"
     assert events == [Restarted(1)]
     events = decoder.receive_data(stream(VirtualCyton(noise(250.0, 50), MAP)))
     assert [type(e) for e in events] == [StreamInfo, Samples]

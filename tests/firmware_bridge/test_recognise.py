@@ -31,6 +31,13 @@ def test_what_people_own_is_told_apart(name: str, services: tuple[str, ...], tit
     assert title in belief.title
 
 
+def test_a_ganglion_is_read_with_a_map_of_its_channels() -> None:
+    for name, services in (("Ganglion-1a2b", ()), ("", (gatt.short_uuid(0xFE84),))):
+        belief = believed_to_be(name, services)
+        assert belief is not None
+        assert belief.options == "?device=ganglion&leads=1:II,2:V1,3:V5"
+
+
 def test_what_says_nothing_known_is_not_guessed_at() -> None:
     assert believed_to_be("", ()) is None
     assert believed_to_be("Kitchen Lamp", (gatt.short_uuid(0x1812),)) is None
