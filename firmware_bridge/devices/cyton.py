@@ -5,8 +5,8 @@
 Sources: OpenBCI's Cyton Data Format page (docs.openbci.com/Cyton/CytonDataFormat), the firmware
 OpenBCI_Cyton_Library (OpenBCI_32bit_Library.cpp: sendChannelDataSerial, boardReset, removeDaisy) and the
 radio firmware OpenBCI_Radios. Commands are ASCII: `s` stop, `v` reset (answered by a banner), `c` eight
-channels, `x1060110X` settings of a channel, `1` to `8` channel off, `b` start. Answers end in `$$$`; stop, off
-and start have none.
+channels, `x1060110X` settings of a channel, `1` to `8` channel off, `b` start. Answers end in `$$$`; stop,
+off and start have none.
 
 *The counter* is all that the format has: no CRC, no time. It wraps after 256 packets, 1.024 s. A jump of it
 is believed when the packet after goes on from it, else that one byte was damaged. Outages of more than half
