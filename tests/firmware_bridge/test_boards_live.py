@@ -29,8 +29,10 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.ganglion import VirtualGanglion
 from firmware_bridge.simulators.openview import VirtualOpenView
 from firmware_bridge.simulators.pty_wearable import PtyWearable
+from firmware_bridge.simulators.twins import Setup, make_twin, source_options
 from firmware_bridge.simulators.wearable import VirtualWearable
 from firmware_bridge.source import Source, open_source
+from firmware_bridge.transports.serial_port import SerialTransport
 
 if TYPE_CHECKING:
     from firmware_bridge.simulators.fake_radio import Radio
@@ -153,6 +155,22 @@ def test_a_board_as_shipped_is_refused_and_runs_without_the_lead_if_the_user_say
         ecg_mv, _ = twelve(spec, reconstructor, 100)
     assert np.isnan(ecg_mv[LEADS.index("V5")]).all()
     assert np.isfinite(ecg_mv[LEADS.index("V4")]).all()
+
+
+@pytest.mark.parametrize("device", ["cyton", "openview"])
+def test_a_simulated_board_is_read_with_the_options_that_go_with_it(device: str) -> None:
+    setup = Setup(lambda rate_hz: EcgSimulator(rate_hz, seed=2), frames_hz=50)
+    with PtyWearable(make_twin(device, setup)) as port:
+        info, samples, *_ = events_of(open_source(f"serial:{port.port}{source_options(device)}"), 9)
+    assert isinstance(info, StreamInfo) and info.leads == ("II", "V1", "V5")
+    assert isinstance(samples, Samples)
+
+
+def test_each_board_has_its_baud_rate() -> None:
+    for device, baud in (("cyton", 115200), ("openview", 57600)):
+        transport = open_source(f"serial:/dev/x?device={device}&leads={WIRED}").link.transport
+        assert isinstance(transport, SerialTransport)
+        assert transport.baud == baud
 
 
 def test_a_capture_of_a_conversation_replays_the_same(tmp_path: Path) -> None:
