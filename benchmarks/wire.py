@@ -130,9 +130,9 @@ def _ble(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
     table = Table("BLE: notification to block, us", ("figure", "value"))
     for name in ("n", "p50", "p99", "max"):
         table.add(name, found["processing"][name])
-    table.add(
-        "acquisition to block, p99", found["latency_us"].get("acquisition_to_block", {}).get("p99")
-    )
+    acquired = found["latency_us"]["stages"]["acquisition_to_block"]
+    for name in ("p50", "p99"):
+        table.add(f"acquisition to block, {name}", acquired[name])
     return found, table
 
 

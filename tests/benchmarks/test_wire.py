@@ -14,6 +14,7 @@ from benchmarks.wire_clock import VARYING_SAMPLES, bursts, connection_events
 from benchmarks.wire_damage import _damaged, _run, cyton_damage, wire_damage
 from benchmarks.wire_decoders import DECODERS, decoder_speed, garbage
 from firmware_bridge.events import Gap, Samples
+from firmware_bridge.simulators import private_bus
 
 
 def test_every_frame_is_accounted_for() -> None:
@@ -102,3 +103,19 @@ def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
     assert met["lost samples miscounted"] is True
     assert met["frames damaged or not"] is False  # 400 are no million
     assert "| corrupt accepted " in capsys.readouterr().out
+
+
+@pytest.mark.skipif(private_bus.missing() is not None, reason=private_bus.missing() or "")
+def test_the_ble_part(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast")
+    assert main(["wire", "--parts", "ble", "--seconds", "2"]) == 0
+    (row,) = [line for line in capsys.readouterr().out.splitlines() if "block, p50" in line]
+    assert float(row.split("|")[2].replace(",", "")) > 0
+
+
+def test_a_part_that_cannot_be_run_here_is_said_and_left_out(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PATH", "")
+    assert main(["wire", "--parts", "ble_outages"]) == 0
+    assert "ble_outages is left out: no dbus-daemon here" in capsys.readouterr().err
