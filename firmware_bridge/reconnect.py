@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
 from firmware_bridge.errors import BridgeError, TransportError
+from firmware_bridge.transports.bounded import bounded
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +77,7 @@ class Supervisor:
             self._attempts += 1
             await self.close_link()
             try:
-                await asyncio.wait_for(self.open_link(), left_s)
+                await bounded(self.open_link(), left_s)
             except TransportError as failure:
                 last = failure
             except asyncio.TimeoutError:

@@ -33,6 +33,7 @@ from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder
 from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
+from firmware_bridge.transports.bounded import bounded
 from firmware_bridge.transports.replay import CaptureWriter, ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.packets import Command, encode_frame
@@ -304,7 +305,7 @@ class Source:
             return await self.link.transport.read()
         start_s = time.monotonic()
         try:
-            return await asyncio.wait_for(self.link.transport.read(), self._stall_s)
+            return await bounded(self.link.transport.read(), self._stall_s)
         except asyncio.TimeoutError as error:
             raise self._stall_error() from error
         finally:

@@ -68,7 +68,7 @@ class Scan:
         while not found(self.heard) and (left_s := deadline_s - time.monotonic()) > 0:
             self._news.clear()
             with suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._news.wait(), left_s)
+                await bounded(self._news.wait(), left_s)
 
     async def add_connected(self, service: str) -> None:
         """Count what this machine is connected to already: it advertises no more.

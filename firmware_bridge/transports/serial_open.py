@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import AccessError, NotFoundError, TransportError
+from firmware_bridge.transports.bounded import bounded
 
 if TYPE_CHECKING:
     import serial
@@ -77,7 +78,7 @@ async def within(
     # Not the loop's executor: the end of the loop would wait for a call that hangs.
     threading.Thread(target=run, name="opening a port", daemon=True).start()
     try:
-        return await asyncio.wait_for(opened, seconds)
+        return await bounded(opened, seconds)
     except asyncio.TimeoutError as error:
         raise TransportError(
             f"{what} does not open within {seconds:g} s: unplug the device and plug it in again"

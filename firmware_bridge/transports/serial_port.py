@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import SourceSpecError, TransportError, TransportLost
 from firmware_bridge.transports.base import Received
+from firmware_bridge.transports.bounded import bounded
 from firmware_bridge.transports.ports import (
     ListPorts,
     PortInfo,
@@ -106,7 +107,7 @@ class SerialTransport:
             return
         try:
             while data:
-                await asyncio.wait_for(_writable(port.fileno()), WRITE_TIMEOUT_S)
+                await bounded(_writable(port.fileno()), WRITE_TIMEOUT_S)
                 data = data[os.write(port.fileno(), data) :]
         except asyncio.TimeoutError as error:
             raise takes_no_bytes(self.port) from error

@@ -206,6 +206,34 @@ def test_a_slow_consumer_is_not_a_silent_device() -> None:
     asyncio.run(asyncio.wait_for(run(), BOUND_S))
 
 
+@pytest.mark.parametrize("steps", range(10))
+def test_a_source_that_is_cancelled_as_bytes_arrive_ends(steps: int) -> None:
+    async def run() -> None:
+        transport = MemoryTransport()
+        n_events = 0
+
+        async def consume() -> None:
+            nonlocal n_events
+            async with memory_source(transport) as source:
+                async for _ in source:
+                    n_events += 1
+
+        task = asyncio.ensure_future(consume())
+        transport.feed(WireEncoder(INFO).stream_info())
+        while not n_events:
+            await asyncio.sleep(0)
+        for _ in range(20):  # until it waits again
+            await asyncio.sleep(0)
+        transport.feed(WireEncoder(INFO).stream_info())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=BOUND_S)
+        assert task.cancelled()
+
+    asyncio.run(asyncio.wait_for(run(), 2 * BOUND_S))
+
+
 def test_an_unplugged_port_is_lost() -> None:
     async def run() -> None:
         device = PtyWearable(VirtualWearable(EcgSimulator(), frames_hz=50), wait_for_host=True)
