@@ -275,7 +275,7 @@ class Source:
         while not self._ready:
             try:
                 received = await self._read()
-                if not received.data:
+                if not received.data and not received.reopened:
                     if self.n_bytes and not self._understood:
                         raise self._peer_error()
                     raise StopAsyncIteration
@@ -289,11 +289,14 @@ class Source:
         await self.link.transport.open()
         if self.link.hello:
             await self.link.transport.write(self.link.hello)
-        if self._hosted is not None:
-            self._hosted.opened()
-            await self._answer()
+        self._greet()
+        await self._answer()
         self._waited_s = 0.0
         self._bytes_since_valid = 0
+
+    def _greet(self) -> None:
+        if self._hosted is not None:
+            self._hosted.opened()
 
     async def _answer(self) -> None:
         """Tell the device what its decoder wants it to be told."""
@@ -314,6 +317,9 @@ class Source:
     def _take(self, received: Received) -> None:
         if self._capture is not None:
             self._capture.write(received)
+        if received.reopened:
+            self._greet()
+            return
         if not self.n_bytes:
             self._waited_s = 0.0
         self.n_bytes += len(received.data)
@@ -338,6 +344,8 @@ class Source:
             raise error  # it never spoke: asking again is no remedy
         await self._supervisor.reopen(error)
         self.reconnects += 1
+        if self._capture is not None:
+            self._capture.write(Received(b"", time.monotonic_ns(), reopened=True))
         if self.link.resync:
             self._take(Received(self.link.resync, time.monotonic_ns()))
             self._bytes_since_valid = 0  # the device has not said any of them
