@@ -229,8 +229,6 @@ class Runtime:
             sampled_ns = monotonic_ns()
             reconnects = source.reconnects
             async for timed in source:
-                if self._stopping:  # a library on the way may have swallowed the cancellation
-                    break
                 decoded_ns = monotonic_ns()
                 if source.reconnects != reconnects:  # it was away: no device's fault
                     reconnects, sampled_ns = source.reconnects, decoded_ns
