@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, device, fidelity, latency, soak, throughput
+from benchmarks import compare, device, fidelity, latency, soak, throughput, wire
 from benchmarks.environment import environment, load_average
 from benchmarks.errors import BenchmarkError
 from benchmarks.report import print_tables, target_table, write_json
@@ -22,7 +22,7 @@ from edge.errors import LeadliftError
 from firmware_bridge.errors import BridgeError
 from quantize.errors import QuantizeError
 
-MEASUREMENTS = (latency, fidelity, throughput, soak, device)
+MEASUREMENTS = (latency, fidelity, throughput, soak, wire, device)
 ERRORS = (BenchmarkError, LeadliftError, BridgeError, QuantizeError)
 
 

@@ -13,12 +13,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WINDOW_S = 60.0  # long enough to fit ppm through ms of jitter, short enough to follow temperature
-_SLICE_US = 500_000  # one envelope point per slice bounds the memory: 120 points in a window
+# Long enough for BLE's connection events to slip past the packets, which shows the least delay where the
+# two keep step (40 ms packets at 30 ms events, 100 ppm: every 100 s); short enough to follow temperature.
+WINDOW_S = 300.0
+_SLICE_US = 500_000  # one envelope point per slice bounds the memory: 600 points in a window
 _LEAST_SPAN_US = 5_000_000  # below this a slope would be jitter; 200 ppm over it is 1 ms
 _EARLY_NS = (
     100_000_000  # earlier than the line by this: the clocks jumped (host suspended), start anew
 )
+_LATE_NS = 1e9  # all packets this much late for as long as below: the device's clock stood still
+_SLEPT_NS = 5e9  # meanwhile, as a device's does that sleeps
 _RESIDUALS = 1024  # recent delays kept for the jitter figure
 
 
@@ -57,6 +61,7 @@ class DeviceClock:
         self._points: list[tuple[float, float]] = []  # (tick_us, arrival_ns), lowest of each slice
         self._slice = 0
         self._fit: ClockFit | None = None
+        self._late_since_ns: int | None = None
         self._residuals.clear()
 
     @property
@@ -86,7 +91,13 @@ class DeviceClock:
             self._begin(tick_us, arrival_ns)
             return
         residual = self._fit.late_ns(tick_us, arrival_ns)
-        if residual < -_EARLY_NS or tick_us < self._points[-1][0]:
+        if residual < _LATE_NS:
+            self._late_since_ns = None
+        elif self._late_since_ns is None:
+            self._late_since_ns = arrival_ns
+        # By arrivals: a backlog, late as it is, comes all at once.
+        slept = self._late_since_ns is not None and arrival_ns - self._late_since_ns > _SLEPT_NS
+        if residual < -_EARLY_NS or tick_us < self._points[-1][0] or slept:
             self.jumps += 1
             self.reset()
             self._begin(tick_us, arrival_ns)

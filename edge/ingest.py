@@ -26,6 +26,7 @@ from firmware_bridge.events import (
     StreamInfo,
 )
 
+_TICK_WRAP_US = 1 << 32  # 71 minutes
 FILLED = int(Quality.INTERPOLATED | Quality.GAP)
 
 
@@ -35,10 +36,11 @@ class IngestCounters:
 
     samples_in: int = 0
     samples_lost: int = 0
-    """Taken by the device, never arrived; those interpolated over are among them."""
+    """Taken by the device, never arrived: exact from the first packet on, over restarts too."""
     samples_interpolated: int = 0
+    """Made up in short gaps, in place of lost ones (or of those before_info)."""
     samples_before_info: int = 0
-    """Dropped because nothing yet said which leads they are."""
+    """Arrived, and dropped because nothing yet said which leads they are; not among the lost."""
     gaps: int = 0
     duplicates: int = 0
     late: int = 0
@@ -61,10 +63,15 @@ class Ingest:
         self.leads_off: tuple[str, ...] = ()
         """The leads whose electrode is off in the newest packet."""
         self._rows: list[int] = []
-        self._next: int | None = None  # device index of the next sample
+        self._heard: int | None = (
+            None  # device index just after the newest packet, taken or dropped
+        )
+        self._next: int | None = None  # and after the newest one taken
         self._index = 0  # stream index of the next sample
         self._last_mv: NDArray[np.float32] = np.empty((len(self.leads), 1), np.float32)
         self._last_arrival_ns = 0
+        self._last_tick_us: int | None = None  # as unwrapped here
+        self._tick_shift_us = 0  # wraps that the decoder could not know
         self._restarted = False
 
     @property
@@ -77,7 +84,7 @@ class Ingest:
 
         A gap of at most 100 ms arrives interpolated with the samples that end it; a longer one shows as
         a jump of `first_sample`. Raises InputError when the stream lacks a lead that is needed, and
-        PeerError when the device changes its rate or leads, or says what cannot be.
+        PeerError when the device changes its rate or leads, contradicts itself, or says what cannot be.
         """
         if isinstance(event, Samples):
             return self._samples(event, arrival_ns)
@@ -90,9 +97,16 @@ class Ingest:
         elif isinstance(event, Corrupt):
             self.counters.corrupt += 1
             self.counters.corrupt_bytes += event.n_bytes
+            if event.undamaged:
+                raise PeerError(
+                    f"the device makes no sense: {event.reason}; check its firmware, or update leadlift"
+                )
         elif isinstance(event, Restarted):
             self.counters.restarts += 1
             self._restarted = True
+            self._heard = 0
+            self._last_tick_us = None
+            self._tick_shift_us = 0
             self.clock.reset()
         elif isinstance(event, Battery):
             self.battery_percent = event.percent
@@ -119,7 +133,8 @@ class Ingest:
         if missing:
             raise InputError(
                 f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, "
-                f"needed are {', '.join(self.leads)}"
+                f"needed are {', '.join(self.leads)}; name what you wired in leads=, or go without: "
+                f"missing={','.join(missing)}"
             )
         self._rows = [info.leads.index(lead) for lead in self.leads]
         self.info = info
@@ -127,6 +142,9 @@ class Ingest:
     def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
         info = self.info
         n_channels, n_samples = packet.counts.shape
+        if self._heard is not None:
+            self.counters.samples_lost += max(0, packet.first_sample - self._heard)
+        self._heard = packet.first_sample + n_samples
         if info is None or (packet.session, packet.config_id) != (info.session, info.config_id):
             self.counters.samples_before_info += n_samples
             return None
@@ -150,19 +168,17 @@ class Ingest:
         first = self._index + n_missing
         if n_missing:
             self.counters.gaps += 1
-            if not self._restarted:
-                self.counters.samples_lost += n_missing
             if n_missing <= GAP_FILL_S * info.sampling_hz:
                 self.counters.samples_interpolated += n_missing
                 first = self._index
                 ecg_mv, quality = self._filled(n_missing, ecg_mv, quality)
+        tick_us = self._end_tick_us(packet, info, arrival_ns)
+        self.clock.observe(tick_us, arrival_ns)
         self._restarted = False
         self._next = packet.first_sample + packet.counts.shape[1]
         self._index = first + ecg_mv.shape[1]
         self._last_mv = ecg_mv[:, -1:]
         self._last_arrival_ns = arrival_ns
-        tick_us = self._last_tick_us(packet, info)
-        self.clock.observe(tick_us, arrival_ns)
         return SampleBlock(
             ecg_mv, first, info.sampling_hz, quality, arrival_ns, self.clock.host_ns(tick_us)
         )
@@ -174,11 +190,11 @@ class Ingest:
             return 0
         if not self._restarted:
             return packet.first_sample - self._next
-        # Indices began anew: only the host's clock knows how long the device was away. At least so
-        # long that nothing is interpolated over a boot.
+        # Indices began anew: only the host's clock knows how long the device was away. At least what it
+        # took since, and so long that nothing is interpolated over a boot.
         away_s = (arrival_ns - self._last_arrival_ns) * 1e-9
         away = round(away_s * info.sampling_hz) - int(packet.counts.shape[1])
-        return max(away, math.floor(GAP_FILL_S * info.sampling_hz) + 1)
+        return max(away, packet.first_sample, math.floor(GAP_FILL_S * info.sampling_hz) + 1)
 
     def _converted(
         self, packet: Samples, info: StreamInfo, n_samples: int
@@ -206,12 +222,21 @@ class Ingest:
         flags = np.full(line.shape, FILLED, np.uint8)
         return np.hstack([line, ecg_mv]), np.hstack([flags, quality])
 
-    def _last_tick_us(self, packet: Samples, info: StreamInfo) -> float:
+    def _end_tick_us(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> float:
         """Device time of a packet's last sample; a device without ticks is timed by its samples."""
-        n_samples = int(packet.counts.shape[1])
+        length_us = (int(packet.counts.shape[1]) - 1) * 1e6 / info.sampling_hz
         if packet.tick_us is None:
-            return (packet.first_sample + n_samples - 1) * 1e6 / info.sampling_hz
-        return packet.tick_us + (n_samples - 1) * 1e6 / info.sampling_hz
+            return packet.first_sample * 1e6 / info.sampling_hz + length_us
+        # A decoder unwraps ticks by the samples that passed. Where the device took none for a while (it
+        # slept, and says no new session) only the host's clock knows how often they wrapped.
+        tick_us = packet.tick_us + self._tick_shift_us
+        if self._last_tick_us is not None:
+            passed_us = (arrival_ns - self._last_arrival_ns) / 1000
+            wraps = round((passed_us - (tick_us - self._last_tick_us)) / _TICK_WRAP_US)
+            self._tick_shift_us += wraps * _TICK_WRAP_US
+            tick_us += wraps * _TICK_WRAP_US
+        self._last_tick_us = tick_us
+        return tick_us + length_us
 
 
 def _describe(info: StreamInfo) -> str:

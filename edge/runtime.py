@@ -227,8 +227,11 @@ class Runtime:
         async with self._source as source:
             live = source.link.live
             sampled_ns = monotonic_ns()
+            reconnects = source.reconnects
             async for timed in source:
                 decoded_ns = monotonic_ns()
+                if source.reconnects != reconnects:  # it was away: no device's fault
+                    reconnects, sampled_ns = source.reconnects, decoded_ns
                 block = self.ingest.push(timed.event, timed.arrival_ns)
                 if block is not None:
                     arrival_ns = timed.arrival_ns

@@ -25,8 +25,8 @@ def open_stream(
 ) -> Stream:
     """The twelve leads of a live source, block by block as they come.
 
-    `spec` names the source (`serial:PORT`, `replay:FILE`, `sim:`). `leads` are the leads that will be
-    measured, by default all that the model takes; `model` is a bundle, by default the one that ships.
+    `spec` names the source (`serial:PORT`, `ble:NAME`, `replay:FILE`, `sim:`). `leads` are those that will
+    be measured, by default all that the model takes; `model` is a bundle, by default the one that ships.
 
     Raises what opening the model and naming the source can: BundleError, EngineError, InputError,
     firmware_bridge.errors.SourceSpecError. Iterating raises what the source does when it fails.

@@ -2,7 +2,11 @@
 
     BridgeError
     ├── SourceSpecError       the caller: a source or device name that cannot be understood
-    ├── TransportError        the environment: a port that is missing, busy or forbidden
+    ├── TransportError        the environment: a port or radio that is busy or does not answer
+    │   ├── AdapterError      the environment: no Bluetooth adapter, or it is off
+    │   ├── AccessError       the environment: it is there, and this user may not use it
+    │   ├── NotFoundError     the environment: the device is not there, or is gone since it was found
+    │   ├── RefusedError      the peer: it says no to pairing, to notifications or to a write
     │   └── TransportLost     the link: it was open and is gone
     ├── StallError            the link: open, but silent for too long
     ├── PeerError             the peer: well-formed bytes that make no sense (other lead count, other device)
@@ -25,6 +29,22 @@ class SourceSpecError(BridgeError, ValueError):
 
 class TransportError(BridgeError):
     """A transport that could not be opened or used."""
+
+
+class AdapterError(TransportError):
+    """No Bluetooth adapter, one that is switched off, or no Bluetooth service to ask for it."""
+
+
+class AccessError(TransportError):
+    """The system forbids this user or program what the transport needs."""
+
+
+class NotFoundError(TransportError):
+    """The device is not there, or has gone between being found and being opened."""
+
+
+class RefusedError(TransportError):
+    """The device, or the system for it, refused to pair, to notify or to take a write."""
 
 
 class TransportLost(TransportError):  # noqa: N818 - the state of the link, as bleak and pyserial say it

@@ -7,7 +7,7 @@ size and never raises on their account. `firmware_bridge.source` adds the arriva
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -78,6 +78,8 @@ class Corrupt:
 
     reason: str
     n_bytes: int
+    undamaged: bool = False
+    """Its CRC held: the device sent what makes no sense, the link is not to blame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,4 +114,21 @@ class Decoder(Protocol):
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream, in pieces of any size, and say what they completed."""
+        ...
+
+
+@runtime_checkable
+class HostedDecoder(Decoder, Protocol):
+    """A decoder of a device that has to be spoken to, or whose counter wraps within a second or so."""
+
+    def opened(self) -> None:
+        """The link was opened (anew): the frame that was begun will not be ended."""
+        ...
+
+    def silent(self, seconds: float) -> None:
+        """So long before the bytes that follow, the last valid frame arrived."""
+        ...
+
+    def data_to_send(self) -> bytes:
+        """What the device has to be told now; each byte is handed out once."""
         ...

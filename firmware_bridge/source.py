@@ -2,9 +2,12 @@
 
     sim:[?hr=72&rate=250&...]          a simulated wearable in this process
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
-    serial:PORT[?device=wire&baud=115200]
+    serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=0]
+    ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
 
-SCHEMES and DEVICES are registries: a module that adds a scheme or a device format adds an entry.
+and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`).
+
+SCHEMES is a registry, as `devices.registry` is for device formats: a module that adds one adds an entry.
 """
 
 from __future__ import annotations
@@ -18,27 +21,27 @@ from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
-from firmware_bridge.devices.csv_lines import CsvDecoder
+from firmware_bridge.devices.registry import BAUDS, PROFILES, make_decoder
 from firmware_bridge.errors import (
     BridgeError,
     PeerError,
     SourceSpecError,
     StallError,
-    TransportError,
     TransportLost,
 )
-from firmware_bridge.events import Corrupt, Decoder, Event
+from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder
+from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
 from firmware_bridge.transports.bounded import bounded
 from firmware_bridge.transports.replay import CaptureWriter, ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.packets import Command, encode_frame
-from firmware_bridge.wire.spec import FrameType
+from firmware_bridge.wire.spec import DELIMITER, FrameType
 
 STALL_S = 5.0  # five stream infos of a device that says one every second
 PEER_S = 3.0  # three of them, and a bootloader's chatter is over
-RECONNECT_EVERY_S = 0.25  # a USB port takes about a second to come back; more often only costs
+BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
 IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 
 
@@ -58,37 +61,21 @@ class Link:
     transport: Transport
     decoder: Decoder
     device: str
-    """Name of the decoder in DEVICES."""
+    """Name of the decoder in `devices.registry.DEVICES`."""
     device_options: dict[str, str] = field(default_factory=dict)
     """What the decoder was made with; a capture remembers it."""
     hello: bytes = b""
     """Sent after each opening."""
+    resync: bytes = b""
+    """Given to the decoder after each reopening: ends the frame that the loss of the link cut."""
+    reconnect_s: float = 0.0
+    """How long the link may be gone where the caller does not say."""
     live: bool = True
     """Whether silence means that something is wrong: not so for a recording."""
 
 
-def _wire(options: Options) -> Decoder:
-    return WireDecoder()
-
-
-def _csv(options: Options) -> Decoder:
-    leads = options.text("leads", "II,V1,V5").split(",")
-    return CsvDecoder(leads, options.number("rate", 250.0), options.number("unit_mv", 1.0))
-
-
-DEVICES: dict[str, Callable[[Options], Decoder]] = {"csv": _csv, "wire": _wire}
-"""Decoder for each `device=`, made from its options."""
-
 _HELLOS = {"wire": IDENTIFY}
-
-
-def _decoder(options: Options) -> tuple[str, Decoder, dict[str, str]]:
-    """Take `device=` and the device's own options out of `options`."""
-    device = options.choice("device", DEVICES, "wire")
-    before = options.left()
-    decoder = DEVICES[device](options)
-    used = {name: value for name, value in before.items() if name not in options.left()}
-    return device, decoder, used
+_RESYNCS = {"wire": DELIMITER}
 
 
 def _serial(port: str, options: Options) -> Link:
@@ -96,9 +83,31 @@ def _serial(port: str, options: Options) -> Link:
 
     if not port:
         raise SourceSpecError("serial: needs a port, such as serial:/dev/ttyACM0")
-    device, decoder, used = _decoder(options)
-    transport = SerialTransport(port, options.integer("baud", 115200))
-    return Link(transport, decoder, device, used, _HELLOS.get(device, b""))
+    device, decoder, used = make_decoder(options, "serial")
+    transport = SerialTransport(port, options.integer("baud", BAUDS.get(device, 115200)))
+    return _live(transport, device, decoder, used, options.number("reconnect", 0.0))
+
+
+def _ble(target: str, options: Options) -> Link:
+    from firmware_bridge.transports.ble import SCAN_S, BleTransport
+
+    device, decoder, used = make_decoder(options, "ble")
+    transport = BleTransport(
+        target,
+        PROFILES[device],
+        adapter=options.text("adapter", "") or None,
+        use_start_notify=options.choice("notify", ("start", "acquire"), "start") == "start",
+        pair=options.choice("pair", ("0", "1"), "0") == "1",
+        scan_s=options.number("scan", SCAN_S),
+    )
+    return _live(transport, device, decoder, used, options.number("reconnect", BLE_RECONNECT_S))
+
+
+def _live(
+    transport: Transport, device: str, decoder: Decoder, used: dict[str, str], reconnect_s: float
+) -> Link:
+    hello, resync = _HELLOS.get(device, b""), _RESYNCS.get(device, b"")
+    return Link(transport, decoder, device, used, hello, resync, reconnect_s)
 
 
 def _replay(path: str, options: Options) -> Link:
@@ -110,7 +119,7 @@ def _replay(path: str, options: Options) -> Link:
     if isinstance(recorded, dict):
         options.add_defaults({str(name): str(value) for name, value in recorded.items()})
     options.add_defaults({"device": str(header["device"])})
-    device, decoder, used = _decoder(options)
+    device, decoder, used = make_decoder(options)
     return Link(transport, decoder, device, used, live=False)
 
 
@@ -135,15 +144,18 @@ def _sim(name: str, options: Options) -> Link:
     }
     clock_ppm = options.number("ppm", 0.0)
 
+    def signal_at(rate_hz: float) -> EcgSimulator:
+        return EcgSimulator(rate_hz, heart_rate, st_territory=territory, seed=seed, **numbers)
+
     def make() -> VirtualWearable:
-        signal = EcgSimulator(rate, heart_rate, st_territory=territory, seed=seed, **numbers)
-        return VirtualWearable(signal, clock_ppm=clock_ppm)
+        return VirtualWearable(signal_at(rate), clock_ppm=clock_ppm, signal_at=signal_at)
 
     make()  # says now, not when the source opens, what is wrong with an option
     return Link(SimTransport(make), WireDecoder(), "wire", hello=IDENTIFY)
 
 
 SCHEMES: dict[str, Callable[[str, Options], Link]] = {
+    "ble": _ble,
     "replay": _replay,
     "serial": _serial,
     "sim": _sim,
@@ -157,12 +169,13 @@ def open_source(
     capture: str | Path | None = None,
     stall_s: float = STALL_S,
     peer_s: float = PEER_S,
-    reconnect_s: float = 0.0,
+    reconnect_s: float | None = None,
 ) -> Source:
     """The source that `spec` names, to be entered as an async context manager.
 
     `capture` records the byte stream to a file that `replay:` plays. The device may be silent for
-    `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s`.
+    `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s` (by default what
+    `reconnect=` in the name says, else 0 s for a serial port and 300 s over BLE).
 
     Raises SourceSpecError for a scheme, option or value that is not accepted, naming those that are;
     CaptureError for a replay file that is none.
@@ -184,7 +197,8 @@ class Source:
     Entering opens the link and raises what its transport does. Iterating raises StallError when a live
     device is silent for too long, PeerError when its bytes never make a valid frame, TransportLost when
     the link goes and does not come back, CaptureError where a capture is damaged. It ends with the
-    stream.
+    stream. A link that is lost, or a device that made sense and falls silent, is opened anew for as long
+    as `reconnect_s` lasts; the frames that follow tell the gap.
     """
 
     def __init__(
@@ -195,25 +209,33 @@ class Source:
         capture: str | Path | None = None,
         stall_s: float = STALL_S,
         peer_s: float = PEER_S,
-        reconnect_s: float = 0.0,
+        reconnect_s: float | None = None,
     ) -> None:
         self.name = name
         self.link = link
         self.n_bytes = 0
         """Bytes received so far."""
         self.reconnects = 0
-        """Times the link was lost and came back."""
+        """Times the link was lost, or stalled, and was opened again."""
         self._capture_path = capture
         self._capture: CaptureWriter | None = None
         self._stall_s = stall_s
         self._peer_s = peer_s
-        self._reconnect_s = reconnect_s
+        self._supervisor = Supervisor(
+            self._open,
+            link.transport.close,
+            link.reconnect_s if reconnect_s is None else reconnect_s,
+        )
         self._ready: deque[Timed] = deque()
         self._understood = False
         # Time spent waiting for the device (not in the consumer) since its first bytes, later since
         # its last valid frame.
         self._waited_s = 0.0
         self._bytes_since_valid = 0
+        self._valid_ns = 0  # when the last valid frame arrived
+        self._why = ""  # what the last bytes that were none were
+        decoder = link.decoder
+        self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
 
     async def __aenter__(self) -> Source:
         if self._capture_path is not None:
@@ -244,25 +266,42 @@ class Source:
     def __aiter__(self) -> Source:
         return self
 
+    @property
+    def in_outage(self) -> bool:
+        """Whether the link is lost at the moment, or back without a valid frame yet."""
+        return self._supervisor.in_outage
+
     async def __anext__(self) -> Timed:
         while not self._ready:
             try:
                 received = await self._read()
-            except TransportLost as lost:
-                await self._reconnect(lost)
-                continue
-            if not received.data:
-                if self.n_bytes and not self._understood:
-                    raise self._peer_error()
-                raise StopAsyncIteration
-            self._take(received)
+                if not received.data and not received.reopened:
+                    if self.n_bytes and not self._understood:
+                        raise self._peer_error()
+                    raise StopAsyncIteration
+                self._take(received)
+                await self._answer()
+            except (TransportLost, StallError) as error:
+                await self._reconnect(error)
         return self._ready.popleft()
 
     async def _open(self) -> None:
         await self.link.transport.open()
         if self.link.hello:
             await self.link.transport.write(self.link.hello)
+        self._greet()
+        await self._answer()
         self._waited_s = 0.0
+        self._bytes_since_valid = 0
+
+    def _greet(self) -> None:
+        if self._hosted is not None:
+            self._hosted.opened()
+
+    async def _answer(self) -> None:
+        """Tell the device what its decoder wants it to be told."""
+        if self._hosted is not None and (data := self._hosted.data_to_send()):
+            await self.link.transport.write(data)
 
     async def _read(self) -> Received:
         if not self.link.live:
@@ -278,32 +317,38 @@ class Source:
     def _take(self, received: Received) -> None:
         if self._capture is not None:
             self._capture.write(received)
+        if received.reopened:
+            self._greet()
+            return
         if not self.n_bytes:
             self._waited_s = 0.0
         self.n_bytes += len(received.data)
         self._bytes_since_valid += len(received.data)
+        if self._hosted is not None and self._valid_ns:
+            self._hosted.silent((received.arrival_ns - self._valid_ns) * 1e-9)
         events = self.link.decoder.receive_data(received.data)
         self._ready.extend(Timed(event, received.arrival_ns) for event in events)
         if any(not isinstance(event, Corrupt) for event in events):
             self._understood = True
+            self._valid_ns = received.arrival_ns
+            self._supervisor.recovered()
             self._waited_s = 0.0
             self._bytes_since_valid = 0
-        elif self._waited_s > (self._stall_s if self._understood else self._peer_s):
+            return
+        self._why = next((f" ({e.reason})" for e in events if isinstance(e, Corrupt)), self._why)
+        if self._waited_s > (self._stall_s if self._understood else self._peer_s):
             raise self._stall_error()
 
-    async def _reconnect(self, lost: TransportLost) -> None:
-        """Open the link anew, as often as it takes within the bound; the decoder sees the gap."""
-        deadline_s = time.monotonic() + self._reconnect_s
-        while time.monotonic() < deadline_s:
-            await self.link.transport.close()
-            try:
-                await self._open()
-            except TransportError:
-                await asyncio.sleep(RECONNECT_EVERY_S)
-            else:
-                self.reconnects += 1
-                return
-        raise lost
+    async def _reconnect(self, error: TransportLost | StallError) -> None:
+        if isinstance(error, StallError) and not self._understood:
+            raise error  # it never spoke: asking again is no remedy
+        await self._supervisor.reopen(error)
+        self.reconnects += 1
+        if self._capture is not None:
+            self._capture.write(Received(b"", time.monotonic_ns(), reopened=True))
+        if self.link.resync:
+            self._take(Received(self.link.resync, time.monotonic_ns()))
+            self._bytes_since_valid = 0  # the device has not said any of them
 
     def _stall_error(self) -> BridgeError:
         if self._bytes_since_valid and not self._understood:
@@ -316,6 +361,6 @@ class Source:
 
     def _peer_error(self) -> PeerError:
         return PeerError(
-            f"{self.name}: received {self.n_bytes:,} bytes but no valid frame; "
+            f"{self.name}: received {self.n_bytes:,} bytes but no valid frame{self._why}; "
             f"check device= ({self.link.device} here) and baud="
         )

@@ -8,13 +8,15 @@ import platform
 import sys
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import Any
 
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, one_line, say
-from edge.commands.devices import serial_ports
+from edge.commands.devices import Port, port_line, serial_ports
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
+from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
 PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "torch")
 
@@ -35,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 0 if found["ok"] else 1
 
 
-def examine() -> dict[str, Any]:
+def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any]:
     """The findings as plain values."""
     from edge.jetpack import look, missing
 
@@ -68,10 +70,7 @@ def examine() -> dict[str, Any]:
         "engine_details": details,
         "gpu": machine.as_dict() | {"says": machine.in_words()},
         "missing": [asdict(part) for part in missing(machine)],
-        "ports": [
-            {"name": port.name, "description": port.description, "allowed": port.allowed}
-            for port in serial_ports()
-        ],
+        "ports": [asdict(port) for port in serial_ports(ports, sysfs)],
     }
 
 
@@ -119,8 +118,9 @@ def _in_words(found: dict[str, Any]) -> str:
         mend = f": {part['command']}" if part["command"] else ""
         lines.append(f"missing    for tensorrt: {part['what']}: {part['why']}{mend}")
     for port in found["ports"]:
-        allowed = "" if port["allowed"] else ", no permission: join its group, often dialout"
-        lines.append(f"port       {port['name']} {port['description']}{allowed}")
+        lines.append(f"port       {port_line(Port(**port))}")
+        if port["hint"]:
+            lines.append(f"hint       {port['hint']} (leadlift asks for it as it opens the port)")
     if not found["ports"]:
         lines.append("port       none; plug a device in, or try `leadlift demo`")
     lines.append("all well" if found["ok"] else "cannot reconstruct: see model and engine above")

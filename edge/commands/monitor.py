@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from time import monotonic_ns
 from typing import cast
 
@@ -13,9 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.commands.common import Subparsers, clean_stop, seconds, usage
+from edge.commands.monitor_screen import MonitorScreen, Shown
 from edge.ingest import Ingest
+from edge.leads import LEADS
+from edge.samples import SampleBlock
+from edge.sinks.traces import TraceRing
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.source import Source, Timed, open_source
+from firmware_bridge.transports.ports import latency_hint
+from firmware_bridge.transports.serial_port import SerialTransport
 
 LINE_EVERY_NS = 1_000_000_000
 
@@ -28,14 +36,19 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument("source", metavar="SOURCE", help="as for `leadlift run --source`")
     parser.add_argument("--capture", metavar="FILE", help="record the bytes, for replay:FILE")
     parser.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
+    parser.add_argument(
+        "--lines",
+        action="store_true",
+        help="a line a second, also where a terminal could show traces",
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print a line a second until the source ends, Ctrl-C, SIGTERM or --seconds."""
+    """Show traces, or a line a second, until the source ends, Ctrl-C, SIGTERM or --seconds."""
     with usage():
         source = open_source(arguments.source, capture=arguments.capture)
-    asyncio.run(_watch(source, arguments.seconds))
+    asyncio.run(_watch(source, arguments.seconds, sys.stdout.isatty() and not arguments.lines))
     if arguments.capture:
         print(
             f"{source.n_bytes} bytes captured; play them with --source replay:{arguments.capture}"
@@ -43,22 +56,35 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _watch(source: Source, limit_s: float | None) -> None:
+async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None:
     loop = asyncio.get_running_loop()
     task = cast("asyncio.Task[None]", asyncio.current_task())
     monitor = Monitor()
-    began_ns = monotonic_ns()
-    with (
-        clean_stop(lambda: loop.call_soon_threadsafe(task.cancel)),
-        suppress(asyncio.CancelledError),
-    ):
-        async with source:
-            async for timed in source:
-                for line in monitor.take(timed, monotonic_ns()):
-                    print(line, flush=True)
-                if limit_s is not None and monotonic_ns() - began_ns >= limit_s * 1e9:
-                    break
-    print(monitor.totals())
+    try:
+        with (
+            clean_stop(lambda: loop.call_soon_threadsafe(task.cancel)),
+            suppress(asyncio.CancelledError),
+            ExitStack() as stack,
+        ):
+            async with source:
+                if limit_s is not None:  # also while the device says nothing, or is away
+                    stack.callback(loop.call_later(limit_s, task.cancel).cancel)
+                if on_screen:
+                    stack.enter_context(MonitorScreen(monitor.shown))
+                async for timed in source:
+                    for line in monitor.take(timed, monotonic_ns()):
+                        if not on_screen:
+                            print(line, flush=True)
+    finally:
+        print(monitor.totals())
+        if hint := _hint(source):
+            print(hint)
+
+
+def _hint(source: Source) -> str | None:
+    """What the port lacks, once it was opened as leadlift opens it."""
+    transport = source.link.transport
+    return latency_hint(transport.port) if isinstance(transport, SerialTransport) else None
 
 
 class Monitor:
@@ -70,23 +96,46 @@ class Monitor:
         self._high_mv = self._low_mv
         self._line_ns = 0
         self._line_samples = 0
+        self._line = ""
+        self._title = "waiting for the device"
+        self._lock = threading.Lock()  # a screen looks from a thread of its own
+        self._ring: TraceRing | None = None
 
     def take(self, timed: Timed, now_ns: int) -> Iterator[str]:
         """Follow an event; the lines of text that are due at `now_ns`."""
         event = timed.event
         if isinstance(event, StreamInfo) and not self.ingest.leads:
-            counters = self.ingest.counters
+            counters, battery = self.ingest.counters, self.ingest.battery_percent
             self.ingest = Ingest(event.leads)  # whatever it measures, decoder or not
-            self.ingest.counters = counters
+            self.ingest.counters, self.ingest.battery_percent = counters, battery
             self._line_ns = now_ns
             self._forget_range()
-            yield _introduce(event)
+            self._title = _introduce(event)
+            self._ring = TraceRing(event.sampling_hz)
+            yield self._title
         block = self.ingest.push(event, timed.arrival_ns)
         if block is not None:
             self._low_mv = np.fmin(self._low_mv, np.fmin.reduce(block.ecg_mv, axis=1))
             self._high_mv = np.fmax(self._high_mv, np.fmax.reduce(block.ecg_mv, axis=1))
+            self._keep(block)
         if self.ingest.leads and now_ns - self._line_ns >= LINE_EVERY_NS:
-            yield self._line(now_ns)
+            self._line = self._next_line(now_ns)
+            yield self._line
+
+    def shown(self) -> Shown:
+        """What a screen shows now, from any thread."""
+        with self._lock:
+            ring = None if self._ring is None else self._ring.copy()
+        return Shown(self._title, self._line, self.ingest.leads, self.ingest.leads_off, ring)
+
+    def _keep(self, block: SampleBlock) -> None:
+        ring = self._ring
+        if ring is None or block.n_samples == 0:
+            return
+        rows = np.full((len(LEADS), block.n_samples), np.nan, np.float32)  # a ring has twelve
+        rows[: len(self.ingest.leads)] = block.ecg_mv
+        with self._lock:
+            ring.append(rows, block.first_sample - ring.end)
 
     def totals(self) -> str:
         """What was seen from the start to now."""
@@ -99,7 +148,7 @@ class Monitor:
             f"arrival jitter {clock.jitter_s * 1e3:.1f} ms"
         )
 
-    def _line(self, now_ns: int) -> str:
+    def _next_line(self, now_ns: int) -> str:
         counters, clock = self.ingest.counters, self.ingest.clock
         rate_hz = (counters.samples_in - self._line_samples) / ((now_ns - self._line_ns) * 1e-9)
         ranges = []
@@ -107,12 +156,14 @@ class Monitor:
             low, high = self._low_mv[row], self._high_mv[row]
             span = "--" if np.isnan(low) else f"{low:+.2f}..{high:+.2f} mV"
             ranges.append(f"{lead} {'OFF' if lead in self.ingest.leads_off else span}")
+        percent = self.ingest.battery_percent
+        battery = "" if percent is None else f"battery {percent} %  "
         self._line_ns, self._line_samples = now_ns, counters.samples_in
         self._forget_range()
         return (
             f"{rate_hz:6.1f} Hz  lost {counters.samples_lost}  gaps {counters.gaps}  "
             f"corrupt {counters.corrupt}  drift {clock.drift_ppm:+.0f} ppm  "
-            f"jitter {clock.jitter_s * 1e3:.1f} ms  " + "  ".join(ranges)
+            f"jitter {clock.jitter_s * 1e3:.1f} ms  {battery}" + "  ".join(ranges)
         )
 
     def _forget_range(self) -> None:

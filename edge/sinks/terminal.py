@@ -138,7 +138,7 @@ class TerminalSink:
         with live:
             while not self._stop.wait(1.0 / FRAMES_HZ):
                 width, height = console.size
-                live.update(_Drawn(frame(self._picture(), width, height)), refresh=True)
+                live.update(Drawn(frame(self._picture(), width, height)), refresh=True)
 
     def _print_lines(self) -> None:
         self._stream.write(f"leadlift: {DISCLAIMER}\n")
@@ -147,7 +147,7 @@ class TerminalSink:
             self._stream.flush()
 
 
-class _Drawn:
+class Drawn:
     """Lines of spans as rich wants them, without its layout engine: that would cost ten times more."""
 
     def __init__(self, lines: list[Line]) -> None:

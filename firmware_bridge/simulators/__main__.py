@@ -1,4 +1,4 @@
-"""A virtual wearable as a process of its own: `python -m firmware_bridge.simulators --port pty`."""
+"""A virtual device as a process of its own: `python -m firmware_bridge.simulators --device NAME`."""
 
 from __future__ import annotations
 
@@ -8,22 +8,27 @@ import signal
 import stat
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from firmware_bridge.errors import BridgeError
+from firmware_bridge.errors import BridgeError, SourceSpecError
+from firmware_bridge.simulators.ble_wearable import BleWearable, open_ble_wearable
 from firmware_bridge.simulators.ecg import ST_TERRITORIES, EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording, Signal
-from firmware_bridge.simulators.wearable import FORMATS, VirtualWearable, stream_info
+from firmware_bridge.simulators.twins import TWINS, Setup, Twin, make_twin
+from firmware_bridge.simulators.wearable import VirtualWearable
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code."""
+def main(
+    arguments: Sequence[str] | None = None, announce: Callable[[str], object] | None = None
+) -> int:
+    """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code.
+
+    `announce` is called with the port's name after it was printed.
+    """
     options = _parser().parse_args(arguments)
     try:
-        device = PtyWearable(
-            _wearable(options), wait_for_host=options.wait, write_log=options.write_times
-        )
+        device = _device(options)
     except (BridgeError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -34,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if stat.S_ISFIFO(os.fstat(0).st_mode):
         threading.Thread(target=_stop_at_end_of_stdin, args=(device,), daemon=True).start()
     print(device.port, flush=True)
+    if announce is not None:
+        announce(device.port)
     try:
         device.run(options.seconds)
         device.drain()
@@ -41,23 +48,41 @@ def main(arguments: Sequence[str] | None = None) -> int:
         device.close()
     print(
         f"{device.frames_sent} frames sent, {device.frames_dropped} dropped, "
-        f"{device.frames_unheard} while no host had the port open",
+        f"{device.frames_unheard} while no host listened",
         file=sys.stderr,
     )
     return 0
 
 
-def _wearable(options: argparse.Namespace) -> VirtualWearable:
-    signal_: Signal
+def _device(options: argparse.Namespace) -> PtyWearable | BleWearable:
+    twin = _twin(options)
+    if options.port == "pty":
+        return PtyWearable(twin, wait_for_host=options.wait, write_log=options.write_times)
+    if options.wait or options.write_times:
+        raise BridgeError("--wait and --write-times are for --port pty: leave them out")
+    if not isinstance(twin, VirtualWearable) or twin.format != "wire":
+        raise BridgeError(f"a virtual {options.device} is not on BLE here: use --port pty")
+    return open_ble_wearable(twin, options.name, options.adapter)
+
+
+def _twin(options: argparse.Namespace) -> Twin:
     if options.record:
-        signal_ = Recording.load(options.record, loop=options.loop)
-        if options.rate not in (None, signal_.sampling_hz):
+        recording = Recording.load(options.record, loop=options.loop)
+        if options.rate not in (None, recording.sampling_hz):
             raise BridgeError(
-                f"--rate {options.rate:g} and a recording at {signal_.sampling_hz:g} Hz: leave --rate out"
+                f"--rate {options.rate:g} and a recording at {recording.sampling_hz:g} Hz: leave --rate out"
             )
-    else:
-        signal_ = EcgSimulator(
-            options.rate or 250.0,
+        options.rate = recording.sampling_hz
+
+    def signal_at(rate_hz: float) -> Signal:
+        if options.record and rate_hz != recording.sampling_hz:
+            raise SourceSpecError(
+                f"the recording is at {recording.sampling_hz:g} Hz, and this device samples at {rate_hz:g}"
+            )
+        if options.record:
+            return Recording.load(options.record, loop=options.loop)
+        return EcgSimulator(
+            rate_hz,
             options.hr,
             pvc_share=options.pvc,
             st_shift_mv=options.st,
@@ -67,22 +92,20 @@ def _wearable(options: argparse.Namespace) -> VirtualWearable:
             muscle_mv=options.muscle,
             seed=options.seed,
         )
-    info = stream_info(
-        signal_.sampling_hz,
+
+    setup = Setup(
+        signal_at,
+        options.rate,
         tuple(options.leads.split(",")),
+        frames_hz=options.frames_hz,
         sample_bits=options.bits,
+        clock_ppm=options.clock_ppm,
         session=os.getpid() % 256,
     )
-    return VirtualWearable(
-        signal_,
-        info,
-        frames_hz=options.frames_hz,
-        clock_ppm=options.clock_ppm,
-        format=options.format,
-    )
+    return make_twin(options.device, setup)
 
 
-def _stop_at_end_of_stdin(device: PtyWearable) -> None:
+def _stop_at_end_of_stdin(device: PtyWearable | BleWearable) -> None:
     # Not sys.stdin: a thread inside its lock would stop the interpreter from ending.
     while os.read(0, 4096):
         pass
@@ -94,10 +117,17 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m firmware_bridge.simulators", description=(__doc__ or "").strip()
     )
     add = parser.add_argument
-    add("--port", choices=["pty"], default="pty", help="where to appear (default: %(default)s)")
+    add(
+        "--device",
+        choices=sorted(TWINS),
+        default="wearable",
+        help="what to be (default: %(default)s)",
+    )
+    add("--port", choices=["pty", "ble"], default="pty", help="where to be (default: %(default)s)")
+    add("--name", default="leadlift", help="what to advertise with --port ble")
+    add("--adapter", metavar="hci0", help="for --port ble (default: the first that is on)")
     add("--rate", type=float, help="sampling rate in Hz (default: the recording's, or 250)")
     add("--leads", default="II,V1,V5", help="leads to send (default: %(default)s)")
-    add("--format", choices=FORMATS, default="wire", help="what to speak (default: %(default)s)")
     add("--bits", type=int, choices=(16, 24), default=24, help="bits per sample")
     add("--frames-hz", type=float, default=25.0, help="frames per second (default: %(default)s)")
     add("--clock-ppm", type=float, default=0.0, help="how much the device's clock runs fast")

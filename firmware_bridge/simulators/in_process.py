@@ -57,6 +57,8 @@ class SimTransport(MemoryTransport):
                 if command is None:
                     return
                 self.feed(wearable.receive(command))
+            if wearable.next_due_s() != due_s:
+                continue  # the host said what changes it
             frame = wearable.next_frame()
             if frame is not None and not self.feed(frame.data):
                 self.frames_dropped += 1

@@ -1,4 +1,4 @@
-"""A virtual wearable on a real pseudo-terminal: paced in real time, seen by hosts as a serial port."""
+"""A virtual device on a real pseudo-terminal: paced in real time, seen by hosts as a serial port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from collections import deque
 from pathlib import Path
 from types import TracebackType
 
-from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable
+from firmware_bridge.simulators.twins import Twin
+from firmware_bridge.simulators.wearable import DueFrame
 
 WRITE_TIMES = 4096  # the last 160 s of 25 frames/s; a log file keeps them all
 HOST_CHECK_S = 0.02  # how soon a host that opens or closes the port is noticed: half a frame
@@ -39,7 +40,7 @@ class PtyWearable:
 
     def __init__(
         self,
-        wearable: VirtualWearable,
+        wearable: Twin,
         *,
         wait_for_host: bool = False,
         write_log: str | Path | None = None,
@@ -79,6 +80,8 @@ class PtyWearable:
                 return
             if not self._serve_until(due_ns):
                 return
+            if self._wearable.next_due_s() != due_s:
+                continue  # the host said what changes it
             frame = self._wearable.next_frame()
             if frame is not None:
                 self._send(frame)
@@ -194,6 +197,8 @@ class PtyWearable:
                 self._write_pending()
 
     def _send(self, frame: DueFrame) -> None:
+        if not frame.data:
+            return
         if not self._host_present():
             self.frames_unheard += 1
             return
@@ -203,7 +208,7 @@ class PtyWearable:
             self.frames_dropped += 1
             return
         self._pending = frame.data
-        self._pending_sample = frame.first_sample
+        self._pending_sample = frame.first_sample if frame.n_samples else -1
         self._write_pending()
 
     def _write_pending(self) -> None:

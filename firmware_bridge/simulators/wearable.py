@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import contextlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,6 +15,8 @@ from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.wire import spec
 from firmware_bridge.wire.decoder import CommandDecoder
 from firmware_bridge.wire.encoder import WireEncoder
+from firmware_bridge.wire.packets import Command
+from firmware_bridge.wire.spec import FrameType
 
 FORMATS = ("wire", "csv")
 
@@ -40,7 +43,7 @@ def stream_info(
 
 @dataclass(frozen=True, slots=True)
 class DueFrame:
-    """Bytes that the device sends in one go."""
+    """Bytes that the device sends in one go; without samples while it is stopped, and often empty."""
 
     data: bytes
     first_sample: int
@@ -50,11 +53,15 @@ class DueFrame:
 
 
 class VirtualWearable:
-    """Says `signal` in frames, as the device that `info` describes would.
+    """Says `signal` in frames, as the device that `info` describes would, and obeys its host.
 
     `frames_hz` frames per second, fewer samples in each where the format has no room for all;
     `clock_ppm` is how much the device's crystal runs fast, and its samples and ticks with it. Stream info
-    precedes the first frame and then every second of device time. `lead_off` may be set at any time.
+    precedes the first frame and then comes every second of device time. `lead_off` may be set at any time.
+
+    It samples from its boot on. Stop, start and a change of rate take effect between two frames; a signal
+    that was stopped goes on where it was. `signal_at` makes the signal at another rate (a new one, from its
+    beginning) or raises SourceSpecError; without it the device has one rate, and keeps it.
 
     Raises SourceSpecError where signal and info do not fit, EncodeError where the format cannot carry it.
     """
@@ -67,16 +74,9 @@ class VirtualWearable:
         frames_hz: float = 25.0,
         clock_ppm: float = 0.0,
         format: str = "wire",
+        signal_at: Callable[[float], Signal] | None = None,
     ) -> None:
-        self.info = info if info is not None else stream_info(signal.sampling_hz)
-        missing = [lead for lead in self.info.leads if lead not in signal.leads]
-        if missing:
-            raise SourceSpecError(f"the signal has no lead {missing[0]}: {', '.join(signal.leads)}")
-        if self.info.sampling_hz != signal.sampling_hz:
-            raise SourceSpecError(
-                f"the signal is at {signal.sampling_hz:g} Hz and the device at "
-                f"{self.info.sampling_hz:g}: use one rate"
-            )
+        info = info if info is not None else stream_info(signal.sampling_hz)
         if format not in FORMATS:
             raise SourceSpecError(f"unknown format {format!r}: use {' or '.join(FORMATS)}")
         if not 1 <= frames_hz <= 1000:
@@ -84,24 +84,50 @@ class VirtualWearable:
         self.format = format
         self.lead_off = 0
         """Bit i set: the electrode of channel i is off, in the frames made from now on."""
-        self._signal = signal
-        self._rows = [signal.leads.index(lead) for lead in self.info.leads]
-        self._encoder = WireEncoder(self.info)
-        self._frame_samples = min(
-            max(1, round(self.info.sampling_hz / frames_hz)), self._encoder.max_samples
-        )
-        self._host_hz = self.info.sampling_hz * (1.0 + clock_ppm * 1e-6)
-        self._next_sample = 0
-        self._next_info = 0
-        self._counts: NDArray[np.int32] | None = None  # of the next frame
+        self.sampling = True
+        """Whether it takes samples; a stopped device says its stream info every second all the same."""
+        self._frames_hz = frames_hz
+        self._clock = 1.0 + clock_ppm * 1e-6  # seconds of device time in one of host time
+        self._signal_at = signal_at
         self._commands = CommandDecoder()
+        self._booted = False
+        self._time_s = 0.0  # device time at the end of the last frame
+        self._next_info_s = 0.0
+        self._play(signal, info)
+
+    def _play(self, signal: Signal, info: StreamInfo) -> None:
+        """Play `signal` from now on, in the session that `info` describes."""
+        missing = [lead for lead in info.leads if lead not in signal.leads]
+        if missing:
+            raise SourceSpecError(f"the signal has no lead {missing[0]}: {', '.join(signal.leads)}")
+        if info.sampling_hz != signal.sampling_hz:
+            raise SourceSpecError(
+                f"the signal is at {signal.sampling_hz:g} Hz and the device at "
+                f"{info.sampling_hz:g}: use one rate"
+            )
+        self._encoder = WireEncoder(info)
+        self.info = info
+        """The stream info of the session at hand."""
+        self._signal = signal
+        self._rows = [signal.leads.index(lead) for lead in info.leads]
+        self._frame_samples = min(
+            max(1, round(info.sampling_hz / self._frames_hz)), self._encoder.max_samples
+        )
+        self._counts: NDArray[np.int32] | None = None  # of the next frame
+        self._begin_s = self._time_s  # device time of the session's first sample
+        self._next_sample = 0
 
     def next_due_s(self) -> float | None:
-        """When the next frame is due, in seconds of host time after the start; None at the end."""
+        """When the next frame is due, in seconds of host time after the start; None at the end.
+
+        A command may change it.
+        """
+        if not self.sampling:
+            return (self._time_s + self._frame_samples / self.info.sampling_hz) / self._clock
         if self._counts is None:
             self._counts = self._converted(self._signal.read(self._frame_samples)[self._rows])
         n_samples = self._counts.shape[1]
-        return (self._next_sample + n_samples) / self._host_hz if n_samples else None
+        return self._sample_s(self._next_sample + n_samples) / self._clock if n_samples else None
 
     def next_frame(self) -> DueFrame | None:
         """The next frame, with the stream info in front when its turn has come; None at the end.
@@ -109,24 +135,62 @@ class VirtualWearable:
         Make it when it is due, not before: answers to commands are numbered in the same sequence.
         """
         due_s = self.next_due_s()
-        if due_s is None or self._counts is None:
+        if due_s is None:
             return None
-        counts, self._counts = self._counts, None
         first_sample = self._next_sample
-        self._next_sample += counts.shape[1]
-        say_info = first_sample >= self._next_info
+        say_info = self._time_s >= self._next_info_s - 1e-9
         if say_info:
-            self._next_info += round(self.info.sampling_hz * spec.STREAM_INFO_PERIOD_S)
+            self._next_info_s += spec.STREAM_INFO_PERIOD_S
+        # The first delimiter ends whatever the line held before the device booted.
+        boot = b"" if self._booted or self.format == "csv" else spec.DELIMITER
+        self._booted = True
+        if not self.sampling or self._counts is None:
+            self._time_s += self._frame_samples / self.info.sampling_hz
+            return DueFrame(
+                self._encoder.stream_info() if say_info else b"", first_sample, 0, due_s
+            )
+        counts, self._counts = self._counts, None
+        self._next_sample += counts.shape[1]
+        self._time_s = self._sample_s(self._next_sample)
         make = self._csv_lines if self.format == "csv" else self._wire_frames
-        data = make(first_sample, counts, say_info)
+        data = boot + make(first_sample, counts, say_info)
         return DueFrame(data, first_sample, counts.shape[1], due_s)
 
     def receive(self, data: bytes) -> bytes:
-        """Take bytes from the host; the answer: stream info for each command that is understood."""
+        """Take bytes from the host and obey; the answer: stream info for each command understood."""
         if self.format == "csv":
             return b""
-        commands = self._commands.receive_data(data)
-        return b"".join(self._encoder.stream_info() for _ in commands)
+        answers = []
+        for command in self._commands.receive_data(data):
+            self._obey(command)
+            answers.append(self._encoder.stream_info())
+        return b"".join(answers)
+
+    def _obey(self, command: Command) -> None:
+        """Do what is not so already; a new session begins with the answer."""
+        if command.frame_type is FrameType.STOP:
+            self.sampling = False
+        elif command.frame_type is FrameType.START and not self.sampling:
+            counts = self._counts
+            self._begin_session(self._signal, self.info)
+            self._counts = counts
+            self.sampling = True
+        elif command.frame_type is FrameType.SET_RATE and self._signal_at is not None:
+            if command.rate_millihertz == round(self.info.sampling_hz * 1000):
+                return
+            rate_hz = command.rate_millihertz / 1000
+            with contextlib.suppress(SourceSpecError):  # a rate it has not: the answer says so
+                config_id = (self.info.config_id + 1) % 256
+                info = replace(self.info, sampling_hz=rate_hz, config_id=config_id)
+                self._begin_session(self._signal_at(rate_hz), info)
+
+    def _begin_session(self, signal: Signal, info: StreamInfo) -> None:
+        self._play(signal, replace(info, session=(self.info.session + 1) % 256))
+        self._next_info_s = self._time_s + spec.STREAM_INFO_PERIOD_S
+
+    def _sample_s(self, sample: int) -> float:
+        """Device time of a sample of this session, in seconds since the boot."""
+        return self._begin_s + sample / self.info.sampling_hz
 
     def _converted(self, ecg_mv: NDArray[np.float32]) -> NDArray[np.int32]:
         rail = 1 << (self.info.sample_bits - 1)
@@ -134,12 +198,10 @@ class VirtualWearable:
         return np.clip(exact, -rail, rail - 1).astype(np.int32)
 
     def _wire_frames(self, first_sample: int, counts: NDArray[np.int32], say_info: bool) -> bytes:
-        # The first delimiter ends whatever the line held before the device booted.
-        boot = spec.DELIMITER if first_sample == 0 else b""
         info = self._encoder.stream_info() if say_info else b""
         # Samples and ticks come from one crystal, so in device time the rate is exact.
-        tick_us = round(first_sample * 1e6 / self.info.sampling_hz)
-        return boot + info + self._encoder.samples(counts, tick_us, self.lead_off)
+        tick_us = round(self._sample_s(first_sample) * 1e6)
+        return info + self._encoder.samples(counts, tick_us, self.lead_off)
 
     def _csv_lines(self, first_sample: int, counts: NDArray[np.int32], say_info: bool) -> bytes:
         """Millivolts with four decimals, as `devices.csv_lines` expects; a header line as stream info."""

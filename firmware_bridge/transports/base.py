@@ -14,6 +14,8 @@ class Received:
     """At least one byte; empty once and for all when a finite stream has ended."""
     arrival_ns: int
     """`time.monotonic_ns()` right after the read that returned the piece."""
+    reopened: bool = False
+    """No piece, but the place in a recording where the link was opened anew; then `data` is empty."""
 
 
 class Transport(Protocol):

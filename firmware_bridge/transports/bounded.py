@@ -15,11 +15,13 @@ _abandoned: set[asyncio.Future[Any]] = set()  # asyncio itself holds tasks weakl
 async def bounded(call: Awaitable[_T], seconds: float) -> _T:
     """The result of `call`, or asyncio.TimeoutError after `seconds` and at most the grace.
 
-    `asyncio.wait_for` waits for a cancelled call for as long as that takes, and before Python 3.12 forgets
-    a cancellation that comes together with the result; this does neither. A call that outlives its grace
-    goes on in the background, and what it raises there is nobody's concern.
+    `asyncio.wait_for` waits for a cancelled call for as long as that takes; this does not. A call that
+    outlives its grace goes on in the background, and what it raises there is nobody's concern. Up to
+    Python 3.11 `wait_for` also forgets that it was cancelled if the call ends in the same moment; a program
+    told to stop would go on.
     """
     task = asyncio.ensure_future(call)
+    task.add_done_callback(_forget)  # also if the caller is cancelled, and never asks
     try:
         await asyncio.wait({task}, timeout=seconds)
     finally:
@@ -28,7 +30,6 @@ async def bounded(call: Awaitable[_T], seconds: float) -> _T:
             await asyncio.wait({task}, timeout=GRACE_S)
         if not task.done():
             _abandoned.add(task)
-            task.add_done_callback(_forget)
     if not task.done() or task.cancelled():
         raise asyncio.TimeoutError
     return task.result()

@@ -5,7 +5,7 @@ Capture file, little-endian, appended to and flushed record by record:
     magic     b"leadlift capture 1\\n"
     header    one line of JSON, at least {"device": "<decoder name>"}, ended by b"\\n"
     record*   u64  nanoseconds since the previous record (the first: since the recorder started)
-              u32  number of bytes, 1 to 1,048,576
+              u32  number of bytes, at most 1,048,576; 0 where the link was lost and opened anew
               u32  CRC-32/ISO-HDLC (check value 0xCBF43926) of the two fields above and the bytes,
                    continued from the CRC of the record before (the first: of magic and header)
               the bytes
@@ -23,6 +23,7 @@ import struct
 import time
 import zlib
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -60,7 +61,7 @@ class CaptureWriter:
 
     def write(self, piece: Received) -> None:
         """Append one piece. Raises CaptureError when the disk is full or the piece too long."""
-        if not 0 < len(piece.data) <= MAX_RECORD_BYTES:
+        if len(piece.data) > MAX_RECORD_BYTES or bool(piece.data) == piece.reopened:
             raise CaptureError(f"a captured piece has 1 to {MAX_RECORD_BYTES:,} bytes")
         delta_ns = max(0, piece.arrival_ns - self._last_ns)
         fields = _FIELDS.pack(delta_ns, len(piece.data))
@@ -142,7 +143,7 @@ class ReplayTransport:
         await asyncio.sleep(wait_s)  # also when 0: a fast replay lets other tasks run
         self._pending = None
         if self.speed == 1.0:
-            return Received(piece.data, time.monotonic_ns())
+            return replace(piece, arrival_ns=time.monotonic_ns())
         return piece
 
     async def write(self, data: bytes) -> None:
@@ -172,7 +173,7 @@ class ReplayTransport:
         altered = CaptureError(
             f"{self.path}: altered in the record at byte {offset}; played up to it"
         )
-        if not 0 < n_bytes <= MAX_RECORD_BYTES:
+        if n_bytes > MAX_RECORD_BYTES:
             raise altered
         data = self._file.read(n_bytes)
         if len(data) < n_bytes:
@@ -182,7 +183,7 @@ class ReplayTransport:
             raise altered
         self._crc = crc
         self._offset_ns += delta_ns
-        return Received(data, self._start_ns + self._offset_ns)
+        return Received(data, self._start_ns + self._offset_ns, reopened=n_bytes == 0)
 
 
 def _open(path: Path) -> tuple[BinaryIO, dict[str, object], int]:

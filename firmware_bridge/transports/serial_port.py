@@ -8,60 +8,82 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 import time
 from typing import TYPE_CHECKING
 
-from firmware_bridge.errors import TransportError, TransportLost
+from firmware_bridge.errors import SourceSpecError, TransportError, TransportLost
 from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.bounded import bounded
+from firmware_bridge.transports.ports import (
+    ListPorts,
+    PortInfo,
+    find_again,
+    list_ports,
+    port_info,
+)
+from firmware_bridge.transports.serial_open import (
+    WRITE_TIMEOUT_S,
+    faults,
+    open_port,
+    takes_no_bytes,
+    within,
+)
 
 if TYPE_CHECKING:
     import serial
 
+MAX_BAUD = 12_000_000  # the fastest USB adapters
 READ_BYTES = 65536  # more than any tty driver holds: one read takes all that is there
-WRITE_TIMEOUT_S = 2.0  # commands are a few bytes; a port that takes none for this long is stuck
 THREAD_WAKE_S = 0.05  # how long the reading thread may outlive a cancelled read
+DRAIN_S = 0.2  # for the last command to leave; the system would wait 30 s for a device that hangs
+_DRAIN_POLL_S = 0.005
 
 
 class SerialTransport:
     """A `Transport` over the serial port named `port` (`/dev/ttyACM0`, `COM3`), opened exclusively.
 
+    What is opened again is the same device: one on USB is known by vendor, product and serial number,
+    whatever name the system gives its port after a replug. `ports` lists what is there. Any `baud` that the
+    hardware does will do; raises SourceSpecError for one that no hardware does.
+
     `threaded` reads in a thread; the default does so only where the event loop cannot watch a port.
     """
 
     def __init__(
-        self, port: str, baud: int = 115200, *, threaded: bool = os.name != "posix"
+        self,
+        port: str,
+        baud: int = 115200,
+        *,
+        threaded: bool = os.name != "posix",
+        ports: ListPorts = list_ports,
     ) -> None:
+        if not 0 < baud <= MAX_BAUD:
+            raise SourceSpecError(f"baud={baud}: use 1 to {MAX_BAUD}, as the device does")
         self.port = port
+        """Its name now."""
         self.baud = baud
+        self.info: PortInfo | None = None
+        """The USB device that was opened; None before, and where there is none."""
+        self._named = port
         self._threaded = threaded
+        self._ports = ports
         self._serial: serial.Serial | None = None
 
     async def open(self) -> None:
         """Open the port, dropping what the driver buffered before.
 
-        Raises TransportError: no such port (with the names of those that exist), in use, forbidden,
-        no serial port at all, or a baud rate that it refuses.
+        Raises NotFoundError (with the names of the ports that exist), AccessError, or TransportError: in
+        use, no serial port at all, a baud rate that it refuses, or no answer within 8 s.
         """
-        import serial
-
         await self.close()
-        timeout_s = THREAD_WAKE_S if self._threaded else 0
-        try:
-            self._serial = serial.Serial(
-                self.port,
-                self.baud,
-                timeout=timeout_s,
-                write_timeout=WRITE_TIMEOUT_S,
-                exclusive=True,
-            )
-        except (serial.SerialException, ValueError) as error:
-            raise TransportError(self._why_not(error)) from error
-        # USB adapters hold bytes back for up to 16 ms unless told not to; a pty has no such thing.
-        with contextlib.suppress(ValueError, NotImplementedError, AttributeError, OSError):
-            self._serial.set_low_latency_mode(True)
+        if self.info is not None:
+            self.port = find_again(self.info, self._named, self._ports())
+        name, timeout_s = self.port, THREAD_WAKE_S if self._threaded else 0
+        self._serial = await within(lambda: open_port(name, self.baud, timeout_s), name)
+        if self.info is None:
+            info = port_info(name, self._ports())
+            self.info = info if info is not None and info.on_usb else None
 
     async def read(self) -> Received:
         """Wait for bytes and take all that is there. Raises TransportLost when the port has gone."""
@@ -88,19 +110,26 @@ class SerialTransport:
                 await bounded(_writable(port.fileno()), WRITE_TIMEOUT_S)
                 data = data[os.write(port.fileno(), data) :]
         except asyncio.TimeoutError as error:
-            raise TransportError(
-                f"{self.port} takes no bytes: the device does not read its port"
-            ) from error
+            raise takes_no_bytes(self.port) from error
         except OSError as error:
             raise self._lost() from error
 
     async def close(self) -> None:
-        """Close the port."""
-        if self._serial is not None:
-            # A port whose device is gone may refuse even to be closed properly.
-            with contextlib.suppress(OSError):
-                self._serial.close()
-            self._serial = None
+        """Close the port, after at most 0.2 s for what was written to leave."""
+        port, self._serial = self._serial, None
+        if port is None:
+            return
+        # A port whose device is gone may refuse even to be closed properly.
+        try:
+            with contextlib.suppress(*faults()):
+                until_s = time.monotonic() + DRAIN_S
+                while port.out_waiting and time.monotonic() < until_s:
+                    await asyncio.sleep(_DRAIN_POLL_S)
+                if port.out_waiting:
+                    port.reset_output_buffer()
+        finally:
+            with contextlib.suppress(*faults()):
+                port.close()
 
     def _opened(self) -> serial.Serial:
         if self._serial is None:
@@ -145,42 +174,12 @@ class SerialTransport:
         try:
             self._opened().write(data)
         except serial.SerialTimeoutException as error:
-            raise TransportError(
-                f"{self.port} takes no bytes: the device does not read its port"
-            ) from error
+            raise takes_no_bytes(self.port) from error
         except (serial.SerialException, OSError) as error:
             raise self._lost() from error
 
     def _lost(self) -> TransportLost:
         return TransportLost(f"{self.port} has gone: the device was unplugged or switched off")
-
-    def _why_not(self, error: Exception) -> str:
-        code = getattr(error, "errno", None)
-        if code in (errno.EACCES, errno.EPERM):
-            return f"{self.port}: no permission; join the group that owns it, often `dialout`"
-        if code in (errno.EBUSY, errno.EAGAIN) or "exclusively lock" in str(error):
-            return f"{self.port} is in use by another program: close that first"
-        if code in (errno.ENOENT, errno.ENXIO, errno.ENODEV) or (
-            code is None and "FileNotFoundError" in str(error)
-        ):
-            return f"no serial port {self.port}: {_ports_here()}"
-        if isinstance(error, ValueError):
-            return f"{self.port}: {error}".replace("\n", " ")
-        return f"{self.port} is no serial port that can be used ({error}): {_ports_here()}".replace(
-            "\n", " "
-        )
-
-
-def port_names() -> list[str]:
-    """The serial ports of this machine, sorted."""
-    from serial.tools import list_ports
-
-    return sorted(port.device for port in list_ports.comports())
-
-
-def _ports_here() -> str:
-    names = port_names()
-    return f"this machine has {', '.join(names)}" if names else "this machine has none; plug one in"
 
 
 def _read_blocking(port: serial.Serial) -> bytes:

@@ -15,7 +15,7 @@ from firmware_bridge.events import (
     Samples,
     StreamInfo,
 )
-from firmware_bridge.wire.framing import FrameError, Splitter
+from firmware_bridge.wire.framing import FrameError, SenselessError, Splitter
 from firmware_bridge.wire.packets import (
     BatteryPacket,
     Command,
@@ -61,7 +61,8 @@ class WireDecoder:
             try:
                 events += self._events(*parse_frame(frame))
             except FrameError as error:
-                events.append(Corrupt(str(error), len(frame)))
+                senseless = isinstance(error, SenselessError)
+                events.append(Corrupt(str(error), len(frame), senseless))
         return events
 
     def _events(self, header: Header, packet: Packet) -> list[Event]:
@@ -133,11 +134,11 @@ def _check(packet: SamplePacket, info: StreamInfo) -> None:
     """Refuse samples that contradict their stream info."""
     channels = packet.counts.shape[0]
     if channels != len(info.leads):
-        raise FrameError(
+        raise SenselessError(
             f"{channels} channels, and stream info {info.config_id} names {len(info.leads)} leads"
         )
     if packet.sample_bits != info.sample_bits:
-        raise FrameError(
+        raise SenselessError(
             f"{packet.sample_bits}-bit samples, and stream info {info.config_id} "
             f"says {info.sample_bits}"
         )

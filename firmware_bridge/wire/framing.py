@@ -23,6 +23,10 @@ class FrameError(ValueError):
     """Bytes that are no valid frame; the text is the reason that a `Corrupt` event gives."""
 
 
+class SenselessError(FrameError):
+    """A frame that arrived as it was sent, and cannot be meant: no link is to blame for it."""
+
+
 class Splitter:
     """Cuts a byte stream at a delimiter; holds at most `max_bytes` of it."""
 

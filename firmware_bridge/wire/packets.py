@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from firmware_bridge.errors import EncodeError
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.wire import spec
-from firmware_bridge.wire.framing import FrameError, unwrap, wrap
+from firmware_bridge.wire.framing import FrameError, SenselessError, unwrap, wrap
 from firmware_bridge.wire.spec import FrameType
 
 
@@ -287,7 +287,7 @@ def parse_frame(frame: bytes) -> tuple[Header, Packet]:
     """
     packet = unwrap(frame)
     if packet[0] != spec.VERSION:  # first, since another version may have another header
-        raise FrameError(f"format version {packet[0]}, and this side speaks {spec.VERSION}")
+        raise SenselessError(f"format version {packet[0]}, and this side speaks {spec.VERSION}")
     if len(packet) < spec.HEADER_STRUCT.size:
         raise FrameError(f"{len(packet)} bytes: too short for a header")
     _, number, session, sequence = spec.HEADER_STRUCT.unpack_from(packet)

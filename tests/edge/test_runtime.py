@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from itertools import pairwise
 
@@ -262,6 +263,34 @@ def test_a_device_that_sends_no_samples_is_told_so(monkeypatch: pytest.MonkeyPat
     device.say_info()
     with pytest.raises(StallError, match="no samples for 0 s"):
         finished(device)
+
+
+def test_a_device_that_was_away_for_long_has_its_time_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("edge.runtime.NO_SAMPLES_S", 0.05)
+    device = MemoryDevice()
+
+    class Away(MemoryTransport):
+        opened = 0
+
+        async def open(self) -> None:
+            await super().open()
+            self.opened += 1
+            if self.opened == 2:
+                await asyncio.sleep(0.1)  # twice as long as a device may go without samples
+                self._lost = None
+                device.say_info()  # no samples first, as a device greets
+                device.say(8)
+
+    device.transport = Away()
+    link = Link(device.transport, WireDecoder(), "wire")
+    device.source = Source(link, name="memory:", reconnect_s=5.0)
+    device.say_info()
+    device.say(8)
+    device.transport.lose("out of reach")
+    runtime, _, _ = finished(device)
+    assert runtime.report()["samples_in"] == 16
 
 
 def test_stop_from_another_thread_is_a_clean_end() -> None:

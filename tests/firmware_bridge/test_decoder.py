@@ -161,6 +161,7 @@ def test_samples_that_contradict_their_stream_info_are_corrupt():
         _, event = decode([WireEncoder(INFO).stream_info(), wrong])
         assert isinstance(event, Corrupt)
         assert event.reason == says
+        assert event.undamaged  # the device's fault, not the link's
 
 
 def test_stream_info_of_the_session_before_says_nothing_of_this_one():

@@ -17,7 +17,7 @@ import pytest
 import serial
 
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Event, Gap, Samples, StreamInfo
+from firmware_bridge.events import Event, Gap, Restarted, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording
@@ -80,6 +80,29 @@ def test_answers_between_frames_keep_the_sequence(fast: PtyWearable) -> None:
     assert {type(e) for e in events} == {StreamInfo, Samples}
     assert sum(isinstance(e, StreamInfo) for e in events) > 10
     assert decoder.lost_frames == 0
+
+
+def test_stop_and_start_are_obeyed_and_only_samples_are_counted_as_sent(fast: PtyWearable) -> None:
+    with serial.Serial(fast.port, timeout=BOUND_S) as port:
+        decoder = WireDecoder()
+        port.write(IDENTIFY)
+        events_until(port, decoder, 10)
+        port.write(encode_frame(Command(FrameType.STOP)))
+        events = list[Event]()
+        while sum(isinstance(e, StreamInfo) for e in events) < 3:  # the answer, then one a second
+            events += decoder.receive_data(port.read(1))
+        stopped = next(i for i, e in enumerate(events) if isinstance(e, StreamInfo))
+        assert {type(e) for e in events[stopped:]} == {StreamInfo}
+        sent = fast.frames_sent
+        port.write(encode_frame(Command(FrameType.START)))
+        events = events_until(port, decoder, 50)
+    fast.close()  # a frame is counted after its write, which the host may be faster than
+    assert isinstance(events[0], Restarted)
+    samples = [e for e in events if isinstance(e, Samples)]
+    assert samples[0].first_sample == 0
+    assert fast.frames_sent >= sent + len(samples)
+    rows = list(fast.write_times)
+    assert [first for first, _ in rows[sent:]][: len(samples)] == [e.first_sample for e in samples]
 
 
 def test_a_host_that_says_nothing_is_served_after_a_moment(

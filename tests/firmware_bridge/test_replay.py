@@ -140,6 +140,38 @@ def test_a_recording_is_on_disk_record_by_record(tmp_path: Path) -> None:
     writer.close()
 
 
+def test_where_a_link_was_opened_anew_is_part_of_the_recording(tmp_path: Path) -> None:
+    path = tmp_path / "a.capture"
+    with CaptureWriter(path, HEADER) as writer:
+        begin_ns = writer._last_ns
+        pieces = [
+            Received(b"one", begin_ns),
+            Received(b"", begin_ns + 5000, reopened=True),
+            Received(b"two", begin_ns + 6000),
+        ]
+        for piece in pieces:
+            writer.write(piece)
+        for nonsense in (Received(b"", begin_ns), Received(b"x", begin_ns, reopened=True)):
+            with pytest.raises(CaptureError):
+                writer.write(nonsense)
+
+    async def played() -> list[Received]:
+        transport = ReplayTransport(path, math.inf)
+        await transport.open()
+        received = [await transport.read() for _ in range(4)]
+        await transport.close()
+        return received
+
+    received = asyncio.run(played())
+    assert [(piece.data, piece.reopened) for piece in received] == [
+        (b"one", False),
+        (b"", True),
+        (b"two", False),
+        (b"", False),  # the end
+    ]
+    assert received[2].arrival_ns - received[0].arrival_ns == 6000
+
+
 def test_full_disk_is_told_and_what_was_written_stays() -> None:
     full = Path("/dev/full")
     if not full.exists():

@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
+import subprocess
+import sys
+import termios
+import threading
 import time
 import tty
 from collections.abc import Iterator
@@ -11,9 +16,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
+import serial
 
-from firmware_bridge.errors import TransportError, TransportLost
-from firmware_bridge.transports.serial_port import SerialTransport, port_names
+from firmware_bridge.errors import (
+    AccessError,
+    NotFoundError,
+    SourceSpecError,
+    TransportError,
+    TransportLost,
+)
+from firmware_bridge.transports.ports import list_ports
+from firmware_bridge.transports.serial_open import open_port, within
+from firmware_bridge.transports.serial_port import SerialTransport
 
 BOUND_S = 10.0
 
@@ -149,7 +163,7 @@ def opening(port: str, baud: int = 115200) -> str:
 
 def test_an_unknown_port_names_those_that_exist(monkeypatch: pytest.MonkeyPatch) -> None:
     message = opening("/dev/ttyNOWHERE7")
-    expected = ", ".join(port_names()) or "none"
+    expected = ", ".join(port.name for port in list_ports()) or "none"
     assert "no serial port /dev/ttyNOWHERE7" in message and expected in message
 
 
@@ -172,10 +186,172 @@ def test_a_port_in_use_and_a_file_that_is_no_port_are_told(device: Device, tmp_p
     assert str(tmp_path) in opening(str(tmp_path))
 
 
-def test_a_baud_rate_that_cannot_be_is_told(device: Device) -> None:
-    assert "-9600" in opening(device.port, -9600)
+@pytest.mark.parametrize("baud", [-9600, 0, 99_999_999_999])
+def test_a_baud_rate_that_no_hardware_does_is_refused(baud: int) -> None:
+    with pytest.raises(SourceSpecError, match=f"baud={baud}: use 1 to"):
+        SerialTransport("/dev/null", baud)
+
+
+@pytest.mark.parametrize("baud", [9600, 57600, 250_000, 74880, 3_000_000])
+def test_any_other_baud_rate_will_do(device: Device, baud: int) -> None:
+    async def host() -> None:
+        transport = SerialTransport(device.port, baud)
+        await transport.open()
+        device.write(b"x")
+        assert (await transport.read()).data == b"x"
+        await transport.close()
+
+    asyncio.run(asyncio.wait_for(host(), BOUND_S))
 
 
 def test_reading_before_opening_is_told() -> None:
     with pytest.raises(TransportError, match="not open"):
         asyncio.run(SerialTransport("/dev/null").read())
+
+
+def test_a_second_process_is_refused_in_one_line(device: Device) -> None:
+    async def host() -> subprocess.CompletedProcess[str]:
+        transport = SerialTransport(device.port)
+        await transport.open()
+        second = [sys.executable, "-m", "edge.cli", "monitor", f"serial:{device.port}"]
+        done = await asyncio.to_thread(
+            subprocess.run, second, capture_output=True, text=True, timeout=60, check=False
+        )
+        await transport.close()
+        return done
+
+    done = asyncio.run(asyncio.wait_for(host(), 60))
+    assert done.returncode == 1
+    assert done.stderr == (
+        f"leadlift: error: {device.port} is in use by another program: close that first\n"
+    )
+
+
+def said_to_nobody(path: str) -> str:
+    """What another user hears who opens `path`, from a process of its own."""
+    # The child may not be allowed to read the packages.
+    import grp  # noqa: F401
+
+    import serial.tools.list_ports  # noqa: F401
+
+    reader, writer = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+            text = "it opened"
+            try:
+                open_port(path, 115200, 0)
+            except AccessError as error:
+                text = str(error)
+            os.write(writer, text.encode())
+        finally:
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as pipe:
+        said = pipe.read().decode()
+    os.waitpid(child, 0)
+    return said
+
+
+@pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root, to be another user")
+@pytest.mark.parametrize(("gid", "remedy"), [(0, "udev rule"), (20, "sudo usermod -aG ")])
+def test_no_permission_is_told_with_the_remedy(device: Device, gid: int, remedy: str) -> None:
+    os.chown(device.port, 0, gid)
+    Path(device.port).chmod(0o660)
+    said = said_to_nobody(device.port)
+    assert said.startswith(f"{device.port}: no permission; ")
+    assert remedy in said and "\n" not in said
+
+
+@pytest.mark.parametrize(
+    ("fault", "kind", "says"),
+    [
+        (termios.error(errno.EIO, "Input/output error"), NotFoundError, "went away while it was"),
+        (OSError(errno.EPROTO, "Protocol error"), NotFoundError, "went away while it was"),
+        (OSError(errno.ENODEV, "No such device"), NotFoundError, "no serial port"),
+        (OSError(errno.EBUSY, "busy"), TransportError, "in use by another program"),
+        (ValueError("Failed to set custom\nbaud rate"), TransportError, "choose another baud="),
+        (serial.SerialException("PermissionError(13, 'denied')"), TransportError, "in use by"),
+    ],
+)
+def test_a_port_that_fails_while_it_is_opened_is_told(
+    monkeypatch: pytest.MonkeyPatch, fault: Exception, kind: type[TransportError], says: str
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise fault
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    with pytest.raises(kind, match=says) as caught:
+        open_port("/dev/ttyGONE", 115200, 0)
+    assert type(caught.value) is kind and "\n" not in str(caught.value)
+
+
+def test_a_port_that_is_there_and_does_not_answer_is_told(
+    monkeypatch: pytest.MonkeyPatch, device: Device
+) -> None:
+    def refuse(*arguments: object, **options: object) -> None:
+        raise termios.error(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(serial, "Serial", refuse)
+    with pytest.raises(TransportError, match="does not answer while it is opened"):
+        open_port(device.port, 115200, 0)
+
+
+@pytest.mark.parametrize("waiting", [True, False], ids=["too late", "cancelled"])
+def test_an_open_that_hangs_ends_in_time_and_a_late_port_is_closed(
+    device: Device, waiting: bool
+) -> None:
+    let_go, closed = threading.Event(), threading.Event()
+
+    class Slow(serial.Serial):
+        def close(self) -> None:
+            super().close()
+            if not self.is_open and let_go.is_set():
+                closed.set()
+
+    def call() -> serial.Serial:
+        assert let_go.wait(BOUND_S)
+        return Slow(device.port)
+
+    async def host() -> None:
+        if waiting:
+            with pytest.raises(TransportError, match=r"does not open within 0\.05 s"):
+                await within(call, device.port, 0.05)
+        else:
+            opening = asyncio.ensure_future(within(call, device.port))
+            await asyncio.sleep(0)
+            opening.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await opening
+        let_go.set()
+        assert await asyncio.to_thread(closed.wait, BOUND_S)
+
+    asyncio.run(asyncio.wait_for(host(), 2 * BOUND_S))
+
+
+def test_a_stuck_port_is_closed_in_time(device: Device) -> None:
+    async def host() -> None:
+        transport = SerialTransport(device.port)
+        await transport.open()
+
+        class Stuck(serial.Serial):
+            dropped = False
+
+            @property
+            def out_waiting(self) -> int:
+                return 0 if self.dropped else 14
+
+            def reset_output_buffer(self) -> None:
+                self.dropped = True
+
+        stuck = Stuck()
+        transport._serial, real = stuck, transport._serial
+        await transport.close()
+        assert stuck.dropped
+        assert real is not None
+        real.close()
+
+    asyncio.run(asyncio.wait_for(host(), BOUND_S))

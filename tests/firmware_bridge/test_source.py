@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from firmware_bridge.devices.registry import DEVICES
 from firmware_bridge.errors import (
     CaptureError,
     PeerError,
@@ -206,6 +207,34 @@ def test_a_slow_consumer_is_not_a_silent_device() -> None:
     asyncio.run(asyncio.wait_for(run(), BOUND_S))
 
 
+@pytest.mark.parametrize("steps", range(10))
+def test_a_source_that_is_cancelled_as_bytes_arrive_ends(steps: int) -> None:
+    async def run() -> None:
+        transport = MemoryTransport()
+        n_events = 0
+
+        async def consume() -> None:
+            nonlocal n_events
+            async with memory_source(transport) as source:
+                async for _ in source:
+                    n_events += 1
+
+        task = asyncio.ensure_future(consume())
+        transport.feed(WireEncoder(INFO).stream_info())
+        while not n_events:
+            await asyncio.sleep(0)
+        for _ in range(20):  # until it waits again
+            await asyncio.sleep(0)
+        transport.feed(WireEncoder(INFO).stream_info())
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        task.cancel()
+        await asyncio.wait({task}, timeout=BOUND_S)
+        assert task.cancelled()
+
+    asyncio.run(asyncio.wait_for(run(), 2 * BOUND_S))
+
+
 def test_an_unplugged_port_is_lost() -> None:
     async def run() -> None:
         device = PtyWearable(VirtualWearable(EcgSimulator(), frames_hz=50), wait_for_host=True)
@@ -249,6 +278,53 @@ def test_a_port_that_comes_back_is_reconnected_and_the_gap_seen(tmp_path: Path) 
     said = asyncio.run(asyncio.wait_for(run(), BOUND_S))
     gap = said[-1]
     assert isinstance(gap, Gap) and gap.n_samples >= 50
+
+
+class Talker:
+    """A decoder with a host's part; its samples say what it was told since the link was opened."""
+
+    def __init__(self) -> None:
+        self.openings = 0
+        self.since = b""
+
+    def opened(self) -> None:
+        self.openings += 1
+        self.since = b""
+
+    def silent(self, seconds: float) -> None:
+        pass
+
+    def data_to_send(self) -> bytes:
+        return b""
+
+    def receive_data(self, data: bytes) -> list[Event]:
+        self.since += data
+        return [Gap(self.openings, n_samples=len(self.since), n_frames=0)]
+
+
+def test_a_replay_opens_the_link_anew_where_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    capture = tmp_path / "talker.capture"
+    monkeypatch.setitem(DEVICES, "talker", lambda options: Talker())
+
+    async def live() -> list[Event]:
+        transport = MemoryTransport()
+        said: list[Event] = []
+        link = Link(transport, Talker(), "talker")
+        async with Source(link, name="memory:", capture=capture, reconnect_s=5) as source:
+            transport.feed(b"begun and not")
+            said.append((await anext(source)).event)
+            transport.lose("the cable")
+            asyncio.get_running_loop().call_later(0.01, setattr, transport, "_lost", None)
+            asyncio.get_running_loop().call_later(0.2, transport.feed, b"ended")
+            said.append((await anext(source)).event)
+            assert source.reconnects >= 1
+        return said
+
+    said = asyncio.run(asyncio.wait_for(live(), BOUND_S))
+    assert said[0] == Gap(1, 13, 0) and isinstance(said[1], Gap) and said[1].n_samples == 5
+    assert events(take(open_source(f"replay:{capture}?speed=inf"))) == said
 
 
 def test_a_port_that_stays_away_is_lost_within_the_bound() -> None:

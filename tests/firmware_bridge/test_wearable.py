@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +12,14 @@ from numpy.typing import NDArray
 
 from firmware_bridge.devices.csv_lines import CsvDecoder
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Decoder, Event, LeadOffChanged, Samples, StreamInfo
+from firmware_bridge.events import (
+    Decoder,
+    Event,
+    LeadOffChanged,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.recording import Recording
 from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
@@ -81,6 +90,92 @@ def test_identify_is_answered_whatever_its_pieces_and_the_noise_before_it(step: 
     sent = b"\x07garbage\x00" + bytes(range(1, 200)) * 10 + b"\x00" + IDENTIFY
     answers = [wearable.receive(sent[i : i + step]) for i in range(0, len(sent), step)]
     assert WireDecoder().receive_data(b"".join(answers)) == [wearable.info]
+
+
+def said(kind: FrameType, rate: int = 0) -> bytes:
+    return encode_frame(Command(kind, rate))
+
+
+def test_a_device_that_is_stopped_says_only_what_it_is() -> None:
+    wearable, decoder = VirtualWearable(EcgSimulator()), WireDecoder()
+    decoded(decoder, frames(wearable, 3))
+    assert decoder.receive_data(wearable.receive(said(FrameType.STOP))) == [wearable.info]
+    idle = frames(wearable, 75)
+    assert {frame.n_samples for frame in idle} == {0}
+    assert idle[-1].due_s == pytest.approx((3 + 75) * 0.040)
+    assert decoded(decoder, idle) == [wearable.info] * 3
+    assert decoder.receive_data(wearable.receive(said(FrameType.STOP))) == [wearable.info]
+
+
+def test_each_start_is_a_session_of_its_own_and_the_signal_goes_on() -> None:
+    wearable, decoder = (
+        VirtualWearable(EcgSimulator(), stream_info(250.0, session=255)),
+        WireDecoder(),
+    )
+    before = decoded(decoder, frames(wearable, 3))
+    assert wearable.next_due_s() == pytest.approx(0.160)  # the fourth frame is on its way
+    wearable.receive(said(FrameType.STOP))
+    frames(wearable, 10)
+    begun = decoder.receive_data(wearable.receive(said(FrameType.START)))
+    assert begun == [Restarted(0), wearable.info]
+    made = frames(wearable, 3)
+    assert made[0].due_s == pytest.approx((3 + 10 + 1) * 0.040)
+    after = decoded(decoder, made)
+    first = next(e for e in after if isinstance(e, Samples))
+    assert (first.first_sample, first.tick_us) == (0, 13 * 40_000)
+    truth = EcgSimulator().read(60)[ROWS]
+    np.testing.assert_allclose(counts(before + after) * 50e-6, truth, atol=26e-6)
+
+
+def test_a_change_of_rate_is_a_session_with_another_config() -> None:
+    wearable = VirtualWearable(EcgSimulator(), frames_hz=10, signal_at=EcgSimulator)
+    decoder, old = WireDecoder(), wearable.info
+    decoded(decoder, frames(wearable, 3))
+    begun = decoder.receive_data(wearable.receive(said(FrameType.SET_RATE, 500_000)))
+    assert begun == [Restarted(old.session + 1), wearable.info]
+    new = replace(old, sampling_hz=500.0, session=old.session + 1, config_id=old.config_id + 1)
+    assert wearable.info == new
+    made = frames(wearable, 20)
+    assert {frame.n_samples for frame in made} == {50}
+    assert made[0].due_s == pytest.approx(0.3 + 0.1)
+    after = decoded(decoder, made)
+    assert {type(event) for event in after} == {StreamInfo, Samples}
+    np.testing.assert_allclose(
+        counts(after) * 50e-6, EcgSimulator(500.0).read(1000)[ROWS], atol=26e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("command", "signal_at"),
+    [
+        (said(FrameType.START), EcgSimulator),
+        (IDENTIFY, EcgSimulator),
+        (said(FrameType.SET_RATE, 250_000), EcgSimulator),
+        (said(FrameType.SET_RATE, 1), EcgSimulator),  # a rate that the simulator refuses
+        (said(FrameType.SET_RATE, 500_000), None),
+    ],
+)
+def test_what_is_so_already_or_cannot_be_changes_nothing(
+    command: bytes, signal_at: Callable[[float], EcgSimulator] | None
+) -> None:
+    wearable, decoder = VirtualWearable(EcgSimulator(), signal_at=signal_at), WireDecoder()
+    before, info = decoded(decoder, frames(wearable, 3)), wearable.info
+    assert decoder.receive_data(wearable.receive(command)) == [info]
+    after = decoded(decoder, frames(wearable, 3))
+    assert {type(event) for event in after} == {Samples}
+    truth = EcgSimulator().read(60)[ROWS]
+    np.testing.assert_allclose(counts(before + after) * 50e-6, truth, atol=26e-6)
+
+
+def test_a_stopped_device_can_be_given_another_rate() -> None:
+    wearable, decoder = VirtualWearable(EcgSimulator(), signal_at=EcgSimulator), WireDecoder()
+    decoded(decoder, frames(wearable, 1))
+    wearable.receive(said(FrameType.STOP))
+    wearable.receive(said(FrameType.SET_RATE, 500_000))
+    assert {frame.n_samples for frame in frames(wearable, 5)} == {0}
+    assert decoder.receive_data(wearable.receive(said(FrameType.START)))[-1] == wearable.info
+    assert wearable.info.sampling_hz == 500.0
+    assert {frame.n_samples for frame in frames(wearable, 5)} == {20}
 
 
 def test_an_electrode_that_is_off_is_told_from_the_next_frame_on() -> None:

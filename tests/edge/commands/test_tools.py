@@ -272,12 +272,13 @@ def test_doctor_fails_without_a_model(
 def test_devices_lists_ports_or_says_that_there_are_none(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    from firmware_bridge.transports.serial_port import port_names
+    from firmware_bridge.transports.ports import list_ports
 
-    assert main(["devices"]) == 0
+    assert main(["devices", "--ble-seconds", "0"]) == 0
     said = capsys.readouterr().out
-    assert all(f"serial:{name}" in said for name in port_names())
+    assert all(f"serial:{port.name}" in said for port in list_ports())
     assert said.strip()
+    assert "BLE" not in said
 
 
 def test_simulate_prints_its_port_and_passes_options_on() -> None:
@@ -301,6 +302,8 @@ def test_simulate_prints_its_port_and_passes_options_on() -> None:
         ["demo", "--seconds", "-1"],
         ["demo", "--seconds", "soon"],
         ["devices", "--all"],
+        ["devices", "--ble-seconds", "-1"],
+        ["devices", "--ble-seconds", "soon"],
         ["simulate", "--device", "toaster"],
     ],
 )

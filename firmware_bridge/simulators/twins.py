@@ -1,0 +1,114 @@
+"""The virtual twins that `simulate --device NAME` runs: what each is made from, by the name of its device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from firmware_bridge.devices import cyton, openview
+from firmware_bridge.devices.lead_map import lead_map
+from firmware_bridge.errors import SourceSpecError
+from firmware_bridge.simulators.cyton import VirtualCyton
+from firmware_bridge.simulators.openview import VirtualOpenView
+from firmware_bridge.simulators.recording import Signal
+from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
+
+
+class Twin(Protocol):
+    """A device without I/O: bytes with the time at which each piece is due, and answers to its host."""
+
+    def next_due_s(self) -> float | None:
+        """When the next piece is due, in seconds after the start; None at the end of the signal."""
+        ...
+
+    def next_frame(self) -> DueFrame | None:
+        """The next piece, maybe without bytes; None at the end."""
+        ...
+
+    def receive(self, data: bytes) -> bytes:
+        """Take bytes from the host and obey; the answer."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a twin is asked to be; one that cannot raises SourceSpecError."""
+
+    signal_at: Callable[[float], Signal]
+    """The signal to play, from its beginning, at a rate in Hz; SourceSpecError where it has not that rate."""
+    sampling_hz: float | None = None
+    """As asked for; None leaves it to the device."""
+    leads: tuple[str, ...] = ("II", "V1", "V5")
+    """What its channels measure."""
+    frames_hz: float = 25.0
+    sample_bits: int = 24
+    clock_ppm: float = 0.0
+    session: int = 0
+
+
+def _wearable(setup: Setup, format: str = "wire") -> Twin:
+    rate_hz = 250.0 if setup.sampling_hz is None else setup.sampling_hz
+    return VirtualWearable(
+        setup.signal_at(rate_hz),
+        stream_info(rate_hz, setup.leads, sample_bits=setup.sample_bits, session=setup.session),
+        frames_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+        format=format,
+        signal_at=setup.signal_at,
+    )
+
+
+def _csv(setup: Setup) -> Twin:
+    return _wearable(setup, "csv")
+
+
+def _cyton(setup: Setup) -> Twin:
+    return VirtualCyton(
+        setup.signal_at(cyton.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
+        lead_map(_numbered(setup.leads), cyton.CHANNELS),
+        bursts_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+    )
+
+
+def _openview(setup: Setup) -> Twin:
+    return VirtualOpenView(
+        setup.signal_at(openview.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
+        lead_map(_numbered(setup.leads), openview.CHANNELS),
+        bursts_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+    )
+
+
+def _numbered(leads: Sequence[str]) -> str:
+    """One lead per channel, in turn."""
+    return ",".join(f"{number}:{lead}" for number, lead in enumerate(leads, 1))
+
+
+TWINS: dict[str, Callable[[Setup], Twin]] = {
+    "csv": _csv,
+    "cyton": _cyton,
+    "openview": _openview,
+    "wearable": _wearable,
+}
+"""What makes the twin for each `--device`; a module that adds a twin adds an entry."""
+
+SOURCE_OPTIONS = {
+    "cyton": "?device=cyton&leads=1:II,2:V1,3:V5",
+    "openview": "?device=openview&leads=1:II,2:V1,3:V5",
+    "wearable": "",
+}
+"""What follows `serial:PORT` to read a twin; `?device=NAME` for those not here."""
+
+
+def make_twin(device: str, setup: Setup) -> Twin:
+    """The twin of `device`. Raises SourceSpecError for one that is not in TWINS or cannot be as asked."""
+    if device not in TWINS:
+        raise SourceSpecError(f"no virtual {device!r}: use one of {', '.join(sorted(TWINS))}")
+    return TWINS[device](setup)
+
+
+def source_options(device: str) -> str:
+    """What follows `serial:PORT` in the name of the source that reads this twin."""
+    return SOURCE_OPTIONS.get(device, f"?device={device}")

@@ -1,0 +1,139 @@
+"""`leadlift monitor`: its lines, its screen, how it ends, and captures that play back as what they were."""
+
+from __future__ import annotations
+
+import io
+import os
+import re
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from edge.cli import main
+from edge.commands.monitor import Monitor
+from edge.commands.monitor_screen import MonitorScreen, Shown, frame
+from firmware_bridge.events import Battery, Samples, StreamInfo
+from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.simulators.pty_wearable import PtyWearable
+from firmware_bridge.simulators.twins import Setup, make_twin, source_options
+from firmware_bridge.source import Timed
+from firmware_bridge.transports.replay import read_header
+
+SECOND_NS = 1_000_000_000
+INFO = StreamInfo(("II", "V1", "V5"), 250.0, 1000.0, 24, config_id=0, device="board")
+
+
+def following(n_samples: int = 500, lead_off: int = 0) -> tuple[Monitor, list[str]]:
+    """A monitor that saw a battery at 80 % and two seconds of a square wave, and its lines."""
+    monitor = Monitor()
+    square = np.tile(np.arange(n_samples) // 50 % 2 * 1000, (3, 1)).astype(np.int32)
+    lines = [*monitor.take(Timed(Battery(80), 0), 0), *monitor.take(Timed(INFO, 0), 0)]
+    for at in range(0, n_samples, 10):
+        packet = Samples(at, square[:, at : at + 10], lead_off=lead_off)
+        now_ns = round(at / 250 * SECOND_NS) + 40_000_000
+        lines += monitor.take(Timed(packet, now_ns), now_ns)
+    return monitor, lines
+
+
+def text(shown: Shown, width: int = 80, height: int = 30) -> list[str]:
+    lines = ["".join(part for part, _ in line) for line in frame(shown, width, height)]
+    assert len(lines) <= height
+    assert all(len(line) <= width for line in lines)
+    return lines
+
+
+def test_a_line_tells_rate_losses_drift_and_battery() -> None:
+    _, lines = following()
+    assert lines[0] == "board: II, V1, V5 at 250 Hz, 24 bits of 1000 nV"
+    assert re.match(
+        r" *2\d\d\.\d Hz  lost 0  gaps 0  corrupt 0  drift \+0 ppm  jitter 0\.0 ms  "
+        r"battery 80 %  II \+0\.00\.\.\+1\.00 mV",
+        lines[1],
+    )
+
+
+def test_the_screen_shows_each_lead_as_measured_and_which_is_off() -> None:
+    monitor, lines = following(lead_off=0b010)
+    said = text(monitor.shown())
+    assert said[0].startswith(" board: II, V1, V5 at 250 Hz")
+    assert "not filtered" in said[1] and "not a medical device" in said[1]
+    rows = [said.index("II"), said.index("V1 electrode off"), said.index("V5")]
+    assert rows == sorted(rows)
+    drawn = [any(c not in " \u2800" for c in line) for line in said]
+    assert any(drawn[rows[0] + 1 : rows[1]]) and any(drawn[rows[2] + 1 : rows[2] + 5])
+    assert not any(drawn[rows[1] + 1 : rows[2]])
+    assert "".join(said).endswith(lines[-1])
+
+
+@pytest.mark.parametrize(("width", "height"), [(20, 3), (59, 40), (80, 6), (200, 60), (1, 1)])
+def test_the_screen_fits_any_terminal(width: int, height: int) -> None:
+    text(following()[0].shown(), width, height)
+    text(Monitor().shown(), width, height)
+
+
+def test_the_screen_is_drawn_until_it_is_left() -> None:
+    drawn = threading.Event()
+    monitor, _ = following()
+
+    def shown() -> Shown:
+        drawn.set()
+        return monitor.shown()
+
+    stream = io.StringIO()
+    with MonitorScreen(shown, stream):
+        assert drawn.wait(10)
+    assert "\x1b[?1049h" in stream.getvalue()
+    assert stream.getvalue().rstrip().endswith("\x1b[?1049l")  # the terminal as it was
+
+
+def test_seconds_end_it_while_the_device_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:
+    master, slave = os.openpty()
+    try:
+        assert main(["monitor", f"serial:{os.ttyname(slave)}", "--seconds", "0.2"]) == 0
+    finally:
+        os.close(master)
+        os.close(slave)
+    assert capsys.readouterr().out.startswith("0 samples, 0 lost")
+
+
+def test_wrong_baud_ends_in_one_line_that_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    """At another rate a UART makes one byte of several, or several of one: no frame survives it."""
+    device = PtyWearable(make_twin("wearable", Setup(EcgSimulator)), wait_for_host=True)
+    device._write_pending = lambda: garbled(device)  # type: ignore[method-assign]
+    try:
+        device.start()
+        assert main(["monitor", f"serial:{device.port}"]) == 1
+    finally:
+        device.close()
+    (line,) = capsys.readouterr().err.splitlines()
+    assert re.search(r"received [\d,]+ bytes but no valid frame.*and baud=", line)
+
+
+def garbled(device: PtyWearable) -> None:
+    """Send each pair of bytes as one that is neither, as a receiver at half the rate reads them."""
+    data = np.frombuffer(device._pending[: len(device._pending) // 2 * 2], np.uint8)
+    device._pending = b""
+    os.write(device._master, (data[0::2] ^ (data[1::2] << 1) | 1).tobytes())
+
+
+@pytest.mark.parametrize("device", ["wearable", "csv", "cyton", "openview"])
+def test_a_capture_of_any_device_plays_back_as_what_it_was(
+    device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    capture = tmp_path / "a.capture"
+    leads = ("I", "II", "V1") if device == "openview" else ("II", "V1", "V5")
+    twin = make_twin(device, Setup(EcgSimulator, leads=leads))
+    with PtyWearable(twin, wait_for_host=True) as port:
+        source = f"serial:{port.port}{source_options(device)}"
+        assert main(["monitor", source, "--seconds", "1.5", "--capture", str(capture)]) == 0
+    live = capsys.readouterr().out.splitlines()
+    header = read_header(capture)
+    assert header["device"] == {"wearable": "wire"}.get(device, device)
+    assert main(["monitor", f"replay:{capture}?speed=inf"]) == 0
+    again = capsys.readouterr().out.splitlines()
+    assert live[0] == again[0]  # the same device, told by the file alone
+    totals = [next(line for line in said if " samples, " in line) for said in (live, again)]
+    assert totals[0] == totals[1]
+    assert int(totals[0].split()[0]) > 20

@@ -1,0 +1,54 @@
+"""The virtual twins: each can be made, plays what it is given, and is read back as its own device."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from firmware_bridge.errors import SourceSpecError
+from firmware_bridge.events import Samples
+from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.simulators.pty_wearable import PtyWearable
+from firmware_bridge.simulators.twins import TWINS, Setup, make_twin, source_options
+from firmware_bridge.source import open_source
+from firmware_bridge.wire.spec import LEADS
+
+BOUND_S = 10.0
+
+
+@pytest.mark.parametrize("device", ["csv", "wearable"])
+def test_a_twin_on_a_port_is_read_with_the_options_that_go_with_it(device: str) -> None:
+    setup = Setup(lambda rate_hz: EcgSimulator(rate_hz, seed=2), leads=("V5", "II"), frames_hz=50)
+    leads = "&leads=V5,II" if device == "csv" else ""
+
+    async def read(port: str) -> np.ndarray:
+        counts: list[np.ndarray] = []
+        async with open_source(f"serial:{port}{source_options(device)}{leads}") as source:
+            async for timed in source:
+                if isinstance(timed.event, Samples):
+                    counts.append(timed.event.counts)
+                if sum(part.shape[1] for part in counts) >= 40:
+                    break
+        return np.concatenate(counts, axis=1)[:, :40]
+
+    with PtyWearable(make_twin(device, setup), wait_for_host=True) as port:
+        counts = asyncio.run(asyncio.wait_for(read(port.port), BOUND_S))
+    truth = EcgSimulator(250.0, seed=2).read(40)[[LEADS.index("V5"), LEADS.index("II")]]
+    lsb_mv = 100e-6 if device == "csv" else 50e-6
+    np.testing.assert_allclose(counts * lsb_mv, truth, atol=lsb_mv)
+
+
+@pytest.mark.parametrize("device", sorted(TWINS))
+def test_a_signal_without_the_rate_of_the_device_is_told(device: str) -> None:
+    def signal_at(rate_hz: float) -> EcgSimulator:
+        raise SourceSpecError(f"no {rate_hz:g} Hz here")
+
+    with pytest.raises(SourceSpecError, match="Hz here"):
+        make_twin(device, Setup(signal_at))
+
+
+def test_a_device_without_a_twin_is_told_with_those_that_have_one() -> None:
+    with pytest.raises(SourceSpecError, match=r"no virtual 'toaster': use one of .*wearable"):
+        make_twin("toaster", Setup(EcgSimulator))
