@@ -70,7 +70,7 @@ class Reconstructor:
         if patient is not None:
             patient.check_bundle(engine.bundle)
         self._moments = m.moments if patient is None else patient.moments
-        self._patient_map = None if patient is None else PatientMap(patient)
+        self._patient_map = None if patient is None else PatientMap(patient, m.hop)
         self.conditioning = conditioning or m.conditioning
         self.leads = m.input_leads
         self.provenance = provenance(m.input_leads, m.output_leads)

@@ -38,7 +38,7 @@ def test_it_adds_the_weighted_taps(patient: Patient) -> None:
         for n in range(N):
             expected[:, n] += weights @ seen[:, max(0, n - tap)]
     corrected, scaled = leads.copy(), log_sigma.copy()
-    PatientMap(patient).apply(ALL, corrected, scaled)
+    PatientMap(patient, 4).apply(ALL, corrected, scaled)
     assert corrected[:5] == pytest.approx(expected, abs=1e-5)
     assert (corrected[5:] == leads[5:]).all()
     typical = np.log(one.sigma_mv)[:, None]
@@ -52,8 +52,8 @@ def test_it_adds_the_weighted_taps(patient: Patient) -> None:
 def test_any_chunking_gives_the_same(patient: Patient, at: list[int]) -> None:
     leads, log_sigma = signals(1)
     whole, whole_sigma = leads.copy(), log_sigma.copy()
-    PatientMap(patient).apply(ALL, whole, whole_sigma)
-    cut = PatientMap(patient)
+    PatientMap(patient, 4).apply(ALL, whole, whole_sigma)
+    cut = PatientMap(patient, 4)
     for piece in pieces(N, at):
         if piece.start < piece.stop:
             ecg, sigma = leads[:, piece].copy(), log_sigma[:, piece].copy()
@@ -64,7 +64,7 @@ def test_any_chunking_gives_the_same(patient: Patient, at: list[int]) -> None:
 
 def test_a_reset_forgets_the_past(patient: Patient) -> None:
     leads, log_sigma = signals(2)
-    fresh, used = PatientMap(patient), PatientMap(patient)
+    fresh, used = PatientMap(patient, 4), PatientMap(patient, 4)
     used.apply(ALL, signals(3)[0], signals(3)[1])
     used.reset()
     a, b = leads.copy(), leads.copy()
@@ -76,5 +76,5 @@ def test_a_reset_forgets_the_past(patient: Patient) -> None:
 def test_without_a_map_nothing_changes(patient: Patient) -> None:
     leads, log_sigma = signals(4)
     a, b = leads.copy(), log_sigma.copy()
-    PatientMap(dataclasses.replace(patient, maps={})).apply(ALL, a, b)
+    PatientMap(dataclasses.replace(patient, maps={}), 4).apply(ALL, a, b)
     assert (a == leads).all() and (b == log_sigma).all()
