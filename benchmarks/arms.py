@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -16,11 +16,17 @@ from benchmarks.engine_step import float32_bundle
 from benchmarks.errors import BenchmarkError
 from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle
+from edge.calibration import calibrate, reference_moments
+from edge.conditioning import Conditioner
+from edge.errors import ReferenceRefusedError
 from edge.leads import INDEPENDENT_LEADS, LEADS, LIMB_FROM_I_II, lead_indices
 from edge.reconstructor import Reconstructor
 from quantize.data import Records
 
 LINEAR = "linear"
+PATIENT_LINEAR = "patient linear 2 s"
+CALIBRATION_S = 2.0  # EVALUATION: fitted on the first 2 s of 12 leads, scored from 2 s on
+PATIENT_RIDGE = 1e-3  # of the mean power: an input that is nearly flat for 2 s has no huge weight
 LIMB_ROWS = slice(2, 6)  # III, aVR, aVL, aVF in LEADS
 
 
@@ -33,6 +39,8 @@ class Arm:
     """For the reader of a report."""
     bundle: Bundle
     engine: str
+    calibration_s: float | None = None
+    """Calibrated on so much of the beginning of each record; a reference refused goes uncalibrated."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +53,8 @@ class Predictions:
     """(n_records, n_outputs, n_samples) mV of the reconstructed leads."""
     missing: NDArray[np.float64]
     """(n_records,) share of the twelve leads' samples that the reconstructor gave as NaN."""
+    refused: NDArray[np.bool_]
+    """(n_records,) whether calibration refused the record's beginning as a reference."""
 
 
 def arms(
@@ -55,6 +65,15 @@ def arms(
     Without a float32 bundle the float32 twin stands in, and its name says what it is.
     """
     made = [Arm(f"INT8 {e}", f"student INT8, {e}", bundle, e) for e in engines]
+    made.append(
+        Arm(
+            calibrated_name(engines[0]),
+            f"the same, calibrated on the first {CALIBRATION_S:g} s of 12 leads",
+            bundle,
+            engines[0],
+            CALIBRATION_S,
+        )
+    )
     if float_bundle is not None:
         given = load_bundle(float_bundle)
         if any(state.dtype != "float32" for state in given.manifest.states):
@@ -74,6 +93,11 @@ def arms(
     return tuple(made)
 
 
+def calibrated_name(engine: str) -> str:
+    """Name of the patient-calibrated arm."""
+    return f"INT8 {engine}, patient {CALIBRATION_S:g} s"
+
+
 def predict(
     arm: Arm,
     records: Records,
@@ -89,7 +113,9 @@ def predict(
     file = None if folder is None else folder / f"{cache_key(arm, records, hop_by_hop)}.npz"
     if file is not None and file.exists():
         with np.load(file, allow_pickle=False) as stored:
-            found = Predictions(stored["ecg_mv"], stored["sigma_mv"], stored["missing"])
+            found = Predictions(
+                stored["ecg_mv"], stored["sigma_mv"], stored["missing"], stored["refused"]
+            )
         for _ in range(len(records)):
             advance()
         return found
@@ -98,7 +124,7 @@ def predict(
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
         with partial.open("wb") as stream:  # a name that only a whole file bears
-            np.savez(stream, ecg_mv=made.ecg_mv, sigma_mv=made.sigma_mv, missing=made.missing)
+            np.savez(stream, **vars(made))
         partial.replace(file)
     return made
 
@@ -117,29 +143,66 @@ def _stream(
         ecg = np.empty((len(records), len(LEADS), n), np.float32)
         sigma = np.empty((len(records), len(outputs), n), np.float32)
         step = r.hop if hop_by_hop else n
-        for i, ecg_uv in enumerate(records.ecg_uv):
-            measured = ecg_uv[rows, :n].astype(np.float32) / np.float32(1000)
+        refused = np.zeros(len(records), bool)
+        for i, ecg_mv in enumerate(records.millivolts()):
+            measured, streamed = ecg_mv[rows, :n], r
             r.reset()
+            if arm.calibration_s is not None:
+                streamed, refused[i] = _calibrated(r, ecg_mv, arm.calibration_s)
             for start in range(0, n, step):
                 at = slice(start, start + step)
-                block = r.push(measured[:, at])
+                block = streamed.push(measured[:, at])
                 ecg[i, :, at], sigma[i, :, at] = block.ecg_mv, block.sigma_mv[outputs]
             advance()
     missing = np.isnan(ecg).mean((1, 2))
     # Scored as a flat line: an arm gains nothing by refusing.
-    return Predictions(np.nan_to_num(ecg, copy=False), np.nan_to_num(sigma, copy=False), missing)
+    ecg, sigma = np.nan_to_num(ecg, copy=False), np.nan_to_num(sigma, copy=False)
+    return Predictions(ecg, sigma, missing, refused)
+
+
+def _calibrated(
+    r: Reconstructor, ecg_mv: NDArray[np.float32], seconds: float
+) -> tuple[Reconstructor, bool]:
+    """`r` with what the beginning of the record, (8, n) mV, tells of the patient; or itself, and True."""
+    reference = ecg_mv[:, : round(seconds * r.sampling_hz)]
+    try:
+        patient = calibrate(r, reference, r.sampling_hz, INDEPENDENT_LEADS)
+    except ReferenceRefusedError:
+        return r, True
+    return Reconstructor(r.engine, r.conditioning, patient=patient), False
 
 
 def linear_predictions(bundle: Bundle, streamed: Predictions) -> Predictions:
     """The population's linear map alone, on the conditioned leads that an arm's own output holds."""
+    return _mapped(bundle, streamed, [bundle.manifest.moments] * len(streamed.ecg_mv))
+
+
+def patient_linear_predictions(
+    bundle: Bundle, streamed: Predictions, records: Records
+) -> Predictions:
+    """Each patient's own linear map alone: least squares on the first CALIBRATION_S of 12 leads."""
     m = bundle.manifest
-    anchor = anchor_from_moments(m.moments, m.input_leads, m.output_leads)
+    n = round(CALIBRATION_S * records.sampling_hz) // m.hop * m.hop
+    every = []
+    for ecg_mv in records.millivolts()[..., :n]:
+        conditioner = Conditioner(m.conditioning, records.sampling_hz, len(ecg_mv), m.hop)
+        own = reference_moments(conditioner.push(ecg_mv)[0], records.sampling_hz)
+        every.append(own + PATIENT_RIDGE * np.trace(own) / len(own) * np.eye(len(own)))
+    return _mapped(bundle, streamed, every)
+
+
+def _mapped(
+    bundle: Bundle, streamed: Predictions, moments: Sequence[NDArray[np.float64]]
+) -> Predictions:
+    """The anchors of each record's second moments, on the conditioned leads of `streamed`."""
+    m = bundle.manifest
     outputs, rows = lead_indices(m.output_leads), lead_indices(m.input_leads)
     ecg = streamed.ecg_mv.copy()
-    for record in ecg:
-        record[outputs] = anchor @ record[rows]
+    for record, own in zip(ecg, moments, strict=True):
+        record[outputs] = anchor_from_moments(own, m.input_leads, m.output_leads) @ record[rows]
         record[LIMB_ROWS] = LIMB_FROM_I_II @ record[:2]
-    return Predictions(ecg, np.zeros_like(streamed.sigma_mv), streamed.missing)
+    never = np.zeros(len(ecg), bool)
+    return Predictions(ecg, np.zeros_like(streamed.sigma_mv), streamed.missing, never)
 
 
 def truth_mv(records: Records, n_samples: int) -> NDArray[np.float32]:
@@ -155,6 +218,8 @@ def cache_key(arm: Arm, records: Records, hop_by_hop: bool) -> str:
     """Names what predictions depend on: bundle, engine, records, how they are pushed, and edge's code."""
     data = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
     how = "hops" if hop_by_hop else "whole"
+    if arm.calibration_s is not None:
+        how += f"-patient{arm.calibration_s:g}"
     parts = (records.name, arm.engine, how, arm.bundle.sha256[:16], data[:16], code_sha256()[:16])
     return "-".join(parts)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import csv
+from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
@@ -11,41 +12,37 @@ import numpy as np
 
 from benchmarks.arms import (
     LINEAR,
+    PATIENT_LINEAR,
     Arm,
     Predictions,
     arms,
     linear_predictions,
+    patient_linear_predictions,
     predict,
     truth_mv,
 )
 from benchmarks.errors import BenchmarkError
-from benchmarks.report import Result, Table, Target
+from benchmarks.fidelity_tables import NOT_MEASURED, tables
+from benchmarks.intervals import Interval, fit_interval, interval_scores, interval_summary
+from benchmarks.report import Result, Target
 from benchmarks.scores import (
-    COVERAGE,
     FROM_S,
     METRICS,
     RESAMPLES,
     TO_S,
     Array,
-    covered,
     record_scores,
     scored,
-    sigma_factor,
     summary,
 )
+from benchmarks.segments import SEGMENTS, segments
 from edge.bundle import load_bundle
 from edge.engines.registry import MAKERS
-from edge.leads import DERIVED_LEADS, RECONSTRUCTED_LEADS, lead_indices
+from edge.leads import LEADS, RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import SCORE_HIGHPASS_HZ, Records, load
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
 BATCH = 64  # records scored at once, in float64: some 50 MB
-NOT_MEASURED = (*RECONSTRUCTED_LEADS, *DERIVED_LEADS)
-COLUMNS = (
-    *("data", "arm", "r", "RMSE uV", "r median (quartiles)", "RMSE median", "MAE uV", "R2"),
-    *("variance ratio, median", "slope, median", "MSE 9 leads mV2", "MAE 9 leads mV", "n"),
-)
-
 TARGETS = (
     Target("INT8, fold 10, mean r", "test/shipped/headline/r/mean", 0.91, "", True),
     Target("INT8, fold 10, mean RMSE", "test/shipped/headline/rmse_uv/mean", 88, "uV"),
@@ -56,6 +53,32 @@ TARGETS = (
         at_least=True,
     ),
     Target("float32 - INT8, fold 10, mean r", "test/float32_minus_shipped/r/mean", 0.003),
+    Target("2 s calibration, fold 10, mean r", "test/calibrated/headline/r/mean", 0.96, "", True),
+    Target("2 s calibration, fold 10, RMSE", "test/calibrated/headline/rmse_uv/mean", 51, "uV"),
+    *(
+        Target(
+            f"90 % interval in {segment}, {domain}, {arm}",
+            f"{domain}/{arm}/interval/by_segment/{segment}/covered",
+            bound,
+            at_least=at_least,
+        )
+        for domain in ("test", "cpsc_ptb", "mobile")
+        for arm in ("shipped", "calibrated")
+        for segment in SEGMENTS
+        for bound, at_least in ((0.8, True), (0.97, False))
+    ),
+    Target(
+        "interval score better than constant sigma, fold 10",
+        "test/shipped/interval/better_than_constant",
+        0.1,
+        at_least=True,
+    ),
+    Target(
+        "variance ratio, median over records, worst lead, fold 10",
+        "test/shipped/worst_variance_ratio",
+        0.85,
+        at_least=True,
+    ),
 )
 
 
@@ -115,7 +138,10 @@ def measure(arguments: argparse.Namespace) -> Result:
         "scored_s": [FROM_S, TO_S],
         "bootstrap": f"{RESAMPLES} resamples of patients, seed {arguments.seed}",
         "records_per_domain": {name: len(r) for name, r in records.items()},
-        "arms": {LINEAR: "population linear map, causal conditioned feed"}
+        "arms": {
+            LINEAR: "population linear map, causal conditioned feed",
+            PATIENT_LINEAR: "least squares on the first 2 s of 12 leads of each record",
+        }
         | {arm.name: f"{arm.what}, bundle {arm.bundle.sha256[:16]}" for arm in compared},
     }
     card = {"protocol": protocol, "scores": fidelity_card(results)}
@@ -141,15 +167,15 @@ def evaluate(
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     results: dict[str, Any] = {name: {} for name in records}
 
-    def score(arm: str, made: Predictions, of: Records, k: float | None) -> None:
-        scores = lead_scores(made, of, k)
+    def score(arm: str, made: Predictions, of: Records, interval: Interval | None) -> None:
+        scores = lead_scores(made, of, interval)
         if scores_folder is not None:
             write_scores(scores_folder / f"{of.name}-{arm.replace(' ', '-')}.csv", scores, of)
-        results[of.name][arm] = summaries(scores, made, of, k, seed)
+        results[of.name][arm] = summaries(scores, made, of, interval, seed)
 
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         for number, arm in enumerate(compared):
-            k: float | None = None
+            interval: Interval | None = None
             for name, some in records.items():
                 task = progress.add_task(f"{arm.name}, {name}", total=len(some))
                 made = predict(
@@ -161,33 +187,42 @@ def evaluate(
                 )
                 if number == 0:
                     score(LINEAR, linear_predictions(arm.bundle, made), some, None)
+                    own = patient_linear_predictions(arm.bundle, made, some)
+                    score(PATIENT_LINEAR, own, some, None)
                 if name == "validation":
-                    k = factor(made, some)
-                score(arm.name, made, some, k)
+                    interval = interval_of(made, some)
+                score(arm.name, made, some, interval)
+    calibrated = next((arm.name for arm in compared if arm.calibration_s is not None), None)
     for domain in results.values():
-        _compare(domain, compared[0].name, compared[-1].name)
+        _compare(domain, compared[0].name, compared[-1].name, calibrated)
     return results
 
 
-def lead_scores(made: Predictions, records: Records, k: float | None) -> dict[str, Array]:
+def lead_scores(made: Predictions, records: Records, interval: Interval | None) -> dict[str, Array]:
     """METRICS and `squares` (mV^2), (n_records, 9 leads in the order of NOT_MEASURED).
 
-    With `k`, the factor of sigma from fold 9, also `covered`, (n_records, 5 reconstructed leads).
+    With the `interval` of fold 9 also `interval_scores`, of the 5 reconstructed leads.
     """
     rows = lead_indices(NOT_MEASURED)
-    parts: dict[str, list[Array]] = {name: [] for name in (*METRICS, "squares", "covered")}
-    for truth, predicted, sigma in _batches(made, records, rows):
+    parts: dict[str, list[Array]] = defaultdict(list)
+    for truth, predicted, sigma, labels in _batches(made, records, rows):
         for name, values in record_scores(truth, predicted).items():
             parts[name].append(values)
         errors = predicted - truth
         parts["squares"].append(np.square(errors).mean(-1))
-        if k is not None:
-            parts["covered"].append(covered(errors[:, : sigma.shape[1]], sigma, k))
-    return {name: np.concatenate(values) for name, values in parts.items() if values}
+        if interval is not None:
+            of = interval_scores(errors[:, : sigma.shape[1]], sigma, labels, interval)
+            for name, values in of.items():
+                parts[name].append(values)
+    return {name: np.concatenate(values) for name, values in parts.items()}
 
 
 def summaries(
-    scores: dict[str, Array], made: Predictions, records: Records, k: float | None, seed: int = 0
+    scores: dict[str, Array],
+    made: Predictions,
+    records: Records,
+    interval: Interval | None,
+    seed: int = 0,
 ) -> dict[str, Any]:
     """Over records: each lead, the reconstructed five together, the derived four together.
 
@@ -214,16 +249,14 @@ def summaries(
             "mse_mv2": float(scores["squares"].mean()),
             "mae_mv": float(scores["mae_uv"].mean()) / 1e3,
         },
+        "references_refused": int(made.refused.sum()),
         "interval": None,
     }
-    if k is not None:
-        by_lead = scores["covered"].mean(0)
-        found["interval"] = {
-            "nominal": COVERAGE,
-            "k": k,
-            "covered": float(by_lead.mean()),
-            "by_lead": dict(zip(RECONSTRUCTED_LEADS, by_lead.tolist(), strict=True)),
-        }
+    found["worst_variance_ratio"] = min(
+        found["by_lead"][lead]["variance_ratio"]["median"] for lead in RECONSTRUCTED_LEADS
+    )
+    if interval is not None:
+        found["interval"] = interval_summary(scores, interval, RECONSTRUCTED_LEADS)
     return found
 
 
@@ -246,16 +279,16 @@ def write_scores(file: Path, scores: dict[str, Array], records: Records) -> None
         ) from error
 
 
-def factor(made: Predictions, records: Records) -> float:
-    """The k of the 90 % interval over these records and the five leads."""
+def interval_of(made: Predictions, records: Records) -> Interval:
+    """The 90 % interval over these records and the five leads."""
     batches = _batches(made, records, lead_indices(RECONSTRUCTED_LEADS))
-    parts = [(predicted - truth, sigma) for truth, predicted, sigma in batches]
+    parts = [(predicted - truth, sigma) for truth, predicted, sigma, _ in batches]
     errors, sigmas = (np.concatenate(values) for values in zip(*parts, strict=True))
-    return sigma_factor(errors, sigmas)
+    return fit_interval(errors, sigmas)
 
 
 def _batches(made: Predictions, records: Records, rows: list[int]) -> Any:
-    """(truth, predicted, sigma) as scored, a few records at a time."""
+    """(truth, predicted, sigma, segment of each sample) as scored, a few records at a time."""
     hz, n = records.sampling_hz, made.ecg_mv.shape[-1]
     counts = slice(round(FROM_S * hz), round(TO_S * hz))
     for start in range(0, len(records), BATCH):
@@ -263,14 +296,18 @@ def _batches(made: Predictions, records: Records, rows: list[int]) -> Any:
         some = Records(
             records.name, records.ecg_uv[at], hz, records.record_id[at], records.patient_id[at]
         )
-        truth = scored(truth_mv(some, n)[:, rows], hz)
+        recorded = truth_mv(some, n)
+        truth = scored(recorded[:, rows], hz)
+        labels = np.stack([segments(x, hz)[counts] for x in recorded[:, LEADS.index("II")]])
         predicted = scored(made.ecg_mv[at][:, rows], hz)
-        yield truth, predicted, made.sigma_mv[at][..., counts].astype(np.float64)
+        yield truth, predicted, made.sigma_mv[at][..., counts].astype(np.float64), labels
 
 
-def _compare(domain: dict[str, Any], shipped: str, float32: str) -> None:
+def _compare(domain: dict[str, Any], shipped: str, float32: str, calibrated: str | None) -> None:
     """Add the figures that targets bound."""
     ours, theirs = domain[shipped], domain[float32]
+    if calibrated is not None:
+        domain["calibrated"] = domain[calibrated]
     domain["shipped"] = ours
     domain["leads_below_linear"] = sum(
         ours["by_lead"][lead]["rmse_uv"]["mean"]
@@ -288,70 +325,8 @@ def fidelity_card(results: dict[str, Any]) -> dict[str, Any]:
     return {
         domain: {
             arm: {m: round(found[arm]["headline"][m]["mean"], 4) for m in ("r", "rmse_uv")}
-            for arm in (LINEAR, "shipped")
+            for arm in (LINEAR, "shipped", "calibrated")
+            if arm in found
         }
         for domain, found in results.items()
     }
-
-
-def arms_of(domain: dict[str, Any]) -> list[str]:
-    """Names of the arms among the entries of one data set's results."""
-    others = ("shipped", "leads_below_linear", "float32_minus_shipped")
-    return [name for name in domain if name not in others]
-
-
-def tables(results: dict[str, Any]) -> list[Table]:
-    """Headline, leads, intervals."""
-    headline = Table(
-        "Five reconstructed leads: mean over records [95 % over patients]; median",
-        COLUMNS,
-    )
-    leads = Table("Each lead: mean r / mean RMSE uV", ("data", "arm", *NOT_MEASURED))
-    intervals = Table(
-        f"Share within k sigma, nominally {COVERAGE:.0%}, k from fold 9",
-        ("data", "arm", "k", "all", *RECONSTRUCTED_LEADS),
-    )
-    for domain, found in results.items():
-        for arm in arms_of(found):
-            one = found[arm]
-            h = one["headline"]
-            headline.add(
-                domain,
-                arm,
-                _with_interval(h["r"], 3),
-                _with_interval(h["rmse_uv"], 1),
-                f"{h['r']['median']:.3f} ({_range(h['r'].get('quartiles'), 3)})",
-                *(h[m][which] for m, which in (("rmse_uv", "median"), ("mae_uv", "mean"))),
-                *(h[m][which] for m, which in (("r2", "mean"), ("variance_ratio", "median"))),
-                h["slope"]["median"],
-                one["nine_leads"]["mse_mv2"],
-                one["nine_leads"]["mae_mv"],
-                one["n_records"],
-            )
-            by_lead = one["by_lead"]
-            leads.add(
-                domain,
-                arm,
-                *(
-                    f"{by_lead[lead]['r']['mean']:.3f} / {by_lead[lead]['rmse_uv']['mean']:.1f}"
-                    for lead in NOT_MEASURED
-                ),
-            )
-            if one["interval"] is not None:
-                interval = one["interval"]
-                intervals.add(
-                    domain,
-                    arm,
-                    interval["k"],
-                    interval["covered"],
-                    *(interval["by_lead"][lead] for lead in RECONSTRUCTED_LEADS),
-                )
-    return [table for table in (headline, leads, intervals) if table.rows]
-
-
-def _with_interval(values: dict[str, Any], digits: int) -> str:
-    return f"{values['mean']:.{digits}f} [{_range(values.get('mean_95'), digits)}]"
-
-
-def _range(ends: list[float] | None, digits: int) -> str:
-    return "-" if ends is None else f"{ends[0]:.{digits}f}-{ends[1]:.{digits}f}"

@@ -3,7 +3,14 @@
 `import edge` needs NumPy alone; engines, transports and file formats are imported when used.
 """
 
-from edge.errors import BundleError, EngineError, InputError, LeadliftError, SinkError
+from edge.errors import (
+    BundleError,
+    EngineError,
+    InputError,
+    LeadliftError,
+    PatientError,
+    SinkError,
+)
 from edge.leads import INPUT_LEADS, LEADS, Provenance
 from edge.offline import reconstruct
 from edge.quality import Quality
@@ -18,6 +25,7 @@ __all__ = [
     "EngineError",
     "InputError",
     "LeadliftError",
+    "PatientError",
     "Provenance",
     "Quality",
     "Reconstructor",

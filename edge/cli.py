@@ -12,10 +12,20 @@ import sys
 from collections.abc import Sequence
 from importlib.metadata import version
 
-from edge.commands import build_engine, demo, devices, doctor, monitor, reconstruct, run, simulate
+from edge.commands import (
+    build_engine,
+    calibrate,
+    demo,
+    devices,
+    doctor,
+    monitor,
+    reconstruct,
+    run,
+    simulate,
+)
 from edge.commands.common import ERRORS, UsageError, one_line
 
-COMMANDS = (demo, run, reconstruct, devices, doctor, monitor, simulate, build_engine)
+COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
 
 
 def parser() -> argparse.ArgumentParser:

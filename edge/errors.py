@@ -10,6 +10,8 @@
     │       ├── DriverError          no driver, or one too old
     │       ├── DeviceMemoryError    out of memory
     │       └── DeviceLostError      it failed or went away; its context is dead
+    ├── PatientError                 a patient's calibration file: damaged, of another schema or model
+    │   └── ReferenceRefusedError    a 12-lead reference that would make a bad calibration
     └── SinkError                    the environment: an output that cannot be opened or written
 
 Corrupt bytes, gaps and lead-off are quality bits and counters, never exceptions.
@@ -56,6 +58,14 @@ class DeviceMemoryError(DeviceError):
 
 class DeviceLostError(DeviceError):
     """The GPU failed or went away; nothing made on it can be used again."""
+
+
+class PatientError(LeadliftError):
+    """A patient's calibration that is damaged, of another schema, or made for another model."""
+
+
+class ReferenceRefusedError(PatientError):
+    """A 12-lead reference that no calibration can rest on; the text says what is wrong with it."""
 
 
 class SinkError(LeadliftError):

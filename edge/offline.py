@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
+from edge.patient import Patient
 from edge.reconstructor import Reconstructor, millivolts
 from edge.resampling import FILE_DELAY_S, RateConverter
 from edge.samples import TwelveLeadBlock
@@ -25,12 +26,14 @@ def reconstruct(
     leads: Sequence[str] = INPUT_LEADS,
     model: str | Path | None = None,
     engine: str = "auto",
+    patient: str | Path | Patient | None = None,
 ) -> NDArray[np.float32]:
     """Twelve leads, (12, n) float32 mV in the order of LEADS, from the measured ones, (n_leads, n) mV.
 
     `leads` names the rows; those that the decoder does not read are passed over. Another rate than the
     decoder's is converted there and back with zero delay. Equal to pushing the record through a
-    `Reconstructor`. Raises InputError, naming what was given and what is accepted, for a wrong shape,
+    `Reconstructor`. `patient` is a calibration or its file; one that does not fit raises PatientError. Raises
+    InputError, naming what was given and what is accepted, for a wrong shape,
     rate or lead name.
     """
     samples = millivolts(ecg_mv)
@@ -38,7 +41,7 @@ def reconstruct(
         raise InputError(
             f"expected ({len(leads)}, n) samples in mV, rows {', '.join(leads)}; got shape {samples.shape}"
         )
-    with Reconstructor.open(model, engine) as reconstructor:
+    with Reconstructor.open(model, engine, patient=patient) as reconstructor:
         rows = input_rows(leads, reconstructor.leads)
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))

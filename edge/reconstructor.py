@@ -9,9 +9,9 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -22,7 +22,10 @@ from edge.conditioning import Conditioner, Conditioning
 from edge.engines.base import Engine
 from edge.engines.registry import open_engine
 from edge.errors import InputError
+from edge.held import Bits, Flags, Held
 from edge.leads import LEADS, provenance, twelve_from
+from edge.patient import Patient, load_patient
+from edge.patient_map import PatientMap
 from edge.presence import Presence
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -42,36 +45,6 @@ MAX_LOG_SIGMA = math.log(1.0)  # mV: the size of a QRS; a decoder that is less s
 MAX_STEP_S = 60.0  # longer input is worked off in pieces of this length, which bounds the memory
 
 
-_Flags = NDArray[np.bool_]
-_Bits = NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class _Held:
-    """Samples that do not fill a hop yet."""
-
-    samples: NDArray[np.float32]
-    missing: _Flags | None
-    bits: _Bits | None
-
-    @property
-    def n_samples(self) -> int:
-        return int(self.samples.shape[1])
-
-    def before(
-        self, samples: NDArray[np.float32], missing: _Flags | None, bits: _Bits | None
-    ) -> tuple[NDArray[np.float32], _Flags | None, _Bits | None]:
-        """These samples and then those, with what is known of either."""
-        ours, theirs = self.samples.shape, samples.shape
-        if self.missing is not None or missing is not None:
-            parts = (_or_zeros(self.missing, ours, bool), _or_zeros(missing, theirs, bool))
-            missing = np.concatenate(parts, 1)
-        if self.bits is not None or bits is not None:
-            known = (_or_zeros(self.bits, ours, np.uint8), _or_zeros(bits, theirs, np.uint8))
-            bits = np.concatenate(known, 1)
-        return np.concatenate([self.samples, samples], 1), missing, bits
-
-
 class Reconstructor:
     """Three measured leads in, twelve out, one hop at a time, all state inside.
 
@@ -86,11 +59,18 @@ class Reconstructor:
         engine: Engine,
         conditioning: Conditioning | None = None,
         skipped: dict[str, str] | None = None,
+        patient: Patient | None = None,
     ) -> None:
         m = engine.manifest
         self.engine = engine
         self.skipped = skipped or {}
         """Engines that `auto` passed over, and why."""
+        self.patient = patient
+        """The calibration in use, if any."""
+        if patient is not None:
+            patient.check_bundle(engine.bundle)
+        self._moments = m.moments if patient is None else patient.moments
+        self._patient_map = None if patient is None else PatientMap(patient, m.hop)
         self.conditioning = conditioning or m.conditioning
         self.leads = m.input_leads
         self.provenance = provenance(m.input_leads, m.output_leads)
@@ -105,7 +85,7 @@ class Reconstructor:
         self._twelve_sigma = np.abs(self._twelve[:, : len(m.output_leads)])
         self._hop, self._sampling_hz = m.hop, m.sampling_hz  # looked up at every hop
         self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
-        self._nothing = _Held(np.empty((len(self.leads), 0), np.float32), None, None)
+        self._nothing = Held(np.empty((len(self.leads), 0), np.float32), None, None)
         self._held = self._nothing
         self.reset()
 
@@ -115,22 +95,28 @@ class Reconstructor:
         model: str | Path | Bundle | None = None,
         engine: str = "auto",
         *,
+        patient: str | Path | Patient | None = None,
         mains_hz: float | Literal["bundle"] | None = "bundle",
         lowpass_hz: float | None = None,
         say: Callable[[str], None] | None = None,
     ) -> Reconstructor:
         """Load a bundle (the one that ships, by default) into an engine (the best present).
 
-        `mains_hz` moves the notch, to 60 Hz say, or removes it with None; it stands where the bundle says.
+        `patient` is a calibration made with this bundle, or its file. `mains_hz` moves the notch, to 60 Hz
+        say, or removes it with None; it stands where the bundle says.
         `lowpass_hz` adds a low-pass, 40 Hz for monitoring. `say` hears of what takes long: the first build of
-        an engine. Raises BundleError, EngineError, InputError.
+        an engine. Raises BundleError, EngineError, InputError, PatientError.
         """
         bundle = model if isinstance(model, Bundle) else load_bundle(model)
+        if patient is not None and not isinstance(patient, Patient):
+            patient = load_patient(patient)
+        if patient is not None:
+            patient.check_bundle(bundle)
         conditioning = replace(bundle.manifest.conditioning, lowpass_hz=lowpass_hz)
         if mains_hz != "bundle":
             conditioning = replace(conditioning, mains_hz=mains_hz)
         choice = open_engine(bundle, engine, say)
-        return cls(choice.engine, conditioning, choice.skipped)
+        return cls(choice.engine, conditioning, choice.skipped, patient)
 
     @property
     def bundle(self) -> Bundle:
@@ -207,18 +193,18 @@ class Reconstructor:
                 f" got shape {samples.shape}"
             )
         # `None` is the common case, nothing missing and nothing known: a hop then costs little.
-        absent: _Flags = ~np.isfinite(samples)
+        absent: Flags = ~np.isfinite(samples)
         if valid is not None:
             absent |= ~_broadcast(valid, samples.shape, "valid").astype(bool)
         missing = absent if np.count_nonzero(absent) else None
-        bits: _Bits | None = None
+        bits: Bits | None = None
         if quality is not None:
             bits = _broadcast(quality, samples.shape, "quality").astype(np.uint8)
         if self._held.n_samples:
             samples, missing, bits = self._held.before(samples, missing, bits)
         whole = samples.shape[1] // self._hop * self._hop
         if whole < samples.shape[1]:
-            self._held = _Held(
+            self._held = Held(
                 samples[:, whole:].copy(),
                 None if missing is None else missing[:, whole:].copy(),
                 None if bits is None else bits[:, whole:].copy(),
@@ -247,6 +233,8 @@ class Reconstructor:
         self._conditioner.reset()
         self._presence.reset()
         self.engine.reset()
+        if self._patient_map is not None:
+            self._patient_map.reset()
         self._held = self._nothing
         self._off = np.zeros(len(self.leads), bool)
         self._was_off = False
@@ -254,11 +242,11 @@ class Reconstructor:
     def _advance(
         self,
         samples: NDArray[np.float32],
-        missing: _Flags | None,
-        bits: _Bits | None,
+        missing: Flags | None,
+        bits: Bits | None,
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
-    ) -> _Bits | None:
+    ) -> Bits | None:
         """Whole hops into ecg and sigma; returns the quality bits of the inputs, None for all clean."""
         if missing is not None and not np.count_nonzero(missing):
             missing = None
@@ -279,10 +267,10 @@ class Reconstructor:
     def _decode_runs(
         self,
         filled: NDArray[np.float32],
-        off: _Flags,
+        off: Flags,
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
-    ) -> _Flags:
+    ) -> Flags:
         """As `_decode`, where the leads that are off change from hop to hop."""
         settling = np.zeros(off.shape, bool)
         for hops in _runs(off):
@@ -291,6 +279,8 @@ class Reconstructor:
             if now_off.all():
                 self._conditioner.reset()
                 self.engine.reset()
+                if self._patient_map is not None:
+                    self._patient_map.reset()
                 ecg[:, at] = sigma[:, at] = np.nan
             else:
                 self._conditioner.restart(self._off & ~now_off)
@@ -302,10 +292,10 @@ class Reconstructor:
     def _decode(
         self,
         filled: NDArray[np.float32],
-        off: _Flags | None,
+        off: Flags | None,
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
-    ) -> _Flags:
+    ) -> Flags:
         """Hops of one set of present leads; fills ecg and sigma, returns (n_leads, n_hops) settling."""
         conditioned, residual, settling = self._conditioner.push(filled)
         on, anchor = self._all_on, self._anchor_all_on
@@ -325,9 +315,11 @@ class Reconstructor:
         slow = np.matmul(anchor, conditioned - residual, dtype=np.float64)
         leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
         leads[n_out:] = conditioned
+        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(n_out, n), MAX_LOG_SIGMA)
+        if self._patient_map is not None:
+            self._patient_map.apply(on, leads, bounded)
         np.matmul(self._twelve, leads, out=ecg)
         # Of I and II one at least is measured: each lead's sigma is that of one reconstructed lead.
-        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(n_out, n), MAX_LOG_SIGMA)
         np.matmul(self._twelve_sigma, np.exp(bounded, out=bounded), out=sigma)
         if off is not None:
             lost = self._twelve[:, n_out:][:, off].any(1)
@@ -339,11 +331,11 @@ class Reconstructor:
         if key not in self._anchors:
             m = self.engine.manifest
             self._anchors[key] = anchor_from_moments(
-                m.moments, m.input_leads, m.output_leads, present
+                self._moments, m.input_leads, m.output_leads, present
             )
         return self._anchors[key]
 
-    def _spread(self, bits: _Bits, flags: NDArray[np.uint8]) -> None:
+    def _spread(self, bits: Bits, flags: NDArray[np.uint8]) -> None:
         """A measured lead has its own bits, a reconstructed one those of all inputs."""
         flags[:] = np.bitwise_or.reduce(bits, axis=0)
         flags[self._rows_in] = bits
@@ -358,11 +350,7 @@ def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
         raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
 
 
-def _or_zeros(value: NDArray[Any] | None, shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    return np.zeros(shape, dtype) if value is None else value
-
-
-def _with(bits: _Bits | None, more: _Bits) -> _Bits:
+def _with(bits: Bits | None, more: Bits) -> Bits:
     return more if bits is None else bits | more
 
 

@@ -22,21 +22,24 @@ def open_stream(
     leads: Sequence[str] | None = None,
     model: str | Path | None = None,
     engine: str = "auto",
+    patient: str | Path | None = None,
 ) -> Stream:
     """The twelve leads of a live source, block by block as they come.
 
     `spec` names the source (`serial:PORT`, `ble:NAME`, `replay:FILE`, `sim:`). `leads` are those that will
-    be measured, by default all that the model takes; `model` is a bundle, by default the one that ships.
+    be measured, by default all that the model takes; `model` is a bundle, by default the one that ships;
+    `patient` is the file of a calibration.
 
     Raises what opening the model and naming the source can: BundleError, EngineError, InputError,
-    firmware_bridge.errors.SourceSpecError. Iterating raises what the source does when it fails.
+    PatientError, firmware_bridge.errors.SourceSpecError. Iterating raises what the source does when it
+    fails.
     """
     from edge.reconstructor import Reconstructor
     from edge.runtime import Runtime
     from firmware_bridge.source import open_source
 
     source = open_source(spec)
-    reconstructor = Reconstructor.open(model, engine=engine)
+    reconstructor = Reconstructor.open(model, engine=engine, patient=patient)
     needed = reconstructor.leads
     if leads is not None:
         lead_indices(leads)

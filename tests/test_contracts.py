@@ -139,7 +139,8 @@ def test_public_names_are_pinned() -> None:
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
         *("Reconstructor", "reconstruct", "Stream", "open_stream"),
         *("SampleBlock", "TwelveLeadBlock"),
-        *("BundleError", "EngineError", "InputError", "LeadliftError", "SinkError"),
+        *("BundleError", "EngineError", "InputError", "LeadliftError"),
+        *("PatientError", "SinkError"),
     }
     assert all(hasattr(edge, name) for name in edge.__all__)
     assert LEADS == ("I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6")
@@ -170,8 +171,9 @@ def test_members_of_the_reconstructor_and_its_blocks_are_pinned() -> None:
 LIVE = {"--model", "--engine", "--seconds", "--report"}
 COMMANDS = {
     "demo": {"--headless", *LIVE},
-    "run": {"--source", "--sink", *LIVE},
-    "reconstruct": {"--leads", "--model", "--engine"},
+    "run": {"--source", "--sink", "--patient", *LIVE},
+    "reconstruct": {"--leads", "--model", "--engine", "--patient"},
+    "calibrate": {"-o", "--model", "--engine"},
     "devices": set(),
     "doctor": {"--json"},
     "monitor": {"--capture"},

@@ -19,6 +19,7 @@ from firmware_bridge.errors import BridgeError, SourceSpecError
 
 if TYPE_CHECKING:
     from edge.conditioning import Conditioning
+    from edge.patient import Patient
     from edge.reconstructor import Reconstructor
     from edge.runtime import Runtime
     from firmware_bridge.source import Source
@@ -89,6 +90,13 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     add("--lowpass", type=float, metavar="HZ", help="add a low-pass, such as 40 for monitoring")
 
 
+def add_patient_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that can apply a patient's calibration."""
+    parser.add_argument(
+        "--patient", metavar="FILE", help="calibration of this patient, from `leadlift calibrate`"
+    )
+
+
 def add_live_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs the live path."""
     add_model_options(parser)
@@ -98,14 +106,20 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--report", metavar="OUT.json", help="write counts and latencies as JSON")
 
 
-def open_reconstructor(arguments: argparse.Namespace) -> Reconstructor:
-    """The model and engine that the options name; an engine that does not exist is wrong usage."""
+def open_reconstructor(
+    arguments: argparse.Namespace, patient: str | Path | None = None
+) -> Reconstructor:
+    """The model and engine that the options name; an engine that does not exist is wrong usage.
+
+    `patient` is the file of a calibration to apply.
+    """
     from edge.reconstructor import Reconstructor
 
     with usage():
         return Reconstructor.open(
             arguments.model,
             arguments.engine,
+            patient=patient,
             mains_hz=MAINS_HZ[arguments.mains],
             lowpass_hz=arguments.lowpass,
             say=say,
@@ -115,6 +129,11 @@ def open_reconstructor(arguments: argparse.Namespace) -> Reconstructor:
 def say(text: str) -> None:
     """Tell whoever waits, on stderr: stdout is for results."""
     print(f"leadlift: {text}", file=sys.stderr, flush=True)
+
+
+def in_words(patient: Patient | None) -> str:
+    """A calibration as the header of a recording says it; empty without one."""
+    return "" if patient is None else patient.in_words()
 
 
 def prefilter(conditioning: Conditioning) -> str:
@@ -145,7 +164,10 @@ def run_live(
 
     runtime = Runtime(source, reconstructor, leads=reconstructor.leads)
     metadata = Metadata(
-        prefilter=prefilter(reconstructor.conditioning), device=source.name, simulated=simulated
+        prefilter=prefilter(reconstructor.conditioning),
+        device=source.name,
+        simulated=simulated,
+        calibration=in_words(reconstructor.patient),
     )
     outcome = "done"
     try:
@@ -176,6 +198,7 @@ def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, obj
         "engine_skipped": reconstructor.skipped,
         "engine_details": reconstructor.engine.details(),
         "bundle_sha256": reconstructor.bundle.sha256,
+        "patient": None if reconstructor.patient is None else reconstructor.patient.summary(),
         "peak_memory_mb": peak_memory_mb(),
     }
 
@@ -200,6 +223,12 @@ def summary(report: dict[str, Any]) -> str:
     """What a person wants to know at the end of a live run, a fact per line."""
     latency = report["latency_us"]
     outputs = ", ".join(report["outputs"]) or "none"
+    patient = report["patient"]
+    calibration = (
+        "none: the population's decoder"
+        if patient is None
+        else f"{patient['reference']['name']}, {patient['reference']['seconds']:g} s"
+    )
     return "\n".join(
         [
             f"seconds    {report['seconds']:.1f}",
@@ -209,6 +238,7 @@ def summary(report: dict[str, Any]) -> str:
             f"latency    p50 {latency['p50'] / 1e3:.2f} ms, p99 {latency['p99'] / 1e3:.2f} ms "
             f"from last byte to sink; {report['deadline_misses']} deadline misses",
             f"engine     {report['engine']}, model {report['bundle_sha256'][:12]}",
+            f"patient    {calibration}",
             f"outputs    {outputs}",
         ]
     )

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.commands.common import Subparsers, add_model_options, open_reconstructor, prefilter, usage
+from edge.commands.common import (
+    Subparsers,
+    add_model_options,
+    add_patient_option,
+    in_words,
+    open_reconstructor,
+    prefilter,
+    usage,
+)
 from edge.errors import InputError
 from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
@@ -35,6 +43,7 @@ def add(subparsers: Subparsers) -> None:
         help="leads to use (default: all that the model takes); one left out is treated as off",
     )
     add_model_options(parser)
+    add_patient_option(parser)
     parser.set_defaults(command=run)
 
 
@@ -44,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.records import open_record
     from edge.sinks import Metadata, open_sink
 
-    with open_reconstructor(arguments) as reconstructor:
+    with open_reconstructor(arguments, arguments.patient) as reconstructor:
         with usage():
             leads = _leads(arguments.leads, reconstructor.leads)
             _refuse_to_overwrite(Path(arguments.input.partition("#")[0]), Path(arguments.output))
@@ -52,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
             check_rate(record.sampling_hz)
             rows = lead_indices(leads, reconstructor.leads)
             pieces = _pieces(record, rows, len(reconstructor.leads))
-            metadata = Metadata(prefilter=prefilter(reconstructor.conditioning))
+            metadata = Metadata(
+                prefilter=prefilter(reconstructor.conditioning),
+                calibration=in_words(reconstructor.patient),
+            )
             with usage():
                 sink = open_sink(f"file:{arguments.output}", record.sampling_hz, metadata=metadata)
             measured = [LEADS.index(lead) for lead in reconstructor.leads]

@@ -7,6 +7,7 @@ import argparse
 from edge.commands.common import (
     Subparsers,
     add_live_options,
+    add_patient_option,
     open_reconstructor,
     run_live,
     summary,
@@ -32,6 +33,7 @@ def add(subparsers: Subparsers) -> None:
         help="file:OUT.edf, file:OUT.npz, file:OUT.csv or terminal:; may be repeated",
     )
     add_live_options(parser)
+    add_patient_option(parser)
     parser.set_defaults(command=run)
 
 
@@ -41,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
     with usage():
         source = open_source(arguments.source)
-    with open_reconstructor(arguments) as reconstructor:
+    with open_reconstructor(arguments, arguments.patient) as reconstructor:
         report = run_live(
             source,
             reconstructor,

@@ -47,6 +47,8 @@ class Metadata:
     """Filters applied, in EDF's words: `HP:0.05Hz N:50Hz`."""
     device: str = ""
     """The wearable, as it names itself."""
+    calibration: str = ""
+    """The patient calibration that was applied; empty for none."""
     simulated: bool = False
     """The signal is simulated; every sink says so."""
     started_at: datetime = field(default_factory=datetime.now)

@@ -42,6 +42,7 @@ class CsvSink(RecordingSink):
             f"first_sample: {block.first_sample}",
             f"prefilter: {self.metadata.prefilter}",
             f"device: {self.metadata.device}",
+            *([self.metadata.calibration] if self.metadata.calibration else []),
             *(["simulated signal"] if self.metadata.simulated else []),
             *(f"{lead}: {source}" for lead, source in zip(LEADS, block.provenance, strict=True)),
             "quality bits: " + ", ".join(f"{1 << i}={describe(1 << i)}" for i in range(6)),

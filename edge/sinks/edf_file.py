@@ -73,6 +73,8 @@ class EdfSink(RecordingSink):
     def _begin(self, block: TwelveLeadBlock) -> None:
         self._annotator = QualityAnnotator(self.sampling_hz, block.provenance)
         self._write_all(self._header(block.provenance))
+        if self.metadata.calibration:
+            self._annotate(Annotation(0, 0, self.metadata.calibration))
         if self.metadata.simulated:
             self._annotate(Annotation(0, 0, "simulated signal"))
 

@@ -32,8 +32,9 @@ class NpzSink(RecordingSink):
     """Writes `ecg_mv`, `sigma_mv` (12, n) float32 mV and `quality` (12, n) uint8, and what they mean.
 
     Also `sampling_hz`, `first_sample` (stream index of column 0), `leads`, `provenance`, `restarts`
-    (columns where the stream began anew), `prefilter`, `device`, `started_at`, `simulated`. A gap is
-    NaN with `Quality.GAP`, so column i is always (first_sample + i) / sampling_hz but after a restart.
+    (columns where the stream began anew), `prefilter`, `device`, `calibration`, `started_at`,
+    `simulated`. A gap is NaN with `Quality.GAP`, so column i is always (first_sample + i) / sampling_hz
+    but after a restart.
     """
 
     def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
@@ -95,6 +96,7 @@ class NpzSink(RecordingSink):
             "restarts": np.array(self._restarts, np.int64),
             "prefilter": np.array(self.metadata.prefilter),
             "device": np.array(self.metadata.device),
+            "calibration": np.array(self.metadata.calibration),
             "started_at": np.array(self.metadata.started_at.isoformat()),
             "simulated": np.array(self.metadata.simulated),
         }

@@ -10,12 +10,14 @@ import pytest
 
 import edge
 from benchmarks.arms import (
+    CALIBRATION_S,
     LINEAR,
     Arm,
-    Predictions,
     arms,
     cache_key,
+    calibrated_name,
     linear_predictions,
+    patient_linear_predictions,
     predict,
     truth_mv,
 )
@@ -23,11 +25,13 @@ from benchmarks.engine_step import float32_bundle
 from benchmarks.errors import BenchmarkError
 from edge.anchor import anchor_from_moments
 from edge.bundle import load_bundle
-from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
+from edge.calibration import calibrate
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from tests.benchmarks.synthetic import simulated_records
 
 BUNDLE = load_bundle()
 ARM = Arm("INT8", "", BUNDLE, "onnxruntime")
+CALIBRATED = dataclasses.replace(ARM, calibration_s=CALIBRATION_S)
 
 
 def test_hop_by_hop_is_the_whole_record_is_edge_reconstruct() -> None:
@@ -81,8 +85,8 @@ def test_predictions_are_kept_and_taken_again(tmp_path: Path) -> None:
     made = predict(ARM, records, folder=tmp_path, advance=lambda: advanced.append(None))
     (file,) = tmp_path.iterdir()
     assert file.name == f"{cache_key(ARM, records, True)}.npz"
-    marked = Predictions(made.ecg_mv + 1, made.sigma_mv, made.missing)
-    np.savez(file, ecg_mv=marked.ecg_mv, sigma_mv=marked.sigma_mv, missing=marked.missing)
+    marked = dataclasses.replace(made, ecg_mv=made.ecg_mv + 1)
+    np.savez(file, **vars(marked))
     again = predict(ARM, records, folder=tmp_path, advance=lambda: advanced.append(None))
     assert (again.ecg_mv == marked.ecg_mv).all()
     assert len(advanced) == 2
@@ -98,13 +102,17 @@ def test_the_key_tells_apart_all_that_matters() -> None:
         cache_key(ARM, records.take(1), True),
         cache_key(twin, records, True),
         cache_key(other, records, True),
+        cache_key(CALIBRATED, records, True),
     }
-    assert len(keys) == 5
+    assert len(keys) == 6
 
 
 def test_the_arms_say_what_they_are(tmp_path: Path) -> None:
     named = {arm.name: arm for arm in arms(BUNDLE, ["onnxruntime", "torch"])}
-    assert list(named) == ["INT8 onnxruntime", "INT8 torch", "float32 twin"]
+    assert list(named) == [
+        *("INT8 onnxruntime", "INT8 torch"),
+        *(calibrated_name("onnxruntime"), "float32 twin"),
+    ]
     assert named["float32 twin"].what.startswith("INT8 weights in float32 arithmetic")
     assert LINEAR not in named
     file = tmp_path / "float32.onnx"
@@ -123,3 +131,36 @@ def test_records_of_another_rate_are_refused() -> None:
     records = dataclasses.replace(simulated_records(1), sampling_hz=500.0)
     with pytest.raises(BenchmarkError, match="500 Hz"):
         predict(ARM, records)
+
+
+def test_a_calibrated_arm_is_a_calibration_of_the_records_own_beginning() -> None:
+    records = simulated_records(2)
+    made = predict(CALIBRATED, records)
+    assert not made.refused.any()
+    with edge.Reconstructor.open(BUNDLE, "onnxruntime") as r:
+        own = calibrate(r, records.millivolts()[1, :, :500], 250.0, INDEPENDENT_LEADS)
+    expected = edge.reconstruct(records.millivolts(INPUT_LEADS)[1], patient=own)
+    assert np.abs(made.ecg_mv[1] - expected).max() <= 1e-5
+    again = predict(CALIBRATED, dataclasses.replace(records, ecg_uv=records.ecg_uv[1:]))
+    assert (again.ecg_mv[0] == made.ecg_mv[1]).all()
+
+
+def test_a_refused_reference_leaves_the_record_uncalibrated() -> None:
+    records = simulated_records(2)
+    records.ecg_uv[0, 4, :500] = 0  # V3 off while the reference is taken
+    made, plain = predict(CALIBRATED, records), predict(ARM, records)
+    assert made.refused.tolist() == [True, False]
+    assert (made.ecg_mv[0] == plain.ecg_mv[0]).all()
+
+
+def test_a_patients_linear_map_fits_its_own_reference() -> None:
+    records = simulated_records(2)
+    made = predict(ARM, records)
+    own = patient_linear_predictions(BUNDLE, made, records)
+    truth = truth_mv(records, made.ecg_mv.shape[-1])
+    outputs = lead_indices(RECONSTRUCTED_LEADS)
+
+    def left(ecg_mv: np.ndarray) -> float:
+        return float((ecg_mv - truth)[:, outputs, 500:].std(-1).mean())
+
+    assert left(own.ecg_mv) < 0.9 * left(linear_predictions(BUNDLE, made).ecg_mv)

@@ -11,18 +11,17 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.arms import LINEAR, Predictions, arms, truth_mv
+from benchmarks.arms import LINEAR, PATIENT_LINEAR, Predictions, arms, calibrated_name, truth_mv
 from benchmarks.fidelity import (
-    NOT_MEASURED,
     TARGETS,
-    arms_of,
     evaluate,
-    factor,
     fidelity_card,
+    interval_of,
     lead_scores,
     summaries,
-    tables,
 )
+from benchmarks.fidelity_tables import NOT_MEASURED, arms_of, tables
+from benchmarks.intervals import Interval
 from benchmarks.scores import COVERAGE, METRICS
 from edge.bundle import load_bundle
 from edge.leads import INPUT_LEADS, LEADS
@@ -36,16 +35,17 @@ def predictions_off_by(records: Records, noise_mv: float, sigma_mv: float) -> Pr
     rng = np.random.default_rng(3)
     noise = rng.normal(0, noise_mv, truth.shape) if noise_mv else np.zeros_like(truth)
     sigma = np.full((len(records), 5, truth.shape[-1]), sigma_mv, np.float32)
-    return Predictions((truth + noise).astype(np.float32), sigma, np.zeros(len(records)))
+    ecg, n = (truth + noise).astype(np.float32), len(records)
+    return Predictions(ecg, sigma, np.zeros(n), np.zeros(n, bool))
 
 
-def score(made: Predictions, records: Records, k: float | None) -> dict[str, Any]:
+def score(made: Predictions, records: Records, k: Interval | None) -> dict[str, Any]:
     return summaries(lead_scores(made, records, k), made, records, k)
 
 
 def test_the_truth_scores_perfectly() -> None:
     records = simulated_records(2)
-    found = score(predictions_off_by(records, 0.0, 1.0), records, 1.0)
+    found = score(predictions_off_by(records, 0.0, 1.0), records, Interval(1.0, np.ones(5)))
     for lead in NOT_MEASURED:
         assert found["by_lead"][lead]["r"]["mean"] == pytest.approx(1)
         assert found["by_lead"][lead]["rmse_uv"]["mean"] == pytest.approx(0, abs=1e-6)
@@ -56,8 +56,8 @@ def test_the_truth_scores_perfectly() -> None:
 def test_white_noise_scores_as_its_size_and_is_covered_as_its_sigma() -> None:
     records = simulated_records(3)
     made = predictions_off_by(records, 0.05, 0.05)
-    k = factor(made, records)
-    assert k == pytest.approx(1.645, abs=0.03)
+    k = interval_of(made, records)
+    assert k.k == pytest.approx(1.645, abs=0.03)
     found = score(made, records, k)
     assert found["headline"]["rmse_uv"]["mean"] == pytest.approx(50, rel=0.05)
     assert found["nine_leads"]["mse_mv2"] == pytest.approx(0.05**2, rel=0.1)
@@ -93,10 +93,18 @@ def test_every_arm_on_every_domain(tmp_path: Path) -> None:
     assert len(list((tmp_path / "cache").iterdir())) == 2 * len(compared)
     assert results == evaluate(compared, records, hop_by_hop=False, folder=tmp_path / "cache")
     for domain in results.values():
-        assert arms_of(domain) == [LINEAR, "INT8 onnxruntime", "float32 twin"]
+        assert arms_of(domain) == [
+            *(LINEAR, PATIENT_LINEAR, "INT8 onnxruntime"),
+            *(calibrated_name("onnxruntime"), "float32 twin"),
+        ]
         assert set(domain["shipped"]["headline"]) == set(METRICS)
         assert domain[LINEAR]["interval"] is None
         assert domain["shipped"]["interval"]["k"] > 0
+        assert domain["calibrated"] is domain[calibrated_name("onnxruntime")]
+        assert (
+            domain["calibrated"]["headline"]["rmse_uv"]["mean"]
+            < (domain["shipped"]["headline"]["rmse_uv"]["mean"])
+        )
         for name in ("r", "rmse_uv"):
             difference = (
                 domain["float32 twin"]["headline"][name]["mean"]
@@ -109,11 +117,13 @@ def test_every_arm_on_every_domain(tmp_path: Path) -> None:
     v3 = np.mean([float(row["r"]) for row in rows if row["lead"] == "V3"])
     assert v3 == pytest.approx(results["test"]["shipped"]["by_lead"]["V3"]["r"]["mean"], abs=1e-5)
     judged = [target.judge(results) for target in TARGETS]
-    assert all(row["measured"] is not None for row in judged)
-    assert set(fidelity_card(results)["test"]) == {LINEAR, "shipped"}
-    headline, leads, intervals = tables(results)
-    assert len(headline.rows) == len(leads.rows) == 6
-    assert len(intervals.rows) == 4
+    elsewhere = ("cpsc_ptb", "mobile")
+    assert all((row["measured"] is None) == row["figure"].startswith(elsewhere) for row in judged)
+    assert set(fidelity_card(results)["test"]) == {LINEAR, "shipped", "calibrated"}
+    headline, leads, amplitude, intervals = tables(results)
+    assert len(headline.rows) == len(leads.rows) == len(amplitude.rows) == 10
+    assert len(intervals.rows) == 6
+    assert {len(row) for row in intervals.rows} == {len(intervals.columns)}
     assert {len(row) for row in headline.rows} == {len(headline.columns)}
 
 
