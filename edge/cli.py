@@ -37,7 +37,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"leadlift {version('leadlift')}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    top.set_defaults(passes_on=False)
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
@@ -51,10 +50,7 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     top = parser()
-    arguments, rest = top.parse_known_args(argv)
-    if rest and not arguments.passes_on:
-        top.error(f"unrecognized arguments: {' '.join(rest)}")
-    arguments.rest = rest
+    arguments = top.parse_args(argv)
     try:
         return int(arguments.command(arguments))
     except ERRORS as error:

@@ -12,10 +12,11 @@ from collections.abc import Callable, Sequence
 
 from firmware_bridge.errors import BridgeError, SourceSpecError
 from firmware_bridge.simulators.ble_wearable import BleWearable, open_ble_wearable
-from firmware_bridge.simulators.ecg import ST_TERRITORIES, EcgSimulator
+from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.simulators.options import add_options
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording, Signal
-from firmware_bridge.simulators.twins import TWINS, Setup, Twin, make_twin
+from firmware_bridge.simulators.twins import Setup, Twin, make_twin
 from firmware_bridge.simulators.wearable import VirtualWearable
 
 
@@ -26,7 +27,11 @@ def main(
 
     `announce` is called with the port's name after it was printed.
     """
-    options = _parser().parse_args(arguments)
+    return simulate(_parser().parse_args(arguments), announce)
+
+
+def simulate(options: argparse.Namespace, announce: Callable[[str], object] | None = None) -> int:
+    """`main` with options that are parsed already."""
     try:
         device = _device(options)
     except (BridgeError, OSError) as error:
@@ -101,6 +106,7 @@ def _twin(options: argparse.Namespace) -> Twin:
         sample_bits=options.bits,
         clock_ppm=options.clock_ppm,
         session=os.getpid() % 256,
+        battery=options.battery,
     )
     return make_twin(options.device, setup)
 
@@ -116,37 +122,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m firmware_bridge.simulators", description=(__doc__ or "").strip()
     )
-    add = parser.add_argument
-    add(
-        "--device",
-        choices=sorted(TWINS),
-        default="wearable",
-        help="what to be (default: %(default)s)",
-    )
-    add("--port", choices=["pty", "ble"], default="pty", help="where to be (default: %(default)s)")
-    add("--name", default="leadlift", help="what to advertise with --port ble")
-    add("--adapter", metavar="hci0", help="for --port ble (default: the first that is on)")
-    add("--rate", type=float, help="sampling rate in Hz (default: the recording's, or 250)")
-    add("--leads", default="II,V1,V5", help="leads to send (default: %(default)s)")
-    add("--bits", type=int, choices=(16, 24), default=24, help="bits per sample")
-    add("--frames-hz", type=float, default=25.0, help="frames per second (default: %(default)s)")
-    add("--clock-ppm", type=float, default=0.0, help="how much the device's clock runs fast")
-    add("--record", metavar="FILE.npz", help="play ecg_mv (n_leads, n), sampling_hz, leads")
-    add("--loop", action="store_true", help="play the recording over and over")
-    add("--hr", type=float, default=60.0, help="simulated heart rate (default: %(default)s)")
-    add("--pvc", type=float, default=0.0, help="share of premature ventricular beats")
-    add("--st", type=float, default=0.0, help="ST shift in mV")
-    add("--territory", choices=sorted(ST_TERRITORIES), default="anterior", help="where ST shifts")
-    for noise in ("baseline", "mains", "muscle"):
-        add(f"--{noise}", type=float, default=0.0, metavar="MV", help=f"{noise} noise, RMS in mV")
-    add("--seed", type=int, default=0, help="of the simulated signal (default: %(default)s)")
-    add(
-        "--wait",
-        action="store_true",
-        help="start with the host's first byte, or 1 s after it opens",
-    )
-    add("--seconds", type=float, help="stop after so many seconds of signal")
-    add("--write-times", metavar="FILE", help="log first_sample,monotonic_ns of each frame sent")
+    add_options(parser)
     return parser
 
 

@@ -50,7 +50,6 @@ class BleWearable:
         *,
         name: str = "leadlift",
         adapter: str | None = None,
-        battery: int = 100,
     ) -> None:
         self.port = f"ble:{name}"
         self.frames_sent = 0
@@ -59,7 +58,6 @@ class BleWearable:
         self._wearable = wearable
         self._name = name
         self._adapter = adapter
-        self._battery = battery
         self._subscriber: socket.socket | None = None
         self._mtu = gatt.MIN_MTU
         self._backlog: deque[bytes] = deque()
@@ -263,7 +261,9 @@ class BleWearable:
 
         if message.member == "ReadValue":
             info = encode_frame(InfoPacket.from_stream_info(self._wearable.info))
-            value = {gatt.INFO: info, gatt.BATTERY_LEVEL: bytes([self._battery])}.get(uuid, b"")
+            value = {gatt.INFO: info, gatt.BATTERY_LEVEL: bytes([self._wearable.battery])}.get(
+                uuid, b""
+            )
             offset = message.body[0].get("offset")
             return Message.new_method_return(
                 message, "ay", [value[0 if offset is None else offset.value :]]

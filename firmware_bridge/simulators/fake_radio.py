@@ -86,7 +86,6 @@ class Peripheral:
         name: str = NAME,
         mtu: int = 247,
         cut: bool = True,
-        battery: int = 87,
     ) -> None:
         self.radio = radio
         self.wearable = wearable or VirtualWearable(EcgSimulator(), INFO)
@@ -102,7 +101,9 @@ class Peripheral:
         )
         info = encode_frame(InfoPacket.from_stream_info(self.wearable.info))
         self.info = FakeCharacteristic(gatt.INFO, ("read",), info)
-        level = FakeCharacteristic(gatt.BATTERY_LEVEL, ("read", "notify"), bytes([battery]))
+        level = FakeCharacteristic(
+            gatt.BATTERY_LEVEL, ("read", "notify"), on_read=self._on_read_battery
+        )
         self.fake = FakePeripheral(
             address,
             name,
@@ -164,6 +165,9 @@ class Peripheral:
         pieces = gatt.notifications(data, self.fake.mtu) if self._cut else [data]
         sent = [await self.radio.bluez.notify(self.fake, self.stream, p) for p in pieces]
         return all(sent)
+
+    async def _on_read_battery(self) -> bytes:
+        return bytes([self.wearable.battery])
 
     async def _on_write(self, data: bytes) -> None:
         self.written += data

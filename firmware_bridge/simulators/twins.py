@@ -14,6 +14,10 @@ from firmware_bridge.simulators.openview import VirtualOpenView
 from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
 
+LEADS = ("II", "V1", "V5")
+"""What a twin measures unless it is told otherwise."""
+_RATES = {"csv": 250.0, "openview": openview.SAMPLING_HZ}  # of formats that do not tell theirs
+
 
 class Twin(Protocol):
     """A device without I/O: bytes with the time at which each piece is due, and answers to its host."""
@@ -39,12 +43,14 @@ class Setup:
     """The signal to play, from its beginning, at a rate in Hz; SourceSpecError where it has not that rate."""
     sampling_hz: float | None = None
     """As asked for; None leaves it to the device."""
-    leads: tuple[str, ...] = ("II", "V1", "V5")
+    leads: tuple[str, ...] = LEADS
     """What its channels measure."""
     frames_hz: float = 25.0
     sample_bits: int = 24
     clock_ppm: float = 0.0
     session: int = 0
+    battery: int = 100
+    """In percent, of a device that tells its charge."""
 
 
 def _wearable(setup: Setup, format: str = "wire") -> Twin:
@@ -56,6 +62,7 @@ def _wearable(setup: Setup, format: str = "wire") -> Twin:
         clock_ppm=setup.clock_ppm,
         format=format,
         signal_at=setup.signal_at,
+        battery=setup.battery,
     )
 
 
@@ -94,13 +101,6 @@ TWINS: dict[str, Callable[[Setup], Twin]] = {
 }
 """What makes the twin for each `--device`; a module that adds a twin adds an entry."""
 
-SOURCE_OPTIONS = {
-    "cyton": "?device=cyton&leads=1:II,2:V1,3:V5",
-    "openview": "?device=openview&leads=1:II,2:V1,3:V5",
-    "wearable": "",
-}
-"""What follows `serial:PORT` to read a twin; `?device=NAME` for those not here."""
-
 
 def make_twin(device: str, setup: Setup) -> Twin:
     """The twin of `device`. Raises SourceSpecError for one that is not in TWINS or cannot be as asked."""
@@ -109,6 +109,17 @@ def make_twin(device: str, setup: Setup) -> Twin:
     return TWINS[device](setup)
 
 
-def source_options(device: str) -> str:
-    """What follows `serial:PORT` in the name of the source that reads this twin."""
-    return SOURCE_OPTIONS.get(device, f"?device={device}")
+def source_options(
+    device: str, leads: Sequence[str] = LEADS, sampling_hz: float | None = None
+) -> str:
+    """What follows `serial:PORT` in the name of the source that reads such a twin; a wearable says it all."""
+    if device == "wearable":
+        return ""
+    options = [f"device={device}"]
+    if device != "csv":
+        options.append(f"leads={_numbered(leads)}")
+    elif tuple(leads) != LEADS:
+        options.append(f"leads={','.join(leads)}")
+    if sampling_hz not in (None, _RATES.get(device)) and device in _RATES:
+        options.append(f"rate={sampling_hz:g}")
+    return "?" + "&".join(options)

@@ -19,6 +19,7 @@ from firmware_bridge.wire.packets import Command
 from firmware_bridge.wire.spec import FrameType
 
 FORMATS = ("wire", "csv")
+BATTERY_PERIOD_S = 5.0  # a host that comes late need not wait long; 12 bytes cost nothing
 
 
 def stream_info(
@@ -57,7 +58,8 @@ class VirtualWearable:
 
     `frames_hz` frames per second, fewer samples in each where the format has no room for all;
     `clock_ppm` is how much the device's crystal runs fast, and its samples and ticks with it. Stream info
-    precedes the first frame and then comes every second of device time. `lead_off` may be set at any time.
+    precedes the first frame and then comes every second of device time, a battery frame every 5 s and when
+    the charge has changed. `lead_off` and `battery` may be set at any time.
 
     It samples from its boot on. Stop, start and a change of rate take effect between two frames; a signal
     that was stopped goes on where it was. `signal_at` makes the signal at another rate (a new one, from its
@@ -75,15 +77,20 @@ class VirtualWearable:
         clock_ppm: float = 0.0,
         format: str = "wire",
         signal_at: Callable[[float], Signal] | None = None,
+        battery: int = 100,
     ) -> None:
         info = info if info is not None else stream_info(signal.sampling_hz)
         if format not in FORMATS:
             raise SourceSpecError(f"unknown format {format!r}: use {' or '.join(FORMATS)}")
         if not 1 <= frames_hz <= 1000:
             raise SourceSpecError(f"{frames_hz:g} frames per second: use 1 to 1000")
+        if not 0 <= battery <= 100:
+            raise SourceSpecError(f"a battery at {battery} %: use 0 to 100")
         self.format = format
         self.lead_off = 0
         """Bit i set: the electrode of channel i is off, in the frames made from now on."""
+        self.battery = battery
+        """Charge in percent."""
         self.sampling = True
         """Whether it takes samples; a stopped device says its stream info every second all the same."""
         self._frames_hz = frames_hz
@@ -93,6 +100,8 @@ class VirtualWearable:
         self._booted = False
         self._time_s = 0.0  # device time at the end of the last frame
         self._next_info_s = 0.0
+        self._next_battery_s = 0.0
+        self._battery_said = battery
         self._play(signal, info)
 
     def _play(self, signal: Signal, info: StreamInfo) -> None:
@@ -198,10 +207,15 @@ class VirtualWearable:
         return np.clip(exact, -rail, rail - 1).astype(np.int32)
 
     def _wire_frames(self, first_sample: int, counts: NDArray[np.int32], say_info: bool) -> bytes:
-        info = self._encoder.stream_info() if say_info else b""
+        head = self._encoder.stream_info() if say_info else b""
+        begin_s = self._sample_s(first_sample)
+        if begin_s >= self._next_battery_s - 1e-9 or self.battery != self._battery_said:
+            self._next_battery_s = begin_s + BATTERY_PERIOD_S
+            self._battery_said = self.battery
+            head += self._encoder.battery(self.battery)
         # Samples and ticks come from one crystal, so in device time the rate is exact.
-        tick_us = round(self._sample_s(first_sample) * 1e6)
-        return info + self._encoder.samples(counts, tick_us, self.lead_off)
+        tick_us = round(begin_s * 1e6)
+        return head + self._encoder.samples(counts, tick_us, self.lead_off)
 
     def _csv_lines(self, first_sample: int, counts: NDArray[np.int32], say_info: bool) -> bytes:
         """Millivolts with four decimals, as `devices.csv_lines` expects; a header line as stream info."""

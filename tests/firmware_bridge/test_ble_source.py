@@ -70,7 +70,7 @@ def test_any_mtu_carries_the_same_stream(radio: Radio, mtu: int, notify: str) ->
     with Peripheral(radio, wearable, mtu=mtu) as device:
         taken = take(open_source(f"{SPEC}?notify={notify}"), n_samples(100))
         assert device.fake.truncated == 0
-    assert {type(t.event) for t in taken} <= {StreamInfo, Samples, Corrupt}
+    assert {type(t.event) for t in taken} <= {StreamInfo, Battery, Samples, Corrupt}
     # The subscription may begin in the middle of a frame, never end in one.
     assert not any(isinstance(t.event, Corrupt) for t in taken[1:])
     accounted(taken)

@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
 
 from firmware_bridge.errors import AdapterError, RefusedError
-from firmware_bridge.events import Corrupt, Event, Gap, Samples, StreamInfo
+from firmware_bridge.events import Battery, Corrupt, Event, Gap, Samples, StreamInfo
 from firmware_bridge.simulators.__main__ import main
 from firmware_bridge.simulators.ble_wearable import BleWearable
 from firmware_bridge.simulators.ecg import EcgSimulator
@@ -70,7 +70,7 @@ def test_it_is_found_and_streams_from_the_first_frame_of_a_subscription(mtu: int
     assert {e.session for e in samples} == {5}
 
 
-def test_its_battery_and_info_are_read() -> None:
+def test_its_info_is_read_and_its_battery_in_step_with_the_stream() -> None:
     async def host() -> bytes:
         transport = BleTransport(ADDRESS)
         await transport.open()
@@ -80,8 +80,20 @@ def test_its_battery_and_info_are_read() -> None:
         await transport.close()
         return bytes(level)
 
-    with Radio(FakeBlueZServer()), running(BleWearable(wearable(), battery=64)):
+    async def until_it_says_that_it_is_lower() -> None:
+        async with open_source("ble:ECG-AIR") as source:
+            async for timed in source:
+                if isinstance(timed.event, Samples):
+                    twin.battery = 63
+                if timed.event == Battery(63):
+                    return
+
+    twin = wearable()
+    twin.battery = 64
+    with Radio(FakeBlueZServer()), running(BleWearable(twin, name="ECG-AIR")):
         assert run(host()) == bytes([64])
+        run(until_it_says_that_it_is_lower())
+        assert run(host()) == bytes([63])
 
 
 def test_nobody_listening_is_counted() -> None:

@@ -17,7 +17,7 @@ import pytest
 import serial
 
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.events import Battery, Event, Gap, Restarted, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording
@@ -62,7 +62,7 @@ def test_a_host_that_speaks_gets_every_sample_and_its_write_time(fast: PtyWearab
     np.testing.assert_allclose(counts * 50e-6, truth, atol=26e-6)
     assert events[0] == events[1]  # the answer to identify, and the first frame's own stream info
     assert isinstance(events[0], StreamInfo)
-    assert {type(e) for e in events} == {StreamInfo, Samples}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     first_samples, written_ns = zip(*list(fast.write_times)[:20], strict=True)
     assert first_samples == tuple(range(0, 100, 5))
     assert all(np.diff(written_ns) > 0)
@@ -77,7 +77,7 @@ def test_answers_between_frames_keep_the_sequence(fast: PtyWearable) -> None:
         for n_samples in range(5, 100, 5):  # asks after each frame, while the next is on its way
             port.write(IDENTIFY)
             events += events_until(port, decoder, n_samples)
-    assert {type(e) for e in events} == {StreamInfo, Samples}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     assert sum(isinstance(e, StreamInfo) for e in events) > 10
     assert decoder.lost_frames == 0
 
@@ -147,7 +147,7 @@ def test_a_host_that_does_not_read_costs_whole_frames_which_are_counted() -> Non
         while data := port.read(4096):
             events += decoder.receive_data(data)
     samples = [e for e in events if isinstance(e, Samples)]
-    assert {type(e) for e in events} == {StreamInfo, Samples}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     assert len(samples) == device.frames_sent
     assert samples[0].first_sample == 0
 
@@ -173,7 +173,7 @@ def test_a_host_that_reads_again_sees_the_gap() -> None:
             events += decoder.receive_data(port.read(max(1, port.in_waiting)))
     gap = next(e for e in events if isinstance(e, Gap))
     assert gap.n_frames >= 10
-    assert {type(e) for e in events} == {StreamInfo, Samples, Gap}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples, Gap}
 
 
 def test_closing_unplugs_the_port_and_twice_is_fine(fast: PtyWearable) -> None:
@@ -225,7 +225,7 @@ def test_ten_seconds_of_frames_reach_a_host_through_a_process_without_loss(tmp_p
         assert process.stderr.read().startswith("250 frames sent, 0 dropped")
     counts = np.concatenate([e.counts for e in events if isinstance(e, Samples)], axis=1)
     np.testing.assert_allclose(counts * 50e-6, ecg_mv, atol=26e-6)
-    assert {type(e) for e in events} == {StreamInfo, Samples}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     rows = [tuple(map(int, line.split(","))) for line in log.read_text().splitlines()]
     assert [row[0] for row in rows] == list(range(0, 5000, 20))
     assert all(np.diff([row[1] for row in rows]) > 0)
@@ -264,4 +264,4 @@ def test_the_port_is_raw_before_any_host_sets_it(fast: PtyWearable) -> None:
             events += decoder.receive_data(os.read(slave, 4096))
     finally:
         os.close(slave)
-    assert {type(e) for e in events} == {StreamInfo, Samples}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples}

@@ -19,7 +19,7 @@ from firmware_bridge.errors import (
     TransportError,
     TransportLost,
 )
-from firmware_bridge.events import Corrupt, Event, Gap, Samples, StreamInfo
+from firmware_bridge.events import Battery, Corrupt, Event, Gap, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
@@ -81,7 +81,7 @@ def test_the_simulator_is_a_source() -> None:
     taken = take(open_source("sim:?hr=90&rate=500&seed=4&baseline=0&muscle=0"), 100)
     said = events(taken)
     assert isinstance(said[0], StreamInfo) and said[0].sampling_hz == 500
-    assert {type(e) for e in said} == {StreamInfo, Samples}
+    assert {type(e) for e in said} == {StreamInfo, Battery, Samples}
     truth = EcgSimulator(500, 90, seed=4).read(100)[ROWS]
     np.testing.assert_allclose(millivolts(taken)[:, :100], truth, atol=26e-6)
     arrivals = [timed.arrival_ns for timed in taken]

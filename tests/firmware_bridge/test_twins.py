@@ -21,11 +21,11 @@ BOUND_S = 10.0
 @pytest.mark.parametrize("device", ["csv", "wearable"])
 def test_a_twin_on_a_port_is_read_with_the_options_that_go_with_it(device: str) -> None:
     setup = Setup(lambda rate_hz: EcgSimulator(rate_hz, seed=2), leads=("V5", "II"), frames_hz=50)
-    leads = "&leads=V5,II" if device == "csv" else ""
+    options = source_options(device, setup.leads)
 
     async def read(port: str) -> np.ndarray:
         counts: list[np.ndarray] = []
-        async with open_source(f"serial:{port}{source_options(device)}{leads}") as source:
+        async with open_source(f"serial:{port}{options}") as source:
             async for timed in source:
                 if isinstance(timed.event, Samples):
                     counts.append(timed.event.counts)
@@ -38,6 +38,23 @@ def test_a_twin_on_a_port_is_read_with_the_options_that_go_with_it(device: str) 
     truth = EcgSimulator(250.0, seed=2).read(40)[[LEADS.index("V5"), LEADS.index("II")]]
     lsb_mv = 100e-6 if device == "csv" else 50e-6
     np.testing.assert_allclose(counts * lsb_mv, truth, atol=lsb_mv)
+
+
+@pytest.mark.parametrize(
+    ("device", "leads", "sampling_hz", "options"),
+    [
+        ("wearable", ("I", "II"), 500.0, ""),
+        ("csv", ("II", "V1", "V5"), 250.0, "?device=csv"),
+        ("csv", ("I", "II"), 500.0, "?device=csv&leads=I,II&rate=500"),
+        ("cyton", ("I", "II"), 250.0, "?device=cyton&leads=1:I,2:II"),
+        ("openview", ("I", "II", "V1"), None, "?device=openview&leads=1:I,2:II,3:V1"),
+        ("openview", ("II",), 200.0, "?device=openview&leads=1:II&rate=200"),
+    ],
+)
+def test_the_options_of_a_source_are_those_of_the_twin(
+    device: str, leads: tuple[str, ...], sampling_hz: float | None, options: str
+) -> None:
+    assert source_options(device, leads, sampling_hz) == options
 
 
 @pytest.mark.parametrize("device", sorted(TWINS))

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from firmware_bridge.devices.csv_lines import CsvDecoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import (
+    Battery,
     Decoder,
     Event,
     LeadOffChanged,
@@ -57,7 +58,7 @@ def test_frames_decode_to_the_signal_within_half_an_lsb(rate: float, bits: int) 
     millivolts = counts(events) * info.nanovolts_per_lsb * 1e-6
     truth = EcgSimulator(rate).read(int(rate * 3))[ROWS]
     assert np.abs(millivolts - truth).max() <= 0.5001 * info.nanovolts_per_lsb * 1e-6
-    assert {type(e) for e in events} == {StreamInfo, Samples}
+    assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     ticks = [e.tick_us for e in events if isinstance(e, Samples)]
     assert ticks == [40_000 * k for k in range(75)]
 
@@ -67,6 +68,18 @@ def test_csv_lines_decode_to_the_signal() -> None:
     events = decoded(CsvDecoder(sampling_hz=250.0), made)
     assert {type(e) for e in events} == {StreamInfo, Samples}
     assert np.abs(counts(events) * 1e-4 - EcgSimulator(250.0).read(750)[ROWS]).max() <= 0.76e-4
+
+
+def test_the_battery_is_told_at_first_every_five_seconds_and_when_it_has_changed() -> None:
+    wearable, decoder = VirtualWearable(EcgSimulator(), battery=80), WireDecoder()
+    told = []
+    for second in range(13):
+        wearable.battery = 79 if second >= 7 else 80
+        events = decoded(decoder, frames(wearable, 25))
+        told += [(second, e.percent) for e in events if isinstance(e, Battery)]
+    assert told == [(0, 80), (5, 80), (7, 79), (12, 79)]
+    with pytest.raises(SourceSpecError, match="use 0 to 100"):
+        VirtualWearable(EcgSimulator(), battery=101)
 
 
 @pytest.mark.parametrize("ppm", [0.0, 100.0, -100.0])

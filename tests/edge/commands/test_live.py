@@ -24,6 +24,7 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording
 from firmware_bridge.simulators.wearable import VirtualWearable
+from tests.edge.commands.conftest import Spawn
 
 PINNED = {
     "samples_in",
@@ -173,12 +174,11 @@ def test_a_report_that_cannot_be_written_is_told(
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_signal_ends_a_run_cleanly(number: signal.Signals, tmp_path: Path) -> None:
+def test_a_signal_ends_a_run_cleanly(
+    number: signal.Signals, tmp_path: Path, leadlift: Spawn
+) -> None:
     out, report = tmp_path / "out.edf", tmp_path / "report.json"
-    arguments = ["run", "--source", "sim:", "--sink", f"file:{out}", "--report", str(report)]
-    child = subprocess.Popen(
-        [*PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    child = leadlift("run", "--source", "sim:", "--sink", f"file:{out}", "--report", str(report))
     _wait_for_bytes(out, child)
     child.send_signal(number)
     said, complaints = child.communicate(timeout=30)

@@ -118,6 +118,17 @@ def garbled(device: PtyWearable) -> None:
     os.write(device._master, (data[0::2] ^ (data[1::2] << 1) | 1).tobytes())
 
 
+@pytest.mark.parametrize(("on_port", "percent"), [(True, 64), (False, 100)])
+def test_the_battery_of_a_simulated_wearable_is_shown(
+    on_port: bool, percent: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    device = PtyWearable(make_twin("wearable", Setup(EcgSimulator, battery=64)), wait_for_host=True)
+    with device:
+        source = f"serial:{device.port}" if on_port else "sim:"
+        assert main(["monitor", source, "--seconds", "1.5"]) == 0
+    assert f"  battery {percent} %  II " in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("device", ["wearable", "csv", "cyton", "openview"])
 def test_a_capture_of_any_device_plays_back_as_what_it_was(
     device: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
@@ -126,7 +137,7 @@ def test_a_capture_of_any_device_plays_back_as_what_it_was(
     leads = ("I", "II", "V1") if device == "openview" else ("II", "V1", "V5")
     twin = make_twin(device, Setup(EcgSimulator, leads=leads))
     with PtyWearable(twin, wait_for_host=True) as port:
-        source = f"serial:{port.port}{source_options(device)}"
+        source = f"serial:{port.port}{source_options(device, leads)}"
         assert main(["monitor", source, "--seconds", "1.5", "--capture", str(capture)]) == 0
     live = capsys.readouterr().out.splitlines()
     header = read_header(capture)

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from edge.records import open_record
 from firmware_bridge.events import Corrupt, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.source import Timed
+from tests.edge.commands.conftest import Spawn
 
 SECOND_NS = 1_000_000_000
 
@@ -281,15 +280,22 @@ def test_devices_lists_ports_or_says_that_there_are_none(
     assert "BLE" not in said
 
 
-def test_simulate_prints_its_port_and_passes_options_on() -> None:
-    program = [sys.executable, "-m", "edge.cli", "simulate", "--device", "wearable"]
-    child = subprocess.Popen(
-        [*program, "--rate", "500"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+def test_simulate_prints_its_port_and_how_to_read_it(leadlift: Spawn) -> None:
+    child = leadlift("simulate", "--device", "cyton", "--leads", "I,II")
     assert child.stdout is not None
-    assert child.stdout.readline().startswith("/dev/")
-    child.communicate(timeout=10)  # closes its input, and so ends it
+    port = child.stdout.readline().strip()
+    assert port.startswith("/dev/")
+    _, said = child.communicate(timeout=10)  # closes its input, and so ends it
+    assert f"leadlift monitor 'serial:{port}?device=cyton&leads=1:I,2:II'" in said
     assert child.returncode == 0
+
+
+def test_simulate_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as ended:
+        main(["simulate", "--help"])
+    assert ended.value.code == 0
+    said = capsys.readouterr().out
+    assert all(f"--{name}" in said for name in ("device", "port {pty,ble}", "leads", "battery"))
 
 
 @pytest.mark.parametrize(
