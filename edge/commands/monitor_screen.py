@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import TextIO
 
-from edge.sinks.screen import DISCLAIMER, LEAST_SIZE, SWEEP_S, Line
-from edge.sinks.terminal import FRAMES_HZ, Drawn
+from edge.sinks.screen import DISCLAIMER, LEAST_SIZE, OUTAGE, SWEEP_S, Line
+from edge.sinks.terminal import draw
 from edge.sinks.traces import TraceRing, braille, scale_mv, sweep
 
 JOIN_S = 2.0  # a terminal that takes nothing must not keep the program from ending
@@ -29,12 +29,15 @@ class Shown:
     leads_off: tuple[str, ...]
     ring: TraceRing | None
     """Its first rows are `leads`; None before the device has said what it measures."""
+    in_outage: bool = False
+    """The link to the device is lost, and is waited for."""
 
 
 def frame(shown: Shown, width: int, height: int) -> list[Line]:
     """At most `height` lines of at most `width` characters."""
+    title = f"{OUTAGE}  {shown.title}" if shown.in_outage else shown.title
     head: list[Line] = [
-        [(f" {shown.title}"[:width].ljust(width), "bold reverse")],
+        [(f" {title}"[:width].ljust(width), "bold reverse")],
         [(f" as measured, not filtered; {DISCLAIMER}"[:width], "dim")],
     ]
     foot: list[Line] = [
@@ -80,18 +83,7 @@ class MonitorScreen:
         self._thread.join(JOIN_S)
 
     def _draw(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(file=self._stream, force_terminal=True, highlight=False)
-        live = Live(
-            console=console,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        with suppress(OSError), live:  # the terminal has gone: what is captured is not
-            while not self._stop.wait(1.0 / FRAMES_HZ):
-                width, height = console.size
-                live.update(Drawn(frame(self._shown(), width, height)), refresh=True)
+        with suppress(OSError):  # the terminal has gone: what is captured is not
+            draw(
+                self._stream, self._stop, lambda width, height: frame(self._shown(), width, height)
+            )

@@ -124,27 +124,31 @@ class TerminalSink:
         )
 
     def _draw(self) -> None:
-        from rich.console import Console
-        from rich.live import Live
-
-        console = Console(file=self._stream, force_terminal=True, highlight=False)
-        live = Live(
-            console=console,
-            screen=True,
-            auto_refresh=False,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        )
-        with live:
-            while not self._stop.wait(1.0 / FRAMES_HZ):
-                width, height = console.size
-                live.update(Drawn(frame(self._picture(), width, height)), refresh=True)
+        draw(self._stream, self._stop, lambda width, height: frame(self._picture(), width, height))
 
     def _print_lines(self) -> None:
         self._stream.write(f"leadlift: {DISCLAIMER}\n")
         while not self._stop.wait(1.0 / LINES_HZ):
             self._stream.write(status_line(self._picture()) + "\n")
             self._stream.flush()
+
+
+def draw(stream: TextIO, stop: threading.Event, lines: Callable[[int, int], list[Line]]) -> None:
+    """Fill the terminal with `lines(width, height)`, FRAMES_HZ times a second, until `stop`; then restore it."""
+    from rich.console import Console
+    from rich.live import Live
+
+    console = Console(file=stream, force_terminal=True, highlight=False)
+    live = Live(
+        console=console,
+        screen=True,
+        auto_refresh=False,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+    with live:
+        while not stop.wait(1.0 / FRAMES_HZ):
+            live.update(Drawn(lines(*console.size)), refresh=True)
 
 
 class Drawn:
