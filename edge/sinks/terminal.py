@@ -134,7 +134,7 @@ class TerminalSink:
 
 
 def draw(stream: TextIO, stop: threading.Event, lines: Callable[[int, int], list[Line]]) -> None:
-    """Fill the terminal with `lines(width, height)`, FRAMES_HZ times a second, until `stop`; then restore it."""
+    """Fill the terminal with `lines(width, height)` until `stop`, then give it back as it was."""
     from rich.console import Console
     from rich.live import Live
 
