@@ -159,6 +159,8 @@ class Runtime:
             gaps=self.gaps,
             deadline_misses=self.deadline_misses,
             engine=_engine_name(self._reconstructor),
+            in_outage=self._source.in_outage,
+            reconnects=self._source.reconnects,
         )
 
     @property
@@ -186,6 +188,7 @@ class Runtime:
             "samples_lost": self.samples_lost,
             "samples_overrun": self._handover.samples_overrun,
             "gaps": self.gaps,
+            "reconnects": self._source.reconnects,
             "seconds": self.seconds,
             "device": "" if info is None else info.device,
             "firmware": "" if info is None else info.firmware,

@@ -2,7 +2,7 @@
 
     sim:[?hr=72&rate=250&...]          a simulated wearable in this process
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
-    serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=0]
+    serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=60]
     ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
 
 and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`).
@@ -13,6 +13,7 @@ SCHEMES is a registry, as `devices.registry` is for device formats: a module tha
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -42,6 +43,7 @@ from firmware_bridge.wire.spec import DELIMITER, FrameType
 STALL_S = 5.0  # five stream infos of a device that says one every second
 PEER_S = 3.0  # three of them, and a bootloader's chatter is over
 BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
+SERIAL_RECONNECT_S = 60.0  # a cable that is pulled and found and plugged in again
 IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 
 
@@ -74,6 +76,9 @@ class Link:
     """Whether silence means that something is wrong: not so for a recording."""
 
 
+# Gone is gone: the number of one that was closed goes to the next, which may be somebody's shell.
+_PSEUDO_TERMINAL = re.compile(r"/dev/(pts/|ttys)\d+")
+
 _HELLOS = {"wire": IDENTIFY}
 _RESYNCS = {"wire": DELIMITER}
 
@@ -85,7 +90,8 @@ def _serial(port: str, options: Options) -> Link:
         raise SourceSpecError("serial: needs a port, such as serial:/dev/ttyACM0")
     device, decoder, used = make_decoder(options, "serial")
     transport = SerialTransport(port, options.integer("baud", BAUDS.get(device, 115200)))
-    return _live(transport, device, decoder, used, options.number("reconnect", 0.0))
+    reconnect_s = 0.0 if _PSEUDO_TERMINAL.fullmatch(port) else SERIAL_RECONNECT_S
+    return _live(transport, device, decoder, used, options.number("reconnect", reconnect_s))
 
 
 def _ble(target: str, options: Options) -> Link:
@@ -170,12 +176,14 @@ def open_source(
     stall_s: float = STALL_S,
     peer_s: float = PEER_S,
     reconnect_s: float | None = None,
+    say: Callable[[str], object] | None = None,
 ) -> Source:
     """The source that `spec` names, to be entered as an async context manager.
 
     `capture` records the byte stream to a file that `replay:` plays. The device may be silent for
     `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s` (by default what
-    `reconnect=` in the name says, else 0 s for a serial port and 300 s over BLE).
+    `reconnect=` in the name says, else 60 s for a serial port, 0 s for a pseudo-terminal, 300 s over BLE).
+    `say` is called with a line when the link is lost and waited for, and when it is back.
 
     Raises SourceSpecError for a scheme, option or value that is not accepted, naming those that are;
     CaptureError for a replay file that is none.
@@ -187,7 +195,13 @@ def open_source(
         if not bound > 0:
             raise SourceSpecError(f"{name} is {bound:g}: every wait has a bound above 0 s")
     return Source(
-        link, name=spec, capture=capture, stall_s=stall_s, peer_s=peer_s, reconnect_s=reconnect_s
+        link,
+        name=spec,
+        capture=capture,
+        stall_s=stall_s,
+        peer_s=peer_s,
+        reconnect_s=reconnect_s,
+        say=say,
     )
 
 
@@ -210,6 +224,7 @@ class Source:
         stall_s: float = STALL_S,
         peer_s: float = PEER_S,
         reconnect_s: float | None = None,
+        say: Callable[[str], object] | None = None,
     ) -> None:
         self.name = name
         self.link = link
@@ -217,6 +232,7 @@ class Source:
         """Bytes received so far."""
         self.reconnects = 0
         """Times the link was lost, or stalled, and was opened again."""
+        self._say = say or (lambda line: None)
         self._capture_path = capture
         self._capture: CaptureWriter | None = None
         self._stall_s = stall_s
@@ -331,6 +347,8 @@ class Source:
         if any(not isinstance(event, Corrupt) for event in events):
             self._understood = True
             self._valid_ns = received.arrival_ns
+            if self.in_outage:
+                self._say(f"{self.name} is back")
             self._supervisor.recovered()
             self._waited_s = 0.0
             self._bytes_since_valid = 0
@@ -342,6 +360,8 @@ class Source:
     async def _reconnect(self, error: TransportLost | StallError) -> None:
         if isinstance(error, StallError) and not self._understood:
             raise error  # it never spoke: asking again is no remedy
+        if self._supervisor.within_s > 0 and not self.in_outage:
+            self._say(f"{error}; waiting for it, {self._supervisor.within_s:g} s at most")
         await self._supervisor.reopen(error)
         self.reconnects += 1
         if self._capture is not None:

@@ -234,7 +234,8 @@ def summary(report: dict[str, Any]) -> str:
             f"seconds    {report['seconds']:.1f}",
             f"samples    {report['samples_in']} in at {report['device_hz']:g} Hz, "
             f"{report['samples_out']} out at {report['sampling_hz']:g} Hz, "
-            f"{report['samples_lost']} lost in {report['gaps']} gaps",
+            f"{report['samples_lost']} lost in {report['gaps']} gaps, "
+            f"{report['reconnects']} reconnects",
             f"latency    p50 {latency['p50'] / 1e3:.2f} ms, p99 {latency['p99'] / 1e3:.2f} ms "
             f"from last byte to sink; {report['deadline_misses']} deadline misses",
             f"engine     {report['engine']}, model {report['bundle_sha256'][:12]}",

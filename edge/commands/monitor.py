@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.commands.common import Subparsers, clean_stop, seconds, usage
+from edge.commands.common import Subparsers, clean_stop, say, seconds, usage
 from edge.commands.monitor_screen import MonitorScreen, Shown
 from edge.ingest import Ingest
 from edge.leads import LEADS
@@ -47,8 +47,11 @@ def add(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Show traces, or a line a second, until the source ends, Ctrl-C, SIGTERM or --seconds."""
     with usage():
-        source = open_source(arguments.source, capture=arguments.capture)
-    asyncio.run(_watch(source, arguments.seconds, sys.stdout.isatty() and not arguments.lines))
+        on_screen = sys.stdout.isatty() and not arguments.lines
+        source = open_source(
+            arguments.source, capture=arguments.capture, say=None if on_screen else say
+        )
+    asyncio.run(_watch(source, arguments.seconds, on_screen))
     if arguments.capture:
         print(
             f"{source.n_bytes} bytes captured; play them with --source replay:{arguments.capture}"
@@ -70,13 +73,13 @@ async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None
                 if limit_s is not None:  # also while the device says nothing, or is away
                     stack.callback(loop.call_later(limit_s, task.cancel).cancel)
                 if on_screen:
-                    stack.enter_context(MonitorScreen(monitor.shown))
+                    stack.enter_context(MonitorScreen(lambda: monitor.shown(source.in_outage)))
                 async for timed in source:
                     for line in monitor.take(timed, monotonic_ns()):
                         if not on_screen:
                             print(line, flush=True)
     finally:
-        print(monitor.totals())
+        print(f"{monitor.totals()}, {source.reconnects} reconnects")
         if hint := _hint(source):
             print(hint)
 
@@ -122,11 +125,12 @@ class Monitor:
             self._line = self._next_line(now_ns)
             yield self._line
 
-    def shown(self) -> Shown:
+    def shown(self, in_outage: bool = False) -> Shown:
         """What a screen shows now, from any thread."""
         with self._lock:
             ring = None if self._ring is None else self._ring.copy()
-        return Shown(self._title, self._line, self.ingest.leads, self.ingest.leads_off, ring)
+        leads, leads_off = self.ingest.leads, self.ingest.leads_off
+        return Shown(self._title, self._line, leads, leads_off, ring, in_outage)
 
     def _keep(self, block: SampleBlock) -> None:
         ring = self._ring

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 
 from edge.commands.common import (
     Subparsers,
@@ -10,6 +11,7 @@ from edge.commands.common import (
     add_patient_option,
     open_reconstructor,
     run_live,
+    say,
     summary,
     usage,
 )
@@ -22,7 +24,7 @@ def add(subparsers: Subparsers) -> None:
         "--source",
         required=True,
         metavar="SPEC",
-        help="serial:PORT[?device=csv], replay:FILE or sim:",
+        help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], replay:FILE or sim:",
     )
     parser.add_argument(
         "--sink",
@@ -42,7 +44,8 @@ def run(arguments: argparse.Namespace) -> int:
     from firmware_bridge.source import open_source
 
     with usage():
-        source = open_source(arguments.source)
+        drawn = sys.stdout.isatty() and any(x.startswith("terminal:") for x in arguments.sink)
+        source = open_source(arguments.source, say=None if drawn else say)  # a screen shows it
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
         report = run_live(
             source,

@@ -66,6 +66,9 @@ class LiveStatus:
     gaps: int = 0
     deadline_misses: int = 0
     engine: str = ""
+    in_outage: bool = False
+    """The link to the device is lost at the moment, and is waited for."""
+    reconnects: int = 0
 
 
 @dataclass(slots=True)

@@ -15,6 +15,7 @@ Span = tuple[str, str]
 Line = list[Span]
 
 DISCLAIMER = "research use only, not a medical device"
+OUTAGE = "LINK LOST, waiting for the device"
 SWEEP_S = 3.0  # 25 mm/s on a screen as wide as a page
 LEAST_SIZE = (60, 20)  # columns, rows below which traces say nothing
 _TWO_COLUMNS_FROM_ROWS = 36  # six panes of five rows each, beside four rows of text
@@ -73,9 +74,13 @@ def status_line(picture: Picture) -> str:
     """The state of the live path in one line."""
     status = picture.status
     parts = [f"{picture.ring.end / picture.ring.sampling_hz:.0f} s", _rate(picture.bpm)]
+    if status.in_outage:
+        parts.insert(0, OUTAGE)
     if isfinite(status.latency_p50_ms):
         parts.append(f"latency {status.latency_p50_ms:.1f}/{status.latency_p99_ms:.1f} ms p50/p99")
     parts += [f"lost {status.samples_lost}", f"gaps {status.gaps}"]
+    if status.reconnects:
+        parts.append(f"reconnects {status.reconnects}")
     if status.deadline_misses:
         parts.append(f"late {status.deadline_misses}")
     if picture.simulated:

@@ -270,6 +270,7 @@ def test_a_device_that_was_away_for_long_has_its_time_again(
 ) -> None:
     monkeypatch.setattr("edge.runtime.NO_SAMPLES_S", 0.05)
     device = MemoryDevice()
+    in_outage = []
 
     class Away(MemoryTransport):
         opened = 0
@@ -277,6 +278,7 @@ def test_a_device_that_was_away_for_long_has_its_time_again(
         async def open(self) -> None:
             await super().open()
             self.opened += 1
+            in_outage.append(device.source.in_outage)
             if self.opened == 2:
                 await asyncio.sleep(0.1)  # twice as long as a device may go without samples
                 self._lost = None
@@ -291,6 +293,8 @@ def test_a_device_that_was_away_for_long_has_its_time_again(
     device.transport.lose("out of reach")
     runtime, _, _ = finished(device)
     assert runtime.report()["samples_in"] == 16
+    assert runtime.report()["reconnects"] == runtime.status().reconnects == 1
+    assert (in_outage, runtime.status().in_outage) == ([False, True], False)
 
 
 def test_stop_from_another_thread_is_a_clean_end() -> None:

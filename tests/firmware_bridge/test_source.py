@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -252,12 +253,14 @@ def test_a_port_that_comes_back_is_reconnected_and_the_gap_seen(tmp_path: Path) 
     wearable = VirtualWearable(EcgSimulator(), frames_hz=50)
     name = tmp_path / "ttyDEVICE"  # as udev links a stable name to whichever port the device got
 
+    lines: list[str] = []
+
     async def run() -> list[Event]:
         said: list[Event] = []
         first = PtyWearable(wearable, wait_for_host=True)
         name.symlink_to(first.port)
         with first:
-            async with open_source(f"serial:{name}", reconnect_s=5) as source:
+            async with open_source(f"serial:{name}", reconnect_s=5, say=lines.append) as source:
                 async for timed in source:
                     said.append(timed.event)
                     if isinstance(timed.event, Samples):
@@ -278,6 +281,26 @@ def test_a_port_that_comes_back_is_reconnected_and_the_gap_seen(tmp_path: Path) 
     said = asyncio.run(asyncio.wait_for(run(), BOUND_S))
     gap = said[-1]
     assert isinstance(gap, Gap) and gap.n_samples >= 50
+    assert re.fullmatch(r".*has gone: .*; waiting for it, 5 s at most", lines[0])
+    assert lines[1:] == [f"serial:{name} is back"]
+
+
+@pytest.mark.parametrize(
+    ("spec", "reconnect_s"),
+    [
+        ("serial:/dev/ttyACM0", 60.0),
+        ("serial:COM3", 60.0),
+        ("serial:/dev/ttyS0", 60.0),
+        ("serial:/dev/pts/3", 0.0),  # by then it may be somebody's shell
+        ("serial:/dev/ttys003", 0.0),  # the same on macOS
+        ("serial:/dev/pts/3?reconnect=7", 7.0),
+        ("serial:/dev/ttyACM0?reconnect=0", 0.0),
+        ("ble:", 300.0),
+        ("sim:", 0.0),
+    ],
+)
+def test_how_long_a_link_may_be_gone(spec: str, reconnect_s: float) -> None:
+    assert open_source(spec).link.reconnect_s == reconnect_s
 
 
 class Talker:

@@ -31,6 +31,7 @@ PINNED = {
     "samples_out",
     "samples_lost",
     "gaps",
+    "reconnects",
     "engine",
     "engine_skipped",
     "engine_details",
@@ -108,6 +109,56 @@ def test_a_port_that_vanishes_ends_in_one_line_and_a_readable_file(
     duration_s, lead_ii = recorded(out)
     assert duration_s == -(-counts["samples_out"] // 250)
     assert lead_ii[: counts["samples_out"]].std() > 0.01
+
+
+def test_a_port_that_is_plugged_in_again_is_waited_for_and_the_run_goes_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out, report = tmp_path / "out.npz", tmp_path / "report.json"
+    name = tmp_path / "ttyDEVICE"  # as udev links a stable name to whichever port the device got
+    board = VirtualWearable(EcgSimulator())
+    first, second = (PtyWearable(board, wait_for_host=True) for _ in range(2))
+    name.symlink_to(first.port)
+
+    def replug() -> None:
+        first.close()
+        for _ in range(10):  # frames of the time without a cable
+            board.next_frame()
+        name.unlink()
+        name.symlink_to(second.port)
+        second.start()
+
+    unplugged = threading.Timer(1.0, replug)
+    first.start()
+    unplugged.start()
+    try:
+        arguments = ["run", "--source", f"serial:{name}", "--sink", f"file:{out}"]
+        assert main([*arguments, "--seconds", "4", "--report", str(report)]) == 0
+    finally:
+        unplugged.join()
+        first.close()
+        second.close()
+    counts = json.loads(report.read_text())
+    assert (counts["outcome"], counts["gaps"], counts["reconnects"]) == ("done", 1, 1)
+    assert counts["samples_lost"] >= 100
+    said = capsys.readouterr()
+    assert "1 gaps, 1 reconnects" in said.out
+    lost, back = said.err.splitlines()
+    assert re.fullmatch(r"leadlift: .* has gone: .*; waiting for it, 60 s at most", lost)
+    assert back == f"leadlift: serial:{name} is back"
+
+
+def test_a_port_that_stays_away_ends_in_one_error(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.csv"
+    with wearable() as device:
+        threading.Timer(0.5, device.close).start()
+        source = f"serial:{device.port}?reconnect=0.3"
+        assert main(["run", "--source", source, "--sink", f"file:{out}"]) == 1
+    lost, error = capsys.readouterr().err.splitlines()
+    assert lost.endswith("waiting for it, 0.3 s at most")
+    assert re.match(r"leadlift: error: .* has gone: .*; not back within 0\.3 s \(", error)
 
 
 def test_garbage_bytes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

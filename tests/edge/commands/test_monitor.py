@@ -67,6 +67,11 @@ def test_the_screen_shows_each_lead_as_measured_and_which_is_off() -> None:
     assert "".join(said).endswith(lines[-1])
 
 
+def test_the_screen_says_that_the_link_is_lost() -> None:
+    monitor, _ = following()
+    assert text(monitor.shown(in_outage=True))[0].startswith(" LINK LOST, waiting for the device")
+
+
 @pytest.mark.parametrize(("width", "height"), [(20, 3), (59, 40), (80, 6), (200, 60), (1, 1)])
 def test_the_screen_fits_any_terminal(width: int, height: int) -> None:
     text(following()[0].shown(), width, height)

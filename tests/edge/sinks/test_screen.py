@@ -63,6 +63,10 @@ def test_state_is_shown() -> None:
     for part in ("4 s", "HR 72 bpm", "1.2/9.9 ms", "lost 12", "gaps 3", "late 2", "onnxruntime"):
         assert part in line
     assert "SIMULATED" in line
+    assert "LINK LOST" not in line and "reconnects" not in line
+    away = status_line(picture(status=LiveStatus(in_outage=True, reconnects=2)))
+    assert away.startswith("LINK LOST, waiting for the device  4 s")
+    assert "reconnects 2" in away
     assert "HR -- bpm" in status_line(picture(bpm=float("nan")))
     assert "waiting for samples" in status_line(picture(provenance=None))
 
