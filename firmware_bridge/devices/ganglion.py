@@ -40,7 +40,12 @@ TEXT, TEXT_END = 206, 207
 FIRMWARE = ("auto", "2", "3")
 _UUID = "2d30c0{}-f39f-4ce6-923f-3484ea480596"
 PROFILE = GattProfile(
-    "ganglion", "OpenBCI Ganglion", short_uuid(0xFE84), _UUID.format("82"), _UUID.format("83")
+    "ganglion",
+    "OpenBCI Ganglion",
+    short_uuid(0xFE84),
+    _UUID.format("82"),
+    _UUID.format("83"),
+    notification_bytes=NOTIFICATION_BYTES,
 )
 _TEXT_BYTES = 256
 

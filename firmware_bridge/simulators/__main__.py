@@ -16,8 +16,7 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.options import add_options
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording, Signal
-from firmware_bridge.simulators.twins import Setup, Twin, make_twin
-from firmware_bridge.simulators.wearable import VirtualWearable
+from firmware_bridge.simulators.twins import Setup, chosen_port, make_ble_twin, make_twin
 
 
 def main(
@@ -31,7 +30,12 @@ def main(
 
 
 def simulate(options: argparse.Namespace, announce: Callable[[str], object] | None = None) -> int:
-    """`main` with options that are parsed already."""
+    """`main` with options that are parsed already; 2 for a port that the device has not."""
+    try:
+        options.port = chosen_port(options.device, options.port)
+    except SourceSpecError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
     try:
         device = _device(options)
     except (BridgeError, OSError) as error:
@@ -60,17 +64,16 @@ def simulate(options: argparse.Namespace, announce: Callable[[str], object] | No
 
 
 def _device(options: argparse.Namespace) -> PtyWearable | BleWearable:
-    twin = _twin(options)
+    setup = _setup(options)
     if options.port == "pty":
+        twin = make_twin(options.device, setup)
         return PtyWearable(twin, wait_for_host=options.wait, write_log=options.write_times)
     if options.wait or options.write_times:
         raise BridgeError("--wait and --write-times are for --port pty: leave them out")
-    if not isinstance(twin, VirtualWearable) or twin.format != "wire":
-        raise BridgeError(f"a virtual {options.device} is not on BLE here: use --port pty")
-    return open_ble_wearable(twin, options.name, options.adapter)
+    return open_ble_wearable(make_ble_twin(options.device, setup), options.name, options.adapter)
 
 
-def _twin(options: argparse.Namespace) -> Twin:
+def _setup(options: argparse.Namespace) -> Setup:
     if options.record:
         recording = Recording.load(options.record, loop=options.loop)
         if options.rate not in (None, recording.sampling_hz):
@@ -98,7 +101,7 @@ def _twin(options: argparse.Namespace) -> Twin:
             seed=options.seed,
         )
 
-    setup = Setup(
+    return Setup(
         signal_at,
         options.rate,
         tuple(options.leads.split(",")),
@@ -108,7 +111,6 @@ def _twin(options: argparse.Namespace) -> Twin:
         session=os.getpid() % 256,
         battery=options.battery,
     )
-    return make_twin(options.device, setup)
 
 
 def _stop_at_end_of_stdin(device: PtyWearable | BleWearable) -> None:

@@ -1,4 +1,4 @@
-"""A virtual wearable as a BLE peripheral of this machine: its adapter, through BlueZ, with dbus-fast.
+"""A virtual device as a BLE peripheral of this machine: its adapter, through BlueZ, with dbus-fast.
 
 Linux alone: elsewhere no program may be a peripheral so simply. BlueZ is given the GATT service, an
 advertisement, and for each subscription one end of a socket, which also says how large the MTU is.
@@ -15,12 +15,11 @@ from collections import deque
 from typing import Any
 
 from firmware_bridge.errors import AdapterError, TransportError
-from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable
+from firmware_bridge.simulators.twins import BleTwin
+from firmware_bridge.simulators.wearable import DueFrame
 from firmware_bridge.transports.ble_errors import explain, faults
 from firmware_bridge.transports.bounded import bounded
 from firmware_bridge.wire import gatt
-from firmware_bridge.wire.packets import Command, InfoPacket, encode_frame
-from firmware_bridge.wire.spec import DELIMITER, FrameType
 
 BLUEZ = "org.bluez"
 OBJECTS = "org.freedesktop.DBus.ObjectManager"
@@ -32,7 +31,6 @@ ROOT = "/leadlift"
 ANSWER_S = 10.0  # registering makes BlueZ read every object back
 BACKLOG_BYTES = 4096  # 1.5 s of three int24 leads at 250 Hz: a link that is this late has no room
 FD_S = 0.05  # until our copy of the end that BlueZ was sent is closed
-_IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 
 
 class BleWearable:
@@ -46,7 +44,7 @@ class BleWearable:
 
     def __init__(
         self,
-        wearable: VirtualWearable,
+        wearable: BleTwin,
         *,
         name: str = "leadlift",
         adapter: str | None = None,
@@ -119,7 +117,7 @@ class BleWearable:
         """Notify, at once or when the link has room; False where the whole of `data` was dropped."""
         if self._subscriber is None or self._backlog_bytes + len(data) > BACKLOG_BYTES:
             return False
-        self._backlog.extend(gatt.notifications(data, self._mtu))
+        self._backlog.extend(gatt.notifications(data, self._mtu, self._wearable.profile))
         self._backlog_bytes += len(data)
         self._flush()
         return True
@@ -212,19 +210,21 @@ class BleWearable:
         from dbus_fast import Variant
 
         tree: dict[str, dict[str, dict[str, Any]]] = {}
-        services = list(dict.fromkeys(c.service for c in gatt.CHARACTERISTICS))
+        profile = self._wearable.profile
+        offered = gatt.characteristics(profile)
+        services = list(dict.fromkeys(c.service for c in offered))
         for i, service in enumerate(services):
             tree[f"{ROOT}/service{i}"] = {
                 SERVICE: {"UUID": Variant("s", service), "Primary": Variant("b", True)}
             }
-        for i, c in enumerate(gatt.CHARACTERISTICS):
+        for i, c in enumerate(offered):
             service = f"{ROOT}/service{services.index(c.service)}"
             values = {
                 "UUID": Variant("s", c.uuid),
                 "Service": Variant("o", service),
                 "Flags": Variant("as", list(c.properties)),
             }
-            if c.uuid == gatt.STREAM:  # BlueZ then asks for a socket, and tells the MTU
+            if c.uuid == profile.stream:  # BlueZ then asks for a socket, and tells the MTU
                 values["NotifyAcquired"] = Variant("b", False)
             tree[f"{service}/char{i}"] = {CHARACTERISTIC: values}
         return tree
@@ -234,7 +234,7 @@ class BleWearable:
 
         return {
             "Type": Variant("s", "peripheral"),
-            "ServiceUUIDs": Variant("as", [gatt.SERVICE]),
+            "ServiceUUIDs": Variant("as", [self._wearable.profile.service]),
             "LocalName": Variant("s", self._name),
         }
 
@@ -260,17 +260,15 @@ class BleWearable:
         from dbus_fast import Message
 
         if message.member == "ReadValue":
-            info = encode_frame(InfoPacket.from_stream_info(self._wearable.info))
-            value = {gatt.INFO: info, gatt.BATTERY_LEVEL: bytes([self._wearable.battery])}.get(
-                uuid, b""
-            )
+            value = self._wearable.values().get(uuid, b"")
             offset = message.body[0].get("offset")
             return Message.new_method_return(
                 message, "ay", [value[0 if offset is None else offset.value :]]
             )
-        if message.member == "WriteValue" and uuid == gatt.CONTROL:
+        profile = self._wearable.profile
+        if message.member == "WriteValue" and uuid == profile.control:
             self._send(self._wearable.receive(bytes(message.body[0])))
-        elif message.member == "AcquireNotify" and uuid == gatt.STREAM:
+        elif message.member == "AcquireNotify" and uuid == profile.stream:
             mtu = message.body[0].get("mtu")
             self._mtu = gatt.MIN_MTU if mtu is None else mtu.value
             self._unsubscribe()
@@ -278,12 +276,12 @@ class BleWearable:
             self._subscriber.setblocking(False)
             fd = theirs.detach()
             self._loop.call_later(FD_S, os.close, fd)
-            self._send(DELIMITER + self._wearable.receive(_IDENTIFY))
+            self._send(self._wearable.subscribed())
             return Message.new_method_return(message, "hq", [0, self._mtu], unix_fds=[fd])
         return Message.new_method_return(message)
 
 
-def open_ble_wearable(wearable: VirtualWearable, name: str, adapter: str | None) -> BleWearable:
+def open_ble_wearable(wearable: BleTwin, name: str, adapter: str | None) -> BleWearable:
     """A BleWearable, or TransportError where this system has no BlueZ to be one with."""
     try:
         import dbus_fast  # noqa: F401

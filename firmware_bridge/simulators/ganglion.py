@@ -10,6 +10,7 @@ from firmware_bridge.devices.ganglion import (
     CYCLE,
     NANOVOLTS_PER_LSB,
     NOTIFICATION_BYTES,
+    PROFILE,
     SAMPLING_HZ,
     SHORT_CYCLE,
     TEXT,
@@ -26,6 +27,8 @@ VERSIONS = ("2.0.1", "3.0.2", "3.1.0")
 
 class VirtualGanglion(VirtualBoard):
     """A Ganglion that was just connected to, and waits. `accelerometer` sends 18 bits instead of 19."""
+
+    profile = PROFILE
 
     def __init__(
         self,
@@ -55,6 +58,15 @@ class VirtualGanglion(VirtualBoard):
         self._last = [0] * CHANNELS  # as measured
         self._heard = [0] * CHANNELS  # as a host of firmware 2 has summed it
         self._half: list[int] = [0] * CHANNELS
+
+    def subscribed(self) -> bytes:
+        """Wait for `b`: a board that is connected to resets itself."""
+        self.started = False
+        return b""
+
+    def values(self) -> dict[str, bytes]:
+        """Nothing is read of it."""
+        return {}
 
     def start(self) -> None:
         """Start a cycle."""

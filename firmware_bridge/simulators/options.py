@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from firmware_bridge.simulators.ecg import ST_TERRITORIES
-from firmware_bridge.simulators.twins import LEADS, TWINS
+from firmware_bridge.simulators.twins import DEVICES, LEADS, PORTS
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -13,11 +13,11 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add(
         "--device",
-        choices=sorted(TWINS),
+        choices=DEVICES,
         default="wearable",
         help="what to be (default: %(default)s)",
     )
-    add("--port", choices=["pty", "ble"], default="pty", help="where to be (default: %(default)s)")
+    add("--port", choices=list(PORTS), help="where to be (default: the first that the device has)")
     add("--name", default="leadlift", help="what to advertise with --port ble")
     add("--adapter", metavar="hci0", help="for --port ble (default: the first that is on)")
     add("--rate", type=float, help="sampling rate in Hz (default: the recording's, or 250)")

@@ -6,13 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from firmware_bridge.devices import cyton, openview
+from firmware_bridge.devices import cyton, ganglion, openview
 from firmware_bridge.devices.lead_map import lead_map
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.cyton import VirtualCyton
+from firmware_bridge.simulators.ganglion import VirtualGanglion
 from firmware_bridge.simulators.openview import VirtualOpenView
 from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
+from firmware_bridge.wire.gatt import GattProfile
 
 LEADS = ("II", "V1", "V5")
 """What a twin measures unless it is told otherwise."""
@@ -35,6 +37,23 @@ class Twin(Protocol):
         ...
 
 
+class BleTwin(Twin, Protocol):
+    """A twin that can also be a BLE peripheral."""
+
+    @property
+    def profile(self) -> GattProfile:
+        """Where its host looks for it, and for its bytes."""
+        ...
+
+    def subscribed(self) -> bytes:
+        """A host subscribes: what it is sent first."""
+        ...
+
+    def values(self) -> dict[str, bytes]:
+        """What can be read of it now, by the UUID of the characteristic."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class Setup:
     """What a twin is asked to be; one that cannot raises SourceSpecError."""
@@ -53,7 +72,7 @@ class Setup:
     """In percent, of a device that tells its charge."""
 
 
-def _wearable(setup: Setup, format: str = "wire") -> Twin:
+def _wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
     rate_hz = 250.0 if setup.sampling_hz is None else setup.sampling_hz
     return VirtualWearable(
         setup.signal_at(rate_hz),
@@ -79,6 +98,15 @@ def _cyton(setup: Setup) -> Twin:
     )
 
 
+def _ganglion(setup: Setup) -> VirtualGanglion:
+    return VirtualGanglion(
+        setup.signal_at(ganglion.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
+        lead_map(_numbered(setup.leads), ganglion.CHANNELS),
+        bursts_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+    )
+
+
 def _openview(setup: Setup) -> Twin:
     return VirtualOpenView(
         setup.signal_at(openview.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
@@ -93,26 +121,48 @@ def _numbered(leads: Sequence[str]) -> str:
     return ",".join(f"{number}:{lead}" for number, lead in enumerate(leads, 1))
 
 
-TWINS: dict[str, Callable[[Setup], Twin]] = {
+PTY_TWINS: dict[str, Callable[[Setup], Twin]] = {
     "csv": _csv,
     "cyton": _cyton,
     "openview": _openview,
     "wearable": _wearable,
 }
-"""What makes the twin for each `--device`; a module that adds a twin adds an entry."""
+"""What makes the twin for each `--device` that has a serial port; who adds a twin adds an entry."""
+BLE_TWINS: dict[str, Callable[[Setup], BleTwin]] = {"ganglion": _ganglion, "wearable": _wearable}
+"""The same for each that speaks BLE."""
+PORTS = {"pty": frozenset(PTY_TWINS), "ble": frozenset(BLE_TWINS)}
+"""The devices for each `--port`."""
+DEVICES = sorted(PTY_TWINS | BLE_TWINS)
+
+
+def chosen_port(device: str, port: str | None = None) -> str:
+    """`port`, or the first that `device` has. Raises SourceSpecError where it has no such port."""
+    has = [name for name, devices in PORTS.items() if device in devices]
+    if not has:
+        raise SourceSpecError(f"no virtual {device!r}: use one of {', '.join(DEVICES)}")
+    if port is not None and port not in has:
+        raise SourceSpecError(
+            f"a virtual {device} cannot be on --port {port}: use --port {' or '.join(has)}"
+        )
+    return has[0] if port is None else port
 
 
 def make_twin(device: str, setup: Setup) -> Twin:
-    """The twin of `device`. Raises SourceSpecError for one that is not in TWINS or cannot be as asked."""
-    if device not in TWINS:
-        raise SourceSpecError(f"no virtual {device!r}: use one of {', '.join(sorted(TWINS))}")
-    return TWINS[device](setup)
+    """The twin of `device` on a pty. Raises SourceSpecError where there is none, or it cannot be as asked."""
+    chosen_port(device, "pty")
+    return PTY_TWINS[device](setup)
+
+
+def make_ble_twin(device: str, setup: Setup) -> BleTwin:
+    """The twin of `device` on BLE. Raises SourceSpecError where there is none, or it cannot be as asked."""
+    chosen_port(device, "ble")
+    return BLE_TWINS[device](setup)
 
 
 def source_options(
     device: str, leads: Sequence[str] = LEADS, sampling_hz: float | None = None
 ) -> str:
-    """What follows `serial:PORT` in the name of the source that reads such a twin; a wearable says it all."""
+    """What follows `serial:PORT` or `ble:NAME` in the source that reads a twin; a wearable says it all."""
     if device == "wearable":
         return ""
     options = [f"device={device}"]

@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.simulators.recording import Signal
-from firmware_bridge.wire import spec
+from firmware_bridge.wire import gatt, spec
 from firmware_bridge.wire.decoder import CommandDecoder
 from firmware_bridge.wire.encoder import WireEncoder
-from firmware_bridge.wire.packets import Command
+from firmware_bridge.wire.packets import Command, InfoPacket, encode_frame
 from firmware_bridge.wire.spec import FrameType
 
 FORMATS = ("wire", "csv")
@@ -67,6 +67,8 @@ class VirtualWearable:
 
     Raises SourceSpecError where signal and info do not fit, EncodeError where the format cannot carry it.
     """
+
+    profile = gatt.WIRE_PROFILE
 
     def __init__(
         self,
@@ -174,6 +176,15 @@ class VirtualWearable:
             self._obey(command)
             answers.append(self._encoder.stream_info())
         return b"".join(answers)
+
+    def subscribed(self) -> bytes:
+        """What a host that subscribes is sent first: stream info, and an end to what came before."""
+        return spec.DELIMITER + self._encoder.stream_info()
+
+    def values(self) -> dict[str, bytes]:
+        """What can be read of it, by UUID."""
+        info = encode_frame(InfoPacket.from_stream_info(self.info))
+        return {gatt.INFO: info, gatt.BATTERY_LEVEL: bytes([self.battery])}
 
     def _obey(self, command: Command) -> None:
         """Do what is not so already; a new session begins with the answer."""

@@ -6,7 +6,7 @@ MTU says, a frame where its delimiter says, and neither knows of the other.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ATT_HEADER_BYTES = 3  # of each notification and write, out of the MTU
 MIN_MTU = 23  # what any link has, before or without negotiation
@@ -81,14 +81,29 @@ class GattProfile:
     """Takes what the host writes; None for a device that listens to nobody."""
     info: str | None = None
     """Holds a stream info frame of the wire format; None where there is no such thing."""
+    notification_bytes: int | None = None
+    """Of every notification, where the format counts on that; None: as many as the MTU has room for."""
 
 
 WIRE_PROFILE = GattProfile("wire", "leadlift wearable", SERVICE, STREAM, CONTROL, INFO)
 
 
-def notifications(data: bytes, mtu: int) -> list[bytes]:
+def characteristics(profile: GattProfile) -> tuple[Characteristic, ...]:
+    """What a peripheral of `profile` offers: ours all of it, another maker's what the profile names."""
+    if profile == WIRE_PROFILE:
+        return CHARACTERISTICS
+    uuids = {"stream": profile.stream, "control": profile.control, "info": profile.info}
+    return tuple(
+        replace(c, service=profile.service, uuid=uuid)
+        for c in CHARACTERISTICS
+        if (uuid := uuids.get(c.name)) is not None
+    )
+
+
+def notifications(data: bytes, mtu: int, profile: GattProfile = WIRE_PROFILE) -> list[bytes]:
     """Cut a piece of the byte stream into values that one notification each carries."""
-    size = min(max(mtu, MIN_MTU) - ATT_HEADER_BYTES, MAX_VALUE_BYTES)
+    room = min(max(mtu, MIN_MTU) - ATT_HEADER_BYTES, MAX_VALUE_BYTES)
+    size = profile.notification_bytes or room
     return [data[start : start + size] for start in range(0, len(data), size)]
 
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
 from firmware_bridge.errors import BridgeError, TransportError
+from firmware_bridge.simulators.ble_wearable import BleWearable
 from firmware_bridge.simulators.fake_radio import ADDRESS, NAME
 from firmware_bridge.transports.ble import BleTransport
 
-__all__ = ["ADDRESS", "NAME", "first_bytes", "opening", "run"]
+__all__ = ["ADDRESS", "NAME", "first_bytes", "opening", "run", "running"]
 BOUND_S = 20.0
 
 
@@ -36,6 +40,19 @@ def opening(target: str = ADDRESS, **options: Any) -> BridgeError:
         run(host())
     assert "\n" not in str(caught.value)
     return caught.value
+
+
+@contextmanager
+def running(device: BleWearable) -> Iterator[BleWearable]:
+    thread = threading.Thread(target=device.run, name="BLE wearable")
+    thread.start()
+    try:
+        yield device
+    finally:
+        device.stop()
+        thread.join()
+        device.close()
+        device.close()
 
 
 async def first_bytes(target: str, **options: Any) -> bytes:

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
 
+from firmware_bridge.devices import ganglion
 from firmware_bridge.errors import AdapterError, RefusedError
 from firmware_bridge.events import Battery, Corrupt, Event, Gap, Samples, StreamInfo
 from firmware_bridge.simulators.__main__ import main
@@ -21,26 +18,13 @@ from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.source import open_source
 from firmware_bridge.transports.ble import BleTransport
 from firmware_bridge.wire import gatt
-from tests.firmware_bridge.ble_host import run
+from tests.firmware_bridge.ble_host import run, running
 
 pytestmark = pytest.mark.usefixtures("bluetooth", "quick")
 
 
 def wearable() -> VirtualWearable:
     return VirtualWearable(EcgSimulator(), stream_info(250.0, session=5))
-
-
-@contextmanager
-def running(device: BleWearable) -> Iterator[BleWearable]:
-    thread = threading.Thread(target=device.run, name="BLE wearable")
-    thread.start()
-    try:
-        yield device
-    finally:
-        device.stop()
-        thread.join()
-        device.close()
-        device.close()
 
 
 async def listen(n_samples: int) -> list[Event]:
@@ -129,6 +113,21 @@ def test_the_command_advertises(capsys: pytest.CaptureFixture[str]) -> None:
     with Radio(FakeBlueZServer(adapter=False)):
         assert main(arguments) == 1
     assert "error: no Bluetooth adapter" in capsys.readouterr().err
+
+
+def test_the_command_is_a_ganglion_that_waits_for_its_host(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    arguments = ["--device", "ganglion", "--name", "Ganglion-1a2b", "--seconds", "0.2"]
+    with Radio(FakeBlueZServer()) as radio:
+        assert main(arguments) == 0
+        registered = radio.bluez.registered  # type: ignore[attr-defined]
+    assert registered.advertised == (ganglion.PROFILE.service,)
+    offered = {c.uuid for c in registered.services[ganglion.PROFILE.service]}
+    assert offered == {ganglion.PROFILE.stream, ganglion.PROFILE.control}
+    said = capsys.readouterr()
+    assert said.out == "ble:Ganglion-1a2b\n"
+    assert "0 frames sent, 0 dropped, 0 while" in said.err
 
 
 def test_stopping_late_does_no_harm() -> None:

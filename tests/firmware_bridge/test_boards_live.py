@@ -5,11 +5,10 @@ from __future__ import annotations
 import asyncio
 import os
 import threading
-import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -19,11 +18,9 @@ from edge.leads import LEADS, lead_indices
 from edge.reconstructor import Reconstructor
 from edge.runtime import Runtime
 from edge.samples import TwelveLeadBlock
-from firmware_bridge.devices import ganglion
 from firmware_bridge.devices.lead_map import lead_map
 from firmware_bridge.errors import PeerError, StallError
 from firmware_bridge.events import Event, Gap, Restarted, Samples, StreamInfo
-from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.cyton import VirtualCyton
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.ganglion import VirtualGanglion
@@ -33,9 +30,6 @@ from firmware_bridge.simulators.twins import Setup, make_twin, source_options
 from firmware_bridge.simulators.wearable import VirtualWearable
 from firmware_bridge.source import Source, open_source
 from firmware_bridge.transports.serial_port import SerialTransport
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.fake_radio import Radio
 
 WIRED = "1:II,2:V1,3:V5"
 BOUND_S = 20.0
@@ -261,68 +255,35 @@ def test_a_board_that_is_silent_is_told() -> None:
         events_of(open_source(f"serial:{port.port}?device=openview", stall_s=0.3), 1)
 
 
-class GanglionPeripheral:
-    """A virtual Ganglion in reach of the fake radio; it resets when it is connected to."""
+@contextmanager
+def on_air(board: VirtualGanglion) -> Iterator[Callable[[], None]]:
+    """`board` in reach, on a link that has room for more than 20 bytes; what hides it for a moment."""
+    from firmware_bridge.simulators.ble_wearable import BleWearable
+    from firmware_bridge.simulators.fake_bluez_server import FakeBlueZServer
+    from firmware_bridge.simulators.fake_radio import Radio
+    from tests.firmware_bridge.ble_host import running
 
-    def __init__(self, radio: Radio, board: VirtualBoard) -> None:
-        from firmware_bridge.simulators.fake_bluez import FakeCharacteristic, FakePeripheral
+    bluez = FakeBlueZServer(mtu=247)
+    with Radio(bluez) as radio, running(BleWearable(board, name="Ganglion-1a2b")) as device:
 
-        self.radio = radio
-        self.board = board
-        profile = ganglion.PROFILE
-        assert profile.control is not None
-        self.stream = FakeCharacteristic(profile.stream, ("notify",))
-        control = FakeCharacteristic(
-            profile.control, ("write-without-response",), on_write=self._write
-        )
-        self.fake = FakePeripheral(
-            "C0:FF:EE:00:00:02",
-            "Ganglion-1a2b",
-            {profile.service: [self.stream, control]},
-            mtu=23,
-            advertised=(profile.service,),
-        )
-        self._task: asyncio.Task[None] | None = None
+        def hide() -> None:
+            assert bluez.registered is not None
+            radio.do(bluez.remove, bluez.registered)
+            radio.do(bluez.add, bluez.registered)
 
-    async def _write(self, data: bytes) -> None:
-        self.board.receive(data)
-
-    def __enter__(self) -> GanglionPeripheral:
-        self.radio.run(self._start())
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.radio.run(self._stop())
-
-    async def _start(self) -> None:
-        self.radio.bluez.add(self.fake)
-        self._task = asyncio.get_running_loop().create_task(self._play())
-
-    async def _stop(self) -> None:
-        assert self._task is not None
-        self._task.cancel()
-        self.radio.bluez.remove(self.fake)
-
-    async def _play(self) -> None:
-        began_s = time.monotonic()
-        while (due_s := self.board.next_due_s()) is not None:
-            await asyncio.sleep(max(0.0, began_s + due_s - time.monotonic()))
-            frame = self.board.next_frame()
-            assert frame is not None
-            for start in range(0, len(frame.data), 20):
-                await self.radio.bluez.notify(
-                    self.fake, self.stream, frame.data[start : start + 20]
-                )
+        yield hide
+        assert device.frames_dropped == 0
 
 
 @pytest.mark.parametrize("version", ["2.0.1", "3.0.2"])
 def test_a_ganglion_becomes_twelve_leads(
-    radio: Radio, reconstructor: Reconstructor, version: str
+    bluetooth: None, reconstructor: Reconstructor, version: str
 ) -> None:
     signal = EcgSimulator(200.0, seed=6)
-    board = VirtualGanglion(signal, lead_map(WIRED, 4), version=version)
-    with GanglionPeripheral(radio, board):
-        ecg_mv, runtime = twelve(f"ble:?device=ganglion&leads={WIRED}", reconstructor)
+    board = VirtualGanglion(signal, lead_map(WIRED, 4), version=version, bursts_hz=5)
+    with on_air(board):
+        spec = f"ble:Ganglion-1a2b{source_options('ganglion')}"
+        ecg_mv, runtime = twelve(spec, reconstructor)
     assert np.isfinite(ecg_mv).all()
     assert _looks_like(ecg_mv, 6, 200.0).min() > 0.98
     info = runtime.ingest.info
@@ -330,9 +291,9 @@ def test_a_ganglion_becomes_twelve_leads(
     assert runtime.report()["samples_lost"] == 0
 
 
-def test_a_ganglion_that_was_out_of_reach_is_started_again(radio: Radio) -> None:
+def test_a_ganglion_that_was_out_of_reach_is_started_again(bluetooth: None) -> None:
     board = VirtualGanglion(EcgSimulator(200.0), lead_map(WIRED, 4))
-    with GanglionPeripheral(radio, board) as peripheral:
+    with on_air(board) as hide:
         source = open_source(f"ble:?device=ganglion&leads={WIRED}")
 
         async def run() -> list[Event]:
@@ -341,9 +302,7 @@ def test_a_ganglion_that_was_out_of_reach_is_started_again(radio: Radio) -> None
                 async for timed in source:
                     taken.append(timed.event)
                     if len(taken) == 20:
-                        radio.do(radio.bluez.remove, peripheral.fake)
-                        board.started = False
-                        radio.do(radio.bluez.add, peripheral.fake)
+                        hide()
                     if isinstance(timed.event, Samples) and timed.event.session:
                         return taken
             return taken

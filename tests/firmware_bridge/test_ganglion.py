@@ -196,3 +196,13 @@ def test_the_twin_talks() -> None:
     assert board.started
     assert board.receive(b"s")[0] == 207
     assert board.next_frame().data == b""
+
+
+def test_the_twin_waits_for_each_host_that_comes() -> None:
+    board = _board("3.0.2")
+    board.receive(b"b")
+    sending = board.next_frame()
+    assert sending is not None and sending.data
+    assert board.subscribed() == b""
+    waiting = board.next_frame()
+    assert waiting is not None and not waiting.data

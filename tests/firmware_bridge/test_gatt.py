@@ -9,6 +9,7 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
+from firmware_bridge.devices import ganglion
 from firmware_bridge.wire import gatt
 
 EXAMPLES = Path(gatt.__file__).parents[1] / "firmware" / "examples"
@@ -33,6 +34,20 @@ def test_the_profile_names_what_the_table_offers() -> None:
     assert "notify" in offered[profile.stream]
     assert "write" in offered[str(profile.control)]
     assert offered[str(profile.info)] == ("read",)
+
+
+def test_another_makers_device_offers_what_its_profile_names() -> None:
+    offered = {c.uuid: c for c in gatt.characteristics(ganglion.PROFILE)}
+    assert set(offered) == {ganglion.PROFILE.stream, ganglion.PROFILE.control}
+    assert {c.service for c in offered.values()} == {ganglion.PROFILE.service}
+    assert "notify" in offered[ganglion.PROFILE.stream].properties
+    assert gatt.characteristics(gatt.WIRE_PROFILE) == gatt.CHARACTERISTICS
+
+
+@given(st.integers(0, 600))
+def test_a_format_that_counts_on_its_notifications_has_them_at_any_mtu(mtu: int) -> None:
+    pieces = gatt.notifications(bytes(100), mtu, ganglion.PROFILE)
+    assert [len(piece) for piece in pieces] == [20] * 5
 
 
 @given(st.binary(max_size=1200), st.integers(0, 600))

@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
 import numpy as np
 import pytest
 
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Samples
+from firmware_bridge.simulators.__main__ import main
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
-from firmware_bridge.simulators.twins import TWINS, Setup, make_twin, source_options
+from firmware_bridge.simulators.twins import (
+    BLE_TWINS,
+    PTY_TWINS,
+    Setup,
+    Twin,
+    chosen_port,
+    make_ble_twin,
+    make_twin,
+    source_options,
+)
 from firmware_bridge.source import open_source
 from firmware_bridge.wire.spec import LEADS
 
@@ -48,6 +59,7 @@ def test_a_twin_on_a_port_is_read_with_the_options_that_go_with_it(device: str) 
         ("csv", ("I", "II"), 500.0, "?device=csv&leads=I,II&rate=500"),
         ("cyton", ("I", "II"), 250.0, "?device=cyton&leads=1:I,2:II"),
         ("openview", ("I", "II", "V1"), None, "?device=openview&leads=1:I,2:II,3:V1"),
+        ("ganglion", ("II", "V1", "V5"), None, "?device=ganglion&leads=1:II,2:V1,3:V5"),
         ("openview", ("II",), 200.0, "?device=openview&leads=1:II&rate=200"),
     ],
 )
@@ -57,15 +69,58 @@ def test_the_options_of_a_source_are_those_of_the_twin(
     assert source_options(device, leads, sampling_hz) == options
 
 
-@pytest.mark.parametrize("device", sorted(TWINS))
-def test_a_signal_without_the_rate_of_the_device_is_told(device: str) -> None:
+@pytest.mark.parametrize(
+    ("make", "device"),
+    [
+        *((make_twin, device) for device in PTY_TWINS),
+        *((make_ble_twin, device) for device in BLE_TWINS),
+    ],
+)
+def test_a_signal_without_the_rate_of_the_device_is_told(
+    make: Callable[[str, Setup], Twin], device: str
+) -> None:
     def signal_at(rate_hz: float) -> EcgSimulator:
         raise SourceSpecError(f"no {rate_hz:g} Hz here")
 
     with pytest.raises(SourceSpecError, match="Hz here"):
-        make_twin(device, Setup(signal_at))
+        make(device, Setup(signal_at))
 
 
 def test_a_device_without_a_twin_is_told_with_those_that_have_one() -> None:
     with pytest.raises(SourceSpecError, match=r"no virtual 'toaster': use one of .*wearable"):
         make_twin("toaster", Setup(EcgSimulator))
+
+
+@pytest.mark.parametrize(
+    ("device", "ports"),
+    [
+        ("wearable", ["pty", "ble"]),
+        ("csv", ["pty"]),
+        ("cyton", ["pty"]),
+        ("openview", ["pty"]),
+        ("ganglion", ["ble"]),
+    ],
+)
+def test_a_device_has_its_own_ports_and_names_them(device: str, ports: list[str]) -> None:
+    assert chosen_port(device) == ports[0]
+    for port in ("pty", "ble"):
+        if port in ports:
+            assert chosen_port(device, port) == port
+        else:
+            with pytest.raises(
+                SourceSpecError, match=f"{device} .* {port}: use --port {ports[0]}$"
+            ):
+                chosen_port(device, port)
+
+
+@pytest.mark.parametrize(("device", "port"), [("ganglion", "pty"), ("cyton", "ble")])
+def test_a_port_that_the_device_has_not_is_wrong_usage(
+    device: str, port: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--device", device, "--port", port]) == 2
+    said = capsys.readouterr()
+    assert said.out == ""
+    other = {"pty": "ble", "ble": "pty"}[port]
+    assert said.err == (
+        f"error: a virtual {device} cannot be on --port {port}: use --port {other}\n"
+    )
