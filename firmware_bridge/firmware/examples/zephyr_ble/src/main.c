@@ -24,8 +24,14 @@ static const struct bt_uuid_128 stream_uuid = BT_UUID_INIT_128(UUID(0xfba60002))
 static const struct bt_uuid_128 control_uuid = BT_UUID_INIT_128(UUID(0xfba60003));
 static const struct bt_uuid_128 info_uuid = BT_UUID_INIT_128(UUID(0xfba60004));
 
-#define FRAME_SAMPLES 16u /* 25 notifications/s at 400 Hz: 167 bytes, one notification at an MTU of 247 */
+#define MTU_BYTES 247u /* as prj.conf asks for */
 #define ATT_HEADER_BYTES 3u
+/* 25 notifications/s at 400 Hz on average. Frames of one length can keep step with the connection events, and
+ * then no host can tell the device's time from when they arrive: each frame has another length. */
+#define FEWEST_SAMPLES 11u
+#define MOST_SAMPLES 21u
+_Static_assert(LEADLIFT_SAMPLES_FRAME_BYTES(ADS1293_CHANNELS, MOST_SAMPLES, 24) <= MTU_BYTES - ATT_HEADER_BYTES,
+               "the longest frame is one notification");
 #define STREAM_ATTRIBUTE 2 /* the stream's value in the table below */
 
 static const leadlift_stream_info_t info = {
@@ -42,8 +48,8 @@ static const leadlift_stream_info_t info = {
 static leadlift_encoder_t encoder;
 static uint8_t session;
 static bool sampling;
-static int32_t counts[FRAME_SAMPLES][ADS1293_CHANNELS];
-static uint8_t n_counts, frame_lead_off;
+static int32_t counts[MOST_SAMPLES][ADS1293_CHANNELS];
+static uint8_t n_counts, frame_samples, frame_lead_off;
 static uint32_t first_us, taken_count;
 static int64_t info_sent_ms;
 static uint8_t frame[LEADLIFT_MAX_FRAME_BYTES];
@@ -158,6 +164,15 @@ static void send_samples(void)
     }
 }
 
+static void begin_frame(void)
+{
+    uint8_t random;
+    sys_rand_get(&random, sizeof random);
+    frame_samples = FEWEST_SAMPLES + random % (MOST_SAMPLES - FEWEST_SAMPLES + 1u);
+    first_us = ready_us;
+    frame_lead_off = 0;
+}
+
 static void begin_session(void)
 {
     (void)leadlift_begin(&encoder, &info, ++session);
@@ -210,12 +225,14 @@ static void take_sample(void)
         send_samples(); /* a frame holds samples that follow on each other */
         leadlift_skip_samples(&encoder, missed);
     }
+    if (n_counts == 0u) {
+        begin_frame();
+    }
     uint8_t lead_off;
-    first_us = n_counts == 0u ? ready_us : first_us;
     ads1293_read(transfer, NULL, counts[n_counts], &lead_off);
-    frame_lead_off = n_counts == 0u ? lead_off : (uint8_t)(frame_lead_off | lead_off);
+    frame_lead_off |= lead_off;
     n_counts++;
-    if (n_counts == FRAME_SAMPLES) {
+    if (n_counts == frame_samples) {
         send_samples();
     }
 }
