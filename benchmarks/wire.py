@@ -1,10 +1,11 @@
-"""`python -m benchmarks wire`: the decoders' speed, memory, damage and clocks, and the BLE path.
+"""`python -m benchmarks wire`: the decoders' speed, memory, damage and clocks, the C encoder, the BLE path.
 
 decoders: samples per lead and second of processor time, of pieces as they arrive (25 a second), set against
     a stream of three leads at 500 Hz; a device with more channels or bytes is set against the same stream.
 garbage: memory while megabytes come in which no frame ever is.
 damage: frames with bits flipped and bytes deleted, and what becomes of every one of them.
 clock: what the device clock says of each sample's time, against the truth of a simulated link.
+encoder: flash, state and stack of the C encoder on a Cortex-M3; it needs the cross compiler.
 ble, ble_outages: see `benchmarks.ble_path`; they need a D-Bus daemon.
 
 Everything but the BLE parts is seeded and takes no real time.
@@ -17,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from benchmarks import ble_path
+from benchmarks import ble_path, wire_encoder
 from benchmarks.report import Result, Table, Target
 from benchmarks.wire_clock import (
     BURST_PACKETS,
@@ -31,7 +32,7 @@ from benchmarks.wire_decoders import LEAD_HZ, decoder_speed, garbage
 from edge.bundle import load_bundle
 from firmware_bridge.simulators import private_bus
 
-PARTS = ("decoders", "garbage", "damage", "clock", "ble", "ble_outages")
+PARTS = ("decoders", "garbage", "damage", "clock", "encoder", "ble", "ble_outages")
 FRAMES = 1_000_000
 SEED = 1
 
@@ -45,13 +46,16 @@ TARGETS = (
     Target("lost samples miscounted", "damage/samples_miscounted", 0),
     Target("time of a sample, bursts, p99", "clock/bursts/error/p99", 2, "ms"),
     Target("time of a sample, connection events, p99", "clock/events/error/p99", 2, "ms"),
+    *wire_encoder.TARGETS,
     *ble_path.TARGETS,
 )
 
 
 def add(subparsers: Any) -> None:
     """Register the command."""
-    parser = subparsers.add_parser("wire", help="decoders, damage, clocks and the BLE path")
+    parser = subparsers.add_parser(
+        "wire", help="decoders, damage, clocks, the C encoder, the BLE path"
+    )
     add_argument = parser.add_argument
     add_argument(
         "--model", type=Path, help="bundle for the BLE parts (default: the one that ships)"
@@ -65,17 +69,25 @@ def add(subparsers: Any) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """The parts that were asked for; a BLE part that cannot be run here is said and left out."""
+    """The parts that were asked for; one that cannot be measured here is said and left out."""
     results: dict[str, Any] = {}
     tables: list[Table] = []
     for part in arguments.parts:
-        if part.startswith("ble") and (why := private_bus.missing()):
+        if why := _missing(part):
             print(f"{part} is left out: {why}", file=sys.stderr)
+            tables.append(Table(f"{part}: not measured", ("why",), [(why,)]))
             continue
         print(f"measuring {part} ...", file=sys.stderr)
         results[part], table = _MEASURES[part](arguments)
         tables.append(table)
     return Result(results, tables, TARGETS)
+
+
+def _missing(part: str) -> str | None:
+    """What a part lacks here."""
+    if part == "encoder":
+        return wire_encoder.missing()
+    return private_bus.missing() if part.startswith("ble") else None
 
 
 def _decoders(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
@@ -124,6 +136,15 @@ def _clock(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
     return found, table
 
 
+def _encoder(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
+    found = wire_encoder.encoder_sizes()
+    table = Table(f"C encoder, {found['build']}", ("figure", "bytes"))
+    for name, value in found.items():
+        if name != "build":
+            table.add(name.removesuffix("_bytes"), value)
+    return found, table
+
+
 def _ble(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
     bundle = load_bundle(arguments.model)
     found = ble_path.run_ble(bundle, arguments.engine, seconds=arguments.seconds)
@@ -150,6 +171,7 @@ _MEASURES = {
     "garbage": _garbage,
     "damage": _damage,
     "clock": _clock,
+    "encoder": _encoder,
     "ble": _ble,
     "ble_outages": _ble_outages,
 }

@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks import wire_encoder
 from benchmarks.__main__ import main
+from benchmarks.errors import BenchmarkError
 from benchmarks.wire import TARGETS
 from benchmarks.wire_clock import VARYING_SAMPLES, bursts, connection_events
 from benchmarks.wire_damage import _damaged, _run, cyton_damage, wire_damage
@@ -113,9 +115,39 @@ def test_the_ble_part(capsys: pytest.CaptureFixture[str]) -> None:
     assert float(row.split("|")[2].replace(",", "")) > 0
 
 
+@pytest.mark.skipif(wire_encoder.missing() is not None, reason=wire_encoder.missing() or "")
+def test_the_encoders_sizes_stand_beside_the_other_targets(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "wire.json"
+    assert main(["wire", "--parts", "encoder", "--json", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert 500 < report["results"]["encoder"]["flash_bytes"] <= 4096
+    met = {row["name"]: row["met"] for row in report["targets"]}
+    assert [met[target.name] for target in wire_encoder.TARGETS] == [True] * 3
+    assert "C encoder, Cortex-M3, gcc " in capsys.readouterr().out
+
+
+def test_the_encoders_sizes_are_those_of_the_build() -> None:
+    said = "Cortex-M3, gcc 12.2.1 -Os\nflash 1152 B\nstatic RAM 0 B\nstate 56 B, the caller's\n"
+    found = wire_encoder.parse_sizes(said + "deepest stack 104 B (leadlift_encode_samples)\n")
+    assert found == {
+        "build": "Cortex-M3, gcc 12.2.1 -Os",
+        "flash_bytes": 1152,
+        "ram_bytes": 0,
+        "state_bytes": 56,
+        "stack_bytes": 104,
+    }
+    with pytest.raises(BenchmarkError, match="does not say its deepest stack"):
+        wire_encoder.parse_sizes(said)
+
+
 def test_a_part_that_cannot_be_run_here_is_said_and_left_out(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PATH", "")
-    assert main(["wire", "--parts", "ble_outages"]) == 0
-    assert "ble_outages is left out: no dbus-daemon here" in capsys.readouterr().err
+    assert main(["wire", "--parts", "encoder", "ble_outages"]) == 0
+    said = capsys.readouterr()
+    assert "encoder is left out: no make here" in said.err
+    assert "ble_outages is left out: no dbus-daemon here" in said.err
+    assert "**encoder: not measured**" in said.out
