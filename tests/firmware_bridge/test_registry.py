@@ -1,0 +1,40 @@
+"""The device formats: the page for people lists each of them, with its rate, channels and baud."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from firmware_bridge import devices
+from firmware_bridge.devices import cyton, ganglion, openview
+from firmware_bridge.devices.registry import BAUDS, DEVICES, PROFILES
+
+PAGE = Path(devices.__file__).with_name("README.md")
+BOARDS = {"cyton": cyton, "ganglion": ganglion, "openview": openview}
+
+
+def tables() -> list[dict[str, list[str]]]:
+    """The page's tables of devices: the cells of each row, by the name of its device."""
+    blocks = PAGE.read_text().split("| `device=` |")[1:]
+    rows = [
+        [line.strip("|").split("|") for line in block.split("\n\n")[0].splitlines()[2:]]
+        for block in blocks
+    ]
+    return [{cells[0].strip(" `"): [c.strip() for c in cells[1:]] for cells in t} for t in rows]
+
+
+def test_the_page_lists_every_device_and_what_each_was_tried_on() -> None:
+    given, tried = tables()
+    assert set(given) == set(tried) == set(DEVICES)
+    assert all(all(cells) for table in (given, tried) for cells in table.values())
+
+
+def test_the_page_says_what_the_code_does() -> None:
+    given, _ = tables()
+    for name, (_, link, channels, _, rate, _) in given.items():
+        assert ("BLE" in link) == (name in PROFILES)
+        if name in BOARDS:
+            board = BOARDS[name]
+            assert channels == str(board.CHANNELS)
+            assert rate.startswith(f"{board.SAMPLING_HZ:g} Hz")
+    for name in ("cyton", "openview"):
+        assert f"{BAUDS.get(name, 115200)} baud" in given[name][1]
