@@ -54,6 +54,7 @@ class SequenceTracker:
         self._previous_session: int | None = None
         self._last_sequence = 0
         self._recent = 0  # how many sequences back belong to this session, at most REORDER_FRAMES
+        self._since_first = 0  # sequences since the first frame ever seen, itself included
         self._seen = 0  # bit k: the frame k before the last one was delivered
         self._pending_frames = 0  # lost, and not yet told in a Gap
         self._next_sample: int | None = None
@@ -86,7 +87,8 @@ class SequenceTracker:
         origin = self._next_sample
         next_sample = packet.first_sample if origin is None else origin
         ahead = signed(packet.first_sample - next_sample, 32)
-        if self._is_recent(step) and (origin is None or -_MAX_LATE_SAMPLES <= ahead < 0):
+        before_the_first = origin is None and -step >= self._since_first
+        if self._is_recent(step) and (before_the_first or -_MAX_LATE_SAMPLES <= ahead < 0):
             return [self._behind(header, step, next_sample + ahead, packet.n_samples)], None
         if ahead < 0:
             if step > 0 and -ahead <= MAX_SAMPLES:
@@ -163,6 +165,7 @@ class SequenceTracker:
         self._last_sequence = header.sequence
         self._seen = (self._seen << min(lost + 1, REORDER_FRAMES) | 1) & _SEEN_MASK
         self._recent = min(self._recent + lost + 1, REORDER_FRAMES)
+        self._since_first = min(self._since_first + lost + 1, REORDER_FRAMES)
         self._pending_frames += lost
         self.lost_frames += lost
 

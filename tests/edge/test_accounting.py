@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from edge.quality import Quality
@@ -67,6 +67,7 @@ class Truth:
 
 @settings(max_examples=400)
 @given(STEPS, STARTS, st.booleans())
+@example([("swap", 1), ("info", 1), ("lose", 1)], (0, 0), True)  # the first samples, overtaken
 def test_what_came_and_what_is_lost_always_add_up(
     steps: list[tuple[str, int]], start: tuple[int, int], introduced: bool
 ) -> None:

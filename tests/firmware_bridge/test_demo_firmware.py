@@ -221,7 +221,11 @@ def test_commands_are_obeyed_and_answered(board: Board) -> None:
             frames = samples_of(faster[at:])
             assert frames[0].first_sample == 0
             assert {frame.config_id for frame in frames} == {2}
-            assert set(np.diff([frame.tick_us for frame in frames])) == {20_000}
+            # The queue drops whole frames while a busy host does not read; the tick keeps its pace.
+            ticks_us = np.diff([frame.tick_us for frame in frames])
+            firsts = np.diff([frame.first_sample for frame in frames])
+            np.testing.assert_array_equal(ticks_us, firsts * 2_000)
+            assert 20_000 in ticks_us
 
     asyncio.run(asyncio.wait_for(dialogue(), BOUND_S))
 
