@@ -16,6 +16,8 @@ from edge.cli import main
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
 from edge.sinks.edf_file import LSB_MV
 
+pytestmark = pytest.mark.realtime
+
 SECONDS = 9.0
 
 

@@ -11,6 +11,8 @@ from benchmarks.errors import BenchmarkError
 from edge.bundle import Bundle
 from firmware_bridge.simulators import private_bus
 
+pytestmark = pytest.mark.realtime
+
 needs_bus = pytest.mark.skipif(
     private_bus.missing() is not None, reason=private_bus.missing() or ""
 )

@@ -15,6 +15,8 @@ from benchmarks.probes import measure_import, measure_reconstruct
 from benchmarks.report import samples_needed
 from edge.bundle import load_bundle
 
+pytestmark = pytest.mark.realtime
+
 
 def test_every_target_finds_its_figure() -> None:
     bundle = load_bundle()

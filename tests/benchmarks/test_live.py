@@ -23,6 +23,8 @@ from edge.leads import provenance
 from edge.resampling import RateConverter
 from edge.samples import TwelveLeadBlock
 
+pytestmark = pytest.mark.realtime
+
 MS = 1_000_000
 
 

@@ -12,6 +12,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.probes import _child, measure_demo, measure_import, measure_reconstruct, watch
 from edge.memory import read_memory, reset_peak
 
+pytestmark = pytest.mark.realtime
+
 linux = pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs /proc")
 
 

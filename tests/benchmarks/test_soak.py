@@ -11,6 +11,8 @@ from benchmarks.__main__ import main
 from benchmarks.soak import TARGETS, memory_growth
 from edge.memory import Memory
 
+pytestmark = pytest.mark.realtime
+
 
 def test_growth_is_the_slope_after_the_start() -> None:
     samples = [(0.0, Memory(10.0, 90.0))]

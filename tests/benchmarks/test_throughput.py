@@ -12,6 +12,8 @@ from benchmarks.__main__ import main
 from benchmarks.throughput import stages
 from edge.bundle import load_bundle
 
+pytestmark = pytest.mark.realtime
+
 
 def test_every_stage_takes_every_sample() -> None:
     arguments = argparse.Namespace(seconds=2.0, engine="auto", model=None)

@@ -18,6 +18,8 @@ from benchmarks.wire_decoders import DECODERS, decoder_speed, garbage
 from firmware_bridge.events import Gap, Samples
 from firmware_bridge.simulators import private_bus
 
+pytestmark = pytest.mark.realtime
+
 
 def test_every_frame_is_accounted_for() -> None:
     found = wire_damage(4_000, seed=3)

@@ -11,6 +11,8 @@ from edge.leads import LEADS
 from edge.stream import open_stream
 from firmware_bridge.errors import SourceSpecError, TransportError
 
+pytestmark = pytest.mark.realtime
+
 
 def acquiring() -> bool:
     return "acquisition" in [thread.name for thread in threading.enumerate()]

@@ -17,7 +17,7 @@ from firmware_bridge.transports import ble, ble_scan
 from firmware_bridge.transports.ble import BleTransport
 from tests.firmware_bridge.ble_host import ADDRESS, NAME, first_bytes, opening, run
 
-pytestmark = pytest.mark.usefixtures("bluetooth", "quick")
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("bluetooth", "quick")]
 
 
 @pytest.mark.parametrize("target", ["", NAME, ADDRESS, ADDRESS.lower()])

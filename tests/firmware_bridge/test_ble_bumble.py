@@ -21,7 +21,7 @@ from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.source import open_source
 from tests.firmware_bridge.bumble_radio import ADDRESS, BumbleBlueZ, BumbleWearable
 
-pytestmark = pytest.mark.usefixtures("bluetooth", "quick")
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("bluetooth", "quick")]
 BOUND_S = 20.0
 
 

@@ -28,7 +28,7 @@ from firmware_bridge.wire import gatt
 from firmware_bridge.wire.encoder import WireEncoder
 from tests.firmware_bridge.ble_host import ADDRESS, NAME, first_bytes, opening, run
 
-pytestmark = pytest.mark.usefixtures("bluetooth", "quick")
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("bluetooth", "quick")]
 
 
 @pytest.mark.parametrize(

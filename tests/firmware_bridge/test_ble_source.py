@@ -22,7 +22,7 @@ from firmware_bridge.source import Source, Timed, open_source
 from firmware_bridge.wire.spec import LEADS
 from tests.firmware_bridge.ble_host import ADDRESS, run
 
-pytestmark = pytest.mark.usefixtures("bluetooth", "quick")
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("bluetooth", "quick")]
 ROWS = [LEADS.index(name) for name in ("II", "V1", "V5")]
 SPEC = f"ble:{ADDRESS}"
 

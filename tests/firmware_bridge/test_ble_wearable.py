@@ -20,7 +20,7 @@ from firmware_bridge.transports.ble import BleTransport
 from firmware_bridge.wire import gatt
 from tests.firmware_bridge.ble_host import run, running
 
-pytestmark = pytest.mark.usefixtures("bluetooth", "quick")
+pytestmark = [pytest.mark.realtime, pytest.mark.usefixtures("bluetooth", "quick")]
 
 
 def wearable() -> VirtualWearable:

@@ -31,6 +31,8 @@ from firmware_bridge.simulators.wearable import VirtualWearable
 from firmware_bridge.source import Source, open_source
 from firmware_bridge.transports.serial_port import SerialTransport
 
+pytestmark = pytest.mark.realtime
+
 WIRED = "1:II,2:V1,3:V5"
 BOUND_S = 20.0
 

@@ -25,6 +25,8 @@ from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import FrameType
 from tests.firmware_bridge.c_library import make, need
 
+pytestmark = pytest.mark.realtime
+
 BOUND_S = 30.0  # for what takes seconds, on a machine that is busy
 
 

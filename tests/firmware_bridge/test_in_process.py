@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 
 import numpy as np
+import pytest
 
 from firmware_bridge.events import Event, Restarted, Samples, StreamInfo
 from firmware_bridge.source import Source, open_source
 from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import FrameType
+
+pytestmark = pytest.mark.realtime
 
 BOUND_S = 10.0
 

@@ -26,6 +26,8 @@ from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import LEADS, FrameType
 
+pytestmark = pytest.mark.realtime
+
 BOUND_S = 10.0
 IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 ROWS = [LEADS.index(name) for name in ("II", "V1", "V5")]

@@ -29,6 +29,8 @@ from firmware_bridge.transports.ports import list_ports
 from firmware_bridge.transports.serial_open import open_port, within
 from firmware_bridge.transports.serial_port import SerialTransport
 
+pytestmark = pytest.mark.realtime
+
 BOUND_S = 10.0
 
 

@@ -30,6 +30,8 @@ from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.encoder import WireEncoder
 from firmware_bridge.wire.spec import LEADS
 
+pytestmark = pytest.mark.realtime
+
 BOUND_S = 10.0
 ROWS = [LEADS.index(name) for name in ("II", "V1", "V5")]
 INFO = stream_info(250.0, session=3)

@@ -12,6 +12,8 @@ from firmware_bridge.simulators.fake_bluez import FakePeripheral
 from firmware_bridge.simulators.fake_radio import ADDRESS, Peripheral, Radio
 from firmware_bridge.wire import gatt
 
+pytestmark = pytest.mark.realtime
+
 if why := private_bus.missing():
     pytest.skip(why, allow_module_level=True)
 

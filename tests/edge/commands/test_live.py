@@ -26,6 +26,8 @@ from firmware_bridge.simulators.recording import Recording
 from firmware_bridge.simulators.wearable import VirtualWearable
 from tests.edge.commands.conftest import Spawn
 
+pytestmark = pytest.mark.realtime
+
 PINNED = {
     "samples_in",
     "samples_out",

@@ -22,6 +22,8 @@ from firmware_bridge.simulators.twins import Setup, make_twin, source_options
 from firmware_bridge.source import Timed, open_source
 from firmware_bridge.transports.replay import read_header
 
+pytestmark = pytest.mark.realtime
+
 SECOND_NS = 1_000_000_000
 BOUND_S = 20.0
 INFO = StreamInfo(("II", "V1", "V5"), 250.0, 1000.0, 24, config_id=0, device="board")

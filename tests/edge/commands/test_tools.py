@@ -22,6 +22,8 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.source import Timed
 from tests.edge.commands.conftest import Spawn
 
+pytestmark = pytest.mark.realtime
+
 SECOND_NS = 1_000_000_000
 
 
