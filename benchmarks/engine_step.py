@@ -18,7 +18,7 @@ from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, Manifest, write_bundle
 from edge.engines.base import Array, Engine
-from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
+from edge.engines.onnxruntime_engine import OnnxRuntimeEngine, session_options
 from firmware_bridge.simulators.ecg import EcgSimulator
 
 OFFLINE_S = 60.0  # the piece that `Reconstructor.push` works off at once
@@ -125,8 +125,7 @@ def optimised_nodes(bundle: Bundle) -> list[Any]:
 
     quantised = any(state.dtype == "uint8" for state in bundle.manifest.states)
     with tempfile.TemporaryDirectory() as folder:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        options = session_options()
         options.log_severity_level = 4  # it warns that the optimised file fits this machine alone
         options.optimized_model_filepath = str(Path(folder) / "optimised.onnx")
         onnxruntime.InferenceSession(

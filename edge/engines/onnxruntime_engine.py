@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,33 @@ from edge.errors import EngineError
 MAX_BOUND_FRAMES = (
     64  # a second of live packets; what is longer comes seldom and is bound for the call
 )
+VNNI = frozenset(("avx_vnni", "avx512_vnni"))
+
+
+def sums_may_clip(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
+    """Whether ONNX Runtime's fast int8 kernels may clip here: without VNNI, x86 adds two products in 16 bits.
+
+    Signed codes come to them shifted to 0..255, and 2 * 255 * 127 is too much. True where the system does not
+    say; on processors that are not x86 it means nothing.
+    """
+    try:
+        return VNNI.isdisjoint(cpuinfo.read_text(encoding="utf-8").split())
+    except OSError:
+        return True
+
+
+def session_options(threads: int = 1) -> Any:
+    """ONNX Runtime's options of a session whose integers are the same on every processor."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    if sums_may_clip():
+        # x86 then takes kernels that are exact and slower, others do not know the entry.
+        options.add_session_config_entry("session.x64quantprecision", "1")
+    return options
 
 
 def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> Any:
@@ -30,15 +58,11 @@ def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> A
         raise EngineError(
             f"ONNX Runtime does not import ({error}): pip install onnxruntime"
         ) from error
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 3
     failures = onnxruntime.capi.onnxruntime_pybind11_state
     try:
         return onnxruntime.InferenceSession(
             graph,
-            options,
+            session_options(threads),
             providers=["CPUExecutionProvider"],
             disabled_optimizers=["NchwcTransformer"] if quantised else [],
         )

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.engines import onnxruntime_engine
 from edge.engines.base import Engine
 from edge.engines.registry import MAKERS, open_engine
 from edge.errors import EngineMissingError, InputError
@@ -77,6 +79,32 @@ def test_torch_and_onnxruntime_agree_on_real_records(shipped_bundle: Bundle, ptb
         for engine in (torch_engine, runtime):
             engine.reset()
         assert_agree(run(torch_engine, given)[0], run(runtime, given)[0])
+
+
+def test_slow_kernels_give_what_the_fast_ones_give(
+    bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the fast ones would clip there is but one kind: then it is held against torch above."""
+    given = simulated(bundle.manifest, 120)
+    usual = open_engine(bundle, "onnxruntime").engine
+    expected, _ = run(usual, given)
+    monkeypatch.setattr(onnxruntime_engine, "sums_may_clip", lambda: True)
+    chosen = open_engine(bundle, "onnxruntime").engine
+    np.testing.assert_allclose(run(chosen, given)[0], expected, atol=1e-5)
+    assert same_codes(chosen.state(), usual.state())
+
+
+@pytest.mark.parametrize(
+    ("flags", "clips"),
+    [("fma avx2", True), ("avx2 avx512f avx512_vnni", False), ("avx2 avx_vnni", False)],
+)
+def test_kernels_that_clip_are_known_by_the_processor(
+    flags: str, clips: bool, tmp_path: Path
+) -> None:
+    cpuinfo = tmp_path / "cpuinfo"
+    cpuinfo.write_text(f"model name\t: A CPU\nflags\t\t: fpu sse2 {flags}\nbugs\t\t:\n")
+    assert onnxruntime_engine.sums_may_clip(cpuinfo) is clips
+    assert onnxruntime_engine.sums_may_clip(tmp_path / "none")
 
 
 def test_streamed_and_whole_give_the_same_integers(engine: Engine) -> None:
