@@ -32,7 +32,7 @@ from edge.engines.base import Engine
 from edge.engines.cuda import Cuda
 from edge.engines.engine_cache import EngineCache
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.tensorrt_build import Layer, inspect
+from edge.engines.tensorrt_build import Layer, PlanRefusedError, inspect_plan
 from edge.engines.tensorrt_engine import TensorRtEngine
 from edge.engines.tensorrt_library import TensorRtLibrary
 from edge.errors import EngineBuildError
@@ -170,18 +170,13 @@ def layers(site: Site) -> dict[str, Any]:
 
 def inspected(site: Site, data: bytes) -> Sequence[Layer]:
     """Layers of an engine that this site built. Raises EngineBuildError if it does not deserialise."""
-    with site.cuda.current():
-        return _inspected(site.library, data)  # what it makes is gone before the context is
-
-
-def _inspected(library: TensorRtLibrary, data: bytes) -> Sequence[Layer]:
-    with library.collected() as lines:
-        runtime = library.module.Runtime(library.logger)
-        engine = runtime.deserialize_cuda_engine(data)
-        if engine is None:
-            said = "; ".join(line.text for line in lines) or "its log says nothing"
-            raise EngineBuildError(f"{library.name} refuses the engine that it built: {said}")
-        return inspect(engine, library)
+    try:
+        with site.cuda.current():
+            return inspect_plan(data, site.library)
+    except PlanRefusedError as error:
+        raise EngineBuildError(
+            f"{site.library.name} refuses the engine that it built: {error}"
+        ) from error
 
 
 def precisions(found: Sequence[Layer]) -> dict[str, Any]:

@@ -14,15 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, UsageError, say, write_report
+from edge.engines.tensorrt_graph import FRAMES, MAX_FRAMES
+from edge.engines.tensorrt_library import LIBRARIES, TensorRtLibrary
 from edge.errors import EngineBuildError, EngineMissingError, SinkError
 
 if TYPE_CHECKING:
     from edge.engines.cuda import Cuda
     from edge.engines.engine_cache import EngineCache
-    from edge.engines.tensorrt_library import TensorRtLibrary
 
-LIBRARIES = ("tensorrt", "tensorrt_rtx")
-FRAMES = (1, 32)  # the step lengths that the engine opens
 OF_ENGINE = "the built engine, as its inspector tells"
 OF_NETWORK = "the parsed network: the inspector needs the GPU"
 NOT_CACHED = "nothing: leadlift loads only what was built on the machine itself"
@@ -82,8 +81,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _lengths(text: str) -> list[int]:
-    from edge.engines.tensorrt_graph import MAX_FRAMES
-
     try:
         lengths = sorted({int(part) for part in text.split(",")})
     except ValueError:
@@ -131,7 +128,13 @@ def _cached(
 ) -> dict[str, Any]:
     """One engine, from the cache or into it, deserialised and inspected."""
     from edge.engines.engine_cache import Built, engine_key
-    from edge.engines.tensorrt_build import BuildOptions, build_plan, inspect, layer_report
+    from edge.engines.tensorrt_build import (
+        BuildOptions,
+        PlanRefusedError,
+        build_plan,
+        inspect_plan,
+        layer_report,
+    )
     from edge.jetpack import l4t_release
 
     options = BuildOptions(frames=frames)
@@ -146,17 +149,14 @@ def _cached(
         cache.forget(key)
     with cuda.current():
         cached = cache.get(key, build)
-        with library.collected() as lines:
-            runtime = library.module.Runtime(library.logger)
-            engine = runtime.deserialize_cuda_engine(cached.data)
-            if engine is None:
-                cache.forget(key)
-                said = "; ".join(" ".join(line.text.split()) for line in lines[-3:])
-                raise EngineBuildError(
-                    f"{library.name} {library.version} does not take the engine for {frames} frames"
-                    f" ({said or 'its log says nothing'}): it was removed from the cache, build it again"
-                )
-            layers = layer_report(inspect(engine, library))
+        try:
+            layers = layer_report(inspect_plan(cached.data, library))
+        except PlanRefusedError as error:
+            cache.forget(key)
+            raise EngineBuildError(
+                f"{library.name} {library.version} does not take the engine for {frames} frames"
+                f" ({error}): it was removed from the cache, build it again"
+            ) from error
     return {
         **cached.report,
         **layers,

@@ -33,9 +33,11 @@ __all__ = [
     "Layer",
     "Parsed",
     "Plan",
+    "PlanRefusedError",
     "build_plan",
     "census",
     "inspect",
+    "inspect_plan",
     "parse",
 ]
 
@@ -222,6 +224,24 @@ def serialize(parsed: Parsed, options: BuildOptions, progress: Progress | None =
         if engine is None:
             raise _failure("its builder refuses the network", lines, library)
         return bytes(engine)
+
+
+class PlanRefusedError(EngineBuildError):
+    """An engine that the runtime does not take."""
+
+
+def inspect_plan(data: bytes, library: TensorRtLibrary) -> tuple[Layer, ...]:
+    """`inspect` of a serialised engine, in the caller's CUDA context, where all that it makes is gone again.
+
+    Raises PlanRefusedError when the runtime does not take it, EngineBuildError.
+    """
+    with library.collected() as lines:
+        runtime = library.module.Runtime(library.logger)
+        engine = runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            said = "; ".join(_one_line(line.text) for line in lines[-SHOWN_LINES:])
+            raise PlanRefusedError(said or "its log says nothing")
+        return inspect(engine, library)
 
 
 def inspect(engine: Any, library: TensorRtLibrary) -> tuple[Layer, ...]:

@@ -25,6 +25,7 @@ from edge.engines.cuda import Cuda, DeviceBuffer, keep_forever, open_cuda
 from edge.engines.cuda_graph import CaptureError
 from edge.engines.engine_cache import Built, Cached, EngineCache, engine_key
 from edge.engines.tensorrt_build import BuildOptions, build_plan
+from edge.engines.tensorrt_graph import FRAMES
 from edge.engines.tensorrt_library import LogLine, TensorRtLibrary, load_library
 from edge.engines.tensorrt_stepper import Stepper, failure, state_layout
 from edge.errors import DeviceError, EngineError, InputError
@@ -62,7 +63,7 @@ class TensorRtEngine(Engine):
         library: TensorRtLibrary | None = None,
         cuda: Cuda | None = None,
         cache: EngineCache | None = None,
-        frames: Sequence[int] = (1, 32),
+        frames: Sequence[int] = FRAMES,
         graphs: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:

@@ -18,6 +18,7 @@ from edge.errors import EngineBuildError, EngineMissingError, InputError
 if TYPE_CHECKING:
     import onnx
 
+FRAMES = (1, 32)  # of a step that has its engine: a live hop, and half a second of a file
 MAX_FRAMES = 4096  # of one step: above a minute at 250 Hz, more is cut into steps
 
 

@@ -15,7 +15,7 @@ from edge.commands import build_engine
 from edge.engines import tensorrt_build
 from edge.engines.engine_cache import Built, EngineCache, engine_key
 from edge.engines.tensorrt_build import BuildOptions, Layer, Plan
-from edge.engines.tensorrt_library import LIBRARIES, TensorRtLibrary
+from edge.engines.tensorrt_library import TensorRtLibrary
 from edge.jetpack import PACKAGES, Machine, l4t_release
 from tests.edge.engines.rtx import DEVICE, rtx_library
 
@@ -133,13 +133,12 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
     assert "give" in error_line(capsys)
 
 
-def test_the_lengths_and_libraries_are_those_of_the_engine() -> None:
+def test_the_lengths_are_those_of_the_engine() -> None:
     """Or `leadlift run` would not find in the cache what was built ahead."""
     from edge.engines.tensorrt_engine import TensorRtEngine
 
     default = inspect.signature(TensorRtEngine).parameters["frames"].default
     assert default == build_engine.FRAMES
-    assert build_engine.LIBRARIES == LIBRARIES
 
 
 # Into the cache, with a fake GPU: nothing here was built or run by TensorRT.
