@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,7 +13,7 @@ from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.simulators.wearable import DueFrame
 
 
-class VirtualBoard:
+class VirtualBoard(ABC):
     """Samples `signal` on the channels that `lead_map` wires, in bursts, while it is started.
 
     Unwired channels are at zero. A subclass says how counts are written (`encode`) and which commands there
@@ -45,9 +47,13 @@ class VirtualBoard:
         self.next_sample = 0
         """Samples since the last start."""
 
+    @abstractmethod
     def encode(self, counts: NDArray[np.int32]) -> bytes:
         """(n_channels, n) counts as the board sends them."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def receive(self, data: bytes) -> bytes:
+        """Take what the host sends; the board's answer."""
 
     def start(self) -> None:
         """Sample from now on, counting from zero."""

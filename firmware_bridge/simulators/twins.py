@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from firmware_bridge.devices import cyton, ganglion, openview
 from firmware_bridge.devices.lead_map import lead_map
 from firmware_bridge.errors import SourceSpecError
+from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.cyton import VirtualCyton
 from firmware_bridge.simulators.ganglion import VirtualGanglion
 from firmware_bridge.simulators.openview import VirtualOpenView
@@ -18,6 +19,7 @@ from firmware_bridge.wire.gatt import GattProfile
 
 LEADS = ("II", "V1", "V5")
 """What a twin measures unless it is told otherwise."""
+_BoardT = TypeVar("_BoardT", bound=VirtualBoard)
 _RATES = {"csv": 250.0, "openview": openview.SAMPLING_HZ}  # of formats that do not tell theirs
 
 
@@ -89,31 +91,20 @@ def _csv(setup: Setup) -> Twin:
     return _wearable(setup, "csv")
 
 
-def _cyton(setup: Setup) -> Twin:
-    return VirtualCyton(
-        setup.signal_at(cyton.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
-        lead_map(_numbered(setup.leads), cyton.CHANNELS),
-        bursts_hz=setup.frames_hz,
-        clock_ppm=setup.clock_ppm,
-    )
+def _board(
+    make: Callable[..., _BoardT], sampling_hz: float, n_channels: int
+) -> Callable[[Setup], _BoardT]:
+    """The maker of another maker's board, at its own rate unless asked for another."""
 
+    def made(setup: Setup) -> _BoardT:
+        return make(
+            setup.signal_at(sampling_hz if setup.sampling_hz is None else setup.sampling_hz),
+            lead_map(_numbered(setup.leads), n_channels),
+            bursts_hz=setup.frames_hz,
+            clock_ppm=setup.clock_ppm,
+        )
 
-def _ganglion(setup: Setup) -> VirtualGanglion:
-    return VirtualGanglion(
-        setup.signal_at(ganglion.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
-        lead_map(_numbered(setup.leads), ganglion.CHANNELS),
-        bursts_hz=setup.frames_hz,
-        clock_ppm=setup.clock_ppm,
-    )
-
-
-def _openview(setup: Setup) -> Twin:
-    return VirtualOpenView(
-        setup.signal_at(openview.SAMPLING_HZ if setup.sampling_hz is None else setup.sampling_hz),
-        lead_map(_numbered(setup.leads), openview.CHANNELS),
-        bursts_hz=setup.frames_hz,
-        clock_ppm=setup.clock_ppm,
-    )
+    return made
 
 
 def _numbered(leads: Sequence[str]) -> str:
@@ -123,12 +114,15 @@ def _numbered(leads: Sequence[str]) -> str:
 
 PTY_TWINS: dict[str, Callable[[Setup], Twin]] = {
     "csv": _csv,
-    "cyton": _cyton,
-    "openview": _openview,
+    "cyton": _board(VirtualCyton, cyton.SAMPLING_HZ, cyton.CHANNELS),
+    "openview": _board(VirtualOpenView, openview.SAMPLING_HZ, openview.CHANNELS),
     "wearable": _wearable,
 }
 """What makes the twin for each `--device` that has a serial port; who adds a twin adds an entry."""
-BLE_TWINS: dict[str, Callable[[Setup], BleTwin]] = {"ganglion": _ganglion, "wearable": _wearable}
+BLE_TWINS: dict[str, Callable[[Setup], BleTwin]] = {
+    "ganglion": _board(VirtualGanglion, ganglion.SAMPLING_HZ, ganglion.CHANNELS),
+    "wearable": _wearable,
+}
 """The same for each that speaks BLE."""
 PORTS = {"pty": frozenset(PTY_TWINS), "ble": frozenset(BLE_TWINS)}
 """The devices for each `--port`."""
