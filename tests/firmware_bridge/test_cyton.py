@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import tracemalloc
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,6 +25,7 @@ from tests.firmware_bridge.board_streams import (
     summary,
     wired,
 )
+from tests.firmware_bridge.wire_streams import cut
 
 MAP = wired(8)
 ALL = wired(8, "1:I,2:II,3:III,4:V1,5:V2,6:V3,7:V4,8:V5")
@@ -43,11 +43,6 @@ _SIGNAL = noise(250.0, 700, seed=3)
 _STREAM = stream(VirtualCyton(_SIGNAL, MAP))
 _PACKETS = [_STREAM[i : i + 33] for i in range(0, len(_STREAM), 33)]
 _TRUTH = placed(decode(CytonDecoder(MAP), [_STREAM]))
-
-
-def _cut(data: bytes, places: list[int]) -> list[bytes]:
-    places = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[a:b] for a, b in pairwise(places)]
 
 
 def test_published_packets_are_read_as_published() -> None:
@@ -82,12 +77,12 @@ def test_the_twin_is_read_to_the_count() -> None:
 @given(st.lists(st.integers(0, 10**6)))
 def test_any_cut_gives_the_same_events(places: list[int]) -> None:
     whole = summary(decode(CytonDecoder(MAP), [_STREAM[: 40 * 33]]))
-    assert summary(decode(CytonDecoder(MAP), _cut(_STREAM[: 40 * 33], places))) == whole
+    assert summary(decode(CytonDecoder(MAP), cut(_STREAM[: 40 * 33], places))) == whole
     damaged = (
         b"boot\xa0\xff$$$" + _STREAM[:1000] + _STREAM[1010:1300] + b"\xa0" * 40 + _STREAM[1386:2000]
     )
     whole = summary(decode(CytonDecoder(MAP), [damaged]))
-    assert summary(decode(CytonDecoder(MAP), _cut(damaged, places))) == whole
+    assert summary(decode(CytonDecoder(MAP), cut(damaged, places))) == whole
 
 
 def test_byte_by_byte() -> None:
@@ -107,7 +102,7 @@ def test_lost_packets_are_counted_exactly(losses: list[tuple[int, int]], places:
     alone = {i for i in range(300) if i not in lost and {i - 1, i + 1} <= lost}
     lost |= alone
     kept = b"".join(packet for i, packet in enumerate(_PACKETS[:302]) if i not in lost)
-    events = decode(CytonDecoder(MAP), _cut(kept, places))
+    events = decode(CytonDecoder(MAP), cut(kept, places))
     found = placed(events)
     assert found == {i: _TRUTH[i] for i in range(302) if i not in lost}
     assert sum(gap.n_samples for gap in of(Gap, events)) == len(lost)

@@ -3,7 +3,6 @@
 import random
 import tracemalloc
 from dataclasses import replace
-from itertools import pairwise
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +23,7 @@ from firmware_bridge.wire.framing import wrap
 from tests.firmware_bridge.wire_streams import (
     INFO,
     counts,
+    cut,
     decode,
     device_frames,
     key,
@@ -34,11 +34,6 @@ from tests.firmware_bridge.wire_streams import (
 _FRAMES = device_frames(40, n_samples=3)
 _STREAM = b"".join(_FRAMES)
 _SENT = {key(event) for event in decode(_FRAMES)}
-
-
-def _cut(stream, places):
-    places = sorted({place % (len(stream) + 1) for place in places} | {0, len(stream)})
-    return [stream[a:b] for a, b in pairwise(places)]
 
 
 @st.composite
@@ -67,10 +62,10 @@ def _damage(draw):
 
 @given(st.lists(st.integers(0, 10**6)))
 def test_any_cut_gives_the_same_events(places):
-    assert {key(e) for e in decode(_cut(_STREAM, places))} == _SENT
+    assert {key(e) for e in decode(cut(_STREAM, places))} == _SENT
     damaged = b"\x01" * 700 + _STREAM[:900] + _STREAM[950:1400] + b"\0\x07" + _STREAM[1300:]
     whole = [key(event) for event in decode([damaged])]
-    assert [key(event) for event in decode(_cut(damaged, places))] == whole
+    assert [key(event) for event in decode(cut(damaged, places))] == whole
 
 
 @settings(max_examples=200)
@@ -78,7 +73,7 @@ def test_any_cut_gives_the_same_events(places):
 def test_damage_costs_the_frames_it_touches_and_at_most_their_neighbours(damage, places):
     stream, touched = damage
     decoder = WireDecoder()
-    events = [e for piece in _cut(stream, places) for e in decoder.receive_data(piece)]
+    events = [e for piece in cut(stream, places) for e in decoder.receive_data(piece)]
     said = [e for e in events if isinstance(e, Samples | StreamInfo)]
     heard = {e.sequence for e in of(Samples, events)}
     for event in of(Samples, events):

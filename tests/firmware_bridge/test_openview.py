@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -25,6 +24,7 @@ from tests.firmware_bridge.board_streams import (
     summary,
     wired,
 )
+from tests.firmware_bridge.wire_streams import cut
 
 MAP = wired(3)
 RAIL = 2**23 - 1
@@ -33,11 +33,6 @@ GOLDEN = bytes.fromhex("0afa0c0002 00004000 01004000 00ff3f00 000b".replace(" ",
 _STREAM = stream(VirtualOpenView(noise(100.0, 200, seed=2), MAP))
 _FRAMES = [_STREAM[i : i + 19] for i in range(0, len(_STREAM), 19)]
 _TRUTH = placed(decode(OpenViewDecoder(MAP), [_STREAM]))
-
-
-def _cut(data: bytes, places: list[int]) -> list[bytes]:
-    places = sorted({place % (len(data) + 1) for place in places} | {0, len(data)})
-    return [data[a:b] for a, b in pairwise(places)]
 
 
 def test_bytes_as_the_sketch_writes_them() -> None:
@@ -87,7 +82,7 @@ def test_any_cut_gives_the_same_events(places: list[int]) -> None:
     damaged = b"\x0a" * 5 + _STREAM[:400] + _STREAM[405:900] + b"\x0a\xfa\x0c" + _STREAM[880:1500]
     for data in (_STREAM, damaged):
         whole = summary(decode(OpenViewDecoder(MAP), [data]))
-        assert summary(decode(OpenViewDecoder(MAP), _cut(data, places))) == whole
+        assert summary(decode(OpenViewDecoder(MAP), cut(data, places))) == whole
 
 
 @settings(max_examples=50)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import astuple
+from itertools import pairwise
 
 import numpy as np
 
@@ -62,3 +63,9 @@ def decode(pieces: Sequence[bytes]) -> list[Event]:
 def of(kind: type, events: Sequence[Event]) -> list:
     """The events of one kind."""
     return [event for event in events if isinstance(event, kind)]
+
+
+def cut(stream: bytes, places: Sequence[int]) -> list[bytes]:
+    """The stream in pieces, cut at `places` modulo its length."""
+    ends = sorted({place % (len(stream) + 1) for place in places} | {0, len(stream)})
+    return [stream[a:b] for a, b in pairwise(ends)]
