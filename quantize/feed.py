@@ -1,4 +1,4 @@
-"""From raw records to what the student sees: the causal conditioning of `edge`, anchors, and the target.
+"""From records to what the networks see: the causal conditioning of `edge`, anchors, and the target.
 
 The feed is the one that ships: raw leads through `edge.conditioning`, cold from the first sample of the
 record. What is compared is zero-phase high-passed, as EVALUATION scores it.
@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from edge.anchor import anchor_from_moments
+from edge.calibration import shrunk
 from edge.conditioning import Conditioner, Conditioning
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS, lead_indices
-from quantize.data import Records, zero_phase_highpass
+from quantize.augment import Augmentation, Noise, lead_maps
+from quantize.data import zero_phase_highpass
+from quantize.prepared import RESIDUAL, SEEN, TRUTH, Prepared
 
 MASKS = np.array(
     [[m >> 2 & 1, m >> 1 & 1, m & 1] for m in range(1, 8)], bool
 )  # all subsets but none
-
+ALL_ON = len(MASKS) - 1
 COLD_STARTS = 0.25
 
 
@@ -40,33 +43,28 @@ class Batch:
     """(batch, 5, n_samples) mV: truth minus anchor, zero-phase high-passed."""
     truth: Tensor
     """(batch, 5, n_samples) mV, zero-phase high-passed."""
-
-
-@dataclass(frozen=True)
-class Augmentation:
-    """What is done to a training record; all off for validation."""
-
-    stretch: float = 0.15
-    gain: float = 0.15
-    lead_off: float = 0.2
-    """Share of records with one or two inputs off."""
-
-    @classmethod
-    def none(cls) -> Augmentation:
-        """The record as it is."""
-        return cls(0.0, 0.0, 0.0)
+    group: Tensor
+    """(batch,) group of each record's patient, -1 where it is not known."""
 
 
 class Feed:
     """Turns records into batches, with the anchors of one second-moment matrix."""
 
-    def __init__(self, spec: Conditioning, moments: NDArray[np.float64], hop: int = 4) -> None:
-        self.spec, self.moments, self.hop = spec, moments, hop
-        self.anchors = np.stack(
-            [anchor_from_moments(moments, INPUT_LEADS, RECONSTRUCTED_LEADS, mask) for mask in MASKS]
-        )
+    def __init__(
+        self,
+        spec: Conditioning,
+        moments: NDArray[np.float64],
+        hop: int = 4,
+        noise: Noise | None = None,
+    ) -> None:
+        self.spec, self.moments, self.hop, self.noise = spec, moments, hop, noise
+        self.anchors = np.stack([self._anchor(moments, mask) for mask in MASKS])
         self._inputs = lead_indices(INPUT_LEADS, INDEPENDENT_LEADS)
         self._outputs = lead_indices(RECONSTRUCTED_LEADS, INDEPENDENT_LEADS)
+
+    @staticmethod
+    def _anchor(moments: NDArray[np.float64], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
+        return anchor_from_moments(moments, INPUT_LEADS, RECONSTRUCTED_LEADS, mask)
 
     def prepare(
         self, ecg_mv: NDArray[np.float32], sampling_hz: float, subset: NDArray[np.intp]
@@ -83,60 +81,86 @@ class Feed:
         base = np.einsum("boi,bin->bon", anchor, conditioned.reshape(batch, -1, n) * on)
         truth = zero_phase_highpass(ecg_mv[:, self._outputs], sampling_hz)
         target = truth - zero_phase_highpass(base, sampling_hz)
-        frames = n // self.hop
+        return self._batch(shown, on, anchor, target, truth, np.full(batch, -1))
+
+    def batches(
+        self,
+        records: Prepared,
+        size: int,
+        augmentation: Augmentation,
+        n_samples: int | None,
+        seed: int,
+    ) -> Iterator[Batch]:
+        """One shuffled pass over the records, augmented, cropped at random to `n_samples`; seeded.
+
+        With None for `n_samples` the records stay whole, and the last batch may be smaller.
+        """
+        rng = np.random.default_rng(seed)
+        order = rng.permutation(len(records))
+        whole = n_samples is None
+        for start in range(0, len(order) if whole else len(order) - size + 1, size):
+            rows = order[start : start + size]
+            yield self._drawn(records, rows, augmentation, n_samples, rng)
+
+    def _drawn(
+        self,
+        records: Prepared,
+        rows: NDArray[np.intp],
+        augmentation: Augmentation,
+        n_samples: int | None,
+        rng: np.random.Generator,
+    ) -> Batch:
+        """The records in `rows`, each augmented by itself."""
+        size, at_rest = len(rows), len(records.signals) // 2
+        n = records.signals[at_rest].shape[-1] if n_samples is None else n_samples
+        parts = np.empty((3, size, len(INDEPENDENT_LEADS), n), np.float32)
+        # A stream starts cold: so does every fourth batch, at the first sample of its records.
+        cold = rng.random() < COLD_STARTS or n_samples is None
+        for i, row in enumerate(rows.tolist()):
+            pace = int(rng.integers(len(records.signals))) if augmentation.stretch else at_rest
+            kept = records.signals[pace]
+            hops = (kept.shape[-1] - n) // self.hop
+            first = 0 if cold else int(rng.integers(hops + 1)) * self.hop
+            parts[:, i] = kept[row, :, :, first : first + n]
+        maps = lead_maps(augmentation, size, rng)
+        residual = maps[:, self._inputs] @ parts[RESIDUAL]
+        seen = maps[:, self._inputs] @ parts[SEEN]
+        truth = maps[:, self._outputs] @ parts[TRUTH]
+        subset = np.where(
+            rng.random(size) < augmentation.lead_off, rng.integers(0, ALL_ON, size), ALL_ON
+        )
+        anchor = self.anchors[subset].copy()
+        for i in np.flatnonzero(rng.random(size) < augmentation.own_anchor).tolist():
+            own = maps[i] @ records.moments[rows[i]] @ maps[i].T
+            anchor[i] = self._anchor(shrunk(own, self.moments), MASKS[subset[i]])
+        if self.noise is not None:
+            for i in np.flatnonzero(rng.random(size) < augmentation.noise).tolist():
+                noise = self.noise.draw(len(INPUT_LEADS), n, rng)
+                residual[i] += noise[0]
+                seen[i] += noise[1]
+        on = MASKS[subset][:, :, None].astype(np.float32)
+        target = truth - anchor @ (seen * on)
+        return self._batch(residual * on, on, anchor, target, truth, records.group[rows])
+
+    def _batch(
+        self,
+        shown: NDArray[np.float32],
+        on: NDArray[np.float32],
+        anchor: NDArray[np.float32],
+        target: NDArray[np.floating],
+        truth: NDArray[np.floating],
+        group: NDArray[np.intp],
+    ) -> Batch:
+        frames = shown.shape[-1] // self.hop
+        framed = torch.from_numpy(shown.reshape(*shown.shape[:2], frames, self.hop))
         return Batch(
-            torch.from_numpy(shown.reshape(batch, -1, frames, self.hop))
-            .transpose(2, 3)
-            .contiguous(),
+            framed.transpose(2, 3).contiguous(),
             torch.from_numpy(np.repeat(on, frames, 2)),
             torch.from_numpy(anchor),
             torch.from_numpy(target.astype(np.float32)),
             torch.from_numpy(truth.astype(np.float32)),
+            torch.from_numpy(group),
         )
-
-    def batches(
-        self, records: Records, size: int, augmentation: Augmentation, crop_s: float, seed: int
-    ) -> Iterator[Batch]:
-        """One shuffled pass over the records, augmented, cropped at random; seeded."""
-        rng = np.random.default_rng(seed)
-        order = rng.permutation(len(records))
-        crop = round(crop_s * records.sampling_hz / self.hop)
-        for start in range(0, len(order) - size + 1, size):
-            ecg = records.ecg_uv[order[start : start + size]].astype(np.float32) / np.float32(1000)
-            ecg = time_stretch(ecg, 1 + augmentation.stretch * rng.uniform(-1, 1), self.hop)
-            ecg *= (1 + augmentation.gain * rng.uniform(-1, 1, (len(ecg), 1, 1))).astype(np.float32)
-            subset = np.where(
-                rng.random(len(ecg)) < augmentation.lead_off,
-                rng.integers(0, len(MASKS) - 1, len(ecg)),
-                len(MASKS) - 1,
-            )
-            whole = self.prepare(ecg, records.sampling_hz, subset)
-            # A stream starts cold: so does every fourth batch, at the first sample of its records.
-            last = whole.ecg.shape[-1] - crop
-            first = int(rng.integers(0, last + 1)) if rng.random() >= COLD_STARTS else 0
-            frames = slice(first, first + crop)
-            samples = slice(first * self.hop, (first + crop) * self.hop)
-            yield Batch(
-                whole.ecg[..., frames],
-                whole.mask[..., frames],
-                whole.anchor,
-                whole.target[..., samples],
-                whole.truth[..., samples],
-            )
-
-
-def time_stretch(ecg_mv: NDArray[np.float32], factor: float, hop: int) -> NDArray[np.float32]:
-    """Play (..., n) samples `factor` times slower, by cubic interpolation (Catmull-Rom), to whole hops."""
-    n = ecg_mv.shape[-1]
-    length = int((n - 3) * factor) // hop * hop
-    at = 1 + np.arange(length) / factor
-    i = np.minimum(at.astype(np.intp), n - 3)
-    t = (at - i).astype(np.float32)
-    p0, p1, p2, p3 = (ecg_mv[..., i + k] for k in (-1, 0, 1, 2))
-    stretched = p1 + 0.5 * t * (
-        p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
-    )
-    return np.ascontiguousarray(stretched, np.float32)
 
 
 def samples_from_frames(framed: Tensor) -> Tensor:

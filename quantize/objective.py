@@ -1,7 +1,8 @@
 """What training minimises: the score itself, on the zero-phase high-passed error.
 
 Per record and lead the root mean square error and the correlation, since these are what EVALUATION
-reports, and the Gaussian likelihood of the error under sigma.
+reports; the amplitude over a batch, since least error alone makes leads smaller than they are; the Gaussian
+likelihood of the error under sigma; and with a teacher the distance to it.
 """
 
 from __future__ import annotations
@@ -16,6 +17,9 @@ from quantize.data import SCORE_HIGHPASS_HZ
 
 RMSE_UNIT_MV = 0.1
 CORRELATION_WEIGHT = 5.0  # puts 1 - r = 0.1 and an RMSE of 50 uV on a par
+AMPLITUDE_WEIGHT = 1.0
+LIKELIHOOD_WEIGHT = 0.1
+TEACHER_WEIGHT = 1.0
 BURN_IN_S = 0.25  # the state starts empty; soon after a reset the output must be of use
 TAIL_S = 0.4  # the zero-phase filter of a crop has no future there
 
@@ -36,27 +40,66 @@ class Loss:
     rmse_uv: float
     r: float
     nll: float
+    log_variance_ratio: float
+    """Mean over leads and records, of predicted over true."""
+    teacher_uv: float = 0.0
+    """RMSE to the teacher."""
 
 
 def objective(
-    residual: Tensor, log_sigma: Tensor, target: Tensor, truth: Tensor, sampling_hz: float = 250.0
+    residual: Tensor,
+    log_sigma: Tensor,
+    target: Tensor,
+    truth: Tensor,
+    sampling_hz: float = 250.0,
+    taught: Tensor | None = None,
+    scored_s: tuple[float, float] | None = None,
 ) -> Loss:
-    """Score of a crop; all arguments (batch, leads, n_samples), mV and log mV."""
+    """Score of a crop; all arguments (batch, leads, n_samples), mV and log mV.
+
+    `taught` is the residual that a teacher gives, of which the error is an aim too; `scored_s` is what counts
+    of the crop, from BURN_IN_S to TAIL_S before its end unless it is given.
+    """
     n = residual.shape[-1]
-    padded = 2 * n
-    shown = torch.fft.irfft(
-        torch.fft.rfft(residual, padded) * zero_phase_gain(padded, sampling_hz), padded
-    )[..., :n]
-    scored = slice(round(BURN_IN_S * sampling_hz), n - round(TAIL_S * sampling_hz))
+    from_s, to_s = scored_s or (BURN_IN_S, n / sampling_hz - TAIL_S)
+    scored = slice(round(from_s * sampling_hz), round(to_s * sampling_hz))
+    shown = zero_phase(residual, sampling_hz)
     error = (shown - target)[..., scored]
     true = truth[..., scored]
     rmse = torch.sqrt(error.square().mean(-1) + 1e-6)
     predicted = true + error
     p, t = predicted - predicted.mean(-1, keepdim=True), true - true.mean(-1, keepdim=True)
-    r = (p * t).sum(-1) / torch.sqrt(p.square().sum(-1) * t.square().sum(-1) + 1e-6)
+    pp, tt = p.square().sum(-1), t.square().sum(-1)
+    r = (p * t).sum(-1) / torch.sqrt(pp * tt + 1e-6)
+    # Of the batch, not of each record: what cannot be known of a patient shall not be invented.
+    ratio = torch.log((pp + 1e-3) / (tt + 1e-3)).mean(0)
     s = log_sigma[..., scored]
     nll = (s + 0.5 * error.detach().square() * torch.exp(-2 * s)).mean()
-    total = rmse.mean() / RMSE_UNIT_MV + CORRELATION_WEIGHT * (1 - r.mean()) + 0.1 * nll
-    return Loss(
-        total, float(rmse.mean().detach()) * 1000, float(r.mean().detach()), float(nll.detach())
+    total = (
+        rmse.mean() / RMSE_UNIT_MV
+        + CORRELATION_WEIGHT * (1 - r.mean())
+        + AMPLITUDE_WEIGHT * ratio.square().mean()
+        + LIKELIHOOD_WEIGHT * nll
     )
+    distance = 0.0
+    if taught is not None:
+        apart = (shown - zero_phase(taught, sampling_hz))[..., scored]
+        from_teacher = torch.sqrt(apart.square().mean(-1) + 1e-6).mean()
+        total = total + TEACHER_WEIGHT * from_teacher / RMSE_UNIT_MV
+        distance = float(from_teacher.detach()) * 1000
+    return Loss(
+        total,
+        float(rmse.mean().detach()) * 1000,
+        float(r.mean().detach()),
+        float(nll.detach()),
+        float(ratio.mean().detach()),
+        distance,
+    )
+
+
+def zero_phase(residual: Tensor, sampling_hz: float) -> Tensor:
+    """(..., n_samples) through the scoring high-pass."""
+    n = residual.shape[-1]
+    spectrum = torch.fft.rfft(residual, 2 * n) * zero_phase_gain(2 * n, sampling_hz)
+    shown: Tensor = torch.fft.irfft(spectrum, 2 * n)[..., :n]
+    return shown

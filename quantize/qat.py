@@ -10,11 +10,13 @@ from pathlib import Path
 
 import torch
 
-from quantize.data import Records
-from quantize.feed import Augmentation, Feed, samples_from_frames
-from quantize.objective import BURN_IN_S, TAIL_S
+from quantize.augment import Augmentation
+from quantize.data import SCORED_S
+from quantize.feed import Feed, samples_from_frames
+from quantize.objective import zero_phase
+from quantize.prepared import Prepared
 from quantize.student import Student
-from quantize.train import Averager, train_epoch, validate
+from quantize.train import SAMPLING_HZ, Averager, Teach, train_epoch, validate
 
 RANGE_QUANTILE = 0.99999
 HEADROOM = (
@@ -34,9 +36,7 @@ class QatSchedule:
     seed: int = 1000
 
 
-def calibrate(
-    student: Student, records: Records, feed: Feed, crop_s: float = 6.0, batch: int = 32
-) -> Student:
+def calibrate(student: Student, records: Prepared, feed: Feed, crop_s: float = 6.0) -> Student:
     """Fold the batch norms and set each activation scale from what the records make it hold.
 
     Above code 127 training and int8 saturate, while ONNX Runtime's uint8 goes on to 255, and one such code
@@ -44,8 +44,9 @@ def calibrate(
     what it does.
     """
     student.eval().fold().set_mode("observe")
+    n_samples = round(crop_s * SAMPLING_HZ)
     with torch.no_grad():
-        for one in feed.batches(records, batch, Augmentation(), crop_s, seed=0):
+        for one in feed.batches(records, min(32, len(records)), Augmentation(), n_samples, seed=0):
             student(one.ecg, one.mask, one.anchor)
     for quantizer in student.quantizers():
         if quantizer.seen:
@@ -57,11 +58,12 @@ def calibrate(
 
 def quantisation_aware_training(
     student: Student,
-    records: Records,
-    validation: Records,
+    records: Prepared,
+    validation: Prepared,
     feed: Feed,
     schedule: QatSchedule,
     folder: Path,
+    teach: Teach | None = None,
     say: Callable[[str], None] = print,
 ) -> Student:
     """Train a calibrated student with its numbers rounded; returns averaged weights.
@@ -76,10 +78,12 @@ def quantisation_aware_training(
         optimiser, lambda step: 0.5 * (1 + math.cos(math.pi * step / steps)) + 1e-3
     )
     for epoch in range(schedule.epochs):
+        torch.manual_seed(schedule.seed + epoch)
+        n_samples = round(schedule.crop_s * SAMPLING_HZ)
         batches = feed.batches(
-            records, schedule.batch, Augmentation(), schedule.crop_s, schedule.seed + epoch
+            records, schedule.batch, Augmentation(), n_samples, schedule.seed + epoch
         )
-        losses = train_epoch(student, batches, optimiser, cycle, averager)
+        losses = train_epoch(student, batches, optimiser, cycle, averager, teach)
         row = {
             "qat_epoch": epoch + 1,
             **losses,
@@ -91,20 +95,19 @@ def quantisation_aware_training(
     return averager.averaged.eval()
 
 
-def scale_sigma(student: Student, validation: Records, feed: Feed) -> list[float]:
+def scale_sigma(student: Student, validation: Prepared, feed: Feed) -> list[float]:
     """Scale sigma per lead so that the squared error over sigma squared is 1 on the validation fold.
 
     Returns the factors, and puts them into the bias of the sigma head.
     """
-    rate = validation.sampling_hz
+    scored = slice(*(round(second * SAMPLING_HZ) for second in SCORED_S))
     ratios = []
     student.eval()
     with torch.no_grad():
-        for batch in feed.batches(validation, 32, Augmentation.none(), 9.9, seed=0):
+        for batch in feed.batches(validation, 32, Augmentation.none(), None, seed=0):
             residual, log_sigma = student(batch.ecg, batch.mask, batch.anchor)
-            error = samples_from_frames(residual) - batch.target
-            scored = slice(round(BURN_IN_S * rate), error.shape[-1] - round(TAIL_S * rate))
-            ratio = error.square() * torch.exp(-2 * samples_from_frames(log_sigma))
+            shown = zero_phase(samples_from_frames(residual), SAMPLING_HZ)
+            ratio = (shown - batch.target).square() * torch.exp(-2 * samples_from_frames(log_sigma))
             ratios.append(ratio[..., scored].mean(-1))
         factors = torch.cat(ratios).mean(0).sqrt()
         bias = student.sigma_head.conv.bias

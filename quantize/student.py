@@ -17,6 +17,7 @@ from torch.nn import functional
 
 QMAX = 127  # signed codes are -128..127; after a ReLU 0..127, so that int8 and uint8 hold the same integers
 OBSERVED_EVERY = 61  # of the values that pass an observer: a prime, so that no channel is preferred
+FIRST_LOG_SIGMA = -2.3  # 0.1 mV: what the linear map misses
 STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the stem
 
 
@@ -162,7 +163,9 @@ class Student(nn.Module):
         for head in (self.residual_head, self.sigma_head):
             nn.init.zeros_(head.conv.weight)  # untrained, the model is the linear map
             assert head.conv.bias is not None
-            nn.init.constant_(head.conv.bias, 0.0 if head is self.residual_head else -2.3)
+            nn.init.constant_(
+                head.conv.bias, 0.0 if head is self.residual_head else FIRST_LOG_SIGMA
+            )
 
     def features(self, ecg: Tensor, mask: Tensor, anchor: Tensor) -> Tensor:
         """What the heads read, (batch, channels, frames); arguments as in `forward`."""

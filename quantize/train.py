@@ -1,4 +1,4 @@
-"""Train the student in float32: one cycle, averaged weights, checkpoint and resume."""
+"""Train a network of the feed in float32: one cycle, averaged weights, checkpoint and resume."""
 
 from __future__ import annotations
 
@@ -6,15 +6,30 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Generic, Protocol, TypeVar
 
 import torch
+from torch import Tensor, nn
 
-from quantize.data import Records
-from quantize.feed import Augmentation, Batch, Feed, samples_from_frames
+from quantize.augment import Augmentation
+from quantize.data import SCORED_S
+from quantize.feed import Batch, Feed, samples_from_frames
 from quantize.objective import Loss, objective
-from quantize.student import Student, StudentConfig
+from quantize.prepared import Prepared
+
+
+class Network(Protocol):
+    """Leads, mask and anchor in; residual and log sigma out: shapes as in `Student.forward`."""
+
+    def __call__(self, ecg: Tensor, mask: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
+        """Residual in mV and log sigma of mV, both (batch, n_outputs, hop, frames)."""
+
+
+Teach = Callable[[Batch], Tensor]
+"""What a teacher makes of a batch: its residual, (batch, 5, n_samples) mV."""
+ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -32,26 +47,28 @@ class Schedule:
 
 
 def train(
-    records: Records,
-    validation: Records,
+    make: Callable[[], ModuleT],
+    records: Prepared,
+    validation: Prepared | None,
     feed: Feed,
-    config: StudentConfig,
+    augmentation: Augmentation,
     schedule: Schedule,
     folder: Path,
+    teach: Teach | None = None,
     say: Callable[[str], None] = print,
-) -> Student:
-    """Train, or resume from `folder/last.pt`; returns the averaged student in evaluation mode.
+) -> ModuleT:
+    """Train what `make` makes, or resume from `folder/last.pt`; the averaged network in evaluation mode.
 
     Writes `folder/log.jsonl`, a line an epoch. The score on `validation` is for the reader and for
     choosing between runs, never for choosing an epoch.
     """
     folder.mkdir(parents=True, exist_ok=True)
     torch.manual_seed(schedule.seed)
-    student = Student(config)
-    averager = Averager(student, schedule.average)
+    network = make()
+    averager = Averager(network, schedule.average)
     averaged = averager.averaged
     optimiser = torch.optim.AdamW(
-        student.parameters(), schedule.peak_lr, weight_decay=schedule.weight_decay
+        network.parameters(), schedule.peak_lr, weight_decay=schedule.weight_decay
     )
     steps = len(records) // schedule.batch
     cycle = torch.optim.lr_scheduler.OneCycleLR(
@@ -60,7 +77,7 @@ def train(
     last, first_epoch = folder / "last.pt", 0
     if last.exists():
         saved = torch.load(last, weights_only=True)
-        student.load_state_dict(saved["student"])
+        network.load_state_dict(saved["network"])
         averaged.load_state_dict(saved["averaged"])
         optimiser.load_state_dict(saved["optimiser"])
         cycle.load_state_dict(saved["cycle"])
@@ -68,22 +85,25 @@ def train(
         say(f"resuming after epoch {first_epoch} from {last.name}")
     for epoch in range(first_epoch, schedule.epochs):
         begun = time.monotonic()
+        # Dropout too goes on after an interruption as it would have without.
+        torch.manual_seed(schedule.seed + epoch)
+        n_samples = round(schedule.crop_s * SAMPLING_HZ)
         batches = feed.batches(
-            records, schedule.batch, Augmentation(), schedule.crop_s, schedule.seed + epoch
+            records, schedule.batch, augmentation, n_samples, schedule.seed + epoch
         )
-        losses = train_epoch(student, batches, optimiser, cycle, averager)
+        losses = train_epoch(network, batches, optimiser, cycle, averager, teach)
         row: dict[str, object] = {
             "epoch": epoch + 1,
             **losses,
             "seconds": round(time.monotonic() - begun),
         }
-        if (epoch + 1) % 4 == 0 or epoch + 1 == schedule.epochs:
+        if validation is not None and ((epoch + 1) % 4 == 0 or epoch + 1 == schedule.epochs):
             row["validation"] = validate(averaged, validation, feed)
         with (folder / "log.jsonl").open("a") as log:
             log.write(json.dumps(row) + "\n")
         say(json.dumps(row))
         saved = {
-            "student": student.state_dict(),
+            "network": network.state_dict(),
             "averaged": averaged.state_dict(),
             "optimiser": optimiser.state_dict(),
             "cycle": cycle.state_dict(),
@@ -91,83 +111,84 @@ def train(
         }
         torch.save(saved, folder / "last.tmp")
         (folder / "last.tmp").replace(last)
-    torch.save(
-        {
-            "student": averaged.state_dict(),
-            "config": config.as_dict(),
-            "schedule": asdict(schedule),
-        },
-        folder / "student.pt",
-    )
     return averaged.eval()
 
 
+SAMPLING_HZ = 250.0  # of the records that train, and of the decoder
+
+
 def train_epoch(
-    student: Student,
+    network: nn.Module,
     batches: Iterable[Batch],
     optimiser: torch.optim.Optimizer,
     cycle: torch.optim.lr_scheduler.LRScheduler,
-    averager: Averager,
+    averager: Averager[ModuleT],
+    teach: Teach | None = None,
 ) -> dict[str, float]:
     """One pass over the batches; the means of the loss's parts."""
     losses = []
-    student.train()
+    network.train()
     for batch in batches:
-        loss = step_loss(student, batch)
+        loss = step_loss(network, batch, teach)
         optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(student.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         cycle.step()
-        averager.update(student)
+        averager.update(network)
         losses.append(loss)
     return mean_losses(losses)
 
 
-def step_loss(student: Student, batch: Batch) -> Loss:
+def step_loss(
+    network: Network,
+    batch: Batch,
+    teach: Teach | None = None,
+    scored_s: tuple[float, float] | None = None,
+) -> Loss:
     """The objective of one batch."""
-    residual, log_sigma = student(batch.ecg, batch.mask, batch.anchor)
+    residual, log_sigma = network(batch.ecg, batch.mask, batch.anchor)
     return objective(
-        samples_from_frames(residual), samples_from_frames(log_sigma), batch.target, batch.truth
+        samples_from_frames(residual),
+        samples_from_frames(log_sigma),
+        batch.target,
+        batch.truth,
+        SAMPLING_HZ,
+        teach(batch) if teach else None,
+        scored_s,
     )
 
 
 def mean_losses(losses: list[Loss]) -> dict[str, float]:
     """Means of the parts over the steps of an epoch."""
+    names = ("rmse_uv", "r", "nll", "log_variance_ratio", "teacher_uv")
     return {
-        name: round(sum(getattr(loss, name) for loss in losses) / len(losses), 4)
-        for name in ("rmse_uv", "r", "nll")
+        name: round(sum(getattr(loss, name) for loss in losses) / len(losses), 4) for name in names
     }
 
 
-def validate(student: Student, records: Records, feed: Feed) -> dict[str, float]:
-    """The objective's parts over whole records as they are, no augmentation, all leads on."""
-    student.eval()
+def validate(network: nn.Module, records: Prepared, feed: Feed) -> dict[str, float]:
+    """The objective's parts over whole records as they are, scored as EVALUATION does, all leads on."""
+    network.eval()
     with torch.no_grad():
         losses = [
-            step_loss(student, batch)
-            for batch in feed.batches(
-                records,
-                32,
-                Augmentation.none(),
-                records.ecg_uv.shape[-1] / records.sampling_hz - 0.1,
-                0,
-            )
+            step_loss(network, batch, scored_s=SCORED_S)
+            for batch in feed.batches(records, 32, Augmentation.none(), None, 0)
         ]
     return mean_losses(losses)
 
 
-class Averager:
-    """Exponential moving average of a student's weights and statistics."""
+class Averager(Generic[ModuleT]):
+    """Exponential moving average of a network's weights and statistics."""
 
-    def __init__(self, student: Student, decay: float) -> None:
-        self.averaged, self.decay = copy.deepcopy(student), decay
+    def __init__(self, network: ModuleT, decay: float) -> None:
+        self.averaged, self.decay = copy.deepcopy(network), decay
 
-    def update(self, student: Student) -> None:
-        """Move a step towards `student`."""
+    def update(self, network: nn.Module) -> None:
+        """Move a step towards `network`."""
         with torch.no_grad():
             for ours, theirs in zip(
-                self.averaged.state_dict().values(), student.state_dict().values(), strict=True
+                self.averaged.state_dict().values(), network.state_dict().values(), strict=True
             ):
                 if ours.is_floating_point():
                     ours.lerp_(theirs, 1 - self.decay)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 
 pytest.importorskip("torch", reason="quantize needs torch: install leadlift[test]")
 pytest.importorskip("onnx", reason="quantize needs onnx: install leadlift[test]")
+pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
 
 from edge.bundle import load_bundle
 from quantize.__main__ import main
@@ -20,7 +22,7 @@ def test_a_step_that_was_not_run_is_named(
     assert main(["qat", "--run", str(tmp_path), "--quick"]) == 1
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
-    assert "run `python -m quantize student --run" in said[0]
+    assert "run `python -m quantize distill --run" in said[0]
 
 
 def test_no_recordings_is_one_line(
@@ -39,25 +41,46 @@ def test_the_bundle_that_ships_verifies(ptbxl_fold10: object, tmp_path: Path) ->
     assert said["streamed_codes_changed"] == 0
 
 
-@pytest.mark.slow
-def test_learning_beats_the_linear_map(ptbxl_fold10: object, tmp_path: Path) -> None:
-    """The whole chain on 64 records: training, INT8, export, verification."""
-    run, bundle = ["--run", str(tmp_path), "--quick"], str(tmp_path / "quick.onnx")
-    assert main(["student", *run]) == 0
-    assert main(["qat", *run]) == 0
-    assert main(["export", *run, "--output", bundle]) == 0
-    assert main(["verify", "--model", bundle, "--records", "20"]) == 0
-    assert load_bundle(bundle).manifest.training["schedule"]["seed"] == 0
+def test_learning_beats_the_linear_map(
+    ptbxl_fold10: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The whole chain on 64 records: teacher, distillation, INT8, export, verification."""
+    school, run = tmp_path / "teacher", tmp_path / "student"
+    weights, bundle = school / "teacher.safetensors", tmp_path / "quick.onnx"
+    student = ["--run", str(run), "--quick"]
+    taught = [*student, "--teacher", str(weights)]
+    assert main(["teacher", "--run", str(school), "--quick", "--member", "2"]) == 0
+    assert "not yet trained: member_0, member_1, member_3" in capsys.readouterr().out
+    assert main(["teacher", "--run", str(school), "--quick"]) == 0
+    assert main(["distill", *taught]) == 0
+    assert main(["qat", *taught]) == 0
+    assert main(["export", *student, "--output", str(bundle)]) == 0
+    assert main(["verify", "--model", str(bundle), "--records", "20"]) == 0
+    card = load_bundle(bundle).manifest.training
+    assert card["schedule"]["seed"] == 0
+    assert card["teacher"]["sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
     from quantize.data import load
     from quantize.feed import Feed
+    from quantize.prepared import prepare
     from quantize.student import Student, StudentConfig
     from quantize.train import validate
 
-    manifest = load_bundle(bundle).manifest
-    feed, validation = Feed(manifest.conditioning, manifest.moments), load("validation").take(64)
-    linear = validate(Student(StudentConfig(channels=8)), validation, feed)  # its residual is zero
-    lines = (tmp_path / "qat.jsonl").read_text().splitlines()
+    m = load_bundle(bundle).manifest
+    validation = prepare(load("validation").take(64), m.conditioning, m.hop, (1.0,))
+    linear = Student(StudentConfig(channels=8))  # its residual is zero
+    before = validate(linear, validation, Feed(m.conditioning, m.moments))
+    lines = (run / "qat.jsonl").read_text().splitlines()
     learned = json.loads(lines[-1])["validation"]
-    assert learned["rmse_uv"] < linear["rmse_uv"]
-    assert learned["r"] > linear["r"]
+    assert learned["rmse_uv"] < before["rmse_uv"]
+    assert learned["r"] > before["r"]
+
+
+def test_a_vae_from_the_command_line(ptbxl_fold10: object, tmp_path: Path) -> None:
+    from quantize.vae_train import load_vae
+
+    narrow = ["--kind", "vae", "--quick", "--width", "8", "--epochs", "1"]
+    assert main(["teacher", "--run", str(tmp_path), *narrow]) == 0
+    vae, card = load_vae(tmp_path / "wearecg_vae.safetensors")
+    assert vae.config.width == 8
+    assert all(apart > 0 for apart in card["spread_uv"].values())

@@ -9,10 +9,11 @@ torch = pytest.importorskip("torch", reason="the feed makes tensors: install lea
 
 from edge.conditioning import Conditioner, Conditioning
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS
+from quantize.augment import Augmentation, Noise
 from quantize.data import Records, zero_phase_highpass
-from quantize.feed import MASKS, Augmentation, Feed, samples_from_frames, time_stretch
+from quantize.feed import ALL_ON, MASKS, Feed, samples_from_frames
+from quantize.prepared import Prepared, prepare
 
-ALL_ON = len(MASKS) - 1
 INPUTS = [INDEPENDENT_LEADS.index(lead) for lead in INPUT_LEADS]
 OUTPUTS = [INDEPENDENT_LEADS.index(lead) for lead in RECONSTRUCTED_LEADS]
 
@@ -63,26 +64,84 @@ def test_the_target_is_what_the_anchor_leaves_zero_phase(
     np.testing.assert_allclose(batch.target[0], zero_phase_highpass(left, 250.0), atol=1e-5)
 
 
-def test_batches_are_seeded_and_cropped_to_whole_frames(moments: np.ndarray) -> None:
+@pytest.fixture
+def records() -> Records:
     rng = np.random.default_rng(3)
     ids = [str(i) for i in range(8)]
-    records = Records(
-        "any", rng.integers(-500, 500, (8, 8, 2500)).astype(np.int16), 250.0, ids, ids
-    )
+    walk = rng.integers(-40, 41, (8, 8, 2500)).cumsum(-1)
+    return Records("any", walk.astype(np.int16), 250.0, ids, ids)
+
+
+@pytest.fixture
+def kept(records: Records) -> Prepared:
+    return prepare(records, Conditioning(), 4, (0.9, 1.0, 1.1))
+
+
+def fields(batch: object) -> list[torch.Tensor]:
+    return [getattr(batch, name) for name in ("ecg", "mask", "anchor", "target", "truth", "group")]
+
+
+def test_batches_are_seeded_and_cropped_to_whole_frames(
+    kept: Prepared, moments: np.ndarray
+) -> None:
     feed = Feed(Conditioning(), moments)
-    once, again = (list(feed.batches(records, 4, Augmentation(), 2.0, seed=5)) for _ in range(2))
+    once, again = (list(feed.batches(kept, 4, Augmentation(), 500, seed=5)) for _ in range(2))
     assert len(once) == 2
     assert once[0].ecg.shape == (4, 3, 4, 125)
     assert once[0].truth.shape == (4, 5, 500)
-    assert torch.equal(once[1].ecg, again[1].ecg)
-    other = next(iter(feed.batches(records, 4, Augmentation(), 2.0, seed=6)))
+    for a, b in zip(fields(once[1]), fields(again[1]), strict=True):
+        assert torch.equal(a, b)
+    other = next(iter(feed.batches(kept, 4, Augmentation(), 500, seed=6)))
     assert not torch.equal(once[0].ecg, other.ecg)
 
 
-def test_stretching_keeps_the_waveform() -> None:
-    t = np.arange(2500) / 250
-    sine = np.sin(2 * np.pi * 5 * t).astype(np.float32)
-    slower = time_stretch(sine, 1.1, 4)
-    assert len(slower) % 4 == 0
-    expected = np.sin(2 * np.pi * 5 * (np.arange(len(slower)) / 1.1 + 1) / 250)
-    np.testing.assert_allclose(slower, expected, atol=2e-3)
+def test_without_augmentation_a_batch_is_what_the_raw_records_give(
+    records: Records, kept: Prepared, moments: np.ndarray
+) -> None:
+    """Filtered before or after, the same to what float16 holds."""
+    feed = Feed(Conditioning(), moments)
+    order = np.random.default_rng(0).permutation(8)[:4]
+    drawn = next(iter(feed.batches(kept, 4, Augmentation.none(), None, seed=0)))
+    raw = records.ecg_uv[order].astype(np.float32) / np.float32(1000)
+    given = feed.prepare(raw, 250.0, np.full(4, ALL_ON))
+    scale = given.truth.abs().max().item()
+    for a, b in zip(fields(drawn)[:-1], fields(given)[:-1], strict=True):
+        torch.testing.assert_close(a, b, rtol=0, atol=2e-3 * scale)
+
+
+def test_whole_records_come_all_of_them(kept: Prepared, moments: np.ndarray) -> None:
+    sizes = [
+        len(batch.ecg)
+        for batch in Feed(Conditioning(), moments).batches(kept, 3, Augmentation.none(), None, 0)
+    ]
+    assert sizes == [3, 3, 2]
+
+
+def test_an_anchor_of_their_own_leaves_the_truth_as_it_is(
+    kept: Prepared, moments: np.ndarray
+) -> None:
+    """Prediction plus target is the truth, whatever the anchor."""
+    feed, plain = Feed(Conditioning(), moments), Augmentation.none()
+    own = Augmentation(False, 0.0, 0.0, 0.0, 0.0, 0.0, 1.0)
+    a, b = (next(iter(feed.batches(kept, 4, how, None, seed=0))) for how in (plain, own))
+    assert torch.equal(a.truth, b.truth)
+    assert not torch.allclose(a.anchor, b.anchor, atol=1e-3)
+    seen = torch.linalg.lstsq(a.anchor, a.truth - a.target).solution
+    torch.testing.assert_close(b.anchor @ seen, b.truth - b.target, rtol=0, atol=0.05)
+
+
+def test_noise_is_on_the_inputs_alone(kept: Prepared, moments: np.ndarray) -> None:
+    noise = np.random.default_rng(1).standard_normal((6, 5000)).astype(np.float32)
+    feed = Feed(Conditioning(), moments, noise=Noise(noise, Conditioning(), 4))
+    noisy = Augmentation(False, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0)
+    a = next(iter(feed.batches(kept, 4, Augmentation.none(), 1000, seed=0)))
+    b = next(iter(feed.batches(kept, 4, noisy, 1000, seed=0)))
+    assert torch.equal(a.truth, b.truth)
+    assert (a.ecg != b.ecg).all(2).any(2).all()  # each lead of each record
+    assert not torch.equal(a.target, b.target)  # the anchor maps the noise too
+
+
+def test_groups_follow_the_records(kept: Prepared, moments: np.ndarray) -> None:
+    order = np.random.default_rng(0).permutation(8)
+    drawn = next(iter(Feed(Conditioning(), moments).batches(kept, 8, Augmentation.none(), None, 0)))
+    assert drawn.group.tolist() == kept.group[order].tolist()

@@ -59,3 +59,38 @@ def test_a_slow_drift_of_the_residual_costs_nothing() -> None:
     drift = torch.linspace(0, 0.5, 2500).expand(1, 5, 2500)
     zeros = torch.zeros(1, 5, 2500)
     assert objective(drift, zeros, zeros, truth).rmse_uv < 20
+
+
+def test_leads_too_small_cost_more_than_leads_too_large_by_as_much_error() -> None:
+    """What is least in error is too small: the amplitude's part of the loss pulls against it."""
+    torch.manual_seed(0)
+    truth = 0.2 * torch.randn(4, 5, 2500)
+    zeros = torch.zeros_like(truth)
+    small, large = (objective(zeros, zeros, -share * truth, truth) for share in (-0.2, 0.2))
+    assert small.rmse_uv == pytest.approx(large.rmse_uv, rel=1e-3)
+    assert small.log_variance_ratio == pytest.approx(2 * math.log(0.8), abs=0.01)
+    assert large.log_variance_ratio == pytest.approx(2 * math.log(1.2), abs=0.01)
+    assert small.total > large.total
+
+
+def test_the_distance_to_a_teacher_is_in_what_is_minimised() -> None:
+    torch.manual_seed(0)
+    truth = torch.randn(2, 5, 2500)
+    zeros = torch.zeros_like(truth)
+    taught = 0.1 * torch.randn(2, 5, 2500)
+    alone, learning = (
+        objective(zeros, zeros, zeros, truth, taught=teacher) for teacher in (None, taught)
+    )
+    assert alone.teacher_uv == 0
+    assert learning.teacher_uv == pytest.approx(100, rel=0.02)
+    assert learning.total - alone.total == pytest.approx(1.0, rel=0.05)
+    assert objective(taught, zeros, zeros, truth, taught=taught).teacher_uv < 2
+
+
+def test_only_what_counts_is_scored() -> None:
+    truth = torch.randn(1, 5, 2500)
+    zeros = torch.zeros_like(truth)
+    target = zeros.clone()
+    target[..., :500] = 5.0
+    assert objective(zeros, zeros, target, truth).rmse_uv > 1000
+    assert objective(zeros, zeros, target, truth, scored_s=(2.0, 9.92)).rmse_uv < 2

@@ -1,0 +1,123 @@
+"""Records through every filter once, at several paces: what training draws its batches from.
+
+All that the feed does to a record is linear, so gains, rotations, noise and anchors can be applied after the
+filters, to crops, at a hundredth of the cost. (The conditioner also re-settles after electrode steps, which
+depend on amplitude; a training record has hardly any.)
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.conditioning import Conditioner, Conditioning
+from quantize.data import Records, zero_phase_highpass
+from quantize.errors import QuantizeError
+
+PACES = (0.85, 0.925, 1.0, 1.075, 1.15)  # +-15 %: as far as a heart changes, and QT with it
+RESIDUAL, SEEN, TRUTH = range(3)  # what of a record is kept, the second axis of `signals`
+GROUPS = 4  # of patients: a teacher is taught on all but one, and teaches on that one
+BATCH = 64
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Records as they pass the filters, one array for each pace."""
+
+    signals: tuple[NDArray[np.float16], ...]
+    """Per pace (n_records, 3, 8, n_samples) mV: the residual branch, the conditioned leads zero-phase
+    high-passed, the leads as recorded zero-phase high-passed. float16 resolves 0.5 uV at 1 mV."""
+    moments: NDArray[np.float64]
+    """(n_records, 8, 8) mV^2 of the zero-phase high-passed leads as recorded."""
+    group: NDArray[np.intp]
+    """(n_records,) which of GROUPS the record's patient is in."""
+
+    def __len__(self) -> int:
+        return len(self.moments)
+
+    def take(self, rows: NDArray[np.intp]) -> Prepared:
+        """These records alone."""
+        return Prepared(
+            tuple(signals[rows] for signals in self.signals), self.moments[rows], self.group[rows]
+        )
+
+
+def patient_groups(records: Records) -> NDArray[np.intp]:
+    """(n_records,) group of each record's patient, in the order of their names."""
+    patients = {name: i for i, name in enumerate(sorted(set(records.patient_id)))}
+    return np.array([patients[name] % GROUPS for name in records.patient_id])
+
+
+def prepare(
+    records: Records,
+    spec: Conditioning,
+    hop: int,
+    paces: tuple[float, ...] = PACES,
+    folder: Path | None = None,
+) -> Prepared:
+    """Filter every record at every pace; kept in `folder`, if given, and taken from there the next time.
+
+    Raises QuantizeError if the folder cannot be written.
+    """
+    signals = tuple(_signals(records, spec, hop, pace, folder) for pace in paces)
+    at_rest = signals[int(np.argmin(np.abs(np.array(paces) - 1)))]
+    moments = []
+    for start in range(0, len(records), BATCH):
+        x = at_rest[start : start + BATCH, TRUTH].astype(np.float32)
+        moments.append(np.einsum("bin,bjn->bij", x, x, dtype=np.float64) / x.shape[-1])
+    return Prepared(signals, np.concatenate(moments), patient_groups(records))
+
+
+def _signals(
+    records: Records, spec: Conditioning, hop: int, pace: float, folder: Path | None
+) -> NDArray[np.float16]:
+    if folder is None:
+        return _filtered(records, spec, hop, pace)
+    of = hashlib.sha256(repr((spec, hop, pace)).encode() + records.ecg_uv.tobytes()).hexdigest()
+    file = folder / f"{records.name}-{pace:g}-{of[:16]}.npy"
+    if not file.exists():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            partial = file.with_suffix(".partial")
+            with partial.open("wb") as stream:
+                np.save(stream, _filtered(records, spec, hop, pace))
+            partial.replace(file)
+        except OSError as error:
+            raise QuantizeError(f"cannot write {file}: {error.strerror}") from error
+    kept: NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return kept
+
+
+def _filtered(records: Records, spec: Conditioning, hop: int, pace: float) -> NDArray[np.float16]:
+    parts, hz = [], records.sampling_hz
+    for start in range(0, len(records), BATCH):
+        ecg = records.ecg_uv[start : start + BATCH].astype(np.float32) / np.float32(1000)
+        ecg = time_stretch(ecg, pace, hop)
+        n, n_leads, length = ecg.shape
+        rows = ecg.reshape(-1, length)
+        seen, residual, _ = Conditioner(spec, hz, len(rows), hop).push(rows)
+        every = (residual, zero_phase_highpass(seen, hz), zero_phase_highpass(rows, hz))
+        parts.append(
+            np.stack([one.reshape(n, n_leads, length) for one in every], 1).astype(np.float16)
+        )
+    return np.concatenate(parts)
+
+
+def time_stretch(ecg_mv: NDArray[np.float32], factor: float, hop: int) -> NDArray[np.float32]:
+    """Play (..., n) samples `factor` times slower, by cubic interpolation (Catmull-Rom), to whole hops."""
+    n = ecg_mv.shape[-1]
+    if factor == 1:
+        return np.ascontiguousarray(ecg_mv[..., : n // hop * hop], np.float32)
+    length = int((n - 3) * factor) // hop * hop
+    at = 1 + np.arange(length) / factor
+    i = np.minimum(at.astype(np.intp), n - 3)
+    t = (at - i).astype(np.float32)
+    p0, p1, p2, p3 = (ecg_mv[..., i + k] for k in (-1, 0, 1, 2))
+    stretched = p1 + 0.5 * t * (
+        p2 - p0 + t * (2 * p0 - 5 * p1 + 4 * p2 - p3 + t * (3 * (p1 - p2) + p3 - p0))
+    )
+    return np.ascontiguousarray(stretched, np.float32)

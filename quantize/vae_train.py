@@ -1,0 +1,269 @@
+"""Train WearECG's VAE on real records, offline: zero-phase leads, one cycle, averaged weights; and ask it.
+
+It is a rival and a possible teacher, never what ships, so it may see a record's future: input and target are
+the same zero-phase high-passed twelve leads, of which the network masks all but its input leads.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from edge.leads import INDEPENDENT_LEADS, RECONSTRUCTED_LEADS, lead_indices, twelve_from
+from quantize.data import SCORED_S, Records, zero_phase_highpass
+from quantize.errors import QuantizeError
+from quantize.train import Averager
+from quantize.vae import VaeConfig, WearEcgVae, draw, kl_divergence, vae_loss
+from quantize.weights import VAE_FILE, load_weights, refused, save_weights
+
+PREPARED_AT_ONCE = 128  # records: the filter works in float64
+VALIDATED_EVERY = 4  # epochs
+
+_RECONSTRUCTED = lead_indices(RECONSTRUCTED_LEADS)
+
+
+@dataclass(frozen=True)
+class VaeSchedule:
+    """How long and how fast: WearECG's AdamW, one cycle and batch; gain, clipping and averaging are ours."""
+
+    epochs: int = 24
+    batch: int = 16
+    peak_lr: float = 5e-3
+    """Of a narrow network; WearECG has 5e-5 at width 128, and 10 epochs of far more records."""
+    weight_decay: float = 0.01
+    rising: float = 0.2
+    """Share of the steps in which the rate rises."""
+    gain: float = 0.15
+    """Each record is made louder or softer by up to this share."""
+    average: float = 0.997
+    """Decay per step of the averaged weights."""
+    seed: int = 0
+
+
+def prepare(records: Records) -> NDArray[np.float32]:
+    """What the network is given and has to give, (n_records, 12, n_samples) float32 mV, rows LEADS."""
+    twelve = twelve_from(INDEPENDENT_LEADS)
+    made = np.empty((len(records), len(twelve), records.ecg_uv.shape[-1]), np.float32)
+    for start in range(0, len(records), PREPARED_AT_ONCE):
+        part = slice(start, start + PREPARED_AT_ONCE)
+        ecg_mv = records.ecg_uv[part].astype(np.float32) / np.float32(1000)
+        eight = zero_phase_highpass(ecg_mv, records.sampling_hz).astype(np.float32)
+        made[part] = twelve @ eight
+    return made
+
+
+def train_vae(
+    records: Records,
+    validation: Records,
+    config: VaeConfig,
+    schedule: VaeSchedule,
+    folder: Path,
+    say: Callable[[str], None] = print,
+) -> WearEcgVae:
+    """Train, or resume from `folder/last.pt`; returns the averaged network in evaluation mode.
+
+    Writes `folder/log.jsonl`, a line an epoch. The score on `validation` is for the
+    reader and for choosing between runs, never for choosing an epoch.
+
+    Raises QuantizeError when the records do not fit, or when `folder` holds a run of another kind.
+    """
+    for given in (records, validation):
+        _check_rate(config, given)
+    if len(records) < schedule.batch:
+        raise QuantizeError(f"{len(records)} records do not fill a batch of {schedule.batch}")
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.manual_seed(schedule.seed)
+    vae = WearEcgVae(config)
+    averager = Averager(vae, schedule.average)
+    averaged = averager.averaged
+    optimiser = torch.optim.AdamW(
+        vae.parameters(), schedule.peak_lr, weight_decay=schedule.weight_decay
+    )
+    cycle = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        schedule.peak_lr,
+        total_steps=len(records) // schedule.batch * schedule.epochs,
+        pct_start=schedule.rising,
+    )
+    this_run = {"config": config.as_dict(), "schedule": asdict(schedule)}
+    last, first_epoch = folder / "last.pt", 0
+    if last.exists():
+        saved = torch.load(last, weights_only=True)
+        if {key: saved.get(key) for key in this_run} != this_run:
+            raise QuantizeError(f"{last} is of another configuration: use an empty folder")
+        vae.load_state_dict(saved["vae"])
+        averaged.load_state_dict(saved["averaged"])
+        optimiser.load_state_dict(saved["optimiser"])
+        cycle.load_state_dict(saved["cycle"])
+        first_epoch = saved["epoch"]
+        say(f"resuming after epoch {first_epoch} from {last.name}")
+    ecg = prepare(records)
+    for epoch in range(first_epoch, schedule.epochs):
+        begun = time.monotonic()
+        parts = _train_epoch(vae, ecg, schedule, epoch, optimiser, cycle, averager)
+        row: dict[str, object] = {
+            "epoch": epoch + 1,
+            **parts,
+            "seconds": round(time.monotonic() - begun),
+        }
+        if (epoch + 1) % VALIDATED_EVERY == 0 or epoch + 1 == schedule.epochs:
+            row["validation"] = validate_vae(averaged, validation)
+        saved = {
+            **this_run,
+            "vae": vae.state_dict(),
+            "averaged": averaged.state_dict(),
+            "optimiser": optimiser.state_dict(),
+            "cycle": cycle.state_dict(),
+            "epoch": epoch + 1,
+        }
+        torch.save(saved, folder / "last.tmp")
+        (folder / "last.tmp").replace(last)
+        with (folder / "log.jsonl").open("a") as log:
+            log.write(json.dumps(row) + "\n")
+        say(json.dumps(row))
+    return averaged.eval()
+
+
+def save_vae(file: Path, vae: WearEcgVae, card: Mapping[str, Any]) -> None:
+    """Write it in float16, with its shape and a card."""
+    save_weights(file, vae.state_dict(), vae.config.as_dict(), card)
+
+
+def load_vae(file: Path = VAE_FILE) -> tuple[WearEcgVae, dict[str, Any]]:
+    """The network in a file that `save_vae` wrote, in evaluation mode, and its card.
+
+    Raises QuantizeError when there is none, or when it is no VAE.
+    """
+    state, config, card = load_weights(file)
+    try:
+        vae = WearEcgVae(VaeConfig(**config))
+        vae.load_state_dict(state)
+    except (TypeError, RuntimeError) as error:
+        raise refused(file, error) from error
+    return vae.eval(), card
+
+
+def predict(vae: WearEcgVae, records: Records, batch: int = 16) -> NDArray[np.float32]:
+    """All twelve leads, from the posterior mean: (n_records, 12, n_samples) float32 mV, rows LEADS.
+
+    The measured leads are decoded too: what a caller shows as measured it takes from the record.
+    """
+    vae.eval()
+    with torch.no_grad():
+        return np.concatenate([vae(part)[0].numpy() for part in _parts(vae, records, batch)])
+
+
+def spread(
+    vae: WearEcgVae, records: Records, draws: int = 8, seed: int = 0, batch: int = 16
+) -> NDArray[np.float64]:
+    """How far draws of the latent lie apart, (5,) uV, in the order of RECONSTRUCTED_LEADS.
+
+    Standard deviation over draws, root mean square over samples and records.
+    """
+    if draws < 2:
+        raise QuantizeError(f"a spread needs at least 2 draws, not {draws}")
+    generator = torch.Generator().manual_seed(seed)
+    total, count = torch.zeros(len(_RECONSTRUCTED), dtype=torch.float64), 0
+    vae.eval()
+    with torch.no_grad():
+        for part in _parts(vae, records, batch):
+            mean, log_variance = vae.encode(part)
+            drawn = torch.stack(
+                [vae.decode(draw(mean, log_variance, generator)) for _ in range(draws)]
+            )[:, :, _RECONSTRUCTED, : part.shape[-1]]
+            total += drawn.var(0).sum((0, 2), dtype=torch.float64)
+            count += part.shape[0] * part.shape[-1]
+    spread_uv: NDArray[np.float64] = 1000 * np.sqrt(total.numpy() / count)
+    return spread_uv
+
+
+def validate_vae(vae: WearEcgVae, records: Records) -> dict[str, float]:
+    """Mean r and RMSE in uV over the records and the five reconstructed leads, as EVALUATION scores them."""
+    scored = slice(*(round(s * records.sampling_hz) for s in SCORED_S))
+    leads = lead_indices(RECONSTRUCTED_LEADS, INDEPENDENT_LEADS)
+    # The truth is filtered once, as in `prepare`; so is the prediction, whatever the network adds below.
+    true, predicted = (
+        zero_phase_highpass(ecg_mv, records.sampling_hz)[..., scored]
+        for ecg_mv in (
+            records.ecg_uv[:, leads] / np.float32(1000),
+            predict(vae, records)[:, _RECONSTRUCTED],
+        )
+    )
+    rmse = np.sqrt(np.square(predicted - true).mean(-1))
+    t, p = (x - x.mean(-1, keepdims=True) for x in (true, predicted))
+    power = np.square(p).sum(-1) * np.square(t).sum(-1)
+    r = (p * t).sum(-1)[power > 0] / np.sqrt(power[power > 0])  # a flat lead defines none
+    return {
+        "r": round(float(r.mean()) if len(r) else float("nan"), 4),
+        "rmse_uv": round(1000 * float(rmse.mean()), 2),
+    }
+
+
+def _train_epoch(
+    vae: WearEcgVae,
+    ecg: NDArray[np.float32],
+    schedule: VaeSchedule,
+    epoch: int,
+    optimiser: torch.optim.Optimizer,
+    cycle: torch.optim.lr_scheduler.LRScheduler,
+    averager: Averager[WearEcgVae],
+) -> dict[str, float]:
+    """One shuffled pass; its randomness is that of the epoch alone, so that a resumed run repeats it."""
+    rng = np.random.default_rng((schedule.seed, epoch))
+    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
+    order = rng.permutation(len(ecg))
+    losses, squares, divergences = [], [], []
+    vae.train()
+    for start in range(0, len(order) - schedule.batch + 1, schedule.batch):
+        chosen = ecg[order[start : start + schedule.batch]]
+        gain = 1 + schedule.gain * rng.uniform(-1, 1, (len(chosen), 1, 1))
+        given = torch.from_numpy(chosen * gain.astype(np.float32))
+        decoded, mean, log_variance = vae(given, generator)
+        loss = vae_loss(decoded, given, mean, log_variance)
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
+        optimiser.step()
+        cycle.step()
+        averager.update(vae)
+        losses.append(loss.item())
+        with torch.no_grad():
+            squares.append((decoded - given).square().mean().item())
+            divergences.append(kl_divergence(mean, log_variance).item())
+    return {
+        "loss": round(float(np.mean(losses)), 6),
+        "rmse_uv": round(1000 * float(np.sqrt(np.mean(squares))), 2),
+        "kl": round(float(np.mean(divergences)), 3),
+    }
+
+
+def _parts(vae: WearEcgVae, records: Records, batch: int) -> Iterator[Tensor]:
+    """The records as the network wants them, `batch` at a time: one batch in memory, not the set."""
+    _check_rate(vae.config, records)
+    for start in range(0, len(records), batch):
+        some = slice(start, start + batch)
+        part = Records(
+            records.name,
+            records.ecg_uv[some],
+            records.sampling_hz,
+            records.record_id[some],
+            records.patient_id[some],
+        )
+        yield torch.from_numpy(prepare(part))
+
+
+def _check_rate(config: VaeConfig, records: Records) -> None:
+    if records.sampling_hz != config.sampling_hz:
+        raise QuantizeError(
+            f"{records.name} is sampled at {records.sampling_hz:g} Hz, the VAE is made for "
+            f"{config.sampling_hz:g} Hz: resample the records"
+        )
