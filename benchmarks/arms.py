@@ -58,10 +58,14 @@ class Predictions:
 
 
 def arms(
-    bundle: Bundle, engines: list[str], float_bundle: str | Path | None = None
+    bundle: Bundle,
+    engines: list[str],
+    float_bundle: str | Path | None = None,
+    also: Sequence[Path] = (),
 ) -> tuple[Arm, ...]:
-    """The shipped INT8 student in every engine, and a float32 one; the linear map follows from the first.
+    """The shipped INT8 student in every engine, other students, a float32 one last.
 
+    The linear map and the measured leads of offline arms follow from the first.
     Without a float32 bundle the float32 twin stands in, and its name says what it is.
     """
     made = [Arm(f"INT8 {e}", f"student INT8, {e}", bundle, e) for e in engines]
@@ -74,6 +78,7 @@ def arms(
             CALIBRATION_S,
         )
     )
+    made += [Arm(f.stem, "student, another bundle", load_bundle(f), engines[0]) for f in also]
     if float_bundle is not None:
         given = load_bundle(float_bundle)
         if any(state.dtype != "float32" for state in given.manifest.states):

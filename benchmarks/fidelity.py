@@ -24,6 +24,7 @@ from benchmarks.arms import (
 from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity_tables import NOT_MEASURED, tables
 from benchmarks.intervals import Interval, fit_interval, interval_scores, interval_summary
+from benchmarks.offline_arms import OfflineArm, offline_arms
 from benchmarks.report import Result, Target
 from benchmarks.scores import (
     FROM_S,
@@ -40,6 +41,7 @@ from edge.bundle import load_bundle
 from edge.engines.registry import MAKERS
 from edge.leads import LEADS, RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import SCORE_HIGHPASS_HZ, Records, load
+from quantize.weights import TEACHER_FILE, VAE_FILE
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
 BATCH = 64  # records scored at once, in float64: some 50 MB
@@ -88,6 +90,16 @@ def add(subparsers: Any) -> None:
     add_argument = parser.add_argument
     add_argument("--model", type=Path, help="bundle (default: the one that ships)")
     add_argument("--float-bundle", type=Path, help="the same student before INT8")
+    add_argument(
+        "--also",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="BUNDLE",
+        help="more students, by file name",
+    )
+    add_argument("--teacher", type=Path, help="weights (default: those that ship)")
+    add_argument("--vae", type=Path, help="weights of WearECG's method (default: those that ship)")
     add_argument("--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS))
     add_argument("--engines", nargs="+", choices=tuple(MAKERS), default=["onnxruntime"])
     how = parser.add_mutually_exclusive_group()
@@ -120,13 +132,15 @@ def measure(arguments: argparse.Namespace) -> Result:
     """Every arm on every data set, fold 9 first since k comes from there."""
     bundle = load_bundle(arguments.model)
     domains = [name for name in DOMAINS if name in arguments.domains]
-    compared = arms(bundle, arguments.engines, arguments.float_bundle)
+    compared = arms(bundle, arguments.engines, arguments.float_bundle, arguments.also)
+    offline, skipped = offline_arms(arguments.teacher or TEACHER_FILE, arguments.vae or VAE_FILE)
     records = {name: load(name, arguments.data) for name in domains}
     if arguments.limit:
         records = {name: r.take(arguments.limit) for name, r in records.items()}
     results = evaluate(
         compared,
         records,
+        offline,
         hop_by_hop=arguments.hop_by_hop,
         folder=arguments.cache,
         scores_folder=arguments.scores,
@@ -142,6 +156,8 @@ def measure(arguments: argparse.Namespace) -> Result:
             LINEAR: "population linear map, causal conditioned feed",
             PATIENT_LINEAR: "least squares on the first 2 s of 12 leads of each record",
         }
+        | {arm.name: arm.what for arm in offline}
+        | skipped
         | {arm.name: f"{arm.what}, bundle {arm.bundle.sha256[:16]}" for arm in compared},
     }
     card = {"protocol": protocol, "scores": fidelity_card(results)}
@@ -151,6 +167,7 @@ def measure(arguments: argparse.Namespace) -> Result:
 def evaluate(
     compared: tuple[Arm, ...],
     records: dict[str, Records],
+    offline: tuple[OfflineArm, ...] = (),
     *,
     hop_by_hop: bool = True,
     folder: Path | None = None,
@@ -167,15 +184,18 @@ def evaluate(
     columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     results: dict[str, Any] = {name: {} for name in records}
 
+    by_record: dict[str, dict[str, dict[str, Array]]] = {name: {} for name in records}
+    intervals: dict[str, Interval | None] = {}
+
     def score(arm: str, made: Predictions, of: Records, interval: Interval | None) -> None:
         scores = lead_scores(made, of, interval)
+        by_record[of.name][arm] = headline_scores(scores)
         if scores_folder is not None:
             write_scores(scores_folder / f"{of.name}-{arm.replace(' ', '-')}.csv", scores, of)
         results[of.name][arm] = summaries(scores, made, of, interval, seed)
 
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
         for number, arm in enumerate(compared):
-            interval: Interval | None = None
             for name, some in records.items():
                 task = progress.add_task(f"{arm.name}, {name}", total=len(some))
                 made = predict(
@@ -189,13 +209,37 @@ def evaluate(
                     score(LINEAR, linear_predictions(arm.bundle, made), some, None)
                     own = patient_linear_predictions(arm.bundle, made, some)
                     score(PATIENT_LINEAR, own, some, None)
+                    for other in offline:
+                        far = other.predict(arm.bundle, made, some)
+                        if name == "validation" and other.has_sigma:
+                            intervals[other.name] = interval_of(far, some)
+                        score(other.name, far, some, intervals.get(other.name))
                 if name == "validation":
-                    interval = interval_of(made, some)
-                score(arm.name, made, some, interval)
+                    intervals[arm.name] = interval_of(made, some)
+                score(arm.name, made, some, intervals.get(arm.name))
     calibrated = next((arm.name for arm in compared if arm.calibration_s is not None), None)
-    for domain in results.values():
+    for name, domain in results.items():
+        patients = records[name].patient_id
+        domain["against_shipped"] = against(by_record[name], compared[0].name, patients, seed)
         _compare(domain, compared[0].name, compared[-1].name, calibrated)
     return results
+
+
+def headline_scores(scores: dict[str, Array]) -> dict[str, Array]:
+    """r and RMSE of each record: means over its five reconstructed leads."""
+    return {m: scores[m][:, : len(RECONSTRUCTED_LEADS)].mean(1) for m in ("r", "rmse_uv")}
+
+
+def against(
+    by_record: dict[str, dict[str, Array]], shipped: str, patients: list[str], seed: int
+) -> dict[str, Any]:
+    """Of each other arm, by how much it differs from `shipped`, record by record: mean and its interval."""
+    ours = by_record[shipped]
+    return {
+        arm: {m: summary(theirs[m] - ours[m], patients, seed) for m in ours}
+        for arm, theirs in by_record.items()
+        if arm != shipped
+    }
 
 
 def lead_scores(made: Predictions, records: Records, interval: Interval | None) -> dict[str, Array]:

@@ -18,15 +18,22 @@ COLUMNS = (
 
 def arms_of(domain: dict[str, Any]) -> list[str]:
     """Names of the arms among the entries of one data set's results."""
-    others = ("shipped", "calibrated", "leads_below_linear", "float32_minus_shipped")
+    others = (
+        *("shipped", "calibrated", "leads_below_linear", "float32_minus_shipped"),
+        "against_shipped",
+    )
     return [name for name in domain if name not in others]
 
 
 def tables(results: dict[str, Any]) -> list[Table]:
-    """Headline, leads, amplitude, intervals."""
+    """Headline, differences, leads, amplitude, intervals."""
     headline = Table(
         "Five reconstructed leads: mean over records [95 % over patients]; median",
         COLUMNS,
+    )
+    differences = Table(
+        "Against the shipped arm, record by record: mean difference [95 % over patients]",
+        ("data", "arm", "r", "RMSE uV"),
     )
     leads = Table("Each lead: mean r / mean RMSE uV", ("data", "arm", *NOT_MEASURED))
     intervals = Table(
@@ -41,6 +48,9 @@ def tables(results: dict[str, Any]) -> list[Table]:
         ("data", "arm", *RECONSTRUCTED_LEADS, "refused"),
     )
     for domain, found in results.items():
+        for arm, by in found.get("against_shipped", {}).items():
+            both = (_with_interval(by["r"], 4), _with_interval(by["rmse_uv"], 2))
+            differences.add(domain, arm, *both)
         for arm in arms_of(found):
             one = found[arm]
             h = one["headline"]
@@ -89,7 +99,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
                 ),
                 one["references_refused"],
             )
-    return [table for table in (headline, leads, amplitude, intervals) if table.rows]
+    return [table for table in (headline, differences, leads, amplitude, intervals) if table.rows]
 
 
 def _with_interval(values: dict[str, Any], digits: int) -> str:
