@@ -57,6 +57,7 @@ def _parser() -> argparse.ArgumentParser:
         if name == "teacher":
             add("--kind", choices=("anchored", "vae"), default="anchored")
             add("--member", type=int, help="train this one only: to run them side by side")
+            add("--calm", action="store_true", help="stretch, gain and leads off alone")
             add("--width", type=int, help="of the VAE's first stage (default: the paper's 128)")
             add("--output", type=Path, help="default: teacher.safetensors in the folder")
         if name == "export":

@@ -27,6 +27,7 @@ from quantize.weights import TEACHER_FILE, VAE_FILE
 
 QUICK_RECORDS = 64
 QUICK_PACES = (0.9, 1.0, 1.1)
+TEACHER_SCHEDULE = Schedule(epochs=20, average=0.0)  # at the end of the cycle little moves
 QUICK_SCHEDULE = {"epochs": 12, "batch": 16}
 
 
@@ -99,7 +100,8 @@ def anchored(given: argparse.Namespace) -> int:
     """Train the members that are not there yet, and put them together."""
     of = course(given)
     config = TeacherConfig(channels=16, dilations=(1, 4)) if given.quick else TeacherConfig()
-    how = schedule(given, Schedule(epochs=24))
+    how = schedule(given, TEACHER_SCHEDULE)
+    augmentation = Augmentation().calm() if given.calm else Augmentation()
     wanted = range(GROUPS) if given.member is None else [given.member]
     for k in wanted:
         folder = given.run / f"member_{k}"
@@ -110,21 +112,24 @@ def anchored(given: argparse.Namespace) -> int:
                 others,
                 of.validation,
                 of.feed,
-                Augmentation(),
+                augmentation,
                 replace(how, seed=how.seed + k),
                 folder,
             )
-            torch.save(member.state_dict(), folder / "member.pt")
+            how_made = {"augmentation": asdict(augmentation), "seed": how.seed + k}
+            torch.save({"member": member.state_dict(), "made": how_made}, folder / "member.pt")
     files = [given.run / f"member_{k}" / "member.pt" for k in range(GROUPS)]
     missing = [file.parent.name for file in files if not file.exists()]
     if missing:
         print(f"not yet trained: {', '.join(missing)}")
         return 0
-    members = []
+    members, made = [], []
     for file in files:
+        saved = torch.load(file, weights_only=True)
         members.append(Member(config))
-        members[-1].load_state_dict(torch.load(file, weights_only=True))
-    card = {"schedule": asdict(how), "records": of.n_records, "groups": GROUPS}
+        members[-1].load_state_dict(saved["member"])
+        made.append(saved["made"])
+    card = {"schedule": asdict(how), "records": of.n_records, "members": made}
     output = given.output or given.run / TEACHER_FILE.name
     save_teacher(output, Teacher(members), card)
     print(f"{output}: {output.stat().st_size} bytes")

@@ -25,7 +25,7 @@ STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the 
 class StudentConfig:
     """Shape of the network."""
 
-    channels: int = 128
+    channels: int = 96
     kernel: int = 5
     dilations: tuple[int, ...] = (1, 4, 16, 32)
     hop: int = 4

@@ -19,6 +19,9 @@ from quantize.feed import Batch, Feed, samples_from_frames
 from quantize.objective import Loss, objective
 from quantize.prepared import Prepared
 
+SAMPLING_HZ = 250.0  # of the records that train, and of the decoder
+EARLY_STEPS = 10  # the average spans a tenth of the steps so far, until `average` bounds it
+
 
 class Network(Protocol):
     """Leads, mask and anchor in; residual and log sigma out: shapes as in `Student.forward`."""
@@ -41,8 +44,8 @@ class Schedule:
     crop_s: float = 6.0
     peak_lr: float = 3e-3
     weight_decay: float = 0.01
-    average: float = 0.997
-    """Decay per step of the averaged weights."""
+    average: float = 0.99
+    """Decay per step of the averaged weights; 0 for those of the last step."""
     seed: int = 0
 
 
@@ -82,6 +85,7 @@ def train(
         optimiser.load_state_dict(saved["optimiser"])
         cycle.load_state_dict(saved["cycle"])
         first_epoch = saved["epoch"]
+        averager.steps = first_epoch * steps
         say(f"resuming after epoch {first_epoch} from {last.name}")
     for epoch in range(first_epoch, schedule.epochs):
         begun = time.monotonic()
@@ -112,9 +116,6 @@ def train(
         torch.save(saved, folder / "last.tmp")
         (folder / "last.tmp").replace(last)
     return averaged.eval()
-
-
-SAMPLING_HZ = 250.0  # of the records that train, and of the decoder
 
 
 def train_epoch(
@@ -182,15 +183,17 @@ class Averager(Generic[ModuleT]):
     """Exponential moving average of a network's weights and statistics."""
 
     def __init__(self, network: ModuleT, decay: float) -> None:
-        self.averaged, self.decay = copy.deepcopy(network), decay
+        self.averaged, self.decay, self.steps = copy.deepcopy(network), decay, 0
 
     def update(self, network: nn.Module) -> None:
-        """Move a step towards `network`."""
+        """Move a step towards `network`; the first steps count for more, so that the start is forgotten."""
+        decay = min(self.decay, self.steps / (self.steps + EARLY_STEPS))
+        self.steps += 1
         with torch.no_grad():
             for ours, theirs in zip(
                 self.averaged.state_dict().values(), network.state_dict().values(), strict=True
             ):
                 if ours.is_floating_point():
-                    ours.lerp_(theirs, 1 - self.decay)
+                    ours.lerp_(theirs, 1 - decay)
                 else:
                     ours.copy_(theirs)

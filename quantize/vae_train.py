@@ -105,6 +105,7 @@ def train_vae(
         optimiser.load_state_dict(saved["optimiser"])
         cycle.load_state_dict(saved["cycle"])
         first_epoch = saved["epoch"]
+        averager.steps = first_epoch * (len(records) // schedule.batch)
         say(f"resuming after epoch {first_epoch} from {last.name}")
     ecg = prepare(records)
     for epoch in range(first_epoch, schedule.epochs):
