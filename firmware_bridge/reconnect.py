@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-import time
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 
@@ -67,7 +66,7 @@ class Supervisor:
         over; and at once what no further attempt would change (PeerError: it is another device now).
         """
         if self._began_s is None or self._delays_s is None:
-            self._began_s = time.monotonic()
+            self._began_s = _now_s()
             self._attempts = 0
             self._delays_s = self.backoff.delays_s(self.random)
         elif self.within_s:  # it opened, and was lost again before it made sense
@@ -92,8 +91,13 @@ class Supervisor:
         raise type(error)(f"{error}; not back within {self.within_s:g} s ({tries}{why})") from last
 
     def _left_s(self) -> float:
-        began_s = time.monotonic() if self._began_s is None else self._began_s
-        return began_s + self.within_s - time.monotonic()
+        now_s = _now_s()
+        began_s = now_s if self._began_s is None else self._began_s
+        return began_s + self.within_s - now_s
 
     async def _pause(self, delay_s: float) -> None:
         await asyncio.sleep(max(0.0, min(delay_s, self._left_s())))
+
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()  # the clock of the waits

@@ -18,6 +18,7 @@ from firmware_bridge.errors import (
     TransportLost,
 )
 from firmware_bridge.reconnect import Backoff, Supervisor
+from tests.firmware_bridge.virtual_time import run
 
 BOUND_S = 10.0
 QUICK = Backoff(first_s=0.001, max_s=0.004)
@@ -67,7 +68,7 @@ def test_two_hosts_do_not_ask_in_step() -> None:
 def test_a_link_is_closed_before_each_attempt_and_opened_once() -> None:
     door = Door(NotFoundError("not there"), TransportError("busy"))
     supervisor = door.supervisor(BOUND_S)
-    asyncio.run(supervisor.reopen(TransportLost("gone")))
+    run(supervisor.reopen(TransportLost("gone")))
     assert door.calls == ["close", "open"] * 3
     assert supervisor.in_outage  # until a valid frame says otherwise
     supervisor.recovered()
@@ -78,7 +79,7 @@ def test_without_a_bound_the_loss_is_the_error() -> None:
     door = Door()
     lost = TransportLost("gone")
     with pytest.raises(TransportLost) as caught:
-        asyncio.run(door.supervisor(0.0).reopen(lost))
+        run(door.supervisor(0.0).reopen(lost))
     assert caught.value is lost
     assert door.calls == []
 
@@ -89,7 +90,7 @@ def test_the_error_at_the_end_says_what_the_last_attempt_met(kind: type[Exceptio
     with pytest.raises(
         kind, match=r"^it went; not back within 0\.02 s \(\d+ attempts?, the last: not"
     ):
-        asyncio.run(door.supervisor(0.02).reopen(kind("it went")))
+        run(door.supervisor(0.02).reopen(kind("it went")))
 
 
 def test_an_attempt_that_takes_too_long_ends_with_the_bound() -> None:
@@ -99,13 +100,13 @@ def test_an_attempt_that_takes_too_long_ends_with_the_bound() -> None:
 
     call = Stuck().supervisor(0.02).reopen(TransportLost("it went"))
     with pytest.raises(TransportLost, match=r"not back within 0\.02 s \(1 attempt\)"):
-        asyncio.run(asyncio.wait_for(call, BOUND_S))
+        run(call)
 
 
 def test_another_device_in_its_place_ends_it_at_once() -> None:
     door = Door(PeerError("another device"))
     with pytest.raises(PeerError, match="another"):
-        asyncio.run(door.supervisor(BOUND_S).reopen(TransportLost("it went")))
+        run(door.supervisor(BOUND_S).reopen(TransportLost("it went")))
     assert door.calls == ["close", "open"]
 
 
@@ -121,10 +122,10 @@ def test_an_outage_lasts_until_a_valid_frame_not_until_the_next_open() -> None:
                 return n
         return -1
 
-    assert asyncio.run(asyncio.wait_for(flap(), BOUND_S)) > 1
+    assert run(flap()) > 1
 
     async def recover() -> None:
         await supervisor.reopen(TransportLost("it went"))
 
     supervisor.recovered()
-    asyncio.run(recover())
+    run(recover())
