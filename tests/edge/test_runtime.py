@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
+import time
 from itertools import pairwise
 
 import numpy as np
@@ -11,7 +11,7 @@ import pytest
 
 from edge.errors import InputError, SinkError
 from edge.quality import Quality
-from edge.runtime import Runtime
+from edge.runtime import NO_SAMPLES_S, Runtime
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.errors import PeerError, StallError, TransportError, TransportLost
 from firmware_bridge.source import Link, Source
@@ -268,19 +268,21 @@ def test_a_device_that_sends_no_samples_is_told_so(monkeypatch: pytest.MonkeyPat
 def test_a_device_that_was_away_for_long_has_its_time_again(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("edge.runtime.NO_SAMPLES_S", 0.05)
     device = MemoryDevice()
     in_outage = []
+    away_ns = 0
+    monkeypatch.setattr("edge.runtime.monotonic_ns", lambda: time.monotonic_ns() + away_ns)
 
     class Away(MemoryTransport):
         opened = 0
 
         async def open(self) -> None:
+            nonlocal away_ns
             await super().open()
             self.opened += 1
             in_outage.append(device.source.in_outage)
             if self.opened == 2:
-                await asyncio.sleep(0.1)  # twice as long as a device may go without samples
+                away_ns = round(2e9 * NO_SAMPLES_S)  # twice as long as one may go without samples
                 self._lost = None
                 device.say_info()  # no samples first, as a device greets
                 device.say(8)

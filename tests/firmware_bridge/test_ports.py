@@ -202,6 +202,7 @@ def test_another_device_under_the_old_name_is_left_alone(ptys: list[Pty]) -> Non
     asyncio.run(asyncio.wait_for(host(), BOUND_S))
 
 
+@pytest.mark.realtime
 def test_a_stream_goes_on_after_a_replug_and_the_gap_is_exact() -> None:
     wearable = VirtualWearable(EcgSimulator(), frames_hz=50)
 

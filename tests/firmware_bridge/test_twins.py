@@ -29,6 +29,7 @@ from firmware_bridge.wire.spec import LEADS
 BOUND_S = 10.0
 
 
+@pytest.mark.realtime
 @pytest.mark.parametrize("device", ["csv", "wearable"])
 def test_a_twin_on_a_port_is_read_with_the_options_that_go_with_it(device: str) -> None:
     setup = Setup(lambda rate_hz: EcgSimulator(rate_hz, seed=2), leads=("V5", "II"), frames_hz=50)
