@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -39,6 +40,8 @@ class Arm:
     """For the reader of a report."""
     bundle: Bundle
     engine: str
+    off: tuple[str, ...] = ()
+    """Input leads that are off."""
     calibration_s: float | None = None
     """Calibrated on so much of the beginning of each record; a reference refused goes uncalibrated."""
 
@@ -62,6 +65,7 @@ def arms(
     engines: list[str],
     float_bundle: str | Path | None = None,
     also: Sequence[Path] = (),
+    leads_off: bool = False,
 ) -> tuple[Arm, ...]:
     """The shipped INT8 student in every engine, other students, a float32 one last.
 
@@ -75,9 +79,16 @@ def arms(
             f"the same, calibrated on the first {CALIBRATION_S:g} s of 12 leads",
             bundle,
             engines[0],
-            CALIBRATION_S,
+            calibration_s=CALIBRATION_S,
         )
     )
+    if leads_off:
+        leads = bundle.manifest.input_leads
+        made += [
+            Arm(f"INT8, {' and '.join(off)} off", "the same", bundle, engines[0], off)
+            for n in range(1, len(leads))
+            for off in itertools.combinations(leads, n)
+        ]
     made += [Arm(f.stem, "student, another bundle", load_bundle(f), engines[0]) for f in also]
     if float_bundle is not None:
         given = load_bundle(float_bundle)
@@ -148,9 +159,11 @@ def _stream(
         ecg = np.empty((len(records), len(LEADS), n), np.float32)
         sigma = np.empty((len(records), len(outputs), n), np.float32)
         step = r.hop if hop_by_hop else n
+        off = [r.leads.index(lead) for lead in arm.off]
         refused = np.zeros(len(records), bool)
         for i, ecg_mv in enumerate(records.millivolts()):
             measured, streamed = ecg_mv[rows, :n], r
+            measured[off] = np.nan
             r.reset()
             if arm.calibration_s is not None:
                 streamed, refused[i] = _calibrated(r, ecg_mv, arm.calibration_s)
@@ -223,6 +236,8 @@ def cache_key(arm: Arm, records: Records, hop_by_hop: bool) -> str:
     """Names what predictions depend on: bundle, engine, records, how they are pushed, and edge's code."""
     data = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
     how = "hops" if hop_by_hop else "whole"
+    if arm.off:
+        how += f"-without-{'-'.join(arm.off)}"
     if arm.calibration_s is not None:
         how += f"-patient{arm.calibration_s:g}"
     parts = (records.name, arm.engine, how, arm.bundle.sha256[:16], data[:16], code_sha256()[:16])

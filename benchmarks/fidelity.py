@@ -98,6 +98,7 @@ def add(subparsers: Any) -> None:
         metavar="BUNDLE",
         help="more students, by file name",
     )
+    add_argument("--leads-off", action="store_true", help="also with one and two input leads off")
     add_argument("--teacher", type=Path, help="weights (default: those that ship)")
     add_argument("--vae", type=Path, help="weights of WearECG's method (default: those that ship)")
     add_argument("--domains", nargs="+", choices=DOMAINS, default=list(DOMAINS))
@@ -132,7 +133,9 @@ def measure(arguments: argparse.Namespace) -> Result:
     """Every arm on every data set, fold 9 first since k comes from there."""
     bundle = load_bundle(arguments.model)
     domains = [name for name in DOMAINS if name in arguments.domains]
-    compared = arms(bundle, arguments.engines, arguments.float_bundle, arguments.also)
+    compared = arms(
+        bundle, arguments.engines, arguments.float_bundle, arguments.also, arguments.leads_off
+    )
     offline, skipped = offline_arms(arguments.teacher or TEACHER_FILE, arguments.vae or VAE_FILE)
     records = {name: load(name, arguments.data) for name in domains}
     if arguments.limit:
@@ -214,7 +217,9 @@ def evaluate(
                         if name == "validation" and other.has_sigma:
                             intervals[other.name] = interval_of(far, some)
                         score(other.name, far, some, intervals.get(other.name))
-                if name == "validation":
+                if arm.off:  # with the k of all leads: does sigma itself grow as the error does?
+                    intervals[arm.name] = intervals.get(compared[0].name)
+                elif name == "validation":
                     intervals[arm.name] = interval_of(made, some)
                 score(arm.name, made, some, intervals.get(arm.name))
     calibrated = next((arm.name for arm in compared if arm.calibration_s is not None), None)

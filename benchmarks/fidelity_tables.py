@@ -39,7 +39,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
     intervals = Table(
         f"Share within k sigma, nominally {COVERAGE:.0%}, k from fold 9; interval score in uV",
         (
-            *("data", "arm", "k", "all", *SEGMENTS, *RECONSTRUCTED_LEADS),
+            *("data", "arm", "k", "mean sigma uV", "all", *SEGMENTS, *RECONSTRUCTED_LEADS),
             *("score", "score of constant sigma", "better"),
         ),
     )
@@ -82,6 +82,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
                     domain,
                     arm,
                     interval["k"],
+                    interval["sigma_uv"],
                     interval["covered"],
                     *(interval["by_segment"][segment]["covered"] for segment in SEGMENTS),
                     *(interval["by_lead"][lead] for lead in RECONSTRUCTED_LEADS),

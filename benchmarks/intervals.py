@@ -44,7 +44,7 @@ def interval_score(errors: Array, half_mv: Array) -> Array:
 def interval_scores(
     errors: Array, sigma_mv: Array, labels: NDArray[np.int8], interval: Interval
 ) -> dict[str, Array]:
-    """Per record: `covered`, `interval_uv`, `constant_uv` (n_records, n_leads), and counts by segment.
+    """Per record: `covered`, `interval_uv`, `constant_uv` and `sigma_uv`, (n_records, n_leads); and counts.
 
     `labels` is (n_records, n_samples) as `segments` gives them. `within` is (n_records, n_leads,
     len(SEGMENTS)) samples inside the interval, `in_segment` (n_records, len(SEGMENTS)) all samples.
@@ -61,6 +61,7 @@ def interval_scores(
         "constant_uv": interval_score(errors, constant),
         "within": within,
         "in_segment": of.sum(-1).astype(np.float64),
+        "sigma_uv": 1e3 * sigma_mv.mean(-1),
     }
 
 
@@ -86,6 +87,7 @@ def interval_summary(
             }
             for i, segment in enumerate(SEGMENTS)
         },
+        "sigma_uv": float(scores["sigma_uv"].mean()),
         "score_uv": float(score),
         "constant_score_uv": float(constant),
         "better_than_constant": float(1 - score / constant),

@@ -299,6 +299,7 @@ def bundle_from_student(
     sampling_hz: float = 250.0,
     name: str = "leadlift-3to12",
     float32: bool = False,
+    teacher_sha256: str | None = None,
     training: Mapping[str, Any] | None = None,
     fidelity: Mapping[str, Any] | None = None,
 ) -> bytes:
@@ -318,5 +319,6 @@ def bundle_from_student(
         second_moments=tuple(tuple(float(v) for v in row) for row in moments),
         training=training or {},
         fidelity=fidelity or {},
+        teacher_sha256=teacher_sha256,
     )
     return write_bundle(graph, manifest)

@@ -213,6 +213,7 @@ def export(given: argparse.Namespace) -> int:
         of.feed.moments,
         of.feed.spec,
         float32=given.float32,
+        teacher_sha256=saved.get("teacher", {}).get("sha256"),
         training=card,
         fidelity=fidelity.get("card", fidelity),
     )

@@ -164,3 +164,21 @@ def test_a_patients_linear_map_fits_its_own_reference() -> None:
         return float((ecg_mv - truth)[:, outputs, 500:].std(-1).mean())
 
     assert left(own.ecg_mv) < 0.9 * left(linear_predictions(BUNDLE, made).ecg_mv)
+
+
+def test_leads_that_are_off_are_never_shown_as_measured_and_sigma_grows() -> None:
+    records = simulated_records(2)
+    every = arms(BUNDLE, ["onnxruntime"], leads_off=True)
+    off = {arm.off: arm for arm in every if arm.off}
+    assert set(off) == {
+        *(("II",), ("V1",), ("V5",)),
+        *(("II", "V1"), ("II", "V5"), ("V1", "V5")),
+    }
+    all_on = predict(ARM, records)
+    assert not all_on.missing.any()
+    for leads, arm in off.items():
+        made = predict(arm, records)
+        assert not made.ecg_mv[:, lead_indices(leads), 250:].any()  # NaN, which scores as flat
+        assert made.ecg_mv[:, lead_indices(RECONSTRUCTED_LEADS)].any(-1).all()
+        assert made.sigma_mv.mean() > all_on.sigma_mv.mean()
+    assert len({cache_key(arm, records, True) for arm in every}) == len(every)
