@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -65,6 +66,21 @@ def wearable(rate_hz: float = 250.0, **options: float) -> PtyWearable:
     return PtyWearable(VirtualWearable(EcgSimulator(rate_hz), **options), wait_for_host=True)
 
 
+def unplug(device: PtyWearable, after_frames: int, how: Callable[[], None]) -> threading.Thread:
+    """Calls `how` once a host has been sent so many frames, however long it takes to open the port."""
+
+    def wait() -> None:
+        for _ in range(4000):  # 20 s: a run that failed never opens it
+            if device.frames_sent >= after_frames:
+                how()
+                break
+            time.sleep(0.005)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
+
+
 def test_demo_runs_the_real_path_and_says_that_it_is_simulated(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -102,9 +118,10 @@ def test_a_port_that_vanishes_ends_in_one_line_and_a_readable_file(
 ) -> None:
     out, report = tmp_path / "out.edf", tmp_path / "report.json"
     with wearable() as device:
-        threading.Timer(1.5, device.close).start()
+        unplugged = unplug(device, 36, device.close)
         arguments = ["run", "--source", f"serial:{device.port}", "--sink", f"file:{out}"]
         assert main([*arguments, "--report", str(report)]) == 1
+        unplugged.join()
     assert "has gone" in failure(capsys)
     counts = json.loads(report.read_text())
     assert "has gone" in counts["outcome"]
@@ -130,9 +147,8 @@ def test_a_port_that_is_plugged_in_again_is_waited_for_and_the_run_goes_on(
         name.symlink_to(second.port)
         second.start()
 
-    unplugged = threading.Timer(1.0, replug)
     first.start()
-    unplugged.start()
+    unplugged = unplug(first, 24, replug)
     try:
         arguments = ["run", "--source", f"serial:{name}", "--sink", f"file:{out}"]
         assert main([*arguments, "--seconds", "4", "--report", str(report)]) == 0
@@ -155,9 +171,10 @@ def test_a_port_that_stays_away_ends_in_one_error(
 ) -> None:
     out = tmp_path / "out.csv"
     with wearable() as device:
-        threading.Timer(0.5, device.close).start()
+        unplugged = unplug(device, 12, device.close)
         source = f"serial:{device.port}?reconnect=0.3"
         assert main(["run", "--source", source, "--sink", f"file:{out}"]) == 1
+        unplugged.join()
     lost, error = capsys.readouterr().err.splitlines()
     assert lost.endswith("waiting for it, 0.3 s at most")
     assert re.match(r"leadlift: error: .* has gone: .*; not back within 0\.3 s \(", error)
