@@ -167,9 +167,9 @@ def _stream(
             r.reset()
             if arm.calibration_s is not None:
                 streamed, refused[i] = _calibrated(r, ecg_mv, arm.calibration_s)
-            for start in range(0, n, step):
-                at = slice(start, start + step)
-                block = streamed.push(measured[:, at])
+            blocks = (streamed.push(measured[:, k : k + step]) for k in range(0, n, step))
+            for block in (*blocks, streamed.flush()):
+                at = slice(block.first_sample, block.first_sample + block.n_samples)
                 ecg[i, :, at], sigma[i, :, at] = block.ecg_mv, block.sigma_mv[outputs]
             advance()
     missing = np.isnan(ecg).mean((1, 2))

@@ -21,7 +21,7 @@ from edge.errors import InputError
 from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices
 from edge.offline import check_rate
 from edge.patient import TAPS, LeadMap, Patient, Reference, mask_names
-from edge.reconstructor import Reconstructor, millivolts
+from edge.reconstructor import Reconstructor
 from edge.reference import (
     MAX_UNEXPLAINED,
     check_leads,
@@ -31,6 +31,7 @@ from edge.reference import (
     refuse,
 )
 from edge.resampling import FILE_DELAY_S, RateConverter
+from edge.samples import millivolts
 
 MAX_S = 60.0  # a minute: more adds nothing, and the fit's memory is bounded
 SKIP_S = 0.25  # the decoder's start, where its state is still empty
@@ -134,7 +135,7 @@ def _fit(
     shown = measured.copy()
     shown[off] = np.nan
     r.reset()
-    block = r.push(shown)
+    block = r.whole(shown)
     inputs, outputs = lead_indices(m.input_leads), lead_indices(m.output_leads)
     predicted = block.ecg_mv[outputs].astype(np.float64)
     features = np.concatenate([np.where(off[:, None], 0.0, block.ecg_mv[inputs]), predicted])

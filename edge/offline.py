@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
 from edge.patient import Patient
-from edge.reconstructor import Reconstructor, millivolts
+from edge.reconstructor import Reconstructor
 from edge.resampling import FILE_DELAY_S, RateConverter
-from edge.samples import TwelveLeadBlock
+from edge.samples import TwelveLeadBlock, millivolts
 
 PIECE_S = 30.0
 MIN_HZ, MAX_HZ = 50.0, 8000.0  # below, no QRS is left; above, it is no ECG recording
@@ -85,7 +84,7 @@ def reconstruct_pieces(
         both = np.concatenate([block.ecg_mv, block.sigma_mv])
         yield back(*up.push(both, np.concatenate([block.quality, block.quality])))
     last = back(*up.flush())
-    yield _cut(last, n_in - last.first_sample)
+    yield last.first(n_in - last.first_sample)
 
 
 def _whole_hops(
@@ -97,17 +96,10 @@ def _whole_hops(
             total, last = total + piece.shape[1], piece[:, -1:]
             yield r.push(piece)
     short = -total % r.hop
-    if last is not None and short:
-        yield _cut(r.push(np.repeat(last, short, axis=1)), r.hop - short)
-
-
-def _cut(block: TwelveLeadBlock, n: int) -> TwelveLeadBlock:
-    return replace(
-        block,
-        ecg_mv=block.ecg_mv[:, :n],
-        sigma_mv=block.sigma_mv[:, :n],
-        quality=block.quality[:, :n],
-    )
+    if r.lookahead:
+        yield r.flush()
+    elif last is not None and short:
+        yield r.push(np.repeat(last, short, axis=1)).first(r.hop - short)
 
 
 def input_rows(given: Sequence[str], needed: Sequence[str] = INPUT_LEADS) -> list[int]:

@@ -5,7 +5,9 @@ Everything is decided per hop and from counts, so the outcome does not depend on
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -138,3 +140,12 @@ def run_lengths(values: Bits, before: NDArray[np.int64]) -> NDArray[np.int64]:
     index = np.arange(values.shape[1])
     last_false = np.maximum.accumulate(np.where(values, -1, index), axis=1)
     return np.where(last_false >= 0, index - last_false, index + 1 + before[:, None])
+
+
+def runs(off: NDArray[np.bool_]) -> Iterator[slice]:
+    """Runs of hops in which the same leads are off; `off` is (n_leads, n_hops)."""
+    changes = np.flatnonzero((off[:, 1:] != off[:, :-1]).any(0)) + 1
+    edges = [0, *changes.tolist(), off.shape[1]]
+    for start, stop in itertools.pairwise(edges):
+        if stop > start:
+            yield slice(start, stop)

@@ -6,9 +6,8 @@ Within a push the output keeps step with the input: a long gap is NaN and flagge
 
 from __future__ import annotations
 
-import itertools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -16,6 +15,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.alignment import LookAhead
 from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle
 from edge.conditioning import Conditioner, Conditioning
@@ -26,9 +26,9 @@ from edge.held import Bits, Flags, Held
 from edge.leads import LEADS, provenance, twelve_from
 from edge.patient import Patient, load_patient
 from edge.patient_map import PatientMap
-from edge.presence import Presence
+from edge.presence import Presence, runs
 from edge.quality import Quality
-from edge.samples import TwelveLeadBlock
+from edge.samples import TwelveLeadBlock, fitting, millivolts
 
 _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
     np.uint8(bit)
@@ -83,6 +83,8 @@ class Reconstructor:
         # The twelve leads from those reconstructed and measured, and their sigma from the former's.
         self._twelve = twelve_from((*m.output_leads, *m.input_leads))
         self._twelve_sigma = np.abs(self._twelve[:, : len(m.output_leads)])
+        n_out, n_in = len(m.output_leads), len(m.input_leads)
+        self._look_ahead = LookAhead(n_out, n_in, m.lookahead) if m.lookahead else None
         self._hop, self._sampling_hz = m.hop, m.sampling_hz  # looked up at every hop
         self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
         self._nothing = Held(np.empty((len(self.leads), 0), np.float32), None, None)
@@ -166,12 +168,14 @@ class Reconstructor:
     def skip(self, n_samples: int) -> None:
         """Declare `n_samples` that nobody has: the state is reset and the index jumps over them.
 
-        Samples held back for a hop that will not be completed are counted as skipped too. Raises InputError
-        for a negative number.
+        Samples held back for a hop that will not be completed, or for a look-ahead, are counted as skipped
+        too: `flush` gives them before. Raises InputError for a negative number.
         """
         if n_samples < 0:
             raise InputError(f"cannot skip {n_samples} samples: the stream runs forward")
         self._first_sample += n_samples + self._held.n_samples
+        if self._look_ahead is not None:
+            self._first_sample += self._look_ahead.waiting
         self._restart_stream()
 
     def push(
@@ -195,11 +199,11 @@ class Reconstructor:
         # `None` is the common case, nothing missing and nothing known: a hop then costs little.
         absent: Flags = ~np.isfinite(samples)
         if valid is not None:
-            absent |= ~_broadcast(valid, samples.shape, "valid").astype(bool)
+            absent |= ~fitting(valid, samples.shape, "valid").astype(bool)
         missing = absent if np.count_nonzero(absent) else None
         bits: Bits | None = None
         if quality is not None:
-            bits = _broadcast(quality, samples.shape, "quality").astype(np.uint8)
+            bits = fitting(quality, samples.shape, "quality").astype(np.uint8)
         if self._held.n_samples:
             samples, missing, bits = self._held.before(samples, missing, bits)
         whole = samples.shape[1] // self._hop * self._hop
@@ -212,6 +216,8 @@ class Reconstructor:
         else:
             self._held = self._nothing
 
+        if self._look_ahead is not None and whole:
+            self._last = samples[:, whole - 1 : whole].copy()
         ecg = np.empty((len(LEADS), whole), np.float32)
         sigma, flags = np.empty_like(ecg), np.zeros(ecg.shape, np.uint8)
         for start in range(0, whole, self._piece):
@@ -225,9 +231,32 @@ class Reconstructor:
             )
             if known is not None:
                 self._spread(known, flags[:, at])
+        if self._look_ahead is not None:
+            before = self._look_ahead.taken(whole)
+            whole -= before
+            ecg, sigma, flags = ecg[:, before:], sigma[:, before:], flags[:, before:]
         first = self._first_sample
         self._first_sample += whole
         return TwelveLeadBlock(ecg, sigma, flags, first, self._sampling_hz, self.provenance)
+
+    def flush(self) -> TwelveLeadBlock:
+        """What the look-ahead holds back, as if the last sample went on; then the stream must be reset.
+
+        Empty without a look-ahead: less than a hop is all that is held back then.
+        """
+        if self._look_ahead is None or not (self._look_ahead.waiting or self._held.n_samples):
+            return self.push(self._nothing.samples)
+        real = self._look_ahead.waiting + self._held.n_samples
+        last = self._held.samples[:, -1:] if self._held.n_samples else self._last
+        short = -self._held.n_samples % self._hop
+        block = self.push(np.repeat(last, short + self._look_ahead.n_samples, axis=1))
+        return block.first(real)
+
+    def whole(self, ecg_mv: ArrayLike) -> TwelveLeadBlock:
+        """A whole recording of whole hops, (n_leads, n) mV, from a reset: as many samples out as in."""
+        self.reset()
+        block, tail = self.push(ecg_mv), self.flush()
+        return block.then(tail) if tail.n_samples else block
 
     def _restart_stream(self) -> None:
         self._conditioner.reset()
@@ -235,6 +264,8 @@ class Reconstructor:
         self.engine.reset()
         if self._patient_map is not None:
             self._patient_map.reset()
+        if self._look_ahead is not None:
+            self._look_ahead.reset()
         self._held = self._nothing
         self._off = np.zeros(len(self.leads), bool)
         self._was_off = False
@@ -262,6 +293,8 @@ class Reconstructor:
             held = missing & ~np.repeat(off, self._hop, axis=1)
             bits = _with(bits, np.where(held, _INTERPOLATED, _CLEAN))
             bits = _with(bits, np.where(missing.all(0), _GAP, _CLEAN))
+        if self._look_ahead is not None:
+            bits = self._look_ahead.align_bits(bits, samples.shape[1])
         return bits
 
     def _decode_runs(
@@ -273,7 +306,7 @@ class Reconstructor:
     ) -> Flags:
         """As `_decode`, where the leads that are off change from hop to hop."""
         settling = np.zeros(off.shape, bool)
-        for hops in _runs(off):
+        for hops in runs(off):
             at = slice(hops.start * self._hop, hops.stop * self._hop)
             now_off = off[:, hops.start]
             if now_off.all():
@@ -282,6 +315,11 @@ class Reconstructor:
                 if self._patient_map is not None:
                     self._patient_map.reset()
                 ecg[:, at] = sigma[:, at] = np.nan
+                if self._look_ahead is not None:
+                    sigma[:, at] = 0.0
+                    leads, lost = self._look_ahead.align_nothing(at.stop - at.start)
+                    np.matmul(self._twelve, leads, out=ecg[:, at])
+                    self._blank(lost, ecg[:, at], sigma[:, at])
             else:
                 self._conditioner.restart(self._off & ~now_off)
                 settling[:, hops] = self._decode(filled[:, at], now_off, ecg[:, at], sigma[:, at])
@@ -315,16 +353,30 @@ class Reconstructor:
         slow = np.matmul(anchor, conditioned - residual, dtype=np.float64)
         leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
         leads[n_out:] = conditioned
+        lost = None
+        if self._look_ahead is not None:
+            predicted = np.matmul(anchor, conditioned, dtype=np.float64)
+            if off is not None:
+                conditioned[off] = np.nan
+            leads, lost = self._look_ahead.align(leads[:n_out] - predicted, predicted, conditioned)
         bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(n_out, n), MAX_LOG_SIGMA)
         if self._patient_map is not None:
             self._patient_map.apply(on, leads, bounded)
         np.matmul(self._twelve, leads, out=ecg)
         # Of I and II one at least is measured: each lead's sigma is that of one reconstructed lead.
         np.matmul(self._twelve_sigma, np.exp(bounded, out=bounded), out=sigma)
-        if off is not None:
-            lost = self._twelve[:, n_out:][:, off].any(1)
-            ecg[lost] = sigma[lost] = np.nan
+        if lost is not None:
+            self._blank(lost, ecg, sigma)
+        elif off is not None:
+            rows = self._twelve[:, n_out:][:, off].any(1)
+            ecg[rows] = sigma[rows] = np.nan
         return settling
+
+    def _blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
+        """NaN where a lead rests on one of the eight that is `lost`, (8, n)."""
+        if np.count_nonzero(lost):
+            rests = np.abs(self._twelve) @ lost > 0
+            ecg[rests] = sigma[rests] = np.nan
 
     def _anchor(self, present: NDArray[np.bool_]) -> NDArray[np.float32]:
         key = present.tobytes()
@@ -342,31 +394,5 @@ class Reconstructor:
         flags[2:6] = flags[0] | flags[1]
 
 
-def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
-    """Samples as float32. Raises InputError for what is no array of numbers."""
-    try:
-        return np.asarray(ecg_mv, np.float32)
-    except (TypeError, ValueError) as error:
-        raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
-
-
 def _with(bits: Bits | None, more: Bits) -> Bits:
     return more if bits is None else bits | more
-
-
-def _broadcast(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:
-    try:
-        return np.broadcast_to(np.asarray(value), shape)
-    except ValueError as error:
-        raise InputError(
-            f"`{name}` has shape {np.shape(value)}: it must fit samples {shape}"
-        ) from error
-
-
-def _runs(off: NDArray[np.bool_]) -> Iterator[slice]:
-    """Runs of hops in which the same leads are off; `off` is (n_leads, n_hops)."""
-    changes = np.flatnonzero((off[:, 1:] != off[:, :-1]).any(0)) + 1
-    edges = [0, *changes.tolist(), off.shape[1]]
-    for start, stop in itertools.pairwise(edges):
-        if stop > start:
-            yield slice(start, stop)

@@ -6,11 +6,12 @@ what is missing between it and the one before.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
+from edge.errors import InputError
 from edge.leads import LEADS, Provenance
 
 
@@ -52,6 +53,25 @@ class TwelveLeadBlock:
     arrival_ns: int = 0
     acquired_ns: int = 0
 
+    def then(self, other: TwelveLeadBlock) -> TwelveLeadBlock:
+        """This block and the one that follows it, as one."""
+        return replace(
+            other,
+            ecg_mv=np.concatenate([self.ecg_mv, other.ecg_mv], 1),
+            sigma_mv=np.concatenate([self.sigma_mv, other.sigma_mv], 1),
+            quality=np.concatenate([self.quality, other.quality], 1),
+            first_sample=self.first_sample,
+        )
+
+    def first(self, n_samples: int) -> TwelveLeadBlock:
+        """Its first samples alone."""
+        return replace(
+            self,
+            ecg_mv=self.ecg_mv[:, :n_samples],
+            sigma_mv=self.sigma_mv[:, :n_samples],
+            quality=self.quality[:, :n_samples],
+        )
+
     @property
     def leads(self) -> tuple[str, ...]:
         """`edge.LEADS`."""
@@ -61,3 +81,21 @@ class TwelveLeadBlock:
     def n_samples(self) -> int:
         """Samples per lead; may be 0."""
         return int(self.ecg_mv.shape[1])
+
+
+def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
+    """Samples as float32. Raises InputError for what is no array of numbers."""
+    try:
+        return np.asarray(ecg_mv, np.float32)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
+
+
+def fitting(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:
+    """`value` in the shape of the samples. Raises InputError, naming it, if it does not fit."""
+    try:
+        return np.broadcast_to(np.asarray(value), shape)
+    except ValueError as error:
+        raise InputError(
+            f"`{name}` has shape {np.shape(value)}: it must fit samples {shape}"
+        ) from error

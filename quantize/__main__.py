@@ -54,6 +54,13 @@ def _parser() -> argparse.ArgumentParser:
         if name in ("distill", "qat"):
             add("--teacher", type=Path, help="default: the one that ships")
             add("--alone", action="store_true", help="without a teacher")
+        if name == "distill":
+            add(
+                "--lookahead",
+                type=int,
+                default=0,
+                help="hops that the answer may come late, 0 to 25",
+            )
         if name == "teacher":
             add("--kind", choices=("anchored", "vae"), default="anchored")
             add("--member", type=int, help="train this one only: to run them side by side")

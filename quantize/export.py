@@ -310,7 +310,7 @@ def bundle_from_student(
         name=name,
         sampling_hz=sampling_hz,
         hop=config.hop,
-        lookahead=0,
+        lookahead=student.late_samples,
         receptive_field=config.receptive_frames * config.hop,
         input_leads=INPUT_LEADS,
         output_leads=RECONSTRUCTED_LEADS,

@@ -106,8 +106,11 @@ def scale_sigma(student: Student, validation: Prepared, feed: Feed) -> list[floa
     with torch.no_grad():
         for batch in feed.batches(validation, 32, Augmentation.none(), None, seed=0):
             residual, log_sigma = student(batch.ecg, batch.mask, batch.anchor)
-            shown = zero_phase(samples_from_frames(residual), SAMPLING_HZ)
-            ratio = (shown - batch.target).square() * torch.exp(-2 * samples_from_frames(log_sigma))
+            late = student.late_samples
+            shown = zero_phase(samples_from_frames(residual)[..., late:], SAMPLING_HZ)
+            error = shown - batch.target[..., : shown.shape[-1]]
+            sigma_mv = samples_from_frames(log_sigma)[..., late:].exp()
+            ratio = (error / sigma_mv).square()
             ratios.append(ratio[..., scored].mean(-1))
         factors = torch.cat(ratios).mean(0).sqrt()
         bias = student.sigma_head.conv.bias

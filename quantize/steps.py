@@ -140,7 +140,9 @@ def distill(given: argparse.Namespace) -> int:
     """Train the student in float32, with a teacher or alone."""
     teach, about = _teach(given)
     of = course(given)
-    config = StudentConfig(channels=32, dilations=(1, 4)) if given.quick else StudentConfig()
+    config = StudentConfig(lookahead=given.lookahead)
+    if given.quick:
+        config = replace(config, channels=32, dilations=(1, 4))
     how = schedule(given, Schedule())
     student = train(
         lambda: Student(config),

@@ -15,9 +15,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from quantize.errors import QuantizeError
+from quantize.network import FIRST_LOG_SIGMA, Network
+
 QMAX = 127  # signed codes are -128..127; after a ReLU 0..127, so that int8 and uint8 hold the same integers
 OBSERVED_EVERY = 61  # of the values that pass an observer: a prime, so that no channel is preferred
-FIRST_LOG_SIGMA = -2.3  # 0.1 mV: what the linear map misses
+MAX_LOOKAHEAD = 25  # hops: 0.4 s, beyond which nobody calls it live
 STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the stem
 
 
@@ -32,6 +35,14 @@ class StudentConfig:
     n_inputs: int = 3
     n_outputs: int = 5
     dropout: float = 0.15
+    lookahead: int = 0
+    """Hops that the answer comes late."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.lookahead <= MAX_LOOKAHEAD:
+            raise QuantizeError(
+                f"a look-ahead of {self.lookahead} hops: give one from 0 to {MAX_LOOKAHEAD}"
+            )
 
     @property
     def stem_channels(self) -> int:
@@ -146,7 +157,7 @@ class Block(nn.Module):
         return joined
 
 
-class Student(nn.Module):
+class Student(Network):
     """Leads, mask and anchor of the residual branch in; residual and log sigma out."""
 
     def __init__(self, config: StudentConfig) -> None:
@@ -166,6 +177,11 @@ class Student(nn.Module):
             nn.init.constant_(
                 head.conv.bias, 0.0 if head is self.residual_head else FIRST_LOG_SIGMA
             )
+
+    @property
+    def late_samples(self) -> int:
+        """By how many samples what `forward` gives lies before what it is given."""
+        return self.config.lookahead * self.config.hop
 
     def features(self, ecg: Tensor, mask: Tensor, anchor: Tensor) -> Tensor:
         """What the heads read, (batch, channels, frames); arguments as in `forward`."""

@@ -19,8 +19,8 @@ from torch import Tensor, nn
 
 from quantize.errors import QuantizeError
 from quantize.feed import Batch, samples_from_frames
+from quantize.network import FIRST_LOG_SIGMA, Network
 from quantize.prepared import GROUPS
-from quantize.student import FIRST_LOG_SIGMA
 from quantize.weights import TEACHER_FILE, load_weights, refused, save_weights
 
 CONTEXT_SHARE = 4  # the context is a quarter as wide as the features it weighs
@@ -82,7 +82,7 @@ class Block(nn.Module):
         return torch.relu(x + self.out(self.pointwise(self.dropout(y))))
 
 
-class Member(nn.Module):
+class Member(Network):
     """One non-causal network over the whole record; ends and anchor as the student's."""
 
     def __init__(self, config: TeacherConfig) -> None:
@@ -114,7 +114,7 @@ class Member(nn.Module):
         )
 
 
-class Teacher(nn.Module):
+class Teacher(Network):
     """A member for each group of patients, taught on all the others."""
 
     def __init__(self, members: Sequence[Member]) -> None:

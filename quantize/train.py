@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from quantize.augment import Augmentation
 from quantize.data import SCORED_S
 from quantize.feed import Batch, Feed, samples_from_frames
+from quantize.network import Network
 from quantize.objective import Loss, objective
 from quantize.prepared import Prepared
 
@@ -23,15 +24,9 @@ SAMPLING_HZ = 250.0  # of the records that train, and of the decoder
 EARLY_STEPS = 10  # the average spans a tenth of the steps so far, until `average` bounds it
 
 
-class Network(Protocol):
-    """Leads, mask and anchor in; residual and log sigma out: shapes as in `Student.forward`."""
-
-    def __call__(self, ecg: Tensor, mask: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
-        """Residual in mV and log sigma of mV, both (batch, n_outputs, hop, frames)."""
-
-
 Teach = Callable[[Batch], Tensor]
 """What a teacher makes of a batch: its residual, (batch, 5, n_samples) mV."""
+NetworkT = TypeVar("NetworkT", bound=Network)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
@@ -39,7 +34,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class Schedule:
     """How long and how fast; a bundle's card repeats it."""
 
-    epochs: int = 36
+    epochs: int = 28
     batch: int = 32
     crop_s: float = 6.0
     peak_lr: float = 3e-3
@@ -50,7 +45,7 @@ class Schedule:
 
 
 def train(
-    make: Callable[[], ModuleT],
+    make: Callable[[], NetworkT],
     records: Prepared,
     validation: Prepared | None,
     feed: Feed,
@@ -59,7 +54,7 @@ def train(
     folder: Path,
     teach: Teach | None = None,
     say: Callable[[str], None] = print,
-) -> ModuleT:
+) -> NetworkT:
     """Train what `make` makes, or resume from `folder/last.pt`; the averaged network in evaluation mode.
 
     Writes `folder/log.jsonl`, a line an epoch. The score on `validation` is for the reader and for
@@ -119,11 +114,11 @@ def train(
 
 
 def train_epoch(
-    network: nn.Module,
+    network: NetworkT,
     batches: Iterable[Batch],
     optimiser: torch.optim.Optimizer,
     cycle: torch.optim.lr_scheduler.LRScheduler,
-    averager: Averager[ModuleT],
+    averager: Averager[NetworkT],
     teach: Teach | None = None,
 ) -> dict[str, float]:
     """One pass over the batches; the means of the loss's parts."""
@@ -149,13 +144,15 @@ def step_loss(
 ) -> Loss:
     """The objective of one batch."""
     residual, log_sigma = network(batch.ecg, batch.mask, batch.anchor)
+    late = network.late_samples
+    n = batch.target.shape[-1] - late
     return objective(
-        samples_from_frames(residual),
-        samples_from_frames(log_sigma),
-        batch.target,
-        batch.truth,
+        samples_from_frames(residual)[..., late:],
+        samples_from_frames(log_sigma)[..., late:],
+        batch.target[..., :n],
+        batch.truth[..., :n],
         SAMPLING_HZ,
-        teach(batch) if teach else None,
+        teach(batch)[..., :n] if teach else None,
         scored_s,
     )
 
@@ -168,7 +165,7 @@ def mean_losses(losses: list[Loss]) -> dict[str, float]:
     }
 
 
-def validate(network: nn.Module, records: Prepared, feed: Feed) -> dict[str, float]:
+def validate(network: Network, records: Prepared, feed: Feed) -> dict[str, float]:
     """The objective's parts over whole records as they are, scored as EVALUATION does, all leads on."""
     network.eval()
     with torch.no_grad():

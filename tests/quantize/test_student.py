@@ -6,7 +6,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the student needs torch: install leadlift[test]")
 
-from quantize.student import QMAX, Quantizer, Student, StudentConfig, weight_scale
+from quantize.errors import QuantizeError
+from quantize.student import MAX_LOOKAHEAD, QMAX, Quantizer, Student, StudentConfig, weight_scale
 
 CONFIG = StudentConfig(channels=8, kernel=3, dilations=(1, 2))
 
@@ -105,3 +106,10 @@ def test_weights_round_per_output_channel() -> None:
     conv.quantize_weight = True
     rounded = conv(torch.randn(1, 8, 9))
     assert plain.shape == rounded.shape
+
+
+def test_a_look_ahead_is_bounded_and_counted_in_samples() -> None:
+    assert Student(CONFIG).late_samples == 0
+    assert Student(StudentConfig(channels=8, lookahead=MAX_LOOKAHEAD)).late_samples == 100
+    with pytest.raises(QuantizeError, match="from 0 to 25"):
+        StudentConfig(lookahead=MAX_LOOKAHEAD + 1)

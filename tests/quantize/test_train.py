@@ -15,9 +15,10 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 from edge.conditioning import Conditioning
 from quantize.augment import Augmentation
 from quantize.feed import Batch, Feed
+from quantize.network import Network
 from quantize.prepared import Prepared, prepare
 from quantize.student import Student, StudentConfig
-from quantize.train import Averager, Schedule, train, validate
+from quantize.train import Averager, Schedule, step_loss, train, validate
 from tests.benchmarks.synthetic import simulated_records
 
 CONFIG = StudentConfig(channels=8, kernel=3, dilations=(1, 2))
@@ -115,3 +116,27 @@ def test_an_average_forgets_the_start_and_then_follows_slowly() -> None:
     torch.nn.init.constant_(network.weight, 7.0)
     last.update(network)
     assert last.averaged.weight.item() == 7.0
+
+
+@pytest.mark.parametrize("late_samples", [0, 8])
+def test_a_late_answer_is_held_against_what_it_answers(
+    records: Prepared, feed: Feed, late_samples: int
+) -> None:
+    batch = next(iter(feed.batches(records, 2, Augmentation.none(), None, seed=0)))
+
+    class Knows(Network):
+        """Says the target, so many samples after it was."""
+
+        late_by = 8
+
+        @property
+        def late_samples(self) -> int:
+            return late_samples
+
+        def forward(self, ecg: object, mask: object, anchor: object) -> tuple[torch.Tensor, ...]:
+            said = torch.roll(batch.target, self.late_by, -1)
+            framed = said.unflatten(2, (-1, 4)).transpose(2, 3)
+            return framed, torch.zeros_like(framed)
+
+    loss = step_loss(Knows(), batch, scored_s=(1.0, 3.0))
+    assert (loss.rmse_uv < 5) == (late_samples == Knows.late_by)
