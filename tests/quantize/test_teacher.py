@@ -95,3 +95,13 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path) -> None:
         load_teacher(tmp_path / "text.safetensors")
     with pytest.raises(QuantizeError, match=f"has {GROUPS} members, not 1"):
         Teacher([Member(CONFIG)])
+
+
+def test_the_teacher_that_ships_is_that_of_the_bundle_that_ships() -> None:
+    from edge.bundle import load_bundle
+
+    made, card = load_teacher()
+    assert card["sha256"] == load_bundle().manifest.teacher_sha256
+    assert len(card["members"]) == len(made.members) == GROUPS
+    residual, _ = made(*(getattr(batch([-1]), name) for name in ("ecg", "mask", "anchor")))
+    assert residual.abs().max() > 0
