@@ -97,6 +97,8 @@ def _busy(about: dict[str, object]) -> bool:
 
 
 def _said(value: object) -> object:
+    if isinstance(value, list):
+        return [_said(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 

@@ -17,6 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from edge.reconstructor import MAX_LOG_SIGMA
 from quantize.errors import QuantizeError
 from quantize.feed import Batch, samples_from_frames
 from quantize.network import FIRST_LOG_SIGMA, Network
@@ -128,7 +129,9 @@ class Teacher(Network):
         """The members' mean residual, and log sigma with what they differ by: shapes of `Member`."""
         made = [member(ecg, mask, anchor) for member in self.members]
         residuals = torch.stack([residual for residual, _ in made])
-        variance = torch.stack([torch.exp(2 * log_sigma) for _, log_sigma in made]).mean(0)
+        # As what ships is bounded: a record like none before sends log sigma anywhere.
+        bounded = [log_sigma.clamp(max=MAX_LOG_SIGMA) for _, log_sigma in made]
+        variance = torch.stack([torch.exp(2 * log_sigma) for log_sigma in bounded]).mean(0)
         variance = variance + residuals.var(0, correction=0)
         return residuals.mean(0), 0.5 * torch.log(variance)
 

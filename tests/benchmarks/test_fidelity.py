@@ -141,9 +141,14 @@ def test_the_command_on_real_records(tmp_path: Path, capsys: pytest.CaptureFixtu
         pytest.skip(f"no recordings: set LEADLIFT_DATA ({error})")
     out = tmp_path / "fidelity.json"
     options = ["--limit", "2", "--whole", "--json", str(out), "--cache", str(tmp_path / "cache")]
+    also = tmp_path / "another.onnx"
+    also.write_bytes(load_bundle().data)
+    options += ["--also", str(also)]
     assert main(["fidelity", "--domains", "validation", "test", *options]) == 0
     report = json.loads(out.read_text())
     assert report["protocol"]["feed"] == "whole records"
+    assert {"teacher", "WearECG VAE", "another"} <= set(report["results"]["test"])
+    assert report["results"]["test"]["against_shipped"]["another"]["r"]["mean"] == 0
     assert report["protocol"]["records_per_domain"] == {"validation": 2, "test": 2}
     # A linear map of real leads: neither noise nor, as of a dipole, near exact.
     assert 0.3 < report["results"]["test"][LINEAR]["headline"]["r"]["mean"] < 0.99

@@ -78,6 +78,15 @@ def test_sigma_grows_where_the_members_differ() -> None:
     assert (log_sigma > -2.3).all()  # each member alone says exp(-2.3)
 
 
+def test_sigma_is_bounded() -> None:
+    made, of = teacher(), batch([-1])
+    for member in made.members:
+        torch.nn.init.zeros_(member.residual_head.weight)
+        torch.nn.init.constant_(member.sigma_head.bias, 20.0)
+    _, log_sigma = made(of.ecg, of.mask, of.anchor)
+    torch.testing.assert_close(log_sigma, torch.zeros_like(log_sigma))  # 1 mV
+
+
 def test_a_file_gives_the_same_teacher_in_float16(tmp_path: Path) -> None:
     made, of, file = teacher(), batch([-1, 1]), tmp_path / "teacher.safetensors"
     save_teacher(file, made, {"schedule": {"seed": 3}})
