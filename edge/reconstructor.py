@@ -240,17 +240,19 @@ class Reconstructor:
         return TwelveLeadBlock(ecg, sigma, flags, first, self._sampling_hz, self.provenance)
 
     def flush(self) -> TwelveLeadBlock:
-        """What the look-ahead holds back, as if the last sample went on; then the stream must be reset.
+        """What the look-ahead holds back, as if the last sample went on; the next sample begins a new state.
 
-        Empty without a look-ahead: less than a hop is all that is held back then.
+        Empty without a look-ahead: less than a hop is all that is held back then, and stays.
         """
         if self._look_ahead is None or not (self._look_ahead.waiting or self._held.n_samples):
             return self.push(self._nothing.samples)
         real = self._look_ahead.waiting + self._held.n_samples
         last = self._held.samples[:, -1:] if self._held.n_samples else self._last
         short = -self._held.n_samples % self._hop
-        block = self.push(np.repeat(last, short + self._look_ahead.n_samples, axis=1))
-        return block.first(real)
+        block = self.push(np.repeat(last, short + self._look_ahead.n_samples, axis=1)).first(real)
+        self._restart_stream()
+        self._first_sample = block.first_sample + real
+        return block
 
     def whole(self, ecg_mv: ArrayLike) -> TwelveLeadBlock:
         """A whole recording of whole hops, (n_leads, n) mV, from a reset: as many samples out as in."""

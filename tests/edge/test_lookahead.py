@@ -135,6 +135,17 @@ def test_after_a_gap_that_nobody_has_the_index_is_right(late: Reconstructor) -> 
     np.testing.assert_array_equal(after.ecg_mv, late.push(x).ecg_mv)
 
 
+def test_who_flushes_before_a_gap_loses_nothing(late: Reconstructor) -> None:
+    x = three_leads(400)
+    before = late.push(x[:, :202])
+    tail = late.flush()
+    assert tail.first_sample == before.n_samples
+    assert before.n_samples + tail.n_samples == 202
+    assert late.flush().n_samples == 0
+    late.skip(1000)
+    assert late.push(x).first_sample == 202 + 1000
+
+
 def test_where_all_leads_are_off_nothing_is_invented(late: Reconstructor) -> None:
     x = three_leads(N)
     x[:, 800:1200] = np.nan
