@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from time import monotonic_ns
@@ -63,6 +63,10 @@ class StreamReconstructor(Protocol):
 
     def skip(self, n_samples: int) -> None:
         """A gap of `n_samples`."""
+        ...
+
+    def flush(self) -> TwelveLeadBlock:
+        """What a look-ahead holds back; the stream ends, or has a gap next."""
         ...
 
 
@@ -135,10 +139,9 @@ class Runtime:
                 acquired = self._acquired  # asked first: what was put before it is taken below
                 run = self._handover.take(POLL_S)
                 if run is not None:
-                    block = self._reconstruct(run)
-                    if block.n_samples:
-                        yield block
+                    yield from self._reconstruct(run)
                 elif acquired:
+                    yield from self._flush()
                     break
         finally:
             self._ended_ns = monotonic_ns()
@@ -263,7 +266,13 @@ class Runtime:
 
     # The inference thread.
 
-    def _reconstruct(self, run: Run) -> TwelveLeadBlock:
+    def _flush(self) -> Iterator[TwelveLeadBlock]:
+        tail = self._reconstructor.flush()
+        if tail.n_samples:
+            self.samples_out += tail.n_samples
+            yield tail
+
+    def _reconstruct(self, run: Run) -> Iterator[TwelveLeadBlock]:
         taken_ns = monotonic_ns()
         if self._began_ns == 0:
             self._began_ns = taken_ns
@@ -273,6 +282,7 @@ class Runtime:
                 self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
         self._overruns += run.lost > 0
         if run.first_sample != self._next_sample:
+            yield from self._flush()
             self._jump(run.first_sample - self._next_sample)
         ecg_mv, quality, delay_s = run.ecg_mv, run.quality, 0.0
         self._next_sample = run.first_sample + ecg_mv.shape[1]
@@ -285,7 +295,7 @@ class Runtime:
         self.latency.record("queue", taken_ns - run.stored_ns)
         self.latency.record("reconstruct", done_ns - taken_ns)
         if block.n_samples == 0:
-            return block
+            return
         held = self._fed - block.first_sample - block.n_samples
         behind_ns = round((delay_s + held / self._reconstructor.sampling_hz) * 1e9)
         acquired_ns = run.acquired_ns - behind_ns if run.acquired_ns else 0
@@ -296,7 +306,7 @@ class Runtime:
         self.deadline_misses += late_ns > self._deadline_ns
         self.samples_out += block.n_samples
         self._oldest_arrival_ns = run.oldest_arrival_ns
-        return replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
+        yield replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
 
     def _jump(self, n_samples: int) -> None:
         """Carry a gap over to the reconstructor, at its rate and without rounding drift."""

@@ -55,6 +55,13 @@ class FakeReconstructor:
         self._next += n_samples
         return block
 
+    def flush(self) -> TwelveLeadBlock:
+        """Nothing: it has no look-ahead."""
+        nothing = np.empty((len(LEADS), 0))
+        return TwelveLeadBlock(
+            nothing, nothing, nothing.astype(np.uint8), self._next, self.sampling_hz, provenance()
+        )
+
     def skip(self, n_samples: int) -> None:
         """Drop what is held; the index jumps."""
         self.skipped.append(n_samples)

@@ -18,7 +18,9 @@ from edge.conditioning import Conditioner
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
+from edge.runtime import Runtime
 from firmware_bridge.simulators.ecg import EcgSimulator
+from tests.edge.fakes import ListSink, MemoryDevice
 from tests.edge.signals import cuts, joined, pieces, three_leads
 
 IN, OUT = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)
@@ -170,3 +172,18 @@ def test_a_patient_is_fitted_to_the_late_answer(late: Reconstructor) -> None:
         for r in (fitted, late)
     ]
     assert errors[0] < errors[1]
+
+
+def test_a_live_stream_loses_nothing_to_it(late: Reconstructor) -> None:
+    """Neither before a gap nor at the end."""
+    device, sink = MemoryDevice(), ListSink()
+    device.say_info()
+    device.say(10, n_frames=20)
+    device.frame(80)  # lost
+    device.say(10, n_frames=20)
+    runtime = Runtime(device.source, late, {"list:": sink})
+    device.transport.end()
+    runtime.run()
+    out = [i for b in sink.blocks for i in range(b.first_sample, b.first_sample + b.n_samples)]
+    assert out == [*range(200), *range(280, 480)]
+    assert (runtime.samples_out, runtime.samples_lost, runtime.gaps) == (400, 80, 1)
