@@ -19,7 +19,7 @@ from quantize.augment import Augmentation, Noise
 from quantize.data import load, second_moments
 from quantize.errors import QuantizeError
 from quantize.feed import Feed
-from quantize.prepared import GROUPS, PACES, Prepared, prepare
+from quantize.prepared import GROUPS, PACES, Prepared, patient_groups, prepare
 from quantize.student import Student, StudentConfig
 from quantize.teacher import Member, Teacher, TeacherConfig, load_teacher, save_teacher
 from quantize.train import Schedule, Teach, train
@@ -44,6 +44,9 @@ class Course:
 def course(given: argparse.Namespace) -> Course:
     """The records, filtered, with the anchors of the training folds; kept beside the run."""
     records, validation = load("train"), load("validation")
+    group = patient_groups(
+        records
+    )  # of all, so that a few are in the groups of the teacher that ships
     if given.quick:
         records, validation = records.take(QUICK_RECORDS), validation.take(QUICK_RECORDS)
     spec, hop = Conditioning(), StudentConfig().hop
@@ -55,8 +58,9 @@ def course(given: argparse.Namespace) -> Course:
         moments = second_moments(records)
         stored.parent.mkdir(parents=True, exist_ok=True)
         np.save(stored, moments)
+    prepared = prepare(records, spec, hop, QUICK_PACES if given.quick else PACES, kept)
     return Course(
-        prepare(records, spec, hop, QUICK_PACES if given.quick else PACES, kept),
+        replace(prepared, group=group[: len(records)]),
         prepare(validation, spec, hop, (1.0,), kept),
         Feed(spec, moments, hop, Noise.load(spec, hop)),
         len(records),
@@ -97,7 +101,12 @@ def vae(given: argparse.Namespace) -> int:
 
 
 def anchored(given: argparse.Namespace) -> int:
-    """Train the members that are not there yet, and put them together."""
+    """Train the members that are not there yet, and put them together.
+
+    Raises QuantizeError for a member that there is not.
+    """
+    if given.member is not None and not 0 <= given.member < GROUPS:
+        raise QuantizeError(f"there is no member {given.member}: give one from 0 to {GROUPS - 1}")
     of = course(given)
     config = TeacherConfig(channels=16, dilations=(1, 4)) if given.quick else TeacherConfig()
     how = schedule(given, TEACHER_SCHEDULE)
@@ -167,11 +176,18 @@ def distill(given: argparse.Namespace) -> int:
 
 
 def qat(given: argparse.Namespace) -> int:
-    """Calibrate for INT8 and train with quantisation in the loop."""
+    """Calibrate for INT8 and train with quantisation in the loop.
+
+    Raises QuantizeError for another teacher than the student had: its card names one.
+    """
     from quantize.qat import QatSchedule, calibrate, quantisation_aware_training, scale_sigma
 
     student, saved = load_student(given.run)
-    teach, _ = _teach(given)
+    teach, about = _teach(given)
+    if about.get("sha256") != saved["teacher"].get("sha256"):
+        raise QuantizeError(
+            "the student was distilled with another teacher, or alone: give --teacher or --alone as then"
+        )
     of = course(given)
     calibrate(student, of.records, of.feed)
     how = QatSchedule()

@@ -25,6 +25,13 @@ def test_a_step_that_was_not_run_is_named(
     assert "run `python -m quantize distill --run" in said[0]
 
 
+def test_a_member_that_there_is_not_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["teacher", "--run", str(tmp_path), "--member", "4"]) == 1
+    assert "there is no member 4: give one from 0 to 3" in capsys.readouterr().err
+
+
 def test_no_recordings_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -53,6 +60,8 @@ def test_learning_beats_the_linear_map(
     assert "not yet trained: member_0, member_1, member_3" in capsys.readouterr().out
     assert main(["teacher", "--run", str(school), "--quick"]) == 0
     assert main(["distill", *taught]) == 0
+    assert main(["qat", *student, "--alone"]) == 1
+    assert "give --teacher or --alone as then" in capsys.readouterr().err
     assert main(["qat", *taught]) == 0
     assert main(["export", *student, "--output", str(bundle)]) == 0
     assert main(["verify", "--model", str(bundle), "--records", "20"]) == 0
