@@ -61,10 +61,11 @@ def _parser() -> argparse.ArgumentParser:
                 default=0,
                 help="hops that the answer may come late, 0 to 25",
             )
+            add("--channels", type=int, help="of its features: fewer cost less per hop")
         if name == "teacher":
             add("--kind", choices=("anchored", "vae"), default="anchored")
+            add("--members", type=int, default=3, help="networks whose mean teaches")
             add("--member", type=int, help="train this one only: to run them side by side")
-            add("--calm", action="store_true", help="stretch, gain and leads off alone")
             add("--width", type=int, help="of the VAE's first stage (default: the paper's 128)")
             add("--output", type=Path, help="default: teacher.safetensors in the folder")
         if name == "export":

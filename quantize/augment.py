@@ -26,9 +26,9 @@ class Augmentation:
     stretch: bool = True
     """Played at one of PACES."""
     gain: float = 0.15
-    rotation_deg: float = 6.0
+    rotation_deg: float = 3.0
     """The heart turned in the chest by up to so much (3KG, Gopal et al. 2021, arXiv 2106.04452)."""
-    axes: float = 0.04
+    axes: float = 0.02
     """Standard deviation of the log gain of each of the heart's three axes."""
     noise: float = 0.15
     """Share of records with recorded noise on the inputs, which the targets lack."""

@@ -43,8 +43,8 @@ class Batch:
     """(batch, 5, n_samples) mV: truth minus anchor, zero-phase high-passed."""
     truth: Tensor
     """(batch, 5, n_samples) mV, zero-phase high-passed."""
-    group: Tensor
-    """(batch,) group of each record's patient, -1 where it is not known."""
+    taught: Tensor | None = None
+    """As `target`, with what a teacher makes of the record in the place of the truth."""
 
 
 class Feed:
@@ -81,7 +81,15 @@ class Feed:
         base = np.einsum("boi,bin->bon", anchor, conditioned.reshape(batch, -1, n) * on)
         truth = zero_phase_highpass(ecg_mv[:, self._outputs], sampling_hz)
         target = truth - zero_phase_highpass(base, sampling_hz)
-        return self._batch(shown, on, anchor, target, truth, np.full(batch, -1))
+        return self._batch(shown, on, anchor, target, truth)
+
+    def whole(self, signals: NDArray[np.float16]) -> Batch:
+        """Records of one pace as `Prepared.signals` keeps them, in their order, all inputs on."""
+        residual, seen, truth = signals.astype(np.float32).swapaxes(0, 1)
+        subset = np.full(len(signals), ALL_ON)
+        on, anchor = MASKS[subset][:, :, None].astype(np.float32), self.anchors[subset]
+        target = truth[:, self._outputs] - anchor @ seen[:, self._inputs]
+        return self._batch(residual[:, self._inputs], on, anchor, target, truth[:, self._outputs])
 
     def batches(
         self,
@@ -114,6 +122,7 @@ class Feed:
         size, at_rest = len(rows), len(records.signals) // 2
         n = records.signals[at_rest].shape[-1] if n_samples is None else n_samples
         parts = np.empty((3, size, len(INDEPENDENT_LEADS), n), np.float32)
+        lessons = np.empty((size, len(self._outputs), n), np.float32) if records.taught else None
         # A stream starts cold: so does every fourth batch, at the first sample of its records.
         cold = rng.random() < COLD_STARTS or n_samples is None
         for i, row in enumerate(rows.tolist()):
@@ -121,7 +130,10 @@ class Feed:
             kept = records.signals[pace]
             hops = (kept.shape[-1] - n) // self.hop
             first = 0 if cold else int(rng.integers(hops + 1)) * self.hop
-            parts[:, i] = kept[row, :, :, first : first + n]
+            at = slice(first, first + n)
+            parts[:, i] = kept[row, :, :, at]
+            if lessons is not None:
+                lessons[i] = records.taught[pace][row, :, at]
         maps = lead_maps(augmentation, size, rng)
         residual = maps[:, self._inputs] @ parts[RESIDUAL]
         seen = maps[:, self._inputs] @ parts[SEEN]
@@ -139,8 +151,14 @@ class Feed:
                 residual[i] += noise[0]
                 seen[i] += noise[1]
         on = MASKS[subset][:, :, None].astype(np.float32)
-        target = truth - anchor @ (seen * on)
-        return self._batch(residual * on, on, anchor, target, truth, records.group[rows])
+        base = anchor @ (seen * on)
+        taught = None
+        if lessons is not None:
+            # All leads, since the heart may be turned: the teacher knew the measured ones as they are.
+            every = parts[TRUTH]
+            every[:, self._outputs] = lessons
+            taught = maps[:, self._outputs] @ every - base
+        return self._batch(residual * on, on, anchor, truth - base, truth, taught)
 
     def _batch(
         self,
@@ -149,7 +167,7 @@ class Feed:
         anchor: NDArray[np.float32],
         target: NDArray[np.floating],
         truth: NDArray[np.floating],
-        group: NDArray[np.intp],
+        taught: NDArray[np.float32] | None = None,
     ) -> Batch:
         frames = shown.shape[-1] // self.hop
         framed = torch.from_numpy(shown.reshape(*shown.shape[:2], frames, self.hop))
@@ -159,7 +177,7 @@ class Feed:
             torch.from_numpy(anchor),
             torch.from_numpy(target.astype(np.float32)),
             torch.from_numpy(truth.astype(np.float32)),
-            torch.from_numpy(group),
+            None if taught is None else torch.from_numpy(taught),
         )
 
 

@@ -8,6 +8,7 @@ depend on amplitude; a training record has hardly any.)
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,6 @@ from quantize.errors import QuantizeError
 
 PACES = (0.85, 0.925, 1.0, 1.075, 1.15)  # +-15 %: as far as a heart changes, and QT with it
 RESIDUAL, SEEN, TRUTH = range(3)  # what of a record is kept, the second axis of `signals`
-GROUPS = 4  # of patients: a teacher is taught on all but one, and teaches on that one
 BATCH = 64
 
 
@@ -33,8 +33,9 @@ class Prepared:
     high-passed, the leads as recorded zero-phase high-passed. float16 resolves 0.5 uV at 1 mV."""
     moments: NDArray[np.float64]
     """(n_records, 8, 8) mV^2 of the zero-phase high-passed leads as recorded."""
-    group: NDArray[np.intp]
-    """(n_records,) which of GROUPS the record's patient is in."""
+    taught: tuple[NDArray[np.float16], ...] = ()
+    """Per pace (n_records, 5, n_samples) mV: the reconstructed leads as a teacher makes them of the record
+    with all inputs on, zero-phase high-passed; or nothing."""
 
     def __len__(self) -> int:
         return len(self.moments)
@@ -42,14 +43,10 @@ class Prepared:
     def take(self, rows: NDArray[np.intp]) -> Prepared:
         """These records alone."""
         return Prepared(
-            tuple(signals[rows] for signals in self.signals), self.moments[rows], self.group[rows]
+            tuple(signals[rows] for signals in self.signals),
+            self.moments[rows],
+            tuple(taught[rows] for taught in self.taught),
         )
-
-
-def patient_groups(records: Records) -> NDArray[np.intp]:
-    """(n_records,) group of each record's patient, in the order of their names."""
-    patients = {name: i for i, name in enumerate(sorted(set(records.patient_id)))}
-    return np.array([patients[name] % GROUPS for name in records.patient_id])
 
 
 def prepare(
@@ -69,27 +66,35 @@ def prepare(
     for start in range(0, len(records), BATCH):
         x = at_rest[start : start + BATCH, TRUTH].astype(np.float32)
         moments.append(np.einsum("bin,bjn->bij", x, x, dtype=np.float64) / x.shape[-1])
-    return Prepared(signals, np.concatenate(moments), patient_groups(records))
+    return Prepared(signals, np.concatenate(moments))
 
 
 def _signals(
     records: Records, spec: Conditioning, hop: int, pace: float, folder: Path | None
 ) -> NDArray[np.float16]:
-    if folder is None:
-        return _filtered(records, spec, hop, pace)
     of = hashlib.sha256(repr((spec, hop, pace)).encode() + records.ecg_uv.tobytes()).hexdigest()
-    file = folder / f"{records.name}-{pace:g}-{of[:16]}.npy"
+    file = None if folder is None else folder / f"{records.name}-{pace:g}-{of[:16]}.npy"
+    return kept(file, lambda: _filtered(records, spec, hop, pace))
+
+
+def kept(file: Path | None, make: Callable[[], NDArray[np.float16]]) -> NDArray[np.float16]:
+    """What `make` gives, from the file if it is there, and left there if it is not.
+
+    Raises QuantizeError if the file cannot be written.
+    """
+    if file is None:
+        return make()
     if not file.exists():
         try:
-            folder.mkdir(parents=True, exist_ok=True)
+            file.parent.mkdir(parents=True, exist_ok=True)
             partial = file.with_suffix(".partial")
             with partial.open("wb") as stream:
-                np.save(stream, _filtered(records, spec, hop, pace))
+                np.save(stream, make())
             partial.replace(file)
         except OSError as error:
             raise QuantizeError(f"cannot write {file}: {error.strerror}") from error
-    kept: NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
-    return kept
+    stored: NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
+    return stored
 
 
 def _filtered(records: Records, spec: Conditioning, hop: int, pace: float) -> NDArray[np.float16]:

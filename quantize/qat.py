@@ -16,7 +16,7 @@ from quantize.feed import Feed, samples_from_frames
 from quantize.objective import zero_phase
 from quantize.prepared import Prepared
 from quantize.student import Block, Student
-from quantize.train import SAMPLING_HZ, Averager, Teach, train_epoch, validate
+from quantize.train import SAMPLING_HZ, Averager, train_epoch, validate
 
 RANGE_QUANTILE = 0.99999
 HEADROOM = (
@@ -65,7 +65,6 @@ def quantisation_aware_training(
     feed: Feed,
     schedule: QatSchedule,
     folder: Path,
-    teach: Teach | None = None,
     say: Callable[[str], None] = print,
 ) -> Student:
     """Train a calibrated student with its numbers rounded, on calm records; returns averaged weights.
@@ -88,7 +87,7 @@ def quantisation_aware_training(
         batches = feed.batches(
             records, schedule.batch, Augmentation().calm(), n_samples, schedule.seed + epoch
         )
-        losses = train_epoch(student, batches, optimiser, cycle, averager, teach)
+        losses = train_epoch(student, batches, optimiser, cycle, averager)
         row = {
             "qat_epoch": epoch + 1,
             **losses,

@@ -28,7 +28,7 @@ STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the 
 class StudentConfig:
     """Shape of the network."""
 
-    channels: int = 96
+    channels: int = 128
     kernel: int = 5
     dilations: tuple[int, ...] = (1, 4, 16, 32)
     hop: int = 4
@@ -43,6 +43,8 @@ class StudentConfig:
             raise QuantizeError(
                 f"a look-ahead of {self.lookahead} hops: give one from 0 to {MAX_LOOKAHEAD}"
             )
+        if self.channels < 1:
+            raise QuantizeError(f"{self.channels} channels: give 1 at least")
 
     @property
     def stem_channels(self) -> int:

@@ -1,10 +1,9 @@
-"""The teacher: networks that see the whole record, each taught without a quarter of the patients.
+"""The teacher: networks that see the whole record, past and future, and whose mean teaches.
 
-The students' limit is not size but what can be known of a patient who was never seen. So the teacher of a
-record is the member that did not see its patient: what it tells is what the three leads tell, without the
-rest, which the truth also holds and no network can learn. On other records it is the mean of all members.
-Out-of-fold targets are those of stacking (Wolpert 1992, doi 10.1016/S0893-6080(05)80023-1), distillation
-is Hinton et al. 2015 (arXiv 1503.02531), the context squeeze-and-excitation (arXiv 1709.01507).
+They differ in what they began with and in the order of their records, so that their mean holds what the
+three leads tell and less of what one network made of its records by chance: a deep ensemble (Lakshminarayanan
+et al. 2017, arXiv 1612.01474). Distillation is Hinton et al. 2015 (arXiv 1503.02531), the context
+squeeze-and-excitation (arXiv 1709.01507).
 """
 
 from __future__ import annotations
@@ -19,9 +18,7 @@ from torch import Tensor, nn
 
 from edge.reconstructor import MAX_LOG_SIGMA
 from quantize.errors import QuantizeError
-from quantize.feed import Batch, samples_from_frames
 from quantize.network import FIRST_LOG_SIGMA, Network
-from quantize.prepared import GROUPS
 from quantize.weights import TEACHER_FILE, load_weights, refused, save_weights
 
 CONTEXT_SHARE = 4  # the context is a quarter as wide as the features it weighs
@@ -116,12 +113,12 @@ class Member(Network):
 
 
 class Teacher(Network):
-    """A member for each group of patients, taught on all the others."""
+    """The mean of its members."""
 
     def __init__(self, members: Sequence[Member]) -> None:
         super().__init__()
-        if len(members) != GROUPS:
-            raise QuantizeError(f"a teacher has {GROUPS} members, not {len(members)}")
+        if not members:
+            raise QuantizeError("a teacher has one member at least")
         self.members = nn.ModuleList(members)
         self.eval()
 
@@ -135,26 +132,13 @@ class Teacher(Network):
         variance = variance + residuals.var(0, correction=0)
         return residuals.mean(0), 0.5 * torch.log(variance)
 
-    @torch.no_grad()
-    def teach(self, batch: Batch) -> Tensor:
-        """The residual, (batch, 5, n_samples) mV, of the member that did not see the record's patient.
-
-        Where the patient's group is not known (-1), the mean of all.
-        """
-        out = torch.empty_like(batch.target)
-        for group in sorted(set(batch.group.tolist())):
-            rows = (batch.group == group).nonzero()[:, 0]
-            who = self if group < 0 else self.members[group]
-            residual, _ = who(batch.ecg[rows], batch.mask[rows], batch.anchor[rows])
-            out[rows] = samples_from_frames(residual)
-        return out
-
 
 def save_teacher(file: Path, teacher: Teacher, card: Mapping[str, Any]) -> None:
     """Write the members in float16, with their shape and a card."""
     member = teacher.members[0]
     assert isinstance(member, Member)
-    save_weights(file, teacher.state_dict(), member.config.as_dict(), card)
+    shape = {**member.config.as_dict(), "members": len(teacher.members)}
+    save_weights(file, teacher.state_dict(), shape, card)
 
 
 def load_teacher(file: Path = TEACHER_FILE) -> tuple[Teacher, dict[str, Any]]:
@@ -164,8 +148,9 @@ def load_teacher(file: Path = TEACHER_FILE) -> tuple[Teacher, dict[str, Any]]:
     """
     state, config, card = load_weights(file)
     try:
-        teacher = Teacher([Member(TeacherConfig(**config)) for _ in range(GROUPS)])
+        n_members = config.pop("members")
+        teacher = Teacher([Member(TeacherConfig(**config)) for _ in range(n_members)])
         teacher.load_state_dict(state)
-    except (TypeError, RuntimeError) as error:
+    except (KeyError, TypeError, RuntimeError) as error:
         raise refused(file, error) from error
     return teacher.eval(), card

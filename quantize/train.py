@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from quantize.augment import Augmentation
 from quantize.data import SCORED_S
@@ -23,9 +23,6 @@ from quantize.prepared import Prepared
 SAMPLING_HZ = 250.0  # of the records that train, and of the decoder
 EARLY_STEPS = 10  # the average spans a tenth of the steps so far, until `average` bounds it
 
-
-Teach = Callable[[Batch], Tensor]
-"""What a teacher makes of a batch: its residual, (batch, 5, n_samples) mV."""
 NetworkT = TypeVar("NetworkT", bound=Network)
 ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
@@ -34,7 +31,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class Schedule:
     """How long and how fast; a bundle's card repeats it."""
 
-    epochs: int = 28
+    epochs: int = 50
     batch: int = 32
     crop_s: float = 6.0
     peak_lr: float = 3e-3
@@ -52,7 +49,6 @@ def train(
     augmentation: Augmentation,
     schedule: Schedule,
     folder: Path,
-    teach: Teach | None = None,
     say: Callable[[str], None] = print,
 ) -> NetworkT:
     """Train what `make` makes, or resume from `folder/last.pt`; the averaged network in evaluation mode.
@@ -90,7 +86,7 @@ def train(
         batches = feed.batches(
             records, schedule.batch, augmentation, n_samples, schedule.seed + epoch
         )
-        losses = train_epoch(network, batches, optimiser, cycle, averager, teach)
+        losses = train_epoch(network, batches, optimiser, cycle, averager)
         row: dict[str, object] = {
             "epoch": epoch + 1,
             **losses,
@@ -119,13 +115,12 @@ def train_epoch(
     optimiser: torch.optim.Optimizer,
     cycle: torch.optim.lr_scheduler.LRScheduler,
     averager: Averager[NetworkT],
-    teach: Teach | None = None,
 ) -> dict[str, float]:
     """One pass over the batches; the means of the loss's parts."""
     losses = []
     network.train()
     for batch in batches:
-        loss = step_loss(network, batch, teach)
+        loss = step_loss(network, batch)
         optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
@@ -139,7 +134,6 @@ def train_epoch(
 def step_loss(
     network: Network,
     batch: Batch,
-    teach: Teach | None = None,
     scored_s: tuple[float, float] | None = None,
 ) -> Loss:
     """The objective of one batch."""
@@ -152,7 +146,7 @@ def step_loss(
         batch.target[..., :n],
         batch.truth[..., :n],
         SAMPLING_HZ,
-        teach(batch)[..., :n] if teach else None,
+        None if batch.taught is None else batch.taught[..., :n],
         scored_s,
     )
 

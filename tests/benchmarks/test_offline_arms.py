@@ -14,7 +14,6 @@ from benchmarks.arms import Arm, linear_predictions, predict
 from benchmarks.offline_arms import offline_arms
 from edge.bundle import load_bundle
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
-from quantize.prepared import GROUPS
 from quantize.teacher import Member, Teacher, TeacherConfig, save_teacher
 from quantize.vae import VaeConfig, WearEcgVae
 from quantize.vae_train import load_vae, save_vae
@@ -26,7 +25,7 @@ INPUTS, OUTPUTS = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)
 
 
 def untrained_teacher(file: Path, bias_mv: float = 0.0) -> None:
-    members = [Member(TeacherConfig(channels=8, dilations=(1,))) for _ in range(GROUPS)]
+    members = [Member(TeacherConfig(channels=8, dilations=(1,))) for _ in range(2)]
     for member in members:
         torch.nn.init.constant_(member.residual_head.bias, bias_mv)
     save_teacher(file, Teacher(members), {})

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -12,7 +14,7 @@ from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, zero_phase_highpass
 from quantize.feed import ALL_ON, MASKS, Feed, samples_from_frames
-from quantize.prepared import Prepared, prepare
+from quantize.prepared import TRUTH, Prepared, prepare
 
 INPUTS = [INDEPENDENT_LEADS.index(lead) for lead in INPUT_LEADS]
 OUTPUTS = [INDEPENDENT_LEADS.index(lead) for lead in RECONSTRUCTED_LEADS]
@@ -78,7 +80,7 @@ def kept(records: Records) -> Prepared:
 
 
 def fields(batch: object) -> list[torch.Tensor]:
-    return [getattr(batch, name) for name in ("ecg", "mask", "anchor", "target", "truth", "group")]
+    return [getattr(batch, name) for name in ("ecg", "mask", "anchor", "target", "truth")]
 
 
 def test_batches_are_seeded_and_cropped_to_whole_frames(
@@ -105,7 +107,7 @@ def test_without_augmentation_a_batch_is_what_the_raw_records_give(
     raw = records.ecg_uv[order].astype(np.float32) / np.float32(1000)
     given = feed.prepare(raw, 250.0, np.full(4, ALL_ON))
     scale = given.truth.abs().max().item()
-    for a, b in zip(fields(drawn)[:-1], fields(given)[:-1], strict=True):
+    for a, b in zip(fields(drawn), fields(given), strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=2e-3 * scale)
 
 
@@ -141,7 +143,25 @@ def test_noise_is_on_the_inputs_alone(kept: Prepared, moments: np.ndarray) -> No
     assert not torch.equal(a.target, b.target)  # the anchor maps the noise too
 
 
-def test_groups_follow_the_records(kept: Prepared, moments: np.ndarray) -> None:
-    order = np.random.default_rng(0).permutation(8)
-    drawn = next(iter(Feed(Conditioning(), moments).batches(kept, 8, Augmentation.none(), None, 0)))
-    assert drawn.group.tolist() == kept.group[order].tolist()
+def test_whole_records_are_those_that_are_drawn_without_augmentation(
+    kept: Prepared, moments: np.ndarray
+) -> None:
+    feed, order = Feed(Conditioning(), moments), np.random.default_rng(0).permutation(8)
+    drawn = next(iter(feed.batches(kept, 8, Augmentation.none(), None, 0)))
+    for a, b in zip(fields(drawn), fields(feed.whole(kept.signals[1])), strict=True):
+        torch.testing.assert_close(a, b[order])
+
+
+@pytest.mark.parametrize("augmentation", [Augmentation(), Augmentation().calm()])
+def test_a_lesson_that_is_the_truth_is_the_target_however_the_record_is_changed(
+    kept: Prepared, moments: np.ndarray, augmentation: Augmentation
+) -> None:
+    """Stretched, cropped, turned, with leads off: the lesson goes through it with the record."""
+    feed = Feed(Conditioning(), moments)
+    knows = replace(kept, taught=tuple(signals[:, TRUTH][:, OUTPUTS] for signals in kept.signals))
+    batches = list(feed.batches(knows, 4, augmentation, 500, seed=5))
+    assert len(batches) == 2
+    for batch, plain in zip(batches, feed.batches(kept, 4, augmentation, 500, seed=5), strict=True):
+        assert batch.taught is not None and plain.taught is None
+        torch.testing.assert_close(batch.taught, batch.target, rtol=0, atol=1e-4)
+        assert torch.equal(batch.target, plain.target)

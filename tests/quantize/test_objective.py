@@ -10,7 +10,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the objective needs torch: install leadlift[test]")
 
 from quantize.data import zero_phase_highpass
-from quantize.objective import BURN_IN_S, TAIL_S, objective, zero_phase_gain
+from quantize.objective import BURN_IN_S, TAIL_S, objective, zero_phase, zero_phase_gain
 
 
 def test_the_gain_is_that_of_the_scoring_filter() -> None:
@@ -77,7 +77,7 @@ def test_the_distance_to_a_teacher_is_in_what_is_minimised() -> None:
     torch.manual_seed(0)
     truth = torch.randn(2, 5, 2500)
     zeros = torch.zeros_like(truth)
-    taught = 0.1 * torch.randn(2, 5, 2500)
+    taught = zero_phase(0.1 * torch.randn(2, 5, 2500), 250.0)
     alone, learning = (
         objective(zeros, zeros, zeros, truth, taught=teacher) for teacher in (None, taught)
     )

@@ -1,7 +1,8 @@
-"""What training draws from: the filters of the feed, paces, and groups of patients."""
+"""What training draws from: the filters of the feed, and paces."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,9 @@ from edge.leads import INDEPENDENT_LEADS
 from quantize.data import Records, zero_phase_highpass
 from quantize.errors import QuantizeError
 from quantize.prepared import (
-    GROUPS,
     RESIDUAL,
     SEEN,
     TRUTH,
-    patient_groups,
     prepare,
     time_stretch,
 )
@@ -26,11 +25,11 @@ from quantize.prepared import (
 N_LEADS = len(INDEPENDENT_LEADS)
 
 
-def records(n: int = 3, patients: list[str] | None = None) -> Records:
+def records(n: int = 3) -> Records:
     rng = np.random.default_rng(7)
     ecg = rng.integers(-40, 41, (n, N_LEADS, 1000)).cumsum(-1).astype(np.int16)
     ids = [str(i) for i in range(n)]
-    return Records("any", ecg, 250.0, ids, patients or ids)
+    return Records("any", ecg, 250.0, ids, ids)
 
 
 def test_at_rest_the_signals_are_those_of_the_conditioner_and_the_score() -> None:
@@ -68,20 +67,14 @@ def test_a_folder_that_cannot_be_is_one_line(tmp_path: Path) -> None:
         prepare(records(), Conditioning(), 4, (1.0,), tmp_path / "file" / "folder")
 
 
-def test_a_patient_is_in_one_group() -> None:
-    patients = ["b", "a", "b", "c", "d", "e", "a"]
-    groups = patient_groups(records(7, patients))
-    assert groups.tolist() == [1, 0, 1, 2, 3, 0, 0]
-    assert groups.max() < GROUPS
-
-
 def test_taking_some_keeps_all_of_them_together() -> None:
     kept = prepare(records(4), Conditioning(), 4, (0.9, 1.0))
+    kept = replace(kept, taught=tuple(s[:, TRUTH, :5] for s in kept.signals))
     some = kept.take(np.array([2, 0]))
     assert len(some) == 2
     np.testing.assert_array_equal(some.signals[1], kept.signals[1][[2, 0]])
     np.testing.assert_array_equal(some.moments, kept.moments[[2, 0]])
-    np.testing.assert_array_equal(some.group, kept.group[[2, 0]])
+    np.testing.assert_array_equal(some.taught[1], kept.taught[1][[2, 0]])
 
 
 def test_stretching_keeps_the_waveform() -> None:

@@ -113,3 +113,8 @@ def test_a_look_ahead_is_bounded_and_counted_in_samples() -> None:
     assert Student(StudentConfig(channels=8, lookahead=MAX_LOOKAHEAD)).late_samples == 100
     with pytest.raises(QuantizeError, match="from 0 to 25"):
         StudentConfig(lookahead=MAX_LOOKAHEAD + 1)
+
+
+def test_a_network_has_a_channel_at_least() -> None:
+    with pytest.raises(QuantizeError, match="0 channels: give 1 at least"):
+        StudentConfig(channels=0)
