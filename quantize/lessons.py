@@ -20,8 +20,8 @@ from quantize.feed import Feed, samples_from_frames
 from quantize.objective import zero_phase
 from quantize.prepared import SEEN, Prepared, kept
 from quantize.teacher import Teacher
+from quantize.train import SAMPLING_HZ
 
-SAMPLING_HZ = 250.0
 BATCH = 16
 _INPUTS = lead_indices(INPUT_LEADS, INDEPENDENT_LEADS)
 

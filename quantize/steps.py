@@ -147,10 +147,10 @@ def distill(given: argparse.Namespace) -> int:
     by, about = _teacher(given)
     of = _taught(course(given), by, about, given)
     config = StudentConfig(lookahead=given.lookahead)
-    if given.channels:
-        config = replace(config, channels=given.channels)
     if given.quick:
         config = replace(config, channels=32, dilations=(1, 4))
+    if given.channels is not None:
+        config = replace(config, channels=given.channels)
     how = schedule(given, Schedule())
     student = train(
         lambda: Student(config),

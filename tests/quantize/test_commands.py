@@ -34,6 +34,14 @@ def test_a_member_that_there_is_not_is_named(
     )
 
 
+def test_a_student_without_channels_is_one_line(
+    ptbxl_fold10: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    nothing = ["distill", "--run", str(tmp_path), "--quick", "--alone", "--channels", "0"]
+    assert main(nothing) == 1
+    assert capsys.readouterr().err == "quantize distill: 0 channels: give 1 at least\n"
+
+
 def test_no_recordings_is_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
