@@ -31,7 +31,7 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 class Schedule:
     """How long and how fast; a bundle's card repeats it."""
 
-    epochs: int = 50
+    epochs: int = 100
     batch: int = 32
     crop_s: float = 6.0
     peak_lr: float = 3e-3
