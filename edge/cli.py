@@ -23,7 +23,8 @@ from edge.commands import (
     run,
     simulate,
 )
-from edge.commands.common import ERRORS, UsageError, one_line
+from edge.commands.common import UsageError, one_line
+from edge.errors import LeadliftError
 
 COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
 
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = top.parse_args(argv)
     try:
         return int(arguments.command(arguments))
-    except ERRORS as error:
+    except LeadliftError as error:
         if arguments.debug:
             raise
         print(f"leadlift: error: {one_line(error)}", file=sys.stderr)

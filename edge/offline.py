@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
-from edge.patient import Patient
+from edge.patient.patient import Patient
 from edge.reconstructor import Reconstructor
-from edge.resampling import FILE_DELAY_S, RateConverter
 from edge.samples import TwelveLeadBlock, millivolts
+from edge.signal.resampling import FILE_DELAY_S, RateConverter
 
 PIECE_S = 30.0
 MIN_HZ, MAX_HZ = 50.0, 8000.0  # below, no QRS is left; above, it is no ECG recording

@@ -15,20 +15,20 @@ from typing import Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from edge.alignment import LookAhead
-from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle
-from edge.conditioning import Conditioner, Conditioning
 from edge.engines.base import Engine
 from edge.engines.registry import open_engine
 from edge.errors import InputError
-from edge.held import Bits, Flags, Held
 from edge.leads import LEADS, provenance, twelve_from
-from edge.patient import Patient, load_patient
-from edge.patient_map import PatientMap
-from edge.presence import Presence, runs
+from edge.patient.patient import Patient, load_patient
+from edge.patient.patient_map import PatientMap
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock, fitting, millivolts
+from edge.signal.alignment import LookAhead
+from edge.signal.anchor import anchor_from_moments
+from edge.signal.conditioning import Conditioner, Conditioning
+from edge.signal.held import Bits, Flags, Held
+from edge.signal.presence import Presence, runs
 
 _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
     np.uint8(bit)

@@ -28,7 +28,7 @@ class SampleBlock:
     arrival_ns: int = 0
     """`time.monotonic_ns()` when the last byte of the block arrived; 0 where there was no wire."""
     acquired_ns: int = 0
-    """Host time at which the device took the last sample, by `edge.clock`; 0 where unknown."""
+    """Host time at which the device took the last sample, by `edge.live.clock`; 0 where unknown."""
 
     @property
     def n_samples(self) -> int:

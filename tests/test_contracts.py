@@ -124,7 +124,9 @@ print(",".join(sorted(found)))
 """
 
 
-@pytest.mark.parametrize("module", ["edge", "edge.cli", "edge.runtime", "firmware_bridge.source"])
+@pytest.mark.parametrize(
+    "module", ["edge", "edge.cli", "edge.live.runtime", "firmware_bridge.source"]
+)
 def test_the_device_part_imports_numpy_alone(module: str) -> None:
     script = LOADED.format(module=module)
     done = subprocess.run(

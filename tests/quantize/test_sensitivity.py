@@ -16,9 +16,9 @@ onnx = pytest.importorskip("onnx", reason="quantize needs onnx: install leadlift
 
 from onnx import numpy_helper
 
-from benchmarks.arms import Arm, predict
-from benchmarks.engine_step import float32_bundle
-from benchmarks.fidelity import lead_scores
+from benchmarks.fidelity.arms import Arm, predict
+from benchmarks.fidelity.command import lead_scores
+from benchmarks.latency.engine_step import float32_bundle
 from edge.bundle import Bundle
 from edge.leads import RECONSTRUCTED_LEADS
 from quantize.__main__ import main
