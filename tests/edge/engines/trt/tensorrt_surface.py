@@ -87,7 +87,7 @@ def sources() -> dict[str, str]:
         path.relative_to(ROOT).as_posix(): text
         for package in ("edge", "benchmarks")
         for path, text in _texts(package)
-        if (path.name in OURS and path.parent.name == "trt" or "load_library(" in text)
+        if ((path.name in TOUCHING and path.parent.name == "trt") or "load_library(" in text)
     }
 
 
