@@ -21,7 +21,7 @@ VERSIONS = ("10.3.0", "10.16.1.11", "11.4.0.106")
 FOLDER = "LEADLIFT_TENSORRT_BINDINGS"
 ROOT = Path(__file__).resolve().parents[4]
 SWITCH = "edge/engines/trt/library.py"  # the one file that may tell generations apart by itself
-OURS = ("build.py", "census.py", "engine.py", "stepper.py")  # touch TensorRT; others load it
+TOUCHING = ("build.py", "census.py", "engine.py", "stepper.py")  # touch TensorRT; others load it
 
 # Variables that hold an object of ours wherever they stand, not one of the bindings.
 OURS = ("self", "cls", "library", "_library", "cuda", "_cuda", "bundle", "options", "stepper")
