@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from types import TracebackType
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
 from edge.errors import InputError
+
+if TYPE_CHECKING:
+    from edge.engines.batch import Batch
 
 Array = NDArray[np.float32]
 
@@ -58,6 +62,16 @@ class Engine(ABC):
         given = {name: (str(array.dtype), array.shape) for name, array in state.items()}
         if given != expected:
             raise InputError(f"state tensors {given} do not fit this bundle: it has {expected}")
+
+    def open_batch(self, n_slots: int) -> Batch:
+        """`n_slots` streams that step on this engine, each with a state of its own.
+
+        The engine's own stream may be lost: take an engine of its own for a batch. Raises InputError for
+        less than one slot.
+        """
+        from edge.engines.batch import SlotBySlot
+
+        return SlotBySlot(self, n_slots)
 
     def details(self) -> dict[str, object]:
         """What a report says of it beside its name: versions, device, mode; plain values for JSON."""
