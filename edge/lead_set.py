@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,6 +12,19 @@ from edge.leads import LEADS, provenance, twelve_from
 from edge.signal.anchor import anchor_from_moments
 
 Flags = NDArray[np.bool_]
+
+
+class Present(NamedTuple):
+    """The measured leads that are on, and what follows: made once for each set of them."""
+
+    on: Flags
+    """(n_measured,)"""
+    anchor: NDArray[np.float64]
+    """(n_reconstructed, n_measured): float32 values, in float64 so that no sum depends on its order."""
+    mask: NDArray[Any]
+    """`on` as an engine takes it, (1, n_measured, 1, 1)."""
+    engine_anchor: NDArray[np.float32]
+    """`anchor` as an engine takes it, (1, n_reconstructed, n_measured, 1, 1)."""
 
 
 class LeadSet:
@@ -37,18 +51,21 @@ class LeadSet:
         self.twelve_sigma = np.abs(self.twelve[:, : self.n_reconstructed])
         """(12, n_reconstructed): of I and II one at least is measured, so each lead has one sigma."""
         self._moments = moments
-        self._anchors: dict[bytes, NDArray[np.float32]] = {}
-        self.all_on = np.ones(self.n_measured, bool)
-        self.anchor_all_on = self.anchor(self.all_on)
+        self._present: dict[bytes, Present] = {}
+        self.all_present = self.present(np.ones(self.n_measured, bool))
 
-    def anchor(self, on: Flags) -> NDArray[np.float32]:
-        """The (n_reconstructed, n_measured) float32 map for the leads that are `on`."""
+    def present(self, on: Flags) -> Present:
+        """What follows where the measured leads `on` are on, the others off."""
         key = on.tobytes()
-        if key not in self._anchors:
-            self._anchors[key] = anchor_from_moments(
-                self._moments, self.measured, self.reconstructed, on
+        if key not in self._present:
+            anchor = anchor_from_moments(self._moments, self.measured, self.reconstructed, on)
+            self._present[key] = Present(
+                on.copy(),
+                anchor.astype(np.float64),
+                on.copy()[None, :, None, None],
+                anchor[None, :, :, None, None],
             )
-        return self._anchors[key]
+        return self._present[key]
 
     def blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
         """NaN in `ecg` and `sigma` (12, n) where a lead rests on one of the eight that is `lost` (8, n)."""

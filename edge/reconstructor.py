@@ -246,6 +246,7 @@ class Reconstructor:
                 engine.reset()
                 stream.nothing(ecg[:, hops], sigma[:, hops])
                 continue
-            decoded, log_sigma = engine.step(hops.ecg, hops.mask, hops.anchor)
+            present = hops.present
+            decoded, log_sigma = engine.step(hops.ecg, present.mask, present.engine_anchor)
             stream.finish(hops, decoded, log_sigma, ecg[:, hops.at], sigma[:, hops.at])
         return stream.known(piece)

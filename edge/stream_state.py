@@ -11,13 +11,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Manifest
-from edge.lead_set import Flags, LeadSet
+from edge.lead_set import Flags, LeadSet, Present
 from edge.patient.patient_map import PatientMap
 from edge.quality import Quality
 from edge.signal.alignment import LookAhead
@@ -61,27 +60,11 @@ class Hops:
     """Their samples in the piece."""
     off: Flags | None
     """(n_measured,), None for all on."""
-    on: Flags
-    anchor_map: NDArray[np.float32]
+    present: Present
     conditioned: NDArray[np.float32]
     residual: NDArray[np.float32]
-    hop: int
-
-    @property
-    def ecg(self) -> NDArray[np.float32]:
-        """(1, n_measured, hop, frames) mV."""
-        n = len(self.residual)
-        return self.residual.reshape(1, n, -1, self.hop).transpose(0, 1, 3, 2)
-
-    @property
-    def mask(self) -> NDArray[Any]:
-        """(1, n_measured, 1, 1), True where a lead is on."""
-        return self.on[None, :, None, None]
-
-    @property
-    def anchor(self) -> NDArray[np.float32]:
-        """(1, n_reconstructed, n_measured, 1, 1)."""
-        return self.anchor_map[None, :, :, None, None]
+    ecg: NDArray[np.float32]
+    """`residual` as an engine takes it, (1, n_measured, hop, frames) mV."""
 
 
 class StreamState:
@@ -181,23 +164,22 @@ class StreamState:
         sigma: NDArray[np.float32],
     ) -> None:
         """What the engine made of `hops`, (n_reconstructed, hop, frames), into (12, n) `ecg` and `sigma`."""
-        leads_of, conditioned, anchor = self.leads, hops.conditioned, hops.anchor_map
+        leads_of, conditioned, anchor = self.leads, hops.conditioned, hops.present.anchor
         n_out, n = leads_of.n_reconstructed, conditioned.shape[1]
         # The eight independent leads; what lies below the residual branch's band the anchor maps alone.
         leads = np.empty((n_out + len(conditioned), n), np.float32)
-        # In float64, so that the order in which a product of n columns is added up cannot show.
-        slow = np.matmul(anchor, conditioned - hops.residual, dtype=np.float64)
+        slow = anchor @ (conditioned - hops.residual)
         leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
         leads[n_out:] = conditioned
         lost = None
         if self.look_ahead is not None:
-            predicted = np.matmul(anchor, conditioned, dtype=np.float64)
+            predicted = anchor @ conditioned
             if hops.off is not None:
                 conditioned[hops.off] = np.nan
             leads, lost = self.look_ahead.align(leads[:n_out] - predicted, predicted, conditioned)
         bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(n_out, n), MAX_LOG_SIGMA)
         if self._patient_map is not None:
-            self._patient_map.apply(hops.on, leads, bounded)
+            self._patient_map.apply(hops.present.on, leads, bounded)
         np.matmul(leads_of.twelve, leads, out=ecg)
         np.matmul(leads_of.twelve_sigma, np.exp(bounded, out=bounded), out=sigma)
         if lost is not None:
@@ -236,12 +218,12 @@ class StreamState:
         self, filled: NDArray[np.float32], off: Flags | None, at: slice
     ) -> tuple[Hops, Flags]:
         conditioned, residual, settling = self._conditioner.push(filled)
-        on, anchor = self.leads.all_on, self.leads.anchor_all_on
+        present = self.leads.all_present
         if off is not None:
             conditioned[off] = residual[off] = 0.0
-            on = ~off
-            anchor = self.leads.anchor(on)
-        return Hops(at, off, on, anchor, conditioned, residual, self._hop), settling
+            present = self.leads.present(~off)
+        ecg = residual.reshape(1, len(residual), -1, self._hop).transpose(0, 1, 3, 2)
+        return Hops(at, off, present, conditioned, residual, ecg), settling
 
     def _forget_signal(self) -> None:
         """What the filters and the patient's map remember of the signal."""
