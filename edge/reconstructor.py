@@ -77,12 +77,31 @@ class Reconstructor:
         lowpass_hz: float | None = None,
         say: Callable[[str], None] | None = None,
     ) -> Reconstructor:
-        """Load a bundle (the one that ships, by default) into an engine (the best present).
+        """Load a bundle into an engine.
 
-        `patient` is a calibration made with this bundle, or its file. `mains_hz` moves the notch, to 60 Hz
-        say, or removes it with None; it stands where the bundle says.
-        `lowpass_hz` adds a low-pass, 40 Hz for monitoring. `say` hears of what takes long: the first build of
-        an engine. Raises BundleError, EngineError, InputError, PatientError.
+        Parameters
+        ----------
+        model : path or Bundle, optional
+            The decoder; by default the bundle that ships.
+        engine : str
+            `onnxruntime`, `tensorrt`, `torch`, or `auto` for the best that works here.
+        patient : path or Patient, optional
+            A calibration of one person, made with this bundle by `leadlift calibrate`.
+        mains_hz : float, None or "bundle"
+            Centre of the mains notch in Hz; None removes it, "bundle" leaves it where the bundle has it.
+        lowpass_hz : float, optional
+            Corner of an additional low-pass in Hz, 40 for monitoring.
+        say : callable, optional
+            Is told in a line of what takes long, such as the first build of an engine.
+
+        Returns
+        -------
+        Reconstructor
+            Open; close it, or use it as a context manager.
+
+        Raises
+        ------
+        BundleError, EngineError, InputError, PatientError
         """
         bundle = model if isinstance(model, Bundle) else load_bundle(model)
         if patient is not None and not isinstance(patient, Patient):
@@ -135,16 +154,20 @@ class Reconstructor:
     def __exit__(self, *error: object) -> None:
         self.close()
 
+    def __repr__(self) -> str:
+        leads, hz = ", ".join(self.leads), self.sampling_hz
+        return f"<Reconstructor {leads} at {hz:g} Hz, hop {self.hop}, engine {self.engine.name}>"
+
     def reset(self) -> None:
         """Forget the stream; the next sample is number 0."""
         self._restart_stream()
         self._first_sample = 0
 
     def skip(self, n_samples: int) -> None:
-        """Declare `n_samples` that nobody has: the state is reset and the index jumps over them.
+        """Declare `n_samples` per lead that nobody has: the state is reset and the index jumps over them.
 
-        Samples held back for a hop that will not be completed, or for a look-ahead, are counted as skipped
-        too: `flush` gives them before. Raises InputError for a negative number.
+        Samples that are held back for a hop, or for a look-ahead, are counted as skipped too: `flush` gives
+        those of a look-ahead before. Raises InputError for a negative number.
         """
         if n_samples < 0:
             raise InputError(f"cannot skip {n_samples} samples: the stream runs forward")
@@ -159,11 +182,26 @@ class Reconstructor:
         valid: ArrayLike | None = None,
         quality: ArrayLike | None = None,
     ) -> TwelveLeadBlock:
-        """The next samples in, every hop they complete out; less than a hop is held back.
+        """The next samples in, every hop that they complete out; less than a hop is held back.
 
-        `ecg_mv` is (n_leads, n) mV in the order of `leads`, any n >= 0; a non-finite sample is missing.
-        `valid`, broadcastable to it, is False where a sample is missing; `quality`, the same, carries
-        bits that are known already (CLIPPED, say) into the output. Raises InputError for other shapes.
+        Parameters
+        ----------
+        ecg_mv : (n_leads, n) array of numbers, mV
+            Measured leads in the order of `leads`, any n >= 0. A sample that is not finite is missing.
+        valid : array of bool, optional
+            Broadcastable to `ecg_mv`; False where a sample is missing.
+        quality : array of uint8, optional
+            Broadcastable to `ecg_mv`; `edge.Quality` bits that are known already, such as CLIPPED.
+
+        Returns
+        -------
+        TwelveLeadBlock
+            (12, m) mV, sigma and quality; m is a multiple of `hop` and may be 0.
+
+        Raises
+        ------
+        InputError
+            For another shape, or what is no array of numbers.
         """
         samples = millivolts(ecg_mv)
         if samples.ndim != 2 or samples.shape[0] != len(self.leads):
