@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
-from edge.engines.base import Array, Engine
-from edge.engines.batch import Batch, State
+from edge.engines.base import Array, Batch, Engine, State
 from edge.errors import EngineError
 
 MAX_BOUND_FRAMES = (

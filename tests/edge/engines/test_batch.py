@@ -10,8 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.bundle import Bundle
-from edge.engines.base import Engine
-from edge.engines.batch import Batch, SlotBySlot
+from edge.engines.base import Batch, Engine, SlotBySlot
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.errors import InputError
 from tests.edge.engines.given import Given, given_from_leads, run
