@@ -174,7 +174,11 @@ def run_live(
                 if spec in runtime.sinks:
                     raise InputError(f"sink {spec!r} is given twice: name each output once")
                 runtime.sinks[spec] = open_sink(
-                    spec, reconstructor.sampling_hz, metadata=metadata, status=runtime.status
+                    spec,
+                    reconstructor.sampling_hz,
+                    metadata=metadata,
+                    status=runtime.status,
+                    stop=runtime.stop,
                 )
         with clean_stop(runtime.stop):
             runtime.run(seconds)

@@ -11,7 +11,7 @@ import numpy as np
 
 from edge.errors import InputError, SinkError
 from edge.leads import LEADS, Provenance
-from edge.samples import TwelveLeadBlock
+from edge.samples import SampleBlock, TwelveLeadBlock
 
 MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
@@ -42,7 +42,7 @@ class Timeline:
     """Position just after the last sample placed, in samples since the first one."""
     _next_index: int | None = None
 
-    def place(self, block: TwelveLeadBlock) -> tuple[int, bool]:
+    def place(self, block: TwelveLeadBlock | SampleBlock) -> tuple[int, bool]:
         """Place `block`: (samples missing before it, whether the stream began anew before it).
 
         An index that goes back, or jumps by more than a day, is a stream that began anew: how long

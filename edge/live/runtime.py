@@ -154,7 +154,7 @@ class Runtime:
 
     def status(self) -> LiveStatus:
         """How the run is doing; for sinks that show it, from any thread."""
-        whole = self.latency.whole()
+        whole, info = self.latency.whole(), self.ingest.info
         return LiveStatus(
             latency_p50_ms=whole.percentile_ns(50) * 1e-6 if whole.n else float("nan"),
             latency_p99_ms=whole.percentile_ns(99) * 1e-6 if whole.n else float("nan"),
@@ -164,6 +164,9 @@ class Runtime:
             engine=_engine_name(self._reconstructor),
             in_outage=self._source.in_outage,
             reconnects=self._source.reconnects,
+            device="" if info is None else info.device,
+            battery_percent=self.ingest.battery_percent,
+            recording=tuple(x.removeprefix("file:") for x in self.sinks if x.startswith("file:")),
         )
 
     @property

@@ -44,3 +44,12 @@ class LiveStatus:
     in_outage: bool = False
     """The link to the device is lost at the moment, and is waited for."""
     reconnects: int = 0
+    device: str = ""
+    """The device's own name; empty until it has said so."""
+    simulated: bool = False
+    """The signal is no person's."""
+    warnings: tuple[str, ...] = ()
+    """What a person should be told of the stream or of an output, a line each, oldest first."""
+    battery_percent: int | None = None
+    recording: tuple[str, ...] = ()
+    """The files that are being written."""

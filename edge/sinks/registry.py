@@ -10,6 +10,7 @@ from edge.files.recording import Metadata
 from edge.sinks.base import LiveStatus, Sink
 
 StatusCallable = Callable[[], LiveStatus]
+StopCallable = Callable[[], object]
 SinkFactory = Callable[[str, float, Metadata, StatusCallable | None], Sink]
 """(what follows the scheme, sampling_hz, metadata, status) -> an open sink."""
 
@@ -50,13 +51,17 @@ def _open_csv(
 
 
 def _open_terminal(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
+    target: str,
+    sampling_hz: float,
+    metadata: Metadata,
+    status: StatusCallable | None,
+    stop: StopCallable | None = None,
 ) -> Sink:
     from edge.sinks.terminal import TerminalSink
 
     if target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
-    return TerminalSink(sampling_hz, metadata, status)
+    return TerminalSink(sampling_hz, metadata, status, stop=stop)
 
 
 FILE_FORMATS: dict[str, SinkFactory] = {".edf": _open_edf, ".npz": _open_npz, ".csv": _open_csv}
@@ -69,11 +74,12 @@ def open_sink(
     *,
     metadata: Metadata | None = None,
     status: StatusCallable | None = None,
+    stop: StopCallable | None = None,
 ) -> Sink:
     """Open the sink that `spec` names: `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `terminal:`.
 
     `sampling_hz` is the rate of the blocks to come; `status` is asked for the state of the live path
-    by sinks that show it, up to ten times a second, from a thread of theirs.
+    by sinks that show it, up to ten times a second, from a thread of theirs. `stop` ends the run; a screen calls it when somebody asks for that.
 
     Raises InputError for a spec that cannot be understood (it lists what can), and SinkError for
     an output that cannot be opened.
@@ -87,4 +93,6 @@ def open_sink(
         )
     if scheme == "file" and not target:
         raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
+    if scheme == "terminal":
+        return _open_terminal(target, sampling_hz, metadata or Metadata(), status, stop)
     return SINKS[scheme](target, sampling_hz, metadata or Metadata(), status)
