@@ -21,6 +21,7 @@ from firmware_bridge.events import (
     Duplicate,
     Event,
     Late,
+    Notice,
     Restarted,
     Samples,
     StreamInfo,
@@ -62,6 +63,8 @@ class Ingest:
         self.battery_percent: int | None = None
         self.leads_off: tuple[str, ...] = ()
         """The leads whose electrode is off in the newest packet."""
+        self.notices: list[str] = []
+        """What a person should be told of the stream, a line each, each once."""
         self._rows: list[int] = []
         self._heard: int | None = (
             None  # device index just after the newest packet, taken or dropped
@@ -110,8 +113,15 @@ class Ingest:
             self.clock.reset()
         elif isinstance(event, Battery):
             self.battery_percent = event.percent
+        elif isinstance(event, Notice):
+            self.tell(event.text)
         # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
         return None
+
+    def tell(self, text: str) -> None:
+        """Keep a notice, unless it was told before."""
+        if text not in self.notices:
+            self.notices.append(text)
 
     def _stream_info(self, info: StreamInfo) -> None:
         old = self.info
