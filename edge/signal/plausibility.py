@@ -61,7 +61,7 @@ def implausible_unit(ecg_mv: NDArray[np.floating], sampling_hz: float) -> Implau
     if n_windows * WINDOW_S < LEAST_S:
         return None
     windows = ecg[:, : n_windows * width].reshape(ecg.shape[0], n_windows, width)
-    whole = np.isfinite(windows).all(axis=2)
+    whole = np.asarray(np.isfinite(windows).all(axis=2))
     sizes: list[float] = []
     peaked = True
     for lead, known in zip(windows, whole, strict=True):
