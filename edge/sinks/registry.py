@@ -1,4 +1,4 @@
-"""From a sink spec to the sink: one table of schemes, one of file formats."""
+"""From a sink spec to the sink: one table of schemes; the formats of files are in edge.files.formats."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import InputError
+from edge.files.formats import writer_for, written
 from edge.files.recording import Metadata
 from edge.sinks.base import LiveStatus, Sink
 
@@ -17,36 +18,10 @@ SinkFactory = Callable[[str, float, Metadata, StatusCallable | None], Sink]
 def _open_file(
     target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
 ) -> Sink:
-    suffix = Path(target).suffix.lower()
-    if suffix not in FILE_FORMATS:
-        raise InputError(
-            f"cannot tell the format of {target!r}: end the name in {', '.join(FILE_FORMATS)}"
-        )
-    return FILE_FORMATS[suffix](target, sampling_hz, metadata, status)
-
-
-def _open_edf(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    from edge.files.edf_writer import EdfSink
-
-    return EdfSink(Path(target), sampling_hz, metadata)
-
-
-def _open_npz(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    from edge.files.npz_writer import NpzSink
-
-    return NpzSink(Path(target), sampling_hz, metadata)
-
-
-def _open_csv(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    from edge.files.csv_writer import CsvSink
-
-    return CsvSink(Path(target), sampling_hz, metadata)
+    writer = writer_for(Path(target))
+    if writer is None:
+        raise InputError(f"cannot tell the format of {target!r}: end the name in {written(', ')}")
+    return writer(Path(target), sampling_hz, metadata)
 
 
 def _open_terminal(
@@ -59,7 +34,6 @@ def _open_terminal(
     return TerminalSink(sampling_hz, metadata, status)
 
 
-FILE_FORMATS: dict[str, SinkFactory] = {".edf": _open_edf, ".npz": _open_npz, ".csv": _open_csv}
 SINKS: dict[str, SinkFactory] = {"file": _open_file, "terminal": _open_terminal}
 
 
@@ -80,9 +54,8 @@ def open_sink(
     """
     scheme, colon, target = spec.partition(":")
     if not colon or scheme not in SINKS:
-        formats = "|".join(FILE_FORMATS)
         raise InputError(
-            f"unknown sink {spec!r}: use file:NAME with {formats}, or one of "
+            f"unknown sink {spec!r}: use file:NAME with {written()}, or one of "
             + ", ".join(f"{name}:" for name in SINKS if name != "file")
         )
     if scheme == "file" and not target:
