@@ -20,13 +20,17 @@ from edge.commands import (
     doctor,
     monitor,
     reconstruct,
+    repair,
     run,
     simulate,
 )
 from edge.commands.common import UsageError, one_line
 from edge.errors import LeadliftError
 
-COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
+COMMANDS = (
+    *(demo, run, reconstruct, calibrate, repair, devices, doctor, monitor, simulate),
+    build_engine,
+)
 
 
 def parser() -> argparse.ArgumentParser:

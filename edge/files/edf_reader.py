@@ -15,14 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.files.annotations import END_OF_RECORDING
 from edge.files.edf_header import EdfHeader, EdfSignal, read_header
 from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
-from edge.files.record import ReadOptions, Record, pick_leads, unit_mv
+from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
 from edge.quality import Quality
 
 _CHUNK_BYTES = 1 << 20
-END_OF_RECORDING = "end of recording"
-"""The annotation of our own files behind whose time there is only padding."""
 _LAST_RECORDS = 64  # where that annotation is looked for: those that wait fill about 26 records
 _ABSENT = int(Quality.GAP | Quality.LEAD_OFF)
 
@@ -56,7 +55,12 @@ class EdfRecord(Record):
         if len(counts) != 1:
             raise InputError(f"{path} has leads of different rates, which it does not state")
         self._samples = counts.pop()
-        sampling_hz = self._rate(options.sampling_hz, warnings)
+        if not header.record_s and options.sampling_hz is None:
+            raise InputError(
+                f"{path}: its data records last 0 s, so that it has no sampling rate: give --rate"
+            )
+        stated = float(self._samples / header.record_s) if header.record_s else None
+        sampling_hz = rate_of(stated, options, path)
         unit = [
             unit_mv(s.dimension, s.label, options, f"{path}, signal {s.number}", warnings)
             for s in chosen
@@ -95,21 +99,6 @@ class EdfRecord(Record):
             words = [word for word in words[5:] if word != "simulated_signal"]
             equipment = words[0] if words else "X"
         self.device = "" if equipment == "X" else equipment.replace("_", " ")
-
-    def _rate(self, given: float | None, warnings: list[str]) -> float:
-        if not self._header.record_s:
-            if given is None:
-                raise InputError(
-                    f"{self.path} does not state its sampling rate: its data records last 0 s; give --rate"
-                )
-            warnings.append(f"its data records last 0 s: {given:g} Hz as given")
-            return given
-        rate = float(self._samples / self._header.record_s)
-        if given is not None and not abs(given - rate) <= 0.01 * rate:
-            raise InputError(
-                f"{self.path} is sampled at {rate:g} Hz, not {given:g}: leave out --rate"
-            )
-        return rate
 
     def _scale(self, signal: EdfSignal) -> tuple[float, float]:
         """(physical units per digit, physical value of digit 0); a negative gain is legal."""

@@ -120,6 +120,21 @@ def unit_mv(
     return mv
 
 
+def rate_of(stated: float | None, options: ReadOptions, where: str | Path) -> float:
+    """The sampling rate in Hz that a file states, or what the caller says where it states none.
+
+    Raises InputError without either, and for a caller who contradicts the file.
+    """
+    given = options.sampling_hz
+    if stated is None:
+        if given is None:
+            raise InputError(f"{where} does not state its sampling rate: give --rate")
+        return given
+    if given is not None and not abs(given - stated) <= 0.01 * stated:
+        raise InputError(f"{where} is sampled at {stated:g} Hz, not {given:g}: leave out --rate")
+    return stated
+
+
 def pick_leads(
     labels: Sequence[str],
     wanted: Sequence[str] | Mapping[str, str] | None,
