@@ -70,9 +70,11 @@ def is_edf(head: bytes) -> bool:
     """Whether a file that begins with `head` (256 bytes) is EDF or BDF, by its version field."""
     if len(head) < FIXED_BYTES:
         return False
-    if head.startswith(BDF_VERSION):
-        return True
-    return head[:8].rstrip(b"\0 ") == b"0" and header_number(head[184:192]) is not None
+    return _has_version(head) and header_number(head[184:192]) is not None
+
+
+def _has_version(head: bytes) -> bool:
+    return head.startswith(BDF_VERSION) or head[:8].rstrip(b"\0 ") == b"0"
 
 
 def header_number(field: bytes) -> float | None:
@@ -96,7 +98,7 @@ def read_header(file: BinaryIO, path: Path) -> EdfHeader:
     warnings: list[str] = []
     n_signals = _n_signals(fixed, size, path, warnings)
     sample_bytes = 3 if fixed.startswith(b"\xff") else 2
-    if not is_edf(fixed):
+    if not _has_version(fixed):
         warnings.append(f"its version field is {_text(fixed[:8])!r}, not 0: read as EDF")
     signals, record_bytes = _signals(
         file.read(FIXED_BYTES * n_signals), n_signals, sample_bytes, path
