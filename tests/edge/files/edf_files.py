@@ -9,6 +9,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.files.records import open_record
+from edge.leads import INPUT_LEADS
+
 
 def ramps(n_signals: int, n_samples: int, seed: int = 0) -> NDArray[np.int32]:
     """(n_signals, n_samples) codes of 16 bits, all different enough to be told apart."""
@@ -100,3 +103,21 @@ def timed(*onsets: float | str, label: str = "EDF Annotations") -> Signal:
     """An annotation signal that states when each record begins."""
     texts = [f"+{onset}\x14\x14\0".encode() for onset in onsets]
     return Signal(label, None, 30, texts, "", ("-1", "1"))
+
+
+CODES = ramps(3, 1000)
+MV = CODES * 0.0005
+"""What CODES are in the default range, -16.384 to 16.3835 over 16 bits."""
+TOLERANCE = 1e-4
+
+
+def plus(*onsets: float | str, kind: str = "EDF+D", **fields: str) -> EdfFile:
+    """CODES in an EDF+ file whose records state `onsets`."""
+    signals = [timed(*onsets), *three(CODES)]
+    return EdfFile(signals, len(onsets), {"reserved": kind} | dict(fields))
+
+
+def read(path: Path, **says: object) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """The input leads of a file, and its warnings."""
+    with open_record(path, INPUT_LEADS, **says) as record:  # type: ignore[arg-type]
+        return record.read(0, record.n_samples), record.warnings
