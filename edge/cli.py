@@ -25,6 +25,7 @@ from edge.commands import (
     simulate,
 )
 from edge.commands.common import UsageError, one_line
+from edge.commands.console import accept_any_text
 from edge.errors import LeadliftError
 
 COMMANDS = (
@@ -54,6 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    accept_any_text()
     top = parser()
     arguments = top.parse_args(argv)
     try:

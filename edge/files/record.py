@@ -151,7 +151,11 @@ def pick_leads(
     named = leads_of(labels)
     if isinstance(wanted, Mapping):
         picks = {lead: _labelled(labels, named, label) for lead, label in wanted.items()}
-        missing = [f"{wanted[lead]!r} for {lead}" for lead, places in picks.items() if not places]
+        missing = [
+            lead if wanted[lead] == lead else f"{wanted[lead]!r} for {lead}"
+            for lead, places in picks.items()
+            if not places
+        ]
     else:
         names = dict.fromkeys(name for name in named if name) if wanted is None else wanted
         picks = {name: [i for i, lead in enumerate(named) if lead == name] for name in names}

@@ -72,7 +72,7 @@ def open_record(
 
 def _spool(file: Path) -> Path:
     """Where the writer of NPZ files keeps what it has, until it is finished."""
-    return file.with_name(file.name + ".part")
+    return Path(f"{file}.part")
 
 
 def _not_there(file: Path) -> str:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -60,6 +63,7 @@ def test_what_the_option_means(text: str, means: object) -> None:
         (["I", "II"], {"II": "I"}, [0]),  # the caller knows that they are exchanged
         (["CH1"], {"II": "CH9"}, "lacks 'CH9' for II: it has CH1"),
         (["CH1"], {"II": "#2"}, "lacks '#2' for II"),
+        (["CH1"], {"II": "II", "V1": "CH1"}, "lacks II: it has CH1"),
         (["CH1", "V1"], {"II": "V1", "V1": "V1"}, "gives one signal to two leads"),
         (["CH1", "CH2"], None, "lacks any ECG lead: it has CH1, CH2; .* \"II='CH1'\""),
         (["CH1", "II"], ("II", "V1"), "lacks V1: .*V1='CH1'"),
@@ -159,6 +163,48 @@ def test_other_files_of_the_field_are_one_clear_line(
     with pytest.raises(InputError, match=says) as caught:
         open_record(path)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("path", [".", "/", "..", "none.edf", "none.npz", "none"])
+def test_what_is_not_there_is_one_line(path: str) -> None:
+    with pytest.raises(InputError, match=r"does not exist|is a directory"):
+        open_record(path)
+
+
+NAMES = ("mit Leerzeichen", "Zo\u00eb M\u00fcller", "\u5fc3\u7535\u56fe", "a'b\"c", "x\udcff")
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {},
+        {"LC_ALL": "C"},
+        {"LC_ALL": "POSIX", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"},
+        {"PYTHONIOENCODING": "ascii:strict"},
+        {"PYTHONIOENCODING": "latin-1"},
+    ],
+    ids=lambda environment: ",".join(environment.values()) or "as it is",
+)
+def test_names_in_any_script_are_read_and_said_under_any_locale(
+    tmp_path: Path, environment: dict[str, str]
+) -> None:
+    """Read, refused and answered: a file that is whole is one line on stdout, one that is not on stderr."""
+    file = EdfFile(three(ramps(3, 1000)))
+    whole = [file.write(tmp_path / f"{name}.edf") for name in NAMES]
+    cut = [tmp_path / f"{name}.npz" for name in NAMES]
+    for path in cut:
+        path.write_bytes(b"PK")
+    script = "import sys; from edge.cli import main; [main(['repair', x]) for x in sys.argv[1:]]"
+    done = subprocess.run(
+        [sys.executable, "-c", script, *map(os.fsencode, [*whole, *cut])],
+        env=os.environ | environment,
+        capture_output=True,
+        check=True,
+        timeout=60,
+    )
+    assert done.stdout.count(b": nothing to repair\n") == len(NAMES)
+    assert done.stderr.count(b"leadlift: error: cannot read") == len(NAMES)
+    assert done.stderr.count(b"\n") == len(NAMES)
 
 
 def test_the_table_of_formats_is_what_readers_and_writers_know() -> None:
