@@ -121,6 +121,8 @@ def format_of(path: Path, head: bytes) -> Format:
         return EDF
     if suffix not in _FOREIGN and _is_table(head):
         return CSV
+    if head.startswith(b"\x1f\x8b"):
+        raise InputError(f"{path} is compressed with gzip: unpack it first")
     what = (
         f"it seems to be {_FOREIGN[suffix]}" if suffix in _FOREIGN else "it is none that is known"
     )

@@ -149,6 +149,7 @@ def test_the_content_tells_an_edf_whatever_its_name(tmp_path: Path, name: str) -
         ("r.hea", b"r 3 250 2500\n", "WFDB header"),
         ("r.dat", bytes(3000), "WFDB signal"),
         ("r.xml", b"<?xml version='1.0'?>", "XML"),
+        ("r.edf.gz", b"\x1f\x8b\x08", "unpack it first"),
         ("r", b"\x89HDF\r\n", "none that is known"),
         ("r.edf", b"", "only the start"),
         ("r.edf", b"II,V1,V5\n1,2,3\n", "is no EDF"),
