@@ -13,6 +13,8 @@ is believed when the packet after goes on from it, else that one byte was damage
 a wrap are told by the host's clock, unless a backlog shows that it was the host who was late. A damaged
 channel value cannot be known: between the board and the dongle the radio's CRC guards it, over USB nothing.
 
+*Order.* A packet that comes twice is dropped; two neighbours that were swapped are put in order.
+
 *Wiring.* `srb2` is how a reset leaves the board: each channel is SRB2 less its N pin, all P pins joined to
 SRB2. An electrode on an N pin is then measured upside down, which the lead map says (`1:-LL&reference=RA`).
 Without it a channel is P less N, each pin for itself. Channels that no lead needs are switched off, since
@@ -27,9 +29,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.devices.lead_map import LeadMap
+from firmware_bridge.devices.recent import RECENT_PACKETS, Recent
 from firmware_bridge.devices.silence import Silence
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.events import Corrupt, Duplicate, Event, Gap, Restarted, Samples, StreamInfo
 from firmware_bridge.wire.spec import REPORT_BYTES
 
 CHANNELS = 8
@@ -70,6 +73,7 @@ class CytonDecoder:
         self._next_sample = 0
         self._lost = 0  # samples known lost, and not yet told in a Gap
         self._silence = Silence(SAMPLING_HZ)
+        self._recent = Recent()
         self._session = 0
         self._told_info = False
         self._firmware = ""
@@ -135,9 +139,17 @@ class CytonDecoder:
             missed = self._silence.wrapped(0, WRAP, n)
             self._deliver(rows[:good], missed, events)
             return good * PACKET_BYTES
+        packet = rows[0].tobytes()
+        is_again = packet in self._recent and not self._silence.is_long
+        if is_again or (whole > 1 and packet == rows[1].tobytes()):
+            events.append(Duplicate(packet[1]))
+            return PACKET_BYTES
         if n == 1:
             return 0  # the next packet tells whether this counter is true
         first, then = int(counters[0]), int(counters[1]) if whole > 1 else -1
+        if (then, first) == ((self._counter + 1) % WRAP, (self._counter + 2) % WRAP):
+            self._deliver(rows[[1, 0]], 0, events)  # they were swapped
+            return 2 * PACKET_BYTES
         ahead = (first - self._counter - 1) % WRAP
         if then == (first + 1) % WRAP:
             self._lost += ahead + self._silence.wrapped(ahead, WRAP, n)
@@ -155,6 +167,8 @@ class CytonDecoder:
             events.append(Corrupt(_MARKERS, garbage))
         n = len(rows)
         self._counter = int(rows[-1, 1])
+        for row in rows[-RECENT_PACKETS:]:
+            self._recent.add(row.tobytes())
         if self._refusal:
             events.append(Corrupt(self._refusal, n * PACKET_BYTES))
             return
@@ -229,6 +243,7 @@ class CytonDecoder:
         version = re.search(r"Firmware: v(\d+)\S*", banner)
         self._firmware = version[0].removeprefix("Firmware: v") if version else "1"
         self._counter, self._lost, self._next_sample = None, 0, 0
+        self._recent.clear()
         self._refusal = ""
         if self._told_info:
             self._told_info = False
