@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import Record, mv_per, pick_leads
+from edge.files.record import ReadOptions, Record, mv_per, pick_leads
 
 
 class EdfRecord(Record):
     """The ECG signals of an EDF file, all at one rate."""
 
-    def __init__(self, path: Path, leads: Sequence[str] | None) -> None:
+    def __init__(self, path: Path, options: ReadOptions) -> None:
         """Raises InputError for a file that is no EDF, is truncated, or lacks a lead."""
         from pyedflib import EdfReader
 
@@ -27,7 +26,7 @@ class EdfRecord(Record):
             raise InputError(f"cannot read {path} as EDF: {why}") from error
         try:
             labels = self._reader.getSignalLabels()
-            names, self._signals = pick_leads(labels, leads, path)
+            names, self._signals = pick_leads(labels, options.leads, path)
             rates = {float(self._reader.getSampleFrequency(i)) for i in self._signals}
             if len(rates) != 1:
                 raise InputError(

@@ -11,7 +11,6 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Literal
 
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import Record, pick_leads
+from edge.files.record import ReadOptions, Record, pick_leads
 
 _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
@@ -43,7 +42,7 @@ _DAMAGED = (
 class NpzRecord(Record):
     """One record of an NPZ file."""
 
-    def __init__(self, path: Path, leads: Sequence[str] | None, number: int | None) -> None:
+    def __init__(self, path: Path, options: ReadOptions, number: int | None) -> None:
         """Raises InputError for a damaged file, unknown arrays, or one of many records not picked."""
         try:
             with zipfile.ZipFile(path) as archive:
@@ -68,7 +67,7 @@ class NpzRecord(Record):
                 "expected (n_leads, n_samples)"
             )
         self._scale = _SCALES_MV[signal]
-        chosen, self._rows = pick_leads(labels, leads, path)
+        chosen, self._rows = pick_leads(labels, options.leads, path)
         super().__init__(path, chosen, sampling_hz, self._ecg.shape[1])
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:

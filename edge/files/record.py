@@ -1,13 +1,11 @@
-"""What the readers of all formats share: an open recording, and how files spell leads and units.
-
-`ECG II`, `MLII` and `lead ii` are II, `AVR` is aVR.
-"""
+"""What the readers of all formats share: an open recording, and what the caller may say about a file."""
 
 from __future__ import annotations
 
-import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -15,15 +13,32 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.leads import LEADS
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
 
-_BY_LOWER = {lead.lower(): lead for lead in LEADS} | {"mlii": "II", "mli": "I", "mliii": "III"}
-_MV_PER_UNIT = {"v": 1e3, "mv": 1.0, "uv": 1e-3, "µv": 1e-3, "μv": 1e-3, "nv": 1e-6}
-_UNIT = re.compile(r"[\s_(\[]+(nV|uV|µV|μV|mV|V)[)\]]?$", re.IGNORECASE)
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the caller says about a file, where the file does not say it or says it wrongly."""
+
+    leads: Sequence[str] | Mapping[str, str] | None = None
+    """Leads to read, in order; or lead -> label of the signal or column that it is; None for all found."""
+    sampling_hz: float | None = None
+    """Sampling rate, for a file that states none; it must not contradict the file."""
+    unit: str | None = None
+    """Unit of the values (`uV`), for a file that states none."""
 
 
 class Record(ABC):
     """An open recording; a context manager. A format adds how its samples are read."""
+
+    warnings: tuple[str, ...] = ()
+    """What the user must know: what was assumed, left out or repaired, one line each."""
+    started_at: datetime | None = None
+    """Time of the first sample, where the file says it."""
+    simulated: bool = False
+    """The file says that its signal is simulated."""
+    device: str = ""
+    """The device that recorded it, where the file says it."""
 
     def __init__(
         self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int
@@ -71,29 +86,23 @@ class Record(ABC):
         self.close()
 
 
-def lead_name(label: str) -> str | None:
-    """The lead of LEADS that a file's `label` means, or None."""
-    name = _UNIT.sub("", label.strip())
-    name = re.sub(r"^(ecg|ekg|lead)[\s_:.-]*", "", name, flags=re.IGNORECASE)
-    return _BY_LOWER.get(name.strip().lower())
+def mv_per(unit: str, path: Path) -> float:
+    """Millivolts per `unit`. Raises InputError for one that is no voltage."""
+    name = unit_named(unit)
+    if name is None:
+        raise InputError(f"{path}: unit {unit!r} is no voltage: use mV or uV, or give --unit")
+    return MV_PER_UNIT[name]
 
 
 def unit_of(label: str) -> str | None:
     """The unit that a column's name ends in, as in `II (uV)` or `V1_mV`, or None."""
-    match = _UNIT.search(label.strip())
-    return match.group(1) if match else None
-
-
-def mv_per(unit: str, path: Path) -> float:
-    """Millivolts per `unit`. Raises InputError for one that is no voltage."""
-    scale = _MV_PER_UNIT.get(unit.strip().lower())
-    if scale is None:
-        raise InputError(f"{path}: unit {unit!r} is no voltage: use mV or uV")
-    return scale
+    return split_unit(label)[1]
 
 
 def pick_leads(
-    labels: Sequence[str], wanted: Sequence[str] | None, path: Path
+    labels: Sequence[str],
+    wanted: Sequence[str] | Mapping[str, str] | None,
+    path: Path,
 ) -> tuple[tuple[str, ...], list[int]]:
     """(names, positions in `labels`) of the `wanted` leads, or of all; the first of a name counts.
 
@@ -101,7 +110,7 @@ def pick_leads(
     """
     found: dict[str, int] = {}
     for position, label in enumerate(labels):
-        lead = lead_name(label)
+        lead = lead_of(label)
         if lead is not None:
             found.setdefault(lead, position)
     names = tuple(found) if wanted is None else tuple(wanted)

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import InputError
-from edge.files.record import Record
+from edge.files.record import ReadOptions, Record
 
-__all__ = ["Record", "open_record"]
+__all__ = ["ReadOptions", "Record", "open_record"]
 
 
-def open_record(path: str | Path, leads: Sequence[str] | None = None) -> Record:
+def open_record(
+    path: str | Path,
+    leads: Sequence[str] | Mapping[str, str] | None = None,
+    *,
+    sampling_hz: float | None = None,
+    unit: str | None = None,
+) -> Record:
     """Open a recording: `FILE.edf`, `FILE.csv`, `FILE.npz`, or `FILE.npz#17` for one of many.
 
-    `leads` picks and orders the rows; None takes every lead that the file has. Raises InputError
+    `leads` picks and orders the rows, or maps leads to the file's own labels; None takes every lead that the
+    file has. `sampling_hz` and `unit` stand in for what the file does not say. Raises InputError
     for a file that is missing, truncated or of another kind, and for leads that it lacks.
     """
+    options = ReadOptions(leads, sampling_hz, unit)
     name, _, pick = (
         str(path).partition("#") if ".npz#" in str(path).lower() else (str(path), "", "")
     )
@@ -31,15 +39,15 @@ def open_record(path: str | Path, leads: Sequence[str] | None = None) -> Record:
             case ".edf":
                 from edge.files.edf_reader import EdfRecord
 
-                return EdfRecord(file, leads)
+                return EdfRecord(file, options)
             case ".npz":
                 from edge.files.npz_reader import NpzRecord
 
-                return NpzRecord(file, leads, int(pick) if pick else None)
+                return NpzRecord(file, options, int(pick) if pick else None)
             case ".csv":
                 from edge.files.csv_reader import CsvRecord
 
-                return CsvRecord(file, leads)
+                return CsvRecord(file, options)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}") from error
     raise InputError(f"cannot tell the format of {file}: use .edf, .npz or .csv")
