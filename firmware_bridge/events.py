@@ -104,8 +104,28 @@ class Battery:
     percent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the user should know of how the stream is read: what was said, and what was assumed.
+
+    It goes beside the data and is no sign of a valid frame; whoever shows the stream shows it once.
+    """
+
+    text: str
+    """One line."""
+
+
 Event = (
-    StreamInfo | Samples | Gap | Duplicate | Late | Corrupt | LeadOffChanged | Restarted | Battery
+    StreamInfo
+    | Samples
+    | Gap
+    | Duplicate
+    | Late
+    | Corrupt
+    | LeadOffChanged
+    | Restarted
+    | Battery
+    | Notice
 )
 
 

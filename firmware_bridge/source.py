@@ -30,7 +30,7 @@ from firmware_bridge.errors import (
     StallError,
     TransportLost,
 )
-from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder
+from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder, Notice
 from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
@@ -344,7 +344,7 @@ class Source:
             self._hosted.silent((received.arrival_ns - self._valid_ns) * 1e-9)
         events = self.link.decoder.receive_data(received.data)
         self._ready.extend(Timed(event, received.arrival_ns) for event in events)
-        if any(not isinstance(event, Corrupt) for event in events):
+        if any(not isinstance(event, Corrupt | Notice) for event in events):
             self._understood = True
             self._valid_ns = received.arrival_ns
             if self.in_outage:

@@ -21,12 +21,14 @@ from firmware_bridge.events import (
     Duplicate,
     Event,
     Late,
+    Notice,
     Restarted,
     Samples,
     StreamInfo,
 )
 
 _TICK_WRAP_US = 1 << 32  # 71 minutes
+MAX_NOTICES = 20  # more than one device has reasons for
 FILLED = int(Quality.INTERPOLATED | Quality.GAP)
 
 
@@ -62,6 +64,8 @@ class Ingest:
         self.battery_percent: int | None = None
         self.leads_off: tuple[str, ...] = ()
         """The leads whose electrode is off in the newest packet."""
+        self.notices: list[str] = []
+        """What the user should know of how the device is read; each once, MAX_NOTICES at most."""
         self._rows: list[int] = []
         self._heard: int | None = (
             None  # device index just after the newest packet, taken or dropped
@@ -108,10 +112,16 @@ class Ingest:
             self._last_tick_us = None
             self._tick_shift_us = 0
             self.clock.reset()
+        elif isinstance(event, Notice):
+            self._notice(event.text)
         elif isinstance(event, Battery):
             self.battery_percent = event.percent
         # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
         return None
+
+    def _notice(self, text: str) -> None:
+        if text not in self.notices and len(self.notices) < MAX_NOTICES:
+            self.notices.append(text)
 
     def _stream_info(self, info: StreamInfo) -> None:
         old = self.info

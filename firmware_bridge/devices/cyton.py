@@ -32,7 +32,16 @@ from firmware_bridge.devices.lead_map import LeadMap
 from firmware_bridge.devices.recent import RECENT_PACKETS, Recent
 from firmware_bridge.devices.silence import Silence
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, Duplicate, Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.events import (
+    Corrupt,
+    Duplicate,
+    Event,
+    Gap,
+    Notice,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
 from firmware_bridge.wire.spec import REPORT_BYTES
 
 CHANNELS = 8
@@ -45,6 +54,7 @@ START, END, LAST_END = 0xA0, 0xC0, 0xC6
 EOT = b"$$$"
 KNOWN_FIRMWARE = ("1", "2", "3")
 WRAP = 256
+ANSWER_PACKETS = 500  # 2 s: a board that is to answer its reset has stopped sending long before
 _START = bytes([START])
 _TEXT_BYTES = 1024  # a banner has about 150; the tail of longer answers is kept
 _TEXT = re.compile(rb"[\t\n\r -~]*\Z")
@@ -77,7 +87,8 @@ class CytonDecoder:
         self._session = 0
         self._told_info = False
         self._firmware = ""
-        self._refusal = ""  # why nothing of this device is taken
+        self._unanswered = False  # whether the board has yet to answer its reset
+        self._n_unanswered = 0  # packets that came meanwhile
         self._garbage = 0  # bytes skipped, not in `_text` and not yet reported
         self._text = b""
         self._to_send = b""
@@ -92,6 +103,7 @@ class CytonDecoder:
         """The link was opened: stop the board, whatever it does, and reset it."""
         self._held, self._text, self._locked = b"", b"", False
         self._commands = []
+        self._unanswered, self._n_unanswered = True, 0
         self._to_send = b"sv"
 
     def silent(self, seconds: float) -> None:
@@ -169,9 +181,7 @@ class CytonDecoder:
         self._counter = int(rows[-1, 1])
         for row in rows[-RECENT_PACKETS:]:
             self._recent.add(row.tobytes())
-        if self._refusal:
-            events.append(Corrupt(self._refusal, n * PACKET_BYTES))
-            return
+        self._without_banner(n, events)
         self._lost += missed
         if not self._told_info:
             self._told_info = True
@@ -228,35 +238,49 @@ class CytonDecoder:
             self._garbage -= REPORT_BYTES
             events.append(Corrupt(_MARKERS, REPORT_BYTES))
 
+    def _without_banner(self, n_packets: int, events: list[Event]) -> None:
+        """Say that the board sends and does not answer, once it has had the time to."""
+        before = self._n_unanswered
+        self._n_unanswered += n_packets if self._unanswered else 0
+        if before < ANSWER_PACKETS <= self._n_unanswered:
+            events.append(
+                Notice(
+                    "this Cyton sends without answering its reset: its packets are read with "
+                    f"gain={self._gain} and srb2={self._srb2:d}, whatever it was set to"
+                )
+            )
+
     def _answered(self, text: str, events: list[Event]) -> None:
-        if "Firmware:" in text or "OpenBCI V" in text:
-            self._was_reset(text, events)
-        elif "Failure" in text:
+        if "Failure" in text:
             what = (
                 _BOARD_OFF if "poll" in text else "the board refused a setting: check its firmware"
             )
             events.append(Corrupt(what, len(text)))
+        elif self._unanswered or "Firmware:" in text or "OpenBCI V" in text:
+            self._was_reset(text, events)
         if self._commands:
             self._to_send += self._commands.pop(0)
 
     def _was_reset(self, banner: str, events: list[Event]) -> None:
         version = re.search(r"Firmware: v(\d+)\S*", banner)
-        self._firmware = version[0].removeprefix("Firmware: v") if version else "1"
+        self._unanswered = False
+        self._firmware = version[0].removeprefix("Firmware: v") if version else ""
+        if not version and "OpenBCI V" in banner:
+            self._firmware = "1"  # which does not tell
         self._counter, self._lost, self._next_sample = None, 0, 0
         self._recent.clear()
-        self._refusal = ""
         if self._told_info:
             self._told_info = False
             self._session = (self._session + 1) % 256
             events.append(Restarted(self._session))
-        if version and version[1] not in KNOWN_FIRMWARE:
-            self._commands = []
-            self._refusal = (
-                f"Cyton firmware v{self._firmware}, and known are {', '.join(KNOWN_FIRMWARE)}: "
-                "update leadlift, or the board"
+        if self._firmware.partition(".")[0] not in KNOWN_FIRMWARE:
+            what = f"firmware v{self._firmware}" if version else f"banner {_shown(banner)}"
+            events.append(
+                Notice(
+                    f"this Cyton's {what} is not known (known are firmware "
+                    f"{', '.join(KNOWN_FIRMWARE)}): its packets are read as theirs; compare an amplitude"
+                )
             )
-            events.append(Corrupt(self._refusal, len(banner)))
-            return
         # A Daisy halves the rate of every channel; this reads the first eight at full rate.
         self._commands = [b"c"] if "On Daisy" in banner else []
         used = self._map.weights.any(axis=0)
@@ -266,6 +290,11 @@ class CytonDecoder:
         # Switching off has no answer, as starting has none.
         unused = "".join(str(i + 1) for i in np.flatnonzero(~used))
         self._commands.append(unused.encode() + b"b")
+
+
+def _shown(banner: str) -> str:
+    text = " ".join(banner.split())
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def _leading(good: NDArray[np.bool_]) -> int:

@@ -36,6 +36,7 @@ from firmware_bridge.events import (
     Event,
     Gap,
     Late,
+    Notice,
     Restarted,
     Samples,
     StreamInfo,
@@ -175,7 +176,7 @@ class GanglionDecoder:
             _, known, version = text.partition("Ganglion v")
             if known and version[:1].isdecimal() and version[0] not in FIRMWARE:
                 reason = f"Ganglion firmware {version.split()[0]}, and known are 2 and 3"
-                events.append(Corrupt(f"{reason}: update leadlift, or the board", len(data)))
+                events.append(Notice(f"{reason}: it is read as these"))
 
     def _understood(self, number: int, data: bytes, events: list[Event]) -> bool:
         """Whether the firmware, and so the meaning of `number`, is known."""

@@ -1,8 +1,8 @@
 """Frames sent twice told from a signal that stands still, in a format that counts nothing.
 
-A converter of 24 bits measures its own noise: three channels that repeat to the last bit are a copy, not a
-sample. Unless the signal stands still (electrodes off, a test signal): then runs are longer than two. Where each
-of the last runs had an even length, long ones included, every frame is sent twice.
+A converter of 24 bits measures its own noise: three channels that repeat to the last bit are a copy, no
+sample. Unless the signal stands still (electrodes off, a test signal): then runs are longer than two.
+Where each of the last runs had an even length, long ones included, every frame is sent twice.
 """
 
 from __future__ import annotations
