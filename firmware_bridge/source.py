@@ -30,7 +30,7 @@ from firmware_bridge.errors import (
     StallError,
     TransportLost,
 )
-from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder, Notice
+from firmware_bridge.events import ArrivalDecoder, Corrupt, Decoder, Event, HostedDecoder, Notice
 from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
@@ -252,6 +252,7 @@ class Source:
         self._why = ""  # what the last bytes that were none were
         decoder = link.decoder
         self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
+        self._timed = decoder if isinstance(decoder, ArrivalDecoder) else None
 
     async def __aenter__(self) -> Source:
         if self._capture_path is not None:
@@ -292,14 +293,23 @@ class Source:
             try:
                 received = await self._read()
                 if not received.data and not received.reopened:
-                    if self.n_bytes and not self._understood:
-                        raise self._peer_error()
-                    raise StopAsyncIteration
+                    self._end(received)
+                    continue
                 self._take(received)
                 await self._answer()
             except (TransportLost, StallError) as error:
                 await self._reconnect(error)
         return self._ready.popleft()
+
+    def _end(self, received: Received) -> None:
+        """The stream has ended: say what the decoder held back, or that it never made sense."""
+        if self._timed is not None and self._timed.held_samples:
+            events = self._timed.ended()
+            self._ready.extend(Timed(event, received.arrival_ns) for event in events)
+            return
+        if self.n_bytes and not self._understood:
+            raise self._peer_error()
+        raise StopAsyncIteration
 
     async def _open(self) -> None:
         await self.link.transport.open()
@@ -342,9 +352,14 @@ class Source:
         self._bytes_since_valid += len(received.data)
         if self._hosted is not None and self._valid_ns:
             self._hosted.silent((received.arrival_ns - self._valid_ns) * 1e-9)
+        n_held = 0
+        if self._timed is not None:
+            self._timed.arrived(received.arrival_ns)
+            n_held = self._timed.held_samples
         events = self.link.decoder.receive_data(received.data)
+        holds_more = self._timed is not None and self._timed.held_samples > n_held
         self._ready.extend(Timed(event, received.arrival_ns) for event in events)
-        if any(not isinstance(event, Corrupt | Notice) for event in events):
+        if holds_more or any(not isinstance(event, Corrupt | Notice) for event in events):
             self._understood = True
             self._valid_ns = received.arrival_ns
             if self.in_outage:

@@ -20,7 +20,9 @@ def _wire(options: Options) -> Decoder:
 
 def _csv(options: Options) -> Decoder:
     leads = options.text("leads", "II,V1,V5").split(",")
-    return CsvDecoder(leads, options.number("rate", 250.0), options.number("unit_mv", 1.0))
+    rate = options.number("rate", 0.0) if options.has("rate") else None
+    unit = options.number("unit_mv", 0.0) if options.has("unit_mv") else None
+    return CsvDecoder(leads, rate, unit)
 
 
 def _cyton(options: Options) -> Decoder:
