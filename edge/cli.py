@@ -10,8 +10,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from edge import __version__
 from edge.commands import (
     build_engine,
     calibrate,
@@ -36,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         description="Twelve leads from three, live, on the device. Research use only, "
         "not a medical device.",
     )
-    top.add_argument("--version", action="version", version=f"leadlift {version('leadlift')}")
+    top.add_argument("--version", action="version", version=f"leadlift {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
