@@ -19,12 +19,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted
 from firmware_bridge.devices.csv_fields import Line, Row, split_line, value_of
 from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
+from firmware_bridge.devices.device import Device
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import (
     Corrupt,
@@ -36,7 +38,11 @@ from firmware_bridge.events import (
     StreamInfo,
 )
 from firmware_bridge.lead_names import MV_PER_UNIT
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.framing import FrameError, Splitter
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
@@ -360,3 +366,19 @@ def _text(line: bytes) -> str:
 
 def _is_missing(value: tuple[float, str | None] | None) -> bool:
     return value is not None and math.isnan(value[0])
+
+
+def _make(options: Options) -> CsvDecoder:
+    leads = options.text("leads", "II,V1,V5").split(",")
+    rate = options.number("rate", 0.0) if options.has("rate") else None
+    unit = options.number("unit_mv", 0.0) if options.has("unit_mv") else None
+    return CsvDecoder(leads, rate, unit)
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.twins import wearable
+
+    return wearable(setup, "csv")
+
+
+DEVICE = Device("csv", "sketch that prints CSV lines", _make, _twin, takes_rate=True)

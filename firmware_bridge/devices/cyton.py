@@ -24,10 +24,12 @@ open inputs would disturb the bias drive.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.devices.device import Device, wired
 from firmware_bridge.devices.lead_map import LeadMap
 from firmware_bridge.devices.recent import RECENT_PACKETS, Recent
 from firmware_bridge.devices.silence import Silence
@@ -42,7 +44,11 @@ from firmware_bridge.events import (
     Samples,
     StreamInfo,
 )
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.spec import REPORT_BYTES
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 8
 SAMPLING_HZ = 250.0
@@ -307,3 +313,30 @@ def _int24_big_endian(rows: NDArray[np.uint8]) -> NDArray[np.int32]:
     wide = np.zeros((len(rows), rows.shape[1] // 3, 4), np.uint8)
     wide[:, :, :3] = rows.reshape(len(rows), -1, 3)
     return (wide.view(">i4")[:, :, 0] >> 8).astype(np.int32).T
+
+
+def _make(options: Options) -> CytonDecoder:
+    lead_map = wired(options, "cyton", CHANNELS)
+    gain = options.integer("gain", DEFAULT_GAIN)
+    srb2 = options.choice("srb2", ("0", "1"), "1" if lead_map.reference else "0")
+    return CytonDecoder(lead_map, gain, srb2=srb2 == "1")
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.cyton import VirtualCyton
+    from firmware_bridge.simulators.twins import board
+
+    return board(VirtualCyton, setup, SAMPLING_HZ, CHANNELS)
+
+
+DEVICE = Device(
+    "cyton",
+    "OpenBCI Cyton",
+    _make,
+    _twin,
+    is_wired=True,
+    nominal_hz=SAMPLING_HZ,
+    usual="device=cyton&leads=1:II,2:V1,3:V5",
+    usb_names={"openbci": "OpenBCI board"},
+    usb_chips={(0x0403, 0x6015): "FTDI FT231X serial adapter, maybe OpenBCI's dongle"},
+)

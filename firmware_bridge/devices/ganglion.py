@@ -25,8 +25,11 @@ that were swapped are put in order; one that comes later than that is dropped, a
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from firmware_bridge.devices.device import Device, wired
 from firmware_bridge.devices.lead_map import RAIL, LeadMap
 from firmware_bridge.devices.recent import RECENT_PACKETS, Recent
 from firmware_bridge.devices.silence import Silence
@@ -41,7 +44,11 @@ from firmware_bridge.events import (
     Samples,
     StreamInfo,
 )
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.gatt import GattProfile, short_uuid
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 4
 SAMPLING_HZ = 200.0
@@ -54,7 +61,6 @@ TEXT, TEXT_END = 206, 207
 FIRMWARE = ("auto", "2", "3")
 _UUID = "2d30c0{}-f39f-4ce6-923f-3484ea480596"
 PROFILE = GattProfile(
-    "ganglion",
     "OpenBCI Ganglion",
     short_uuid(0xFE84),
     _UUID.format("82"),
@@ -309,3 +315,29 @@ def _unpack(data: bytes, bits: int) -> list[int]:
         value = packed >> (n_bits - i * bits) & ((1 << bits) - 1)
         values.append(value - (1 << bits) if value & 1 else value)
     return values
+
+
+def _make(options: Options) -> GanglionDecoder:
+    lead_map = wired(options, "ganglion", CHANNELS)
+    return GanglionDecoder(lead_map, options.choice("firmware", FIRMWARE, "auto"))
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.ganglion import VirtualGanglion
+    from firmware_bridge.simulators.twins import board
+
+    return board(VirtualGanglion, setup, SAMPLING_HZ, CHANNELS)
+
+
+DEVICE = Device(
+    "ganglion",
+    PROFILE.title,
+    _make,
+    _twin,
+    on_serial=False,
+    profile=PROFILE,
+    is_wired=True,
+    nominal_hz=SAMPLING_HZ,
+    usual="device=ganglion&leads=1:II,2:V1,3:V5",
+    ble_name="Ganglion-",
+)

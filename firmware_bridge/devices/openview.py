@@ -21,15 +21,21 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firmware_bridge.devices.device import Device, wired
 from firmware_bridge.devices.lead_map import RAIL, LeadMap
 from firmware_bridge.devices.repeats import Repeats
 from firmware_bridge.devices.silence import Silence
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Corrupt, Duplicate, Event, Gap, Samples, StreamInfo
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.spec import REPORT_BYTES
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 3
 SAMPLING_HZ = 100.0
@@ -212,3 +218,33 @@ def _frame(held: bytes, place: int) -> tuple[int, bytes | None]:
     if tail == bytes([PAD, END]):
         return end + 2 - place, held[place:end]
     return 1, None
+
+
+def _make(options: Options) -> OpenViewDecoder:
+    lead_map = wired(options, "openview", CHANNELS, "1:I,2:II,3:V1")
+    rate = options.number("rate", SAMPLING_HZ)
+    text = options.text("adcmax", hex(ADC_MAX))
+    try:
+        adc_max = int(text, 0)
+    except ValueError:
+        raise SourceSpecError(f"adcmax={text}: use a whole number such as 0xF30000") from None
+    return OpenViewDecoder(lead_map, rate, adc_max)
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.openview import VirtualOpenView
+    from firmware_bridge.simulators.twins import board
+
+    return board(VirtualOpenView, setup, SAMPLING_HZ, CHANNELS)
+
+
+DEVICE = Device(
+    "openview",
+    "ProtoCentral ADS1293",
+    _make,
+    _twin,
+    baud=57600,
+    is_wired=True,
+    takes_rate=True,
+    nominal_hz=SAMPLING_HZ,
+)

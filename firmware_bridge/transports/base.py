@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +46,14 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the link; closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Counting(Protocol):
+    """A transport that counts what a report should say."""
+
+    @property
+    def counters(self) -> Mapping[str, int]:
+        """Counts by name, such as `notifications_dropped`; they never go back."""
         ...

@@ -15,13 +15,15 @@ from hypothesis import strategies as st
 from serial.tools import list_ports as system
 from serial.tools.list_ports_common import ListPortInfo
 
+from firmware_bridge.devices.wearable import IDENTIFY
 from firmware_bridge.errors import NotFoundError, TransportError, TransportLost
 from firmware_bridge.events import Gap, Samples
+from firmware_bridge.links import Link
 from firmware_bridge.recognise_ports import port_belief
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.wearable import VirtualWearable
-from firmware_bridge.source import IDENTIFY, Link, Source
+from firmware_bridge.source import Source
 from firmware_bridge.transports.ports import (
     PortInfo,
     find_again,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from firmware_bridge import devices
 from firmware_bridge.devices import cyton, ganglion, openview
-from firmware_bridge.devices.registry import BAUDS, DEVICES, PROFILES
+from firmware_bridge.devices.registry import DEVICES
 
 PAGE = Path(devices.__file__).with_name("README.md")
 BOARDS = {"cyton": cyton, "ganglion": ganglion, "openview": openview}
@@ -31,10 +31,10 @@ def test_the_page_lists_every_device_and_what_each_was_tried_on() -> None:
 def test_the_page_says_what_the_code_does() -> None:
     given, _ = tables()
     for name, (_, link, channels, _, rate, _) in given.items():
-        assert ("BLE" in link) == (name in PROFILES)
+        assert ("BLE" in link) == (DEVICES[name].profile is not None)
         if name in BOARDS:
             board = BOARDS[name]
             assert channels == str(board.CHANNELS)
             assert rate.startswith(f"{board.SAMPLING_HZ:g} Hz")
     for name in ("cyton", "openview"):
-        assert f"{BAUDS.get(name, 115200)} baud" in given[name][1]
+        assert f"{DEVICES[name].baud} baud" in given[name][1]
