@@ -46,7 +46,7 @@ class StreamInfo:
     firmware: str = ""
     rate_source: RateSource = RateSource.DEVICE
     simulated: bool = False
-    """Whether the samples come from a simulation, and from nobody's heart."""
+    """The signal is no person's: a simulator made it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -17,7 +17,6 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
 
@@ -33,9 +32,9 @@ from firmware_bridge.events import (
 from firmware_bridge.links import SCHEMES, Link
 from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import parse_spec
-from firmware_bridge.transports.base import Counting, Received
+from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.bounded import bounded
-from firmware_bridge.transports.replay import CaptureWriter
+from firmware_bridge.transports.replay import Capture
 from firmware_bridge.watchdog import AWAKE_S, LATE_S, Watchdog
 
 STALL_S = 5.0  # five stream infos of a device that says one every second
@@ -55,6 +54,7 @@ def open_source(
     spec: str,
     *,
     capture: str | Path | None = None,
+    overwrite: bool = False,
     stall_s: float = STALL_S,
     peer_s: float = PEER_S,
     reconnect_s: float | None = None,
@@ -62,7 +62,8 @@ def open_source(
 ) -> Source:
     """The source that `spec` names, to be entered as an async context manager.
 
-    `capture` records the byte stream to a file that `replay:` plays. The device may be silent for
+    `capture` records the byte stream to a new file that `replay:` plays, made when the first bytes come;
+    one that exists is refused, or with `overwrite` replaced at the end. The device may be silent for
     `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s` (by default what
     `reconnect=` in the name says, else 60 s for a serial port, 0 s for a pseudo-terminal, 300 s over BLE).
     `say` is called with a line when the link is lost and waited for, and when it is back.
@@ -80,6 +81,7 @@ def open_source(
         link,
         name=spec,
         capture=capture,
+        overwrite=overwrite,
         stall_s=stall_s,
         peer_s=peer_s,
         reconnect_s=reconnect_s,
@@ -103,6 +105,7 @@ class Source:
         *,
         name: str,
         capture: str | Path | None = None,
+        overwrite: bool = False,
         stall_s: float = STALL_S,
         peer_s: float = PEER_S,
         reconnect_s: float | None = None,
@@ -113,8 +116,15 @@ class Source:
         self.reconnects = 0
         """Times the link was lost, or stalled, and was opened again."""
         self._say = say or (lambda line: None)
-        self._capture_path = capture
-        self._capture: CaptureWriter | None = None
+        self._capture: Capture | None = None
+        if capture is not None:
+            header = {
+                "device": link.device,
+                "options": link.device_options,
+                "source": name,
+                "simulated": link.simulated,
+            }
+            self._capture = Capture(capture, header, overwrite=overwrite)
         self._watchdog = Watchdog(name, link.device, stall_s, peer_s)
         self._supervisor = Supervisor(
             self._open,
@@ -129,15 +139,6 @@ class Source:
         self._timed = decoder if isinstance(decoder, ArrivalDecoder) else None
 
     async def __aenter__(self) -> Source:
-        if self._capture_path is not None:
-            header = {
-                "device": self.link.device,
-                "simulated": self.simulated,
-                "options": self.link.device_options,
-                "source": self.name,
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            }
-            self._capture = CaptureWriter(self._capture_path, header)
         try:
             await self._open()
         except BaseException:
@@ -167,12 +168,6 @@ class Source:
     def simulated(self) -> bool:
         """Whether what comes is known to be nobody's heart; StreamInfo says the same."""
         return self.link.simulated or self._says_simulated
-
-    @property
-    def counters(self) -> dict[str, int]:
-        """What the transport counts, such as what it had to drop; by name."""
-        transport = self.link.transport
-        return dict(transport.counters) if isinstance(transport, Counting) else {}
 
     @property
     def in_outage(self) -> bool:

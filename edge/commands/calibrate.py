@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
 
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
-from edge.errors import InputError, SinkError
+from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 
 
 def add(subparsers: Subparsers) -> None:
@@ -28,6 +27,7 @@ def add(subparsers: Subparsers) -> None:
         help="take leads that seem exchanged or inverted as they are: the electrodes were checked",
     )
     add_model_options(parser)
+    add_overwrite_option(parser)
     parser.set_defaults(command=run)
 
 
@@ -35,13 +35,15 @@ def run(arguments: argparse.Namespace) -> int:
     """Fit, write, and say how well the reference is explained."""
     from edge.calibrate.fit import MAX_S, calibrate
     from edge.calibrate.reference import check_leads
-    from edge.files.records import open_record
+    from edge.files.records import open_record, split_pick
     from edge.offline import check_rate
+    from firmware_bridge.new_file import stamped
 
-    output, given = Path(arguments.output), Path(arguments.reference.partition("#")[0])
+    output = stamped(arguments.output)
+    given, _ = split_pick(arguments.reference)
     with usage():
-        if output.exists() and given.exists() and output.samefile(given):
-            raise InputError(f"{output} is the reference: write the calibration to another file")
+        inputs = {"the reference": given, "the model": arguments.model}
+        check_outputs([("the calibration", output)], inputs, overwrite=arguments.overwrite)
     with open_record(arguments.reference) as record:
         check_leads(record.leads)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
@@ -54,10 +56,7 @@ def run(arguments: argparse.Namespace) -> int:
                 name=given.name,
                 trust_order=arguments.trust_order,
             )
-    try:
-        output.write_text(patient.as_json(), encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {output}: {error.strerror}; choose another place") from error
+    write_output("the calibration", output, patient.as_json(), overwrite=arguments.overwrite)
     left = patient.quality["unexplained"]
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "

@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import InputError
 from edge.files.record import ReadOptions, Record
 
-__all__ = ["ReadOptions", "Record", "open_record"]
+__all__ = ["ReadOptions", "Record", "open_record", "split_pick"]
+
+
+_PICK = re.compile(r"(.*\.npz)#([^/\\]*)", re.IGNORECASE | re.DOTALL)
+
+
+def split_pick(path: str | Path) -> tuple[Path, str]:
+    """A recording's file, and what follows the `#` of `FILE.npz#17`; any other `#` is part of the name."""
+    found = _PICK.fullmatch(str(path))
+    if found is None or Path(path).is_file():
+        return Path(path), ""
+    return Path(found[1]), found[2]
 
 
 def open_record(
@@ -25,12 +37,9 @@ def open_record(
     for a file that is missing, truncated or of another kind, and for leads that it lacks.
     """
     options = ReadOptions(leads, sampling_hz, unit)
-    name, _, pick = (
-        str(path).partition("#") if ".npz#" in str(path).lower() else (str(path), "", "")
-    )
+    file, pick = split_pick(path)
     if pick and not pick.isdecimal():
         raise InputError(f"{path}: after # comes the number of a record, as in FILE.npz#17")
-    file = Path(name)
     if not file.is_file():
         what = "is a directory" if file.is_dir() else "does not exist"
         raise InputError(f"{file} {what}: give a recording ending in .edf, .npz or .csv")

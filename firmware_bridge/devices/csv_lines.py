@@ -48,38 +48,7 @@ MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
 NANOVOLTS_PER_LSB = 100.0  # four decimals of a millivolt are exact; the rails are at 838 mV
 COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
-JUDGED_VALUES = 500  # of a lead, from which it is told whether they can be millivolts
-IMPLAUSIBLE_MV = 50.0  # peak to peak within these: electrodes drift by less, QRS complexes have 5
 _RAIL = (1 << (SAMPLE_BITS - 1)) - 1
-
-
-class Plausibility:
-    """Whether values that are taken for millivolts, since nothing says what they are, can be."""
-
-    def __init__(self) -> None:
-        self._ranges: dict[int, tuple[int, float, float]] = {}  # values, lowest, highest by channel
-        self._judged = False
-
-    def see(self, channel: int, value: float) -> None:
-        """Take a value of a channel."""
-        if not self._judged:
-            n, low, high = self._ranges.get(channel, (0, value, value))
-            self._ranges[channel] = (n + 1, min(low, value), max(high, value))
-
-    def judge(self, leads: Sequence[str]) -> str:
-        """What is to be doubted, once, when there is enough to say it; else empty."""
-        if self._judged:
-            return ""
-        for channel, (n, low, high) in self._ranges.items():
-            if n >= JUDGED_VALUES:
-                self._judged = True
-                if high - low > IMPLAUSIBLE_MV:
-                    return (
-                        f"{leads[channel]} runs from {low:g} to {high:g}, which is no ECG in "
-                        "millivolts: say what a value of 1 is in unit_mv=, or the unit in the header "
-                        "(II_uV)"
-                    )
-        return ""
 
 
 class CsvDecoder:
@@ -117,7 +86,6 @@ class CsvDecoder:
         self._first_line = True
         self._rate = RateEstimate(sampling_hz)
         self._held: list[Row] | None = [] if sampling_hz is None else None
-        self._plausible = Plausibility()
         self._info: StreamInfo | None = None  # as last told
         self._n_samples = 0
         self._lead_off = 0
@@ -318,20 +286,14 @@ class CsvDecoder:
                 counts.append(0)
                 continue
             scale = MV_PER_UNIT[unit] if unit else columns.scales[channel]
-            known_mv = self._unit_mv or scale
-            millivolts = value * (known_mv or 1.0)
+            millivolts = value * (self._unit_mv or scale or 1.0)
             scaled = max(-_RAIL - 1.0, min(float(_RAIL), millivolts * 1e6 / NANOVOLTS_PER_LSB))
             counts.append(round(scaled))
-            if known_mv is None:
-                self._plausible.see(channel, value)
         if lead_off != self._lead_off:
             self._flush()  # under the mask before
             self._lead_off = lead_off
             self._say(LeadOffChanged(self._n_samples, lead_off))
         self._rows.append(counts)
-        doubt = self._plausible.judge(columns.leads)
-        if doubt:
-            self._notice([doubt])
 
     def _stream_info(self, leads: tuple[str, ...]) -> StreamInfo:
         return StreamInfo(

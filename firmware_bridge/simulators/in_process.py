@@ -26,11 +26,6 @@ class SimTransport(MemoryTransport):
         self._thread: threading.Thread | None = None
         self.frames_dropped = 0
 
-    @property
-    def counters(self) -> dict[str, int]:
-        """For the report."""
-        return {"frames_dropped": self.frames_dropped}
-
     async def open(self) -> None:
         """Boot the wearable. Raises SourceSpecError where it cannot be made as asked."""
         await self.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -50,10 +49,10 @@ class Transport(Protocol):
 
 
 @runtime_checkable
-class Counting(Protocol):
-    """A transport that counts what a report should say."""
+class Notified(Protocol):
+    """A transport whose bytes come by themselves, and are lost where nobody takes them in time."""
 
     @property
-    def counters(self) -> Mapping[str, int]:
-        """Counts by name, such as `notifications_dropped`; they never go back."""
+    def notifications_dropped(self) -> int:
+        """Pieces lost so."""
         ...

@@ -103,11 +103,6 @@ class BleTransport:
         """Notifications that nobody read in time."""
         return self._dropped + self._connection.dropped
 
-    @property
-    def counters(self) -> dict[str, int]:
-        """For the report."""
-        return {"notifications_dropped": self.notifications_dropped}
-
     async def open(self) -> None:
         """Scan, connect, check that it is such a device, subscribe.
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from firmware_bridge.devices.csv_lines import JUDGED_VALUES, NANOVOLTS_PER_LSB, CsvDecoder
+from firmware_bridge.devices.csv_lines import NANOVOLTS_PER_LSB, CsvDecoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Corrupt, Duplicate, Event, Notice, Samples, StreamInfo
 from tests.firmware_bridge.board_streams import summary
@@ -244,14 +244,6 @@ def test_a_line_that_comes_twice_is_told_by_its_time() -> None:
     events = _decoded("t,II,V1,V5\n" + "".join(line * 2 for line in lines))
     assert _millivolts(events)[:, 0].tolist() == [0, 1, 2, 3, 4]
     assert len(of(Duplicate, events)) == 5
-
-
-def test_values_that_cannot_be_millivolts_are_told_once() -> None:
-    text = "".join(f"{i % 400 + 300},1,2\n" for i in range(3 * JUDGED_VALUES))
-    (said,) = _notices(_decoded(text))
-    assert said.startswith("II runs from 300 to 699") and "unit_mv=" in said
-    assert _notices(_decoded(text, millivolts_per_unit=1e-3)) == []
-    assert _notices(_decoded("II_uV,V1_uV,V5_uV\n" + text)) == []
 
 
 _TEXT = st.lists(
