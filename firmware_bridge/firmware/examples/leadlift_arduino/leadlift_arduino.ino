@@ -81,16 +81,16 @@ static void flush_queue()
         room = 1;
     }
     while (room > 0 && sent != queued) {
-        uint16_t at = sent % QUEUE_BYTES;
-        uint16_t n = queued - sent;
-        n = n > QUEUE_BYTES - at ? QUEUE_BYTES - at : n;
-        n = n > (unsigned)room ? (uint16_t)room : n;
-        uint16_t taken = (uint16_t)Serial.write(queue + at, n);
+        size_t at = sent % QUEUE_BYTES;
+        size_t n = (uint16_t)(queued - sent);
+        n = n > QUEUE_BYTES - at ? QUEUE_BYTES - at : n; /* to the queue's edge at most */
+        n = n > (size_t)room ? (size_t)room : n;
+        size_t taken = Serial.write(queue + at, n);
         if (taken == 0) {
             return; /* USB without a host: the queue stays full, and frames are dropped */
         }
-        sent += taken;
-        room -= taken;
+        sent = (uint16_t)(sent + taken);
+        room -= (int)taken;
     }
 }
 
