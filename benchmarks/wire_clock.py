@@ -6,8 +6,8 @@ the run had; the error is what `edge.clock` says right after each packet, later 
 *What connection events hide.* They come at multiples of the interval, so a packet's arrival tells its time
 to within the beat of packet period and interval: 40 ms packets at 30 ms events have delays 10 ms apart, and
 at 100 ppm the least of them moves by 10 ms in 100 s. No clock can see through that. Packets of many lengths,
-as our sketches and the virtual wearable send them, beat with the sampling period instead, 4 ms at most here (at
-20, 40 ms): the sweep shows both.
+as our sketches and the virtual wearable send them, beat with the sampling period instead, 4 ms at most here
+(at 20 and 40 ms): the sweep shows both.
 """
 
 from __future__ import annotations

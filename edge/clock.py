@@ -79,7 +79,7 @@ class DeviceClock:
 
     @property
     def drift_ppm(self) -> float:
-        """By how much the device's clock runs fast against the host's, in parts per million; 0 until fitted."""
+        """How much the device's clock runs fast against the host's, in parts per million; 0 until fitted."""
         return 0.0 if self._fit is None else self._fit.drift * 1e6
 
     @property
