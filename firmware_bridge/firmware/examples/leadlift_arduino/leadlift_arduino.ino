@@ -57,7 +57,7 @@ static void transfer(void *, const uint8_t *out, uint8_t *in, size_t n)
 }
 
 /* All or nothing: a frame that finds no room is dropped whole. It was counted, and is a gap at the host. */
-static void send(const uint8_t *bytes, size_t n_bytes)
+static void queue_frame(const uint8_t *bytes, size_t n_bytes)
 {
     if (n_bytes > (size_t)(QUEUE_BYTES - (uint16_t)(queued - sent))) {
         frames_dropped++;
@@ -97,14 +97,14 @@ static void flush_queue()
 static void send_info()
 {
     info_sent_ms = millis();
-    send(frame, leadlift_encode_stream_info(&encoder, frame, sizeof frame));
+    queue_frame(frame, leadlift_encode_stream_info(&encoder, frame, sizeof frame));
 }
 
 static void send_samples()
 {
     if (n_counts > 0) {
-        send(frame, leadlift_encode_samples(&encoder, &counts[0][0], n_counts, first_us, frame_lead_off, frame,
-                                            sizeof frame));
+        queue_frame(frame, leadlift_encode_samples(&encoder, &counts[0][0], n_counts, first_us, frame_lead_off,
+                                                   frame, sizeof frame));
         n_counts = 0;
     }
 }
@@ -195,7 +195,7 @@ void setup()
     pinMode(DRDY_PIN, INPUT_PULLUP);
     Serial.begin(BAUD);
     SPI.begin();
-    send(&delimiter, 1); /* ends what the bootloader printed */
+    queue_frame(&delimiter, 1); /* ends what the bootloader printed */
     while (!ads1293_start(transfer, NULL)) {
         delay(1000); /* no ADS1293 answers: check the wiring; the host reports a silent device */
     }
