@@ -49,17 +49,20 @@ class EdfSink(RecordingSink):
     def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
         """Create the file. Raises InputError for a rate EDF cannot hold, SinkError if it cannot be."""
         super().__init__(str(path), sampling_hz, metadata)
-        if not float(sampling_hz).is_integer() or sampling_hz > MAX_SAMPLING_HZ:
+        if not 1.0 <= sampling_hz <= MAX_SAMPLING_HZ:
             raise InputError(
-                f"{path}: EDF in one-second records needs a whole number of samples a second up to "
-                f"{MAX_SAMPLING_HZ}, not {sampling_hz:g}: write .npz or .csv"
+                f"{path}: EDF in one-second records holds 1 to {MAX_SAMPLING_HZ} samples a second, not "
+                f"{sampling_hz:g}: write .npz or .csv"
             )
         self.samples_clipped = 0
         """Samples beyond the range of the file, written as its largest value and annotated."""
         self.annotations_dropped = 0
         self._equipment = _equipment()  # here, so that the first block does not wait for it
         self._path = path
-        self._second = int(sampling_hz)
+        self._second = round(sampling_hz)
+        # At 250.137 Hz a record of 250 samples lasts 0.999452 s: all that the header's 8 characters hold.
+        self._record_us = round(self._second / sampling_hz * 1e6)
+        self._file_hz = self._second * 1e6 / self._record_us
         self._record = np.zeros((_ROWS, self._second), "<i2")
         self._filled = 0
         self._records = 0
@@ -98,7 +101,7 @@ class EdfSink(RecordingSink):
             (str(_HEADER_BYTES), 8),
             ("EDF+C", 44),
             ("0", 8),
-            ("1", 8),
+            (_seconds(self._record_us), 8),
             (str(_ROWS + 1), 4),
         ]
         bits = " ".join(f"{flag.value}={str(flag.name).lower()}" for flag in Quality if flag)
@@ -189,7 +192,7 @@ class EdfSink(RecordingSink):
 
     def _annotation_bytes(self) -> bytes:
         """The annotation signal of the next record: its time, then as many annotations as fit."""
-        signal = f"+{self._records}\x14\x14\x00".encode()
+        signal = f"+{_seconds(self._records * self._record_us)}\x14\x14\x00".encode()
         while self._pending:
             text = self._time_stamped(self._pending[0])
             if len(signal) + len(text) > _ANNOTATION_BYTES:
@@ -200,10 +203,12 @@ class EdfSink(RecordingSink):
 
     def _time_stamped(self, annotation: Annotation) -> bytes:
         """One time-stamped annotation list of the EDF+ standard."""
-        onset = f"+{annotation.onset / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
-        duration = f"{annotation.n_samples / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
+        onset, duration = (
+            _seconds(round(n / self._file_hz * 1e6))
+            for n in (annotation.onset, annotation.n_samples)
+        )
         lasting = f"\x15{duration}" if annotation.n_samples else ""
-        return f"{onset}{lasting}\x14{annotation.text}\x14\x00".encode(errors="replace")
+        return f"+{onset}{lasting}\x14{annotation.text}\x14\x00".encode(errors="replace")
 
     def _finish(self) -> None:
         try:
@@ -225,6 +230,11 @@ class EdfSink(RecordingSink):
             self._record[:-1, self._filled :] = 0
             self._record[-1, self._filled :] = Quality.GAP
             self._write_record()
+
+
+def _seconds(microseconds: int) -> str:
+    """As EDF writes a time: without zeros at the end."""
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}".rstrip("0").rstrip(".")
 
 
 def _equipment() -> str:
