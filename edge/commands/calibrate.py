@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
 from edge.errors import InputError, SinkError
+from edge.files.formats import readable
 from edge.signal.plausibility import implausible_unit
 
 
@@ -20,7 +21,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "reference",
         metavar="REFERENCE",
-        help="recording of the twelve leads, or of I, II, V1 to V6: .edf, .bdf, .npz, .csv or FILE.npz#17",
+        help=f"recording of the twelve leads, or of I, II, V1 to V6: {readable()}",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="PATIENT.json", help="calibration to write"

@@ -21,6 +21,7 @@ from edge.commands.common import (
 )
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.errors import InputError
+from edge.files.formats import kept, readable
 from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
@@ -36,10 +37,8 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "reconstruct", help="reconstruct a recording: three leads in, twelve leads out"
     )
-    parser.add_argument(
-        "input", metavar="INPUT", help="recording: .edf, .bdf, .npz, .csv or FILE.npz#17"
-    )
-    parser.add_argument("output", metavar="OUTPUT", help="recording to write: .edf, .npz or .csv")
+    parser.add_argument("input", metavar="INPUT", help=f"recording: {readable()}")
+    parser.add_argument("output", metavar="OUTPUT", help=f"recording to write: {kept()}")
     add_read_options(
         parser, "leads to use (default: all that the model takes); one left out is treated as off"
     )
