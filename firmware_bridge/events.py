@@ -28,6 +28,10 @@ class StreamInfo:
     session: int = 0
     device: str = ""
     firmware: str = ""
+    rate_source: str = "declared"
+    """Where `sampling_hz` comes from: "declared" by the device or the user, or "estimated" from arrivals."""
+    simulated: bool = False
+    """The signal is no person's: a simulator made it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +108,24 @@ class Battery:
     percent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What a person should be told of the stream, once, in one line; nothing is wrong with the bytes."""
+
+    text: str
+
+
 Event = (
-    StreamInfo | Samples | Gap | Duplicate | Late | Corrupt | LeadOffChanged | Restarted | Battery
+    StreamInfo
+    | Samples
+    | Gap
+    | Duplicate
+    | Late
+    | Corrupt
+    | LeadOffChanged
+    | Restarted
+    | Battery
+    | Notice
 )
 
 

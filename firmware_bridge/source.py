@@ -17,8 +17,7 @@ import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -30,12 +29,12 @@ from firmware_bridge.errors import (
     StallError,
     TransportLost,
 )
-from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder
+from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder, StreamInfo
 from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import Options, parse_spec
 from firmware_bridge.transports.base import Received, Transport
 from firmware_bridge.transports.bounded import bounded
-from firmware_bridge.transports.replay import CaptureWriter, ReplayTransport, read_header
+from firmware_bridge.transports.replay import Capture, ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import DELIMITER, FrameType
@@ -74,6 +73,8 @@ class Link:
     """How long the link may be gone where the caller does not say."""
     live: bool = True
     """Whether silence means that something is wrong: not so for a recording."""
+    simulated: bool = False
+    """A simulator in this process, or the capture of one, whatever the stream itself says."""
 
 
 # Gone is gone: the number of one that was closed goes to the next, which may be somebody's shell.
@@ -126,7 +127,8 @@ def _replay(path: str, options: Options) -> Link:
         options.add_defaults({str(name): str(value) for name, value in recorded.items()})
     options.add_defaults({"device": str(header["device"])})
     device, decoder, used = make_decoder(options)
-    return Link(transport, decoder, device, used, live=False)
+    simulated = header.get("simulated") is True
+    return Link(transport, decoder, device, used, live=False, simulated=simulated)
 
 
 def _sim(name: str, options: Options) -> Link:
@@ -157,7 +159,7 @@ def _sim(name: str, options: Options) -> Link:
         return VirtualWearable(signal_at(rate), clock_ppm=clock_ppm, signal_at=signal_at)
 
     make()  # says now, not when the source opens, what is wrong with an option
-    return Link(SimTransport(make), WireDecoder(), "wire", hello=IDENTIFY)
+    return Link(SimTransport(make), WireDecoder(), "wire", hello=IDENTIFY, simulated=True)
 
 
 SCHEMES: dict[str, Callable[[str, Options], Link]] = {
@@ -173,6 +175,7 @@ def open_source(
     spec: str,
     *,
     capture: str | Path | None = None,
+    overwrite: bool = False,
     stall_s: float = STALL_S,
     peer_s: float = PEER_S,
     reconnect_s: float | None = None,
@@ -180,7 +183,8 @@ def open_source(
 ) -> Source:
     """The source that `spec` names, to be entered as an async context manager.
 
-    `capture` records the byte stream to a file that `replay:` plays. The device may be silent for
+    `capture` records the byte stream to a new file that `replay:` plays, made when the first bytes come;
+    one that exists is refused, or with `overwrite` replaced at the end. The device may be silent for
     `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s` (by default what
     `reconnect=` in the name says, else 60 s for a serial port, 0 s for a pseudo-terminal, 300 s over BLE).
     `say` is called with a line when the link is lost and waited for, and when it is back.
@@ -198,6 +202,7 @@ def open_source(
         link,
         name=spec,
         capture=capture,
+        overwrite=overwrite,
         stall_s=stall_s,
         peer_s=peer_s,
         reconnect_s=reconnect_s,
@@ -221,6 +226,7 @@ class Source:
         *,
         name: str,
         capture: str | Path | None = None,
+        overwrite: bool = False,
         stall_s: float = STALL_S,
         peer_s: float = PEER_S,
         reconnect_s: float | None = None,
@@ -233,8 +239,15 @@ class Source:
         self.reconnects = 0
         """Times the link was lost, or stalled, and was opened again."""
         self._say = say or (lambda line: None)
-        self._capture_path = capture
-        self._capture: CaptureWriter | None = None
+        self._capture: Capture | None = None
+        if capture is not None:
+            header = {
+                "device": link.device,
+                "options": link.device_options,
+                "source": name,
+                "simulated": link.simulated,
+            }
+            self._capture = Capture(capture, header, overwrite=overwrite)
         self._stall_s = stall_s
         self._peer_s = peer_s
         self._supervisor = Supervisor(
@@ -254,14 +267,6 @@ class Source:
         self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
 
     async def __aenter__(self) -> Source:
-        if self._capture_path is not None:
-            header = {
-                "device": self.link.device,
-                "options": self.link.device_options,
-                "source": self.name,
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            }
-            self._capture = CaptureWriter(self._capture_path, header)
         try:
             await self._open()
         except BaseException:
@@ -343,6 +348,10 @@ class Source:
         if self._hosted is not None and self._valid_ns:
             self._hosted.silent((received.arrival_ns - self._valid_ns) * 1e-9)
         events = self.link.decoder.receive_data(received.data)
+        if self.link.simulated:
+            events = [
+                replace(e, simulated=True) if isinstance(e, StreamInfo) else e for e in events
+            ]
         self._ready.extend(Timed(event, received.arrival_ns) for event in events)
         if any(not isinstance(event, Corrupt) for event in events):
             self._understood = True

@@ -114,7 +114,9 @@ def test_every_wait_can_be_cancelled() -> None:
 LOADED = """
 import sys
 before = set(sys.modules)
-import {module}
+import {module} as imported
+for name in getattr(imported, "__all__", ()):
+    getattr(imported, name)  # `edge` imports a name when it is used
 from pathlib import Path
 def third_party(name):
     origin = getattr(sys.modules[name], "__file__", None) or ""
@@ -125,7 +127,7 @@ print(",".join(sorted(found)))
 
 
 @pytest.mark.parametrize(
-    "module", ["edge", "edge.cli", "edge.live.runtime", "firmware_bridge.source"]
+    "module", ["edge", "edge.commands.program", "edge.live.runtime", "firmware_bridge.source"]
 )
 def test_the_device_part_imports_numpy_alone(module: str) -> None:
     script = LOADED.format(module=module)
@@ -136,11 +138,21 @@ def test_the_device_part_imports_numpy_alone(module: str) -> None:
     assert set(done.stdout.strip().split(",")) - ours == {"numpy"}
 
 
+def test_the_entry_of_the_command_line_is_light() -> None:
+    """Ctrl-C while the rest loads is met by the entry: until then nothing of ours, or NumPy, may load."""
+    script = "import edge.cli, sys; print(*(n for n in sys.modules if n.split('.')[0] in ('edge', 'numpy')))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert set(done.stdout.split()) == {"edge", "edge.cli"}
+
+
 def test_public_names_are_pinned() -> None:
     assert set(edge.__all__) == {
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
         *("Reconstructor", "reconstruct", "Stream", "open_stream"),
         *("SampleBlock", "TwelveLeadBlock"),
+        *("Sink", "open_sink", "LiveStatus", "Metadata"),
         *("BundleError", "EngineError", "InputError", "LeadliftError"),
         *("PatientError", "SinkError", "Engine", "Sink", "open_sink"),
     }

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import argparse
 import os
-from pathlib import Path
 
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
+from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
-from edge.errors import InputError, SinkError
 from edge.files.formats import readable
 from edge.signal.plausibility import implausible_unit
 
@@ -33,6 +32,7 @@ def add(subparsers: Subparsers) -> None:
     )
     add_read_options(parser, "leads to use (default: all that the file names)")
     add_model_options(parser)
+    add_overwrite_option(parser)
     parser.set_defaults(command=run)
 
 
@@ -42,13 +42,14 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.calibrate.reference import check_leads
     from edge.files.records import open_record, split_pick
     from edge.offline import check_rate
+    from firmware_bridge.new_file import stamped
 
-    output = Path(arguments.output)
+    output = stamped(arguments.output)
     with usage():
         options = read_options(arguments)
         given, _ = split_pick(arguments.reference)
-        if output.exists() and given.exists() and output.samefile(given):
-            raise InputError(f"{output} is the reference: write the calibration to another file")
+        inputs = {"the reference": given, "the model": arguments.model}
+        check_outputs([("the calibration", output)], inputs, overwrite=arguments.overwrite)
     with open_record(
         arguments.reference, options.leads, sampling_hz=options.sampling_hz, unit=options.unit
     ) as record:
@@ -66,10 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
                 name=os.fsencode(given.name).decode(errors="replace"),  # whatever the locale
                 trust_order=arguments.trust_order,
             )
-    try:
-        output.write_text(patient.as_json(), encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {output}: {error.strerror}; choose another place") from error
+    write_output("the calibration", output, patient.as_json(), overwrite=arguments.overwrite)
     left = patient.quality["unexplained"]
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,17 +13,17 @@ from edge.commands.common import (
     Subparsers,
     add_model_options,
     add_patient_option,
-    in_words,
     open_reconstructor,
-    prefilter,
     usage,
 )
+from edge.commands.outputs import add_overwrite_option, check_outputs
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.errors import InputError
 from edge.files.formats import kept, readable
 from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
+from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
     from edge.files.records import Record
@@ -44,34 +43,50 @@ def add(subparsers: Subparsers) -> None:
     )
     add_model_options(parser)
     add_patient_option(parser)
+    add_overwrite_option(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
     from edge.files.records import open_record, split_pick
+    from edge.live.description import prefilter
     from edge.offline import check_rate, reconstruct_pieces
     from edge.sinks import Metadata, open_sink
+    from edge.sinks.registry import check_sink
 
+    output = stamped(arguments.output)
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
         with usage():
-            given = read_options(arguments)
-            leads = _leads(given.leads, reconstructor.leads)
-            _refuse_to_overwrite(split_pick(arguments.input)[0], Path(arguments.output))
+            options = read_options(arguments)
+            leads = _leads(options.leads, reconstructor.leads)
+            check_sink(f"file:{output}")
+            inputs = {
+                "the input": split_pick(arguments.input)[0],
+                "the calibration": arguments.patient,
+                "the model": arguments.model,
+            }
+            check_outputs([("the recording", output)], inputs, overwrite=arguments.overwrite)
         with open_record(
-            arguments.input, leads, sampling_hz=given.sampling_hz, unit=given.unit
+            arguments.input, leads, sampling_hz=options.sampling_hz, unit=options.unit
         ) as record:
             check_rate(record.sampling_hz)
             warn_of(record)
+            patient = reconstructor.patient
             metadata = Metadata(
                 prefilter=prefilter(reconstructor.conditioning),
-                calibration=in_words(reconstructor.patient),
+                calibration="" if patient is None else patient.in_words(),
                 device=record.device,
                 simulated=record.simulated,
-                **({} if record.started_at is None else {"started_at": record.started_at}),
+                started_at=record.started_at,
             )
             with usage():
-                sink = open_sink(f"file:{arguments.output}", record.sampling_hz, metadata=metadata)
+                sink = open_sink(
+                    f"file:{output}",
+                    record.sampling_hz,
+                    metadata=metadata,
+                    overwrite=arguments.overwrite,
+                )
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
             with sink:
@@ -80,7 +95,7 @@ def run(arguments: argparse.Namespace) -> int:
                     sink.write(block)
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
             minutes = record.n_samples / record.sampling_hz / 60
-            print(f"{arguments.output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
+            print(f"{output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
             warn(
                 [
                     f"{lead} is missing or flat for {n_off / record.sampling_hz:.1f} s: "
@@ -90,11 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
                 ]
             )
     return 0
-
-
-def _refuse_to_overwrite(given: Path, output: Path) -> None:
-    if given.exists() and output.exists() and given.samefile(output):
-        raise InputError(f"{output} is the input: write the twelve leads to another file")
 
 
 def _leads(

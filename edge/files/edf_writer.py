@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from io import SEEK_END, FileIO
 from pathlib import Path
@@ -18,7 +19,7 @@ import numpy as np
 
 from edge.errors import InputError
 from edge.files.annotations import END_OF_RECORDING, Annotation, QualityAnnotator
-from edge.files.recording import Metadata, RecordingSink
+from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -35,6 +36,7 @@ _ROWS = len(LEADS) + 1  # the leads, then the quality
 _ANNOTATION_BYTES = 360  # ten annotations a second, 5 % of the file at 250 Hz
 _HEADER_BYTES = 256 * (1 + _ROWS + 1)
 _COUNT_OFFSET = 236  # where the header keeps the number of data records, 8 characters
+_UNKNOWN_START = datetime(1985, 1, 1)  # EDF has to have one, and this is its earliest
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
@@ -46,9 +48,11 @@ class EdfSink(RecordingSink):
     record up, behind the annotation `end of recording`.
     """
 
-    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
-        """Create the file. Raises InputError for a rate EDF cannot hold, SinkError if it cannot be."""
-        super().__init__(str(path), sampling_hz, metadata)
+    def __init__(
+        self, path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+    ) -> None:
+        """As every recording; raises InputError for a rate EDF cannot hold, too."""
+        super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
         if not 1.0 <= sampling_hz <= MAX_SAMPLING_HZ:
             raise InputError(
                 f"{path}: EDF in one-second records holds 1 to {MAX_SAMPLING_HZ} samples a second, not "
@@ -58,7 +62,7 @@ class EdfSink(RecordingSink):
         """Samples beyond the range of the file, written as its largest value and annotated."""
         self.annotations_dropped = 0
         self._equipment = _equipment()  # here, so that the first block does not wait for it
-        self._path = path
+        self._file: FileIO
         self._second = round(sampling_hz)
         # At 250.137 Hz a record of 250 samples lasts 0.999452 s: all that the header's 8 characters hold.
         self._record_us = round(self._second / sampling_hz * 1e6)
@@ -69,14 +73,22 @@ class EdfSink(RecordingSink):
         self._record_bytes = 2 * self._record.size + _ANNOTATION_BYTES
         self._pending: deque[Annotation] = deque(maxlen=PENDING_ANNOTATIONS)
         self._annotator: QualityAnnotator | None = None
-        try:
-            self._file = FileIO(str(path), "w")
-        except OSError as error:
-            raise self.failure(error) from error
+
+    def counters(self) -> dict[str, int]:
+        """Samples beyond the file's range, and annotations that found no room."""
+        return {
+            "samples_clipped": self.samples_clipped,
+            "annotations_dropped": self.annotations_dropped,
+        }
+
+    def _open(self) -> None:
+        self._file = self.output.create()
 
     def _begin(self, block: TwelveLeadBlock) -> None:
         self._annotator = QualityAnnotator(self.sampling_hz, block.provenance)
         self._write_all(self._header(block.provenance))
+        if self.metadata.started_at is not None:  # the header has whole seconds and no time zone
+            self._annotate(Annotation(0, 0, f"started at {self.metadata.started_at.isoformat()}"))
         if self.metadata.calibration:
             self._annotate(Annotation(0, 0, self.metadata.calibration))
         if self.metadata.simulated:
@@ -84,10 +96,10 @@ class EdfSink(RecordingSink):
 
     def _header(self, provenance: tuple[Provenance, ...]) -> bytes:
         """The header: a fixed part, then each field for all signals in turn. No patient data."""
-        start = self.metadata.started_at
+        start = self.metadata.started_at or _UNKNOWN_START
         device = _ascii(self.metadata.device.strip(), 20).replace(" ", "_")
         recording = [
-            f"Startdate {start.day:02d}-{_MONTHS[start.month - 1]}-{start.year} X X",
+            f"Startdate {_startdate(self.metadata.started_at)} X X",
             self._equipment,
             *(["simulated_signal"] if self.metadata.simulated else []),
             *([device] if device else []),
@@ -214,11 +226,11 @@ class EdfSink(RecordingSink):
         try:
             self._write_tail()
         finally:
-            if self._path.is_file():
+            if not self.output.is_stream:
                 self._file.truncate(_HEADER_BYTES + self._records * self._record_bytes)
             self._file.close()
-            if self._records == 0 and self._path.is_file():
-                self._path.unlink()  # not one second was written: a header alone is no recording
+            if self._records == 0:
+                self.output.discard()  # not one second was written: a header alone is no recording
 
     def _write_tail(self) -> None:
         """The last partial second, padded to a record, and the annotations still open."""
@@ -235,6 +247,11 @@ class EdfSink(RecordingSink):
 def _seconds(microseconds: int) -> str:
     """As EDF writes a time: without zeros at the end."""
     return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}".rstrip("0").rstrip(".")
+
+
+def _startdate(start: datetime | None) -> str:
+    """The day as EDF+ writes it in its recording field; X where it is not known."""
+    return f"{start.day:02d}-{_MONTHS[start.month - 1]}-{start.year}" if start is not None else "X"
 
 
 def _equipment() -> str:

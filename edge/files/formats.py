@@ -8,13 +8,14 @@ from pathlib import Path
 
 from edge.errors import InputError
 from edge.files.record import ReadOptions, Record
-from edge.files.recording import Metadata, RecordingSink
+from edge.files.recording import MetadataSource, RecordingSink
 
 HEAD_BYTES = 1024
 """What is read of a file to tell its format."""
 
 Reader = Callable[[Path, ReadOptions, "int | None"], Record]
-Writer = Callable[[Path, float, Metadata], RecordingSink]
+Writer = Callable[[Path, float, MetadataSource, bool], RecordingSink]
+"""(path, sampling_hz, metadata, overwrite) -> an open sink."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,22 +49,28 @@ def _read_csv(path: Path, options: ReadOptions, number: int | None) -> Record:
     return CsvRecord(path, options)
 
 
-def _write_edf(path: Path, sampling_hz: float, metadata: Metadata) -> RecordingSink:
+def _write_edf(
+    path: Path, sampling_hz: float, metadata: MetadataSource, overwrite: bool
+) -> RecordingSink:
     from edge.files.edf_writer import EdfSink
 
-    return EdfSink(path, sampling_hz, metadata)
+    return EdfSink(path, sampling_hz, metadata, overwrite=overwrite)
 
 
-def _write_npz(path: Path, sampling_hz: float, metadata: Metadata) -> RecordingSink:
+def _write_npz(
+    path: Path, sampling_hz: float, metadata: MetadataSource, overwrite: bool
+) -> RecordingSink:
     from edge.files.npz_writer import NpzSink
 
-    return NpzSink(path, sampling_hz, metadata)
+    return NpzSink(path, sampling_hz, metadata, overwrite=overwrite)
 
 
-def _write_csv(path: Path, sampling_hz: float, metadata: Metadata) -> RecordingSink:
+def _write_csv(
+    path: Path, sampling_hz: float, metadata: MetadataSource, overwrite: bool
+) -> RecordingSink:
     from edge.files.csv_writer import CsvSink
 
-    return CsvSink(path, sampling_hz, metadata)
+    return CsvSink(path, sampling_hz, metadata, overwrite=overwrite)
 
 
 EDF = Format(
@@ -106,10 +113,13 @@ def kept() -> str:
     return "; ".join(f"{form.suffixes[0]} ({form.keeps})" for form in FORMATS if form.writer)
 
 
-def writer_for(path: Path) -> Writer | None:
-    """The writer that the ending of `path` names in any case, or None."""
-    forms = [form for form in FORMATS if path.suffix.lower() in form.suffixes[:1]]
-    return forms[0].writer if forms else None
+def writer_for(path: str | Path) -> Writer:
+    """The writer that the ending of `path` names in any case. Raises InputError, listing them, for others."""
+    suffix = Path(path).suffix.lower()
+    for form in FORMATS:
+        if form.writer is not None and suffix == form.suffixes[0]:
+            return form.writer
+    raise InputError(f"cannot tell the format of {str(path)!r}: end the name in {written(', ')}")
 
 
 def format_of(path: Path, head: bytes) -> Format:

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import edfio
@@ -24,9 +24,8 @@ from edge.leads import LEADS, provenance
 from edge.quality import Quality
 from tests.edge.sinks.blocks import block, ecg
 
-METADATA = Metadata(
-    prefilter="HP:0.05Hz N:50Hz", device="Band 3", started_at=datetime(2026, 3, 1, 12, 30, 15)
-)
+START = datetime(2026, 3, 1, 12, 30, 15, 250_000, timezone(timedelta(hours=2)))
+METADATA = Metadata(prefilter="HP:0.05Hz N:50Hz", device="Band 3", started_at=START)
 
 
 def signals(path: Path) -> np.ndarray:
@@ -35,7 +34,8 @@ def signals(path: Path) -> np.ndarray:
 
 
 def annotations(path: Path) -> list[tuple[float, float | None, str]]:
-    return [(a.onset, a.duration, a.text) for a in edfio.read_edf(path).annotations]
+    found = [(a.onset, a.duration, a.text) for a in edfio.read_edf(path).annotations]
+    return [a for a in found if not a[2].startswith("started at ")]
 
 
 @settings(
@@ -47,7 +47,7 @@ def test_round_trip_within_one_lsb_whatever_the_block_sizes(
 ) -> None:
     path = tmp_path / "out.edf"
     sent = ecg(sum(sizes))
-    with EdfSink(path, 250.0, METADATA) as sink:
+    with EdfSink(path, 250.0, METADATA, overwrite=True) as sink:
         at = 0
         for size in sizes:
             sink.write(block(sent[:, at : at + size], at))
@@ -91,7 +91,18 @@ def test_header_says_what_each_lead_is(tmp_path: Path) -> None:
     assert edf.patient.code == edf.patient.name == "X"
     assert edf.recording.equipment_code.startswith("leadlift_")
     assert edf.recording.additional == ("Band_3",)
-    assert datetime.combine(edf.startdate, edf.starttime) == METADATA.started_at
+    assert datetime.combine(edf.startdate, edf.starttime) == datetime(2026, 3, 1, 12, 30, 15)
+    assert [a.text for a in edf.annotations] == ["started at 2026-03-01T12:30:15.250000+02:00"]
+
+
+def test_a_start_that_nobody_knows_is_not_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "out.edf"
+    with EdfSink(path, 250.0, Metadata()) as sink:
+        sink.write(block(ecg(250)))
+    header = path.read_bytes()[:256]
+    assert b"Startdate X X X leadlift" in header
+    assert b"01.01.85" in header
+    assert edfio.read_edf(path).annotations == ()
     assert LSB_MV <= 0.0005
 
 
@@ -305,7 +316,7 @@ def test_missing_directory_is_one_line(tmp_path: Path) -> None:
 def test_without_samples_there_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "out.edf"
     sink = EdfSink(path, 250.0, METADATA)
-    assert path.exists()
+    assert not path.exists()  # it is made with the first block
     sink.close()
     sink.close()
     assert not path.exists()

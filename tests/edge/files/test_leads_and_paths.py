@@ -214,5 +214,7 @@ def test_the_table_of_formats_is_what_readers_and_writers_know() -> None:
     assert all(f"{form.suffixes[0]} ({form.keeps})" in kept() for form in FORMATS if form.writer)
     suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
     assert len(set(suffixes)) == len(suffixes)
-    assert writer_for(Path("A.EDF")) is not None
-    assert all(writer_for(Path(name)) is None for name in ("a.rec", "a.bdf", "a.txt", "a"))
+    assert writer_for(Path("A.EDF")) is writer_for("b.edf")
+    for name in ("a.rec", "a.bdf", "a.txt", "a"):
+        with pytest.raises(InputError, match=r"\.edf, \.npz, \.csv"):
+            writer_for(name)
