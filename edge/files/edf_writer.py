@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import InputError
-from edge.files.annotations import END_OF_RECORDING, Annotation, QualityAnnotator
+from edge.files.annotations import END_OF_RECORDING, STARTED_AT, Annotation, QualityAnnotator
+from edge.files.edf_header import UNKNOWN_START
 from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
@@ -36,7 +37,6 @@ _ROWS = len(LEADS) + 1  # the leads, then the quality
 _ANNOTATION_BYTES = 360  # ten annotations a second, 5 % of the file at 250 Hz
 _HEADER_BYTES = 256 * (1 + _ROWS + 1)
 _COUNT_OFFSET = 236  # where the header keeps the number of data records, 8 characters
-_UNKNOWN_START = datetime(1985, 1, 1)  # EDF has to have one, and this is its earliest
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
@@ -88,7 +88,7 @@ class EdfSink(RecordingSink):
         self._annotator = QualityAnnotator(self.sampling_hz, block.provenance)
         self._write_all(self._header(block.provenance))
         if self.metadata.started_at is not None:  # the header has whole seconds and no time zone
-            self._annotate(Annotation(0, 0, f"started at {self.metadata.started_at.isoformat()}"))
+            self._annotate(Annotation(0, 0, STARTED_AT + self.metadata.started_at.isoformat()))
         if self.metadata.calibration:
             self._annotate(Annotation(0, 0, self.metadata.calibration))
         if self.metadata.simulated:
@@ -96,7 +96,7 @@ class EdfSink(RecordingSink):
 
     def _header(self, provenance: tuple[Provenance, ...]) -> bytes:
         """The header: a fixed part, then each field for all signals in turn. No patient data."""
-        start = self.metadata.started_at or _UNKNOWN_START
+        start = self.metadata.started_at or UNKNOWN_START
         device = _ascii(self.metadata.device.strip(), 20).replace(" ", "_")
         recording = [
             f"Startdate {_startdate(self.metadata.started_at)} X X",
