@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge.errors import InputError
+from edge.files.record import printable
 
 FIXED_BYTES = 256
 """Bytes of the fixed part of the header, and of what it adds for every signal."""
@@ -133,7 +134,7 @@ def _text(field: bytes) -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(text)
 
 
 def _n_signals(fixed: bytes, size: int, path: Path, warnings: list[str]) -> int:
