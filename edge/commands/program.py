@@ -25,7 +25,15 @@ from edge.commands.console import accept_any_text
 from edge.errors import LeadliftError
 
 COMMANDS = (
-    *(demo, run, reconstruct, calibrate, repair, devices, doctor, monitor, simulate),
+    demo,
+    run,
+    reconstruct,
+    calibrate,
+    repair,
+    devices,
+    doctor,
+    monitor,
+    simulate,
     build_engine,
 )
 

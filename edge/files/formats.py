@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from edge.errors import InputError
 from edge.files.record import ReadOptions, Record
@@ -14,8 +15,16 @@ HEAD_BYTES = 1024
 """What is read of a file to tell its format."""
 
 Reader = Callable[[Path, ReadOptions, "int | None"], Record]
-Writer = Callable[[Path, float, MetadataSource, bool], RecordingSink]
-"""(path, sampling_hz, metadata, overwrite) -> an open sink."""
+
+
+class Writer(Protocol):
+    """Opens a recording to be written."""
+
+    def __call__(
+        self, path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+    ) -> RecordingSink:
+        """Raises InputError for a rate that the format cannot hold."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +59,7 @@ def _read_csv(path: Path, options: ReadOptions, number: int | None) -> Record:
 
 
 def _write_edf(
-    path: Path, sampling_hz: float, metadata: MetadataSource, overwrite: bool
+    path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
 ) -> RecordingSink:
     from edge.files.edf_writer import EdfSink
 
@@ -58,7 +67,7 @@ def _write_edf(
 
 
 def _write_npz(
-    path: Path, sampling_hz: float, metadata: MetadataSource, overwrite: bool
+    path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
 ) -> RecordingSink:
     from edge.files.npz_writer import NpzSink
 
@@ -66,7 +75,7 @@ def _write_npz(
 
 
 def _write_csv(
-    path: Path, sampling_hz: float, metadata: MetadataSource, overwrite: bool
+    path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
 ) -> RecordingSink:
     from edge.files.csv_writer import CsvSink
 

@@ -30,7 +30,7 @@ SinkFactory = Callable[[str, SinkOptions], Sink]
 
 def _open_file(target: str, options: SinkOptions) -> Sink:
     writer = writer_for(target)
-    return writer(Path(target), options.sampling_hz, options.metadata, options.overwrite)
+    return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
 
 
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
