@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from edge.engines.base import Engine
     from edge.errors import (
         BundleError,
         EngineError,
@@ -26,10 +27,13 @@ if TYPE_CHECKING:
     from edge.sinks import LiveStatus, Metadata, Sink, open_sink
     from edge.stream import Stream, open_stream
 
+__version__ = "0.2.0"
+
 __all__ = [
     "INPUT_LEADS",
     "LEADS",
     "BundleError",
+    "Engine",
     "EngineError",
     "InputError",
     "LeadliftError",
@@ -50,6 +54,7 @@ __all__ = [
 ]
 
 _ROOMS = {
+    "engines.base": ("Engine",),
     "errors": (
         "BundleError",
         "EngineError",

@@ -11,19 +11,19 @@ from typing import Any
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.fidelity.arms import (
+from benchmarks.fidelity.intervals import Interval, fit_interval, interval_scores, interval_summary
+from benchmarks.fidelity.methods import (
     LINEAR,
     PATIENT_LINEAR,
-    Arm,
+    Method,
     Predictions,
-    arms,
     linear_predictions,
+    methods,
     patient_linear_predictions,
     predict,
     truth_mv,
 )
-from benchmarks.fidelity.intervals import Interval, fit_interval, interval_scores, interval_summary
-from benchmarks.fidelity.offline_arms import OfflineArm, offline_arms
+from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
 from benchmarks.fidelity.scores import (
     FROM_S,
     METRICS,
@@ -66,13 +66,13 @@ TARGETS = (
     Target("2 s calibration, fold 10, RMSE", "test/calibrated/headline/rmse_uv/mean", 51, "uV"),
     *(
         Target(
-            f"90 % interval in {segment}, {domain}, {arm}",
-            f"{domain}/{arm}/interval/by_segment/{segment}/covered",
+            f"90 % interval in {segment}, {domain}, {method}",
+            f"{domain}/{method}/interval/by_segment/{segment}/covered",
             bound,
             at_least=at_least,
         )
         for domain in ("test", "cpsc_ptb", "mobile")
-        for arm in ("shipped", "calibrated")
+        for method in ("shipped", "calibrated")
         for segment in SEGMENTS
         for bound, at_least in ((0.8, True), (0.97, False))
     ),
@@ -137,13 +137,13 @@ def add(subparsers: Any) -> None:
 
 
 def measure(arguments: argparse.Namespace) -> Result:
-    """Every arm on every data set, fold 9 first since k comes from there."""
+    """Every method on every data set, fold 9 first since k comes from there."""
     bundle = load_bundle(arguments.model)
     domains = [name for name in DOMAINS if name in arguments.domains]
-    compared = arms(
+    compared = methods(
         bundle, arguments.engines, arguments.float_bundle, arguments.also, arguments.leads_off
     )
-    offline, skipped = offline_arms(arguments.teacher or TEACHER_FILE, arguments.vae or VAE_FILE)
+    offline, skipped = offline_methods(arguments.teacher or TEACHER_FILE, arguments.vae or VAE_FILE)
     records = {name: load(name, arguments.data) for name in domains}
     if arguments.limit:
         records = {name: r.take(arguments.limit) for name, r in records.items()}
@@ -162,31 +162,33 @@ def measure(arguments: argparse.Namespace) -> Result:
         "scored_s": [FROM_S, TO_S],
         "bootstrap": f"{RESAMPLES} resamples of patients, seed {arguments.seed}",
         "records_per_domain": {name: len(r) for name, r in records.items()},
-        "arms": {
+        "methods": {
             LINEAR: "population linear map, causal conditioned feed",
             PATIENT_LINEAR: "least squares on the first 2 s of 12 leads of each record",
         }
-        | {arm.name: arm.what for arm in offline}
+        | {method.name: method.what for method in offline}
         | skipped
-        | {arm.name: f"{arm.what}, bundle {arm.bundle.sha256[:16]}" for arm in compared},
+        | {
+            method.name: f"{method.what}, bundle {method.bundle.sha256[:16]}" for method in compared
+        },
     }
     card = {"protocol": protocol, "scores": fidelity_card(results)}
     return Result(results, tables(results), TARGETS, {"protocol": protocol, "card": card})
 
 
 def evaluate(
-    compared: tuple[Arm, ...],
+    compared: tuple[Method, ...],
     records: dict[str, Records],
-    offline: tuple[OfflineArm, ...] = (),
+    offline: tuple[OfflineMethod, ...] = (),
     *,
     hop_by_hop: bool = True,
     folder: Path | None = None,
     scores_folder: Path | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Per data set and arm what `summaries` gives; under `shipped` the first arm again, and differences.
+    """Per data set and method what `summaries` gives; under `shipped` the first again, and differences.
 
-    `folder` keeps predictions; `scores_folder` gets a CSV for each data set and arm.
+    `folder` keeps predictions; `scores_folder` gets a CSV for each data set and method.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
@@ -197,39 +199,41 @@ def evaluate(
     by_record: dict[str, dict[str, dict[str, Array]]] = {name: {} for name in records}
     intervals: dict[str, Interval | None] = {}
 
-    def score(arm: str, made: Predictions, of: Records, interval: Interval | None) -> None:
+    def score(method: str, made: Predictions, of: Records, interval: Interval | None) -> None:
         scores = lead_scores(made, of, interval)
-        by_record[of.name][arm] = headline_scores(scores)
+        by_record[of.name][method] = headline_scores(scores)
         if scores_folder is not None:
-            write_scores(scores_folder / f"{of.name}-{arm.replace(' ', '-')}.csv", scores, of)
-        results[of.name][arm] = summaries(scores, made, of, interval, seed)
+            write_scores(scores_folder / f"{of.name}-{method.replace(' ', '-')}.csv", scores, of)
+        results[of.name][method] = summaries(scores, made, of, interval, seed)
 
     with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
-        for number, arm in enumerate(compared):
+        for number, method in enumerate(compared):
             for name, some in records.items():
-                task = progress.add_task(f"{arm.name}, {name}", total=len(some))
+                task = progress.add_task(f"{method.name}, {name}", total=len(some))
                 made = predict(
-                    arm,
+                    method,
                     some,
                     hop_by_hop=hop_by_hop,
                     folder=folder,
                     advance=lambda task=task: progress.advance(task),  # type: ignore[misc]
                 )
                 if number == 0:
-                    score(LINEAR, linear_predictions(arm.bundle, made), some, None)
-                    own = patient_linear_predictions(arm.bundle, made, some)
+                    score(LINEAR, linear_predictions(method.bundle, made), some, None)
+                    own = patient_linear_predictions(method.bundle, made, some)
                     score(PATIENT_LINEAR, own, some, None)
                     for other in offline:
-                        far = other.predict(arm.bundle, made, some)
+                        far = other.predict(method.bundle, made, some)
                         if name == "validation" and other.has_sigma:
                             intervals[other.name] = interval_of(far, some)
                         score(other.name, far, some, intervals.get(other.name))
-                if arm.off:  # with the k of all leads: does sigma itself grow as the error does?
-                    intervals[arm.name] = intervals.get(compared[0].name)
+                if method.off:  # with the k of all leads: does sigma itself grow as the error does?
+                    intervals[method.name] = intervals.get(compared[0].name)
                 elif name == "validation":
-                    intervals[arm.name] = interval_of(made, some)
-                score(arm.name, made, some, intervals.get(arm.name))
-    calibrated = next((arm.name for arm in compared if arm.calibration_s is not None), None)
+                    intervals[method.name] = interval_of(made, some)
+                score(method.name, made, some, intervals.get(method.name))
+    calibrated = next(
+        (method.name for method in compared if method.calibration_s is not None), None
+    )
     for name, domain in results.items():
         patients = records[name].patient_id
         domain["against_shipped"] = against(by_record[name], compared[0].name, patients, seed)
@@ -245,12 +249,12 @@ def headline_scores(scores: dict[str, Array]) -> dict[str, Array]:
 def against(
     by_record: dict[str, dict[str, Array]], shipped: str, patients: list[str], seed: int
 ) -> dict[str, Any]:
-    """Of each other arm, by how much it differs from `shipped`, record by record: mean and its interval."""
+    """How much each other method differs from `shipped`, record by record: mean and its interval."""
     ours = by_record[shipped]
     return {
-        arm: {m: summary(theirs[m] - ours[m], patients, seed) for m in ours}
-        for arm, theirs in by_record.items()
-        if arm != shipped
+        method: {m: summary(theirs[m] - ours[m], patients, seed) for m in ours}
+        for method, theirs in by_record.items()
+        if method != shipped
     }
 
 
@@ -377,12 +381,12 @@ def _compare(domain: dict[str, Any], shipped: str, float32: str, calibrated: str
 
 
 def fidelity_card(results: dict[str, Any]) -> dict[str, Any]:
-    """The few numbers that a bundle's manifest carries: mean r and RMSE of the shipped and linear arms."""
+    """The few numbers that a bundle's manifest carries: mean r and RMSE of the shipped and linear methods."""
     return {
         domain: {
-            arm: {m: round(found[arm]["headline"][m]["mean"], 4) for m in ("r", "rmse_uv")}
-            for arm in (LINEAR, "shipped", "calibrated")
-            if arm in found
+            method: {m: round(found[method]["headline"][m]["mean"], 4) for m in ("r", "rmse_uv")}
+            for method in (LINEAR, "shipped", "calibrated")
+            if method in found
         }
         for domain, found in results.items()
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.live.heart_rate import HeartRate
+from edge.signal.heart_rate import HeartRate
 
 SEGMENTS = ("QRS", "ST-T", "baseline")
 NO_BEAT = -1  # before the first beat and after the last: its phase is not known

@@ -11,13 +11,13 @@ from edge.leads import DERIVED_LEADS, RECONSTRUCTED_LEADS
 
 NOT_MEASURED = (*RECONSTRUCTED_LEADS, *DERIVED_LEADS)
 COLUMNS = (
-    *("data", "arm", "r", "RMSE uV", "r median (quartiles)", "RMSE median", "MAE uV", "R2"),
+    *("data", "method", "r", "RMSE uV", "r median (quartiles)", "RMSE median", "MAE uV", "R2"),
     *("variance ratio, median", "slope, median", "MSE 9 leads mV2", "MAE 9 leads mV", "n"),
 )
 
 
 def arms_of(domain: dict[str, Any]) -> list[str]:
-    """Names of the arms among the entries of one data set's results."""
+    """Names of the methods among the entries of one data set's results."""
     others = (
         *("shipped", "calibrated", "leads_below_linear", "float32_minus_shipped"),
         "against_shipped",
@@ -32,31 +32,31 @@ def tables(results: dict[str, Any]) -> list[Table]:
         COLUMNS,
     )
     differences = Table(
-        "Against the shipped arm, record by record: mean difference [95 % over patients]",
-        ("data", "arm", "r", "RMSE uV"),
+        "Against the shipped method, record by record: mean difference [95 % over patients]",
+        ("data", "method", "r", "RMSE uV"),
     )
-    leads = Table("Each lead: mean r / mean RMSE uV", ("data", "arm", *NOT_MEASURED))
+    leads = Table("Each lead: mean r / mean RMSE uV", ("data", "method", *NOT_MEASURED))
     intervals = Table(
         f"Share within k sigma, nominally {COVERAGE:.0%}, k from fold 9; interval score in uV",
         (
-            *("data", "arm", "k", "mean sigma uV", "all", *SEGMENTS, *RECONSTRUCTED_LEADS),
+            *("data", "method", "k", "mean sigma uV", "all", *SEGMENTS, *RECONSTRUCTED_LEADS),
             *("score", "score of constant sigma", "better"),
         ),
     )
     amplitude = Table(
         "Regression to the mean, median over records: variance ratio / slope; refused references",
-        ("data", "arm", *RECONSTRUCTED_LEADS, "refused"),
+        ("data", "method", *RECONSTRUCTED_LEADS, "refused"),
     )
     for domain, found in results.items():
-        for arm, by in found.get("against_shipped", {}).items():
+        for method, by in found.get("against_shipped", {}).items():
             both = (_with_interval(by["r"], 4), _with_interval(by["rmse_uv"], 2))
-            differences.add(domain, arm, *both)
-        for arm in arms_of(found):
-            one = found[arm]
+            differences.add(domain, method, *both)
+        for method in arms_of(found):
+            one = found[method]
             h = one["headline"]
             headline.add(
                 domain,
-                arm,
+                method,
                 _with_interval(h["r"], 3),
                 _with_interval(h["rmse_uv"], 1),
                 f"{h['r']['median']:.3f} ({_range(h['r'].get('quartiles'), 3)})",
@@ -70,7 +70,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
             by_lead = one["by_lead"]
             leads.add(
                 domain,
-                arm,
+                method,
                 *(
                     f"{by_lead[lead]['r']['mean']:.3f} / {by_lead[lead]['rmse_uv']['mean']:.1f}"
                     for lead in NOT_MEASURED
@@ -80,7 +80,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
                 interval = one["interval"]
                 intervals.add(
                     domain,
-                    arm,
+                    method,
                     interval["k"],
                     interval["sigma_uv"],
                     interval["covered"],
@@ -92,7 +92,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
                 )
             amplitude.add(
                 domain,
-                arm,
+                method,
                 *(
                     f"{by_lead[lead]['variance_ratio']['median']:.2f} / "
                     f"{by_lead[lead]['slope']['median']:.2f}"

@@ -6,8 +6,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from edge import __version__
 from edge.commands import (
     build_engine,
     calibrate,
@@ -16,13 +16,26 @@ from edge.commands import (
     doctor,
     monitor,
     reconstruct,
+    repair,
     run,
     simulate,
 )
 from edge.commands.common import UsageError, one_line
+from edge.commands.console import accept_any_text
 from edge.errors import LeadliftError
 
-COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
+COMMANDS = (
+    demo,
+    run,
+    reconstruct,
+    calibrate,
+    repair,
+    devices,
+    doctor,
+    monitor,
+    simulate,
+    build_engine,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -32,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         description="Twelve leads from three, live, on the device. Research use only, "
         "not a medical device.",
     )
-    top.add_argument("--version", action="version", version=f"leadlift {version('leadlift')}")
+    top.add_argument("--version", action="version", version=f"leadlift {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -46,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    accept_any_text()
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))

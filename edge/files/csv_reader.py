@@ -7,14 +7,13 @@ Values are millivolts unless a column's name (`II (uV)`) or a comment `# unit: u
 from __future__ import annotations
 
 import io
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import Record, mv_per, pick_leads, unit_of
+from edge.files.record import ReadOptions, Record, mv_per, pick_leads, unit_of
 
 _INDEX_ROWS = 4096  # rows between two known places in the file: 8 bytes for every 16 s at 250 Hz
 _LONGEST_LINE = 16_384  # a file without line ends must not be read whole as one line
@@ -25,13 +24,13 @@ _COMMENT = b"#"
 class CsvRecord(Record):
     """The lead columns of a CSV file. The file is scanned once at opening, and held open."""
 
-    def __init__(self, path: Path, leads: Sequence[str] | None) -> None:
+    def __init__(self, path: Path, options: ReadOptions) -> None:
         """Raises InputError for a file without a header, a rate, or a lead; and for uneven times."""
         self.path = path
         self._file = path.open("rb")
         try:
             labels, comments = self._header()
-            names, columns = pick_leads(labels, leads, path)
+            names, columns = pick_leads(labels, options.leads, path)
             file_unit = comments.get("unit", "mV")
             units = [unit_of(labels[column]) or file_unit for column in columns]
             self._mv = np.array([mv_per(unit, path) for unit in units])[:, None]

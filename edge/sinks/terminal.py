@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from edge.errors import SinkError
 from edge.files.recording import Metadata, Timeline
 from edge.leads import LEADS, Provenance
-from edge.live.heart_rate import HeartRate
 from edge.samples import TwelveLeadBlock
+from edge.signal.heart_rate import HeartRate
 from edge.sinks.base import LiveStatus
 from edge.sinks.screen import DISCLAIMER, Line, Picture, frame, status_line
 from edge.sinks.traces import TraceRing

@@ -11,14 +11,6 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.fidelity.arms import (
-    LINEAR,
-    PATIENT_LINEAR,
-    Predictions,
-    arms,
-    calibrated_name,
-    truth_mv,
-)
 from benchmarks.fidelity.command import (
     TARGETS,
     evaluate,
@@ -28,6 +20,14 @@ from benchmarks.fidelity.command import (
     summaries,
 )
 from benchmarks.fidelity.intervals import Interval
+from benchmarks.fidelity.methods import (
+    LINEAR,
+    PATIENT_LINEAR,
+    Predictions,
+    calibrated_name,
+    methods,
+    truth_mv,
+)
 from benchmarks.fidelity.scores import COVERAGE, METRICS
 from benchmarks.fidelity.tables import NOT_MEASURED, arms_of, tables
 from edge.bundle import load_bundle
@@ -92,7 +92,7 @@ def test_derived_leads_stand_apart() -> None:
 
 def test_every_arm_on_every_domain(tmp_path: Path) -> None:
     records = {name: simulated_records(2, name=name) for name in ("validation", "test")}
-    compared = arms(load_bundle(), ["onnxruntime"])
+    compared = methods(load_bundle(), ["onnxruntime"])
     table = tmp_path / "scores"
     results = evaluate(
         compared, records, hop_by_hop=False, folder=tmp_path / "cache", scores_folder=table
@@ -136,7 +136,7 @@ def test_every_arm_on_every_domain(tmp_path: Path) -> None:
 
 
 def test_without_fold_9_there_is_no_factor() -> None:
-    compared = arms(load_bundle(), ["onnxruntime"])
+    compared = methods(load_bundle(), ["onnxruntime"])
     results = evaluate(compared, {"test": simulated_records(1)}, hop_by_hop=False)
     assert results["test"]["shipped"]["interval"] is None
 

@@ -1,4 +1,4 @@
-"""Offline arms: what the teachers predict, taken through the same score; absent weights are named."""
+"""Offline methods: what the teachers predict, taken through the same score; absent weights are named."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="teachers need torch: install leadlift[test]")
 pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
 
-from benchmarks.fidelity.arms import Arm, linear_predictions, predict
-from benchmarks.fidelity.offline_arms import offline_arms
+from benchmarks.fidelity.methods import Method, linear_predictions, predict
+from benchmarks.fidelity.offline_methods import offline_methods
 from edge.bundle import load_bundle
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from quantize.teacher import Member, Teacher, TeacherConfig, save_teacher
@@ -33,18 +33,18 @@ def untrained_teacher(file: Path, bias_mv: float = 0.0) -> None:
 
 def test_an_untrained_teacher_is_the_linear_map_and_its_residual_is_added(tmp_path: Path) -> None:
     records, file = simulated_records(2), tmp_path / "teacher.safetensors"
-    streamed = predict(Arm("INT8", "", BUNDLE, "onnxruntime"), records, hop_by_hop=False)
+    streamed = predict(Method("INT8", "", BUNDLE, "onnxruntime"), records, hop_by_hop=False)
     linear = linear_predictions(BUNDLE, streamed)
     for bias_mv in (0.0, 0.5):
         untrained_teacher(file, bias_mv)
-        (arm,), _ = offline_arms(file, tmp_path / "none")
-        made = arm.predict(BUNDLE, streamed, records)
+        (method,), _ = offline_methods(file, tmp_path / "none")
+        made = method.predict(BUNDLE, streamed, records)
         assert made.ecg_mv[:, INPUTS] == pytest.approx(streamed.ecg_mv[:, INPUTS])
         expected = linear.ecg_mv[:, OUTPUTS] + bias_mv
         np.testing.assert_allclose(made.ecg_mv[:, OUTPUTS], expected, atol=1e-3)
         i, ii, iii = made.ecg_mv[0, :3]
         np.testing.assert_allclose(iii, ii - i, atol=1e-5)
-        assert arm.has_sigma
+        assert method.has_sigma
         np.testing.assert_allclose(made.sigma_mv, np.exp(-2.3), rtol=1e-2)
 
 
@@ -53,18 +53,18 @@ def test_of_the_vae_the_decoded_leads_count_and_the_measured_stay(tmp_path: Path
     torch.manual_seed(0)
     vae = WearEcgVae(VaeConfig(width=4))
     save_vae(file, vae, {})
-    (arm,), _ = offline_arms(tmp_path / "none", file)
-    streamed = predict(Arm("INT8", "", BUNDLE, "onnxruntime"), records, hop_by_hop=False)
-    made = arm.predict(BUNDLE, streamed, records)
+    (method,), _ = offline_methods(tmp_path / "none", file)
+    streamed = predict(Method("INT8", "", BUNDLE, "onnxruntime"), records, hop_by_hop=False)
+    made = method.predict(BUNDLE, streamed, records)
     assert (made.ecg_mv[:, INPUTS] == streamed.ecg_mv[:, INPUTS]).all()
     expected = decode(load_vae(file)[0], records)[:, OUTPUTS]
     np.testing.assert_allclose(made.ecg_mv[:, OUTPUTS], expected, atol=1e-5)
     assert made.ecg_mv.shape[1] == len(LEADS)
-    assert not arm.has_sigma
+    assert not method.has_sigma
 
 
 def test_weights_that_are_not_here_are_named(tmp_path: Path) -> None:
-    arms, skipped = offline_arms(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
-    assert arms == ()
+    methods, skipped = offline_methods(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    assert methods == ()
     assert skipped["teacher"] == "skipped: its weights a.safetensors are not here"
     assert "b.safetensors" in skipped["WearECG VAE"]

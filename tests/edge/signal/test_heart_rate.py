@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.live.heart_rate import HeartRate
+from edge.signal.heart_rate import HeartRate
 
 RECORDED = Path(__file__).resolve().parents[4] / "shared" / "data" / "ptbxl.npz"
 

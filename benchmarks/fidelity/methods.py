@@ -1,4 +1,4 @@
-"""The arms of a fidelity comparison, and their predictions: streamed through `Reconstructor`, cached."""
+"""The methods of a fidelity comparison, and their predictions: streamed through `Reconstructor`, cached."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ LIMB_ROWS = slice(2, 6)  # III, aVR, aVL, aVF in LEADS
 
 
 @dataclass(frozen=True)
-class Arm:
+class Method:
     """A way from three leads to twelve."""
 
     name: str
@@ -48,7 +48,7 @@ class Arm:
 
 @dataclass(frozen=True)
 class Predictions:
-    """What one arm made of one data set; the record is the first axis."""
+    """What one method made of one data set; the record is the first axis."""
 
     ecg_mv: NDArray[np.float32]
     """(n_records, 12, n_samples) mV, as conditioned; 0 where the reconstructor gave nothing (NaN)."""
@@ -60,21 +60,21 @@ class Predictions:
     """(n_records,) whether calibration refused the record's beginning as a reference."""
 
 
-def arms(
+def methods(
     bundle: Bundle,
     engines: list[str],
     float_bundle: str | Path | None = None,
     also: Sequence[Path] = (),
     leads_off: bool = False,
-) -> tuple[Arm, ...]:
+) -> tuple[Method, ...]:
     """The shipped INT8 student in every engine, other students, a float32 one last.
 
-    The linear map and the measured leads of offline arms follow from the first.
+    The linear map and the measured leads of offline methods follow from the first.
     Without a float32 bundle the float32 twin stands in, and its name says what it is.
     """
-    made = [Arm(f"INT8 {e}", f"student INT8, {e}", bundle, e) for e in engines]
+    made = [Method(f"INT8 {e}", f"student INT8, {e}", bundle, e) for e in engines]
     made.append(
-        Arm(
+        Method(
             calibrated_name(engines[0]),
             f"the same, calibrated on the first {CALIBRATION_S:g} s of 12 leads",
             bundle,
@@ -85,21 +85,21 @@ def arms(
     if leads_off:
         leads = bundle.manifest.input_leads
         made += [
-            Arm(f"INT8, {' and '.join(off)} off", "the same", bundle, engines[0], off)
+            Method(f"INT8, {' and '.join(off)} off", "the same", bundle, engines[0], off)
             for n in range(1, len(leads))
             for off in itertools.combinations(leads, n)
         ]
-    made += [Arm(f.stem, "student, another bundle", load_bundle(f), engines[0]) for f in also]
+    made += [Method(f.stem, "student, another bundle", load_bundle(f), engines[0]) for f in also]
     if float_bundle is not None:
         given = load_bundle(float_bundle)
         if any(state.dtype != "float32" for state in given.manifest.states):
             raise BenchmarkError(
                 f"{float_bundle} is quantised: give what `python -m quantize export --float32` writes"
             )
-        made.append(Arm("float32", "student float32, before INT8", given, "onnxruntime"))
+        made.append(Method("float32", "student float32, before INT8", given, "onnxruntime"))
     else:
         made.append(
-            Arm(
+            Method(
                 "float32 twin",
                 "INT8 weights in float32 arithmetic: the student itself was given as no float32 bundle",
                 float32_bundle(bundle),
@@ -110,12 +110,12 @@ def arms(
 
 
 def calibrated_name(engine: str) -> str:
-    """Name of the patient-calibrated arm."""
+    """Name of the patient-calibrated method."""
     return f"INT8 {engine}, patient {CALIBRATION_S:g} s"
 
 
 def predict(
-    arm: Arm,
+    method: Method,
     records: Records,
     *,
     hop_by_hop: bool = True,
@@ -126,7 +126,7 @@ def predict(
 
     `advance` is called after each record. Raises BenchmarkError for a rate other than the decoder's.
     """
-    file = None if folder is None else folder / f"{cache_key(arm, records, hop_by_hop)}.npz"
+    file = None if folder is None else folder / f"{cache_key(method, records, hop_by_hop)}.npz"
     if file is not None and file.exists():
         with np.load(file, allow_pickle=False) as stored:
             found = Predictions(
@@ -135,7 +135,7 @@ def predict(
         for _ in range(len(records)):
             advance()
         return found
-    made = _stream(arm, records, hop_by_hop, advance)
+    made = _stream(method, records, hop_by_hop, advance)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
         partial = file.with_suffix(".partial")
@@ -146,9 +146,9 @@ def predict(
 
 
 def _stream(
-    arm: Arm, records: Records, hop_by_hop: bool, advance: Callable[[], None]
+    method: Method, records: Records, hop_by_hop: bool, advance: Callable[[], None]
 ) -> Predictions:
-    with Reconstructor.open(arm.bundle, arm.engine) as r:
+    with Reconstructor.open(method.bundle, method.engine) as r:
         if records.sampling_hz != r.sampling_hz:
             raise BenchmarkError(
                 f"{records.name} is at {records.sampling_hz:g} Hz, the decoder at {r.sampling_hz:g}"
@@ -159,21 +159,21 @@ def _stream(
         ecg = np.empty((len(records), len(LEADS), n), np.float32)
         sigma = np.empty((len(records), len(outputs), n), np.float32)
         step = r.hop if hop_by_hop else n
-        off = [r.leads.index(lead) for lead in arm.off]
+        off = [r.leads.index(lead) for lead in method.off]
         refused = np.zeros(len(records), bool)
         for i, ecg_mv in enumerate(records.millivolts()):
             measured, streamed = ecg_mv[rows, :n], r
             measured[off] = np.nan
             r.reset()
-            if arm.calibration_s is not None:
-                streamed, refused[i] = _calibrated(r, ecg_mv, arm.calibration_s)
+            if method.calibration_s is not None:
+                streamed, refused[i] = _calibrated(r, ecg_mv, method.calibration_s)
             blocks = (streamed.push(measured[:, k : k + step]) for k in range(0, n, step))
             for block in (*blocks, streamed.flush()):
                 at = slice(block.first_sample, block.first_sample + block.n_samples)
                 ecg[i, :, at], sigma[i, :, at] = block.ecg_mv, block.sigma_mv[outputs]
             advance()
     missing = np.isnan(ecg).mean((1, 2))
-    # Scored as a flat line: an arm gains nothing by refusing.
+    # Scored as a flat line: a method gains nothing by refusing.
     ecg, sigma = np.nan_to_num(ecg, copy=False), np.nan_to_num(sigma, copy=False)
     return Predictions(ecg, sigma, missing, refused)
 
@@ -191,7 +191,7 @@ def _calibrated(
 
 
 def linear_predictions(bundle: Bundle, streamed: Predictions) -> Predictions:
-    """The population's linear map alone, on the conditioned leads that an arm's own output holds."""
+    """The population's linear map alone, on the conditioned leads that a method's own output holds."""
     return _mapped(bundle, streamed, [bundle.manifest.moments] * len(streamed.ecg_mv))
 
 
@@ -232,15 +232,22 @@ def truth_mv(records: Records, n_samples: int) -> NDArray[np.float32]:
     return out
 
 
-def cache_key(arm: Arm, records: Records, hop_by_hop: bool) -> str:
+def cache_key(method: Method, records: Records, hop_by_hop: bool) -> str:
     """Names what predictions depend on: bundle, engine, records, how they are pushed, and edge's code."""
     data = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
     how = "hops" if hop_by_hop else "whole"
-    if arm.off:
-        how += f"-without-{'-'.join(arm.off)}"
-    if arm.calibration_s is not None:
-        how += f"-patient{arm.calibration_s:g}"
-    parts = (records.name, arm.engine, how, arm.bundle.sha256[:16], data[:16], code_sha256()[:16])
+    if method.off:
+        how += f"-without-{'-'.join(method.off)}"
+    if method.calibration_s is not None:
+        how += f"-patient{method.calibration_s:g}"
+    parts = (
+        records.name,
+        method.engine,
+        how,
+        method.bundle.sha256[:16],
+        data[:16],
+        code_sha256()[:16],
+    )
     return "-".join(parts)
 
 

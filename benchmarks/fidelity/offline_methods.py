@@ -1,4 +1,4 @@
-"""The full-precision arms that see a whole record at once: teachers, to measure the student against."""
+"""The full-precision methods that see a whole record at once: teachers, to measure the student against."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.fidelity.arms import LIMB_ROWS, Predictions
+from benchmarks.fidelity.methods import LIMB_ROWS, Predictions
 from edge.bundle import Bundle
 from edge.leads import LIMB_FROM_I_II, lead_indices
 from quantize.data import Records
@@ -17,7 +17,7 @@ BATCH = 16  # records at once
 
 
 @dataclass(frozen=True)
-class OfflineArm:
+class OfflineMethod:
     """A way from three leads to twelve that cannot stream."""
 
     name: str
@@ -28,19 +28,22 @@ class OfflineArm:
     has_sigma: bool
 
 
-def offline_arms(teacher: Path, vae: Path) -> tuple[tuple[OfflineArm, ...], dict[str, str]]:
-    """The arms whose weights are there, and for each other why it was skipped."""
-    arms: list[OfflineArm] = []
+def offline_methods(teacher: Path, vae: Path) -> tuple[tuple[OfflineMethod, ...], dict[str, str]]:
+    """The methods whose weights are there, and for each other why it was skipped."""
+    methods: list[OfflineMethod] = []
     skipped: dict[str, str] = {}
-    for name, file, make in (("teacher", teacher, _teacher_arm), ("WearECG VAE", vae, _vae_arm)):
+    for name, file, make in (
+        ("teacher", teacher, _teacher_method),
+        ("WearECG VAE", vae, _vae_method),
+    ):
         if file.exists():
-            arms.append(make(name, file))
+            methods.append(make(name, file))
         else:
             skipped[name] = f"skipped: its weights {file.name} are not here"
-    return tuple(arms), skipped
+    return tuple(methods), skipped
 
 
-def _teacher_arm(name: str, file: Path) -> OfflineArm:
+def _teacher_method(name: str, file: Path) -> OfflineMethod:
     import torch
 
     from quantize.feed import ALL_ON, Feed, samples_from_frames
@@ -65,10 +68,10 @@ def _teacher_arm(name: str, file: Path) -> OfflineArm:
             sigma[at] = samples_from_frames(log_sigma).exp().numpy()
         return _twelve(ecg, sigma, streamed)
 
-    return OfflineArm(name, f"anchored, not causal, sha256 {card['sha256'][:16]}", predict, True)
+    return OfflineMethod(name, f"anchored, not causal, sha256 {card['sha256'][:16]}", predict, True)
 
 
-def _vae_arm(name: str, file: Path) -> OfflineArm:
+def _vae_method(name: str, file: Path) -> OfflineMethod:
     from quantize.vae_train import load_vae
     from quantize.vae_train import predict as decode
 
@@ -81,7 +84,7 @@ def _vae_arm(name: str, file: Path) -> OfflineArm:
         return _twelve(ecg, np.zeros_like(streamed.sigma_mv), streamed)
 
     what = f"posterior mean, width {vae.config.width}, sha256 {card['sha256'][:16]}"
-    return OfflineArm(name, what, predict, False)
+    return OfflineMethod(name, what, predict, False)
 
 
 def _twelve(
