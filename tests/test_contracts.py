@@ -186,8 +186,9 @@ LIVE = {"--model", "--engine", "--seconds", "--report"}
 COMMANDS = {
     "demo": {"--headless", *LIVE},
     "run": {"--source", "--sink", "--patient", *LIVE},
-    "reconstruct": {"--leads", "--model", "--engine", "--patient"},
-    "calibrate": {"-o", "--model", "--engine"},
+    "reconstruct": {"--leads", "--unit", "--rate", "--model", "--engine", "--patient"},
+    "calibrate": {"-o", "--leads", "--unit", "--rate", "--model", "--engine"},
+    "repair": {"-o"},
     "devices": set(),
     "doctor": {"--json"},
     "monitor": {"--capture"},

@@ -16,13 +16,26 @@ from edge.commands import (
     doctor,
     monitor,
     reconstruct,
+    repair,
     run,
     simulate,
 )
 from edge.commands.common import UsageError, one_line
+from edge.commands.console import accept_any_text
 from edge.errors import LeadliftError
 
-COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
+COMMANDS = (
+    demo,
+    run,
+    reconstruct,
+    calibrate,
+    repair,
+    devices,
+    doctor,
+    monitor,
+    simulate,
+    build_engine,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -46,6 +59,7 @@ def parser() -> argparse.ArgumentParser:
 
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    accept_any_text()
     arguments = parser().parse_args(argv)
     try:
         return int(arguments.command(arguments))

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import InputError
-from edge.files.annotations import Annotation, QualityAnnotator
+from edge.files.annotations import END_OF_RECORDING, Annotation, QualityAnnotator
 from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
@@ -44,7 +44,8 @@ class EdfSink(RecordingSink):
     """Writes EDF+C: signals `ECG I` .. `ECG V6` in mV, then `quality`, the OR of the quality bits.
 
     Time runs on through gaps: lost samples and samples of a lead that is off are 0 mV, with the
-    quality bits set and an annotation that says since when and for how long.
+    quality bits set and an annotation that says since when and for how long. So is what fills the last
+    record up, behind the annotation `end of recording`.
     """
 
     def __init__(
@@ -214,7 +215,7 @@ class EdfSink(RecordingSink):
         onset = f"+{annotation.onset / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
         duration = f"{annotation.n_samples / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
         lasting = f"\x15{duration}" if annotation.n_samples else ""
-        return f"{onset}{lasting}\x14{annotation.text}\x14\x00".encode()
+        return f"{onset}{lasting}\x14{annotation.text}\x14\x00".encode(errors="replace")
 
     def _finish(self) -> None:
         try:
@@ -231,9 +232,10 @@ class EdfSink(RecordingSink):
         for annotation in self._annotator.finish() if self._annotator is not None else []:
             self._annotate(annotation)
         if self._filled:
-            self._annotate(Annotation(self.timeline.end, 0, "end of recording"))
+            self._annotate(Annotation(self.timeline.end, 0, END_OF_RECORDING))
         while self._filled or self._pending:
-            self._record[:, self._filled :] = 0
+            self._record[:-1, self._filled :] = 0
+            self._record[-1, self._filled :] = Quality.GAP
             self._write_record()
 
 

@@ -1,4 +1,4 @@
-"""From a sink spec to the sink: one table of schemes, one of file formats."""
+"""From a sink spec to the sink: one table of schemes; the formats of files are in edge.files.formats."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError
+from edge.files.formats import Writer, writer_for, written
 from edge.files.recording import Metadata, MetadataSource
 from edge.sinks.base import LiveStatus, Sink
 
@@ -28,34 +29,15 @@ SinkFactory = Callable[[str, SinkOptions], Sink]
 
 
 def _open_file(target: str, options: SinkOptions) -> Sink:
-    return FILE_FORMATS[_format(target)](target, options)
+    writer = _writer(target)
+    return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
 
 
-def _format(target: str) -> str:
-    suffix = Path(target).suffix.lower()
-    if suffix not in FILE_FORMATS:
-        raise InputError(
-            f"cannot tell the format of {target!r}: end the name in {', '.join(FILE_FORMATS)}"
-        )
-    return suffix
-
-
-def _open_edf(target: str, options: SinkOptions) -> Sink:
-    from edge.files.edf_writer import EdfSink
-
-    return EdfSink(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
-
-
-def _open_npz(target: str, options: SinkOptions) -> Sink:
-    from edge.files.npz_writer import NpzSink
-
-    return NpzSink(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
-
-
-def _open_csv(target: str, options: SinkOptions) -> Sink:
-    from edge.files.csv_writer import CsvSink
-
-    return CsvSink(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
+def _writer(target: str) -> Writer:
+    writer = writer_for(Path(target))
+    if writer is None:
+        raise InputError(f"cannot tell the format of {target!r}: end the name in {written(', ')}")
+    return writer
 
 
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
@@ -65,7 +47,6 @@ def _open_terminal(target: str, options: SinkOptions) -> Sink:
     return TerminalSink(options.sampling_hz, known, options.status)
 
 
-FILE_FORMATS: dict[str, SinkFactory] = {".edf": _open_edf, ".npz": _open_npz, ".csv": _open_csv}
 SINKS: dict[str, SinkFactory] = {"file": _open_file, "terminal": _open_terminal}
 
 
@@ -73,15 +54,14 @@ def check_sink(spec: str) -> None:
     """Raise InputError, listing what can be understood, for a spec that cannot; opens nothing."""
     scheme, colon, target = spec.partition(":")
     if not colon or scheme not in SINKS:
-        formats = "|".join(FILE_FORMATS)
         raise InputError(
-            f"unknown sink {spec!r}: use file:NAME with {formats}, or one of "
+            f"unknown sink {spec!r}: use file:NAME with {written()}, or one of "
             + ", ".join(f"{name}:" for name in SINKS if name != "file")
         )
     if scheme == "file" and not target:
         raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
     if scheme == "file":
-        _format(target)
+        _writer(target)
     if scheme == "terminal" and target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
 

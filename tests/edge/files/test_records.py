@@ -265,7 +265,15 @@ def test_truncated_file_is_one_line(
 ) -> None:
     whole = files[kind].read_bytes()
     path = tmp_path / f"cut.{kind}"
-    for size in [0, 1, 100, 300, 3000, len(whole) // 2, len(whole) - 1]:
+    first_record = 256 * 15 + 2 * 13 * 250 + 360
+    for size in [
+        0,
+        1,
+        100,
+        300,
+        3000,
+        *([first_record - 1] if kind == "edf" else [len(whole) // 2]),
+    ]:
         path.write_bytes(whole[:size])
         with pytest.raises(InputError) as caught:
             open_record(path)
