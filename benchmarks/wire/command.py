@@ -21,6 +21,7 @@ from typing import Any
 from benchmarks.report import Result, Table, Target
 from benchmarks.wire import ble_path
 from benchmarks.wire import encoder as wire_encoder
+from benchmarks.wire.bluez import private_bus
 from benchmarks.wire.clock import (
     BURST_PACKETS,
     INTERVAL_MS,
@@ -32,7 +33,6 @@ from benchmarks.wire.clock import (
 from benchmarks.wire.damage import DAMAGE_PER, DELETIONS, FLIPS, cyton_damage, wire_damage
 from benchmarks.wire.decoders import LEAD_HZ, decoder_speed, garbage
 from edge.bundle import load_bundle
-from firmware_bridge.simulators import private_bus
 
 PARTS = ("decoders", "garbage", "damage", "clock", "encoder", "ble", "ble_outages")
 FRAMES = 1_000_000

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 
+import edge
 from firmware_bridge.firmware.generate import SOURCES
-
-CONFIG = SOURCES.parents[1] / "setup.cfg"
 
 
 def version() -> str:
-    config = configparser.ConfigParser()
-    config.read(CONFIG)
-    return config["metadata"]["version"]
+    return edge.__version__
 
 
 def properties() -> dict[str, str]:

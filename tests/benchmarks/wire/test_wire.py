@@ -11,12 +11,12 @@ import pytest
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.wire import encoder as wire_encoder
+from benchmarks.wire.bluez import private_bus
 from benchmarks.wire.clock import bursts, connection_events
 from benchmarks.wire.command import TARGETS
 from benchmarks.wire.damage import _damaged, _run, cyton_damage, wire_damage
 from benchmarks.wire.decoders import DECODERS, decoder_speed, garbage
 from firmware_bridge.events import Gap, Samples
-from firmware_bridge.simulators import private_bus
 
 pytestmark = pytest.mark.realtime
 
