@@ -62,6 +62,7 @@ class Drawer:
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
         self._keys_from = sys.stdin if keys_from is None else keys_from
         self._thread.start()
+        atexit.register(self.close)  # a program that crashes gives its terminal back, too
 
     @property
     def closed(self) -> bool:
@@ -70,6 +71,7 @@ class Drawer:
 
     def close(self) -> None:
         """Stop drawing and give the terminal back as it was; a second call does nothing."""
+        atexit.unregister(self.close)
         self._closing.set()
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
@@ -90,12 +92,10 @@ class Drawer:
         try:
             if can_draw(self._stream):
                 self._keys = open_keys(self._keys_from)
-                atexit.register(self._keys.leave)
                 try:
                     self._draw()
                 finally:
                     self._keys.leave()
-                    atexit.unregister(self._keys.leave)
             else:
                 self._print_lines()
         except OSError as error:  # the terminal has gone, or the pipe's reader

@@ -59,6 +59,7 @@ class TerminalKeys(NoKeys):
         self._ours: list[Any] | None = None
 
     def enter(self) -> bool:
+        """Set the terminal, if it is this process's now and something else has set it otherwise."""
         import termios
 
         with self._lock:
@@ -78,11 +79,13 @@ class TerminalKeys(NoKeys):
             return True
 
     def read(self) -> str:
+        """Return at once, without the sequences of arrows and the like."""
         if self._ours is None or not in_foreground(self._stream):
             return ""
         return _SEQUENCE.sub("", os.read(self._fd, 256).decode("ascii", "ignore"))
 
     def leave(self) -> None:
+        """Set the terminal as `enter` found it first."""
         with self._lock, suppress(OSError):  # the terminal has gone: nothing is left to give back
             if self._before is not None and in_foreground(self._stream):
                 self._set(self._before)
@@ -111,6 +114,7 @@ class ConsoleKeys(NoKeys):
     available = True
 
     def read(self) -> str:
+        """Return at once."""
         keys = ""
         if sys.platform == "win32":
             import msvcrt

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.recording import Metadata, Timeline
+from edge.files.recording import Metadata, MetadataSource, Timeline
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
 from edge.samples import SampleBlock, TwelveLeadBlock
@@ -75,7 +75,7 @@ class LivePicture:
     def __init__(
         self,
         sampling_hz: float,
-        metadata: Metadata | Callable[[], Metadata] | None = None,
+        metadata: MetadataSource | None = None,
         status: Callable[[], LiveStatus] | None = None,
         *,
         leads: Sequence[str] = LEADS,

@@ -95,9 +95,9 @@ def frame(
     view = view or View()
     facts = items(picture, frozen=view.frozen is not None)
     if height < _LEAST_HEIGHT:  # words alone
-        hidden = [_left_out(len(picture.leads))] if picture.leads else []
-        head = flow(facts, width, height - len(hidden))
-        return Frame([*head, *flow(hidden, width, 1)][: max(0, height)], 1.0, SPANS_S[0])
+        last = flow([_left_out(len(picture.leads))], width, 1) if picture.leads else []
+        head = flow(facts, width, max(1, height - len(last)))
+        return Frame([*head, *last][: max(0, height)], 1.0, SPANS_S[0])
     head = flow(facts, width, 1 if height < 12 else 2)
     foot = [[(KEYS[:width], "dim")]] if keys else []
     body = height - len(head) - len(foot) - 1  # the legend

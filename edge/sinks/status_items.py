@@ -46,7 +46,7 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
         facts.append(Item(SIMULATED, "bold black on yellow", "SIMULATED"))
     facts.append(Item(DISCLAIMER, "", "research use only"))
     facts += _trouble(picture)
-    facts += [Item(text, "bold yellow") for text in reversed(status.warnings)]
+    facts += [Item(f"WARNING {text}", "bold yellow") for text in reversed(status.warnings)]
     if picture.provenance is None:
         facts.append(Item("waiting for samples", "yellow"))
     facts.append(Item("HR -- bpm" if isnan(picture.bpm) else f"HR {picture.bpm:.0f} bpm", "bold"))

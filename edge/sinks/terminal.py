@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import TextIO
 
 from edge.errors import SinkError
-from edge.files.recording import Metadata
+from edge.files.recording import MetadataSource
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawer
@@ -24,7 +24,7 @@ class TerminalSink:
     def __init__(
         self,
         sampling_hz: float,
-        metadata: Metadata | Callable[[], Metadata],
+        metadata: MetadataSource,
         status: Callable[[], LiveStatus] | None = None,
         stream: TextIO | None = None,
         *,

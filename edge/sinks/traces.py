@@ -28,7 +28,7 @@ class Glyphs:
     down: int
     """Rows of dots in a character."""
     dots: str
-    """A character for each set of dots: bit `row * across + column` is set for a dot; the first is a space."""
+    """A character for each set of dots, bit `row * across + column` for each; the first is a space."""
     grid: str
     """Where a second begins."""
     plus_minus: str

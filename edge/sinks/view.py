@@ -1,4 +1,4 @@
-"""How somebody wants to see a picture: gain, speed, layout, freeze, help; and the keys that change it. Pure."""
+"""How somebody wants to see a picture: gain, speed, layout, freeze; and the keys for it. Pure."""
 
 from __future__ import annotations
 
