@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.conditioning import Conditioner, Conditioning
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.data import Records, zero_phase_highpass
 from quantize.errors import QuantizeError
 

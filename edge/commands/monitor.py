@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from edge.commands.common import Subparsers, clean_stop, say, seconds, usage
 from edge.commands.monitor_screen import MonitorScreen, Shown
-from edge.ingest import Ingest
+from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
 from edge.leads import LEADS
+from edge.live.ingest import Ingest
 from edge.samples import SampleBlock
 from edge.sinks.traces import TraceRing
 from firmware_bridge.events import StreamInfo
+from firmware_bridge.new_file import stamped
 from firmware_bridge.source import Source, Timed, open_source
 from firmware_bridge.transports.ports import latency_hint
 from firmware_bridge.transports.serial_port import SerialTransport
@@ -35,6 +37,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("source", metavar="SOURCE", help="as for `leadlift run --source`")
     parser.add_argument("--capture", metavar="FILE", help="record the bytes, for replay:FILE")
+    add_overwrite_option(parser)
     parser.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(
         "--lines",
@@ -46,16 +49,22 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show traces, or a line a second, until the source ends, Ctrl-C, SIGTERM or --seconds."""
+    capture = stamped(arguments.capture or "")
     with usage():
         on_screen = sys.stdout.isatty() and not arguments.lines
+        inputs = {"the source": file_of_source(arguments.source)}
+        check_outputs([("the capture", capture)], inputs, overwrite=arguments.overwrite)
         source = open_source(
-            arguments.source, capture=arguments.capture, say=None if on_screen else say
+            arguments.source,
+            capture=capture or None,
+            overwrite=arguments.overwrite,
+            say=None if on_screen else say,
         )
     asyncio.run(_watch(source, arguments.seconds, on_screen))
-    if arguments.capture:
-        print(
-            f"{source.n_bytes} bytes captured; play them with --source replay:{arguments.capture}"
-        )
+    if capture and source.n_bytes:
+        print(f"{source.n_bytes} bytes captured; play them with --source replay:{capture}")
+    elif capture:
+        print("nothing came: there is no capture")
     return 0
 
 

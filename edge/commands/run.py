@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from edge.commands.common import (
     Subparsers,
     add_live_options,
     add_patient_option,
+    exit_code,
+    live_outputs,
     open_reconstructor,
     run_live,
     say,
@@ -43,17 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Record until the source ends, Ctrl-C, SIGTERM or --seconds."""
     from firmware_bridge.source import open_source
 
+    outputs = live_outputs(arguments.sink, arguments, arguments.source)
     with usage():
-        drawn = sys.stdout.isatty() and any(x.startswith("terminal:") for x in arguments.sink)
-        source = open_source(arguments.source, say=None if drawn else say)  # a screen shows it
+        source = open_source(arguments.source, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
-        report = run_live(
-            source,
-            reconstructor,
-            arguments.sink,
-            seconds=arguments.seconds,
-            report=arguments.report,
-            simulated=arguments.source.startswith("sim:"),
-        )
+        report = run_live(source, reconstructor, outputs, seconds=arguments.seconds)
     print(summary(report))
-    return 0
+    return exit_code(report)

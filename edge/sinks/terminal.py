@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SinkError
-from edge.heart_rate import HeartRate
+from edge.files.recording import Metadata, Timeline
 from edge.leads import LEADS, Provenance
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import LiveStatus, Metadata, Timeline
+from edge.signal.heart_rate import HeartRate
+from edge.sinks.base import LiveStatus
 from edge.sinks.screen import DISCLAIMER, Line, Picture, frame, status_line
 from edge.sinks.traces import TraceRing
 
@@ -119,9 +120,9 @@ class TerminalSink:
             provenance = self._provenance
         if pending:
             self._heart_rate.push(np.concatenate(pending))
-        return Picture(
-            ring, provenance, quality, self._heart_rate.bpm, self._status(), self._simulated
-        )
+        status = self._status()
+        simulated = self._simulated or status.simulated
+        return Picture(ring, provenance, quality, self._heart_rate.bpm, status, simulated)
 
     def _draw(self) -> None:
         draw(self._stream, self._stop, lambda width, height: frame(self._picture(), width, height))

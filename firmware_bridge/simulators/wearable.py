@@ -39,7 +39,8 @@ def stream_info(
         config_id=1,
         session=session,
         device="virtual wearable",
-        firmware="simulated",
+        firmware=spec.SIMULATED,
+        simulated=True,
     )
 
 

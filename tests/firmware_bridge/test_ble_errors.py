@@ -190,7 +190,7 @@ def test_firmware_that_cannot_be_understood(device: Peripheral) -> None:
     for value, says in (
         (b"", "too short"),
         (known[:-6] + b"zzzzz\x00", "CRC does not match"),
-        (WireEncoder(INFO).battery(50), "no stream info as its info"),
+        (WireEncoder(INFO).battery(50), "it is no stream info"),
     ):
         device.info.value = value
         error = opening()

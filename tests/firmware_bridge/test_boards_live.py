@@ -15,8 +15,8 @@ import pytest
 
 from edge.errors import InputError
 from edge.leads import LEADS, lead_indices
+from edge.live.runtime import Runtime
 from edge.reconstructor import Reconstructor
-from edge.runtime import Runtime
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.devices.lead_map import lead_map
 from firmware_bridge.errors import PeerError, StallError
@@ -210,11 +210,10 @@ def test_packets_lost_on_the_radio_are_a_gap_of_so_many_samples() -> None:
     ("board", "says"),
     [
         (lambda: cyton(board_on=False), "switch the board on"),
-        (lambda: cyton(firmware="9.0.1"), "firmware v9.0.1"),
         (lambda: VirtualWearable(EcgSimulator()), "check device= (cyton here) and baud="),
         (lambda: VirtualOpenView(EcgSimulator(100.0), lead_map(WIRED, 3)), "check device= (cyton"),
     ],
-    ids=["no board", "firmware", "another device", "another board"],
+    ids=["no board", "another device", "another board"],
 )
 def test_what_is_no_cyton_that_can_be_read_is_told_in_one_line(board: object, says: str) -> None:
     with PtyWearable(board()) as port:  # type: ignore[operator]

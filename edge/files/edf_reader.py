@@ -1,0 +1,206 @@
+"""Reads the ECG signals of EDF, EDF+ and BDF files, in pieces of bounded memory.
+
+Read here and not by pyedflib, which refuses a whole recording for a date that was taken out, for the unit or
+the range of a signal that nobody asked for, for a byte behind the last record, and for every gap.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.files.annotations import END_OF_RECORDING
+from edge.files.edf_header import EdfHeader, EdfSignal, read_header
+from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
+from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
+from edge.quality import Quality
+
+_CHUNK_BYTES = 1 << 20
+_LAST_RECORDS = 64  # where that annotation is looked for: those that wait fill about 26 records
+_ABSENT = int(Quality.GAP | Quality.LEAD_OFF)
+
+
+class EdfRecord(Record):
+    """The ECG signals of an EDF file, all at one rate. Samples that are missing are NaN."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        """Raises InputError for a file that is no EDF, is truncated, or lacks a lead."""
+        self.path = path
+        self._file = path.open("rb")
+        try:
+            self._open(options)
+        except BaseException:
+            self._file.close()
+            raise
+
+    def _open(self, options: ReadOptions) -> None:
+        path = self.path
+        self._header = header = read_header(self._file, path)
+        warnings = list(header.warnings)
+        signals = [s for s in header.signals if not s.is_annotations and s.samples]
+        if not signals:
+            raise InputError(f"{path} holds annotations and no signals: nothing to reconstruct")
+        names, rows = pick_leads([s.label for s in signals], options.leads, path, warnings)
+        chosen = [signals[row] for row in rows]
+        counts = {signal.samples for signal in chosen}
+        if len(counts) != 1 and header.record_s:
+            rates = ", ".join(f"{float(n / header.record_s):g}" for n in sorted(counts))
+            raise InputError(f"{path} has leads at {rates} Hz: name those of one rate with --leads")
+        if len(counts) != 1:
+            raise InputError(f"{path} has leads of different rates, which it does not state")
+        self._samples = counts.pop()
+        if not header.record_s and options.sampling_hz is None:
+            raise InputError(
+                f"{path}: its data records last 0 s, so that it has no sampling rate: give --rate"
+            )
+        stated = float(self._samples / header.record_s) if header.record_s else None
+        sampling_hz = rate_of(stated, options, path)
+        unit = [
+            unit_mv(s.dimension, s.label, options, f"{path}, signal {s.number}", warnings)
+            for s in chosen
+        ]
+        gain, offset = zip(*(self._scale(s) for s in chosen), strict=True)
+        self._gain = (np.array(gain) * unit)[:, None]
+        self._offset = (np.array(offset) * unit)[:, None]
+        annotated = next((s for s in header.signals if s.is_annotations and s.samples), None)
+        onset = self._onsets(annotated) if annotated is not None else iter(())
+        self._timeline = EdfTimeline(
+            [Run(0, 0, header.n_records)], header.n_records * self._samples
+        )
+        if header.discontinuous and annotated is not None:
+            self._timeline = place_records(onset, self._samples, sampling_hz)
+            warnings += self._timeline.warnings
+        self._quality = None
+        n_samples = self._timeline.n_samples
+        if "leadlift" in header.recording and annotated is not None:
+            quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
+            self._quality = quality[0] if quality else None
+            n_samples = min(n_samples, self._end(annotated, sampling_hz))
+        self._read_signals = [*chosen, *([self._quality] if self._quality else [])]
+        super().__init__(path, names, sampling_hz, n_samples)
+        first = next(self._onsets(annotated), None) if annotated is not None else None
+        self.warnings = tuple(warnings)
+        self._identify(header, first or 0.0)
+
+    def _identify(self, header: EdfHeader, first_onset_s: float) -> None:
+        """What the header says of the start and of the device: `Startdate 01-MAR-2026 X X EQUIPMENT MORE`."""
+        if header.started_at is not None and 0 <= first_onset_s < 366 * 86400:
+            self.started_at = header.started_at + timedelta(seconds=first_onset_s)
+        words = header.recording.split()
+        equipment = words[4] if len(words) > 4 and words[0] == "Startdate" else "X"
+        if equipment.startswith("leadlift"):  # what wrote the file; the device stands behind it
+            self.simulated = "simulated_signal" in words[5:]
+            words = [word for word in words[5:] if word != "simulated_signal"]
+            equipment = words[0] if words else "X"
+        self.device = "" if equipment == "X" else equipment.replace("_", " ")
+
+    def _scale(self, signal: EdfSignal) -> tuple[float, float]:
+        """(physical units per digit, physical value of digit 0); a negative gain is legal."""
+        (pmin, pmax), (dmin, dmax) = signal.physical, signal.digital
+        if (
+            pmin is None
+            or pmax is None
+            or dmin is None
+            or dmax is None
+            or pmin == pmax
+            or dmin == dmax
+        ):
+            raise InputError(
+                f"{self.path}: signal {signal.number} ({signal.label!r}) has the physical range "
+                f"{pmin} to {pmax} for the digital range {dmin} to {dmax}: correct those fields"
+            )
+        gain = (pmax - pmin) / (dmax - dmin)
+        return gain, pmin - dmin * gain
+
+    def _onsets(self, signal: EdfSignal) -> Iterator[float | None]:
+        """When each data record says that it begins."""
+        for record in range(self._header.n_records):
+            yield record_onset(self._bytes(record, signal.offset, signal.samples))
+
+    def _end(self, annotated: EdfSignal, sampling_hz: float) -> int:
+        """Samples before the padding of a file of ours."""
+        n = self._header.n_records
+        for record in range(max(0, n - _LAST_RECORDS), n):
+            data = self._bytes(record, annotated.offset, annotated.samples)
+            for onset, text in annotation_texts(data):
+                if text == END_OF_RECORDING and onset > 0:
+                    return round(onset * sampling_hz)
+        return n * self._samples
+
+    def _bytes(self, record: int, offset: int, n_samples: int) -> bytes:
+        header = self._header
+        self._file.seek(header.data_offset + record * header.record_bytes + offset)
+        n_bytes = n_samples * header.sample_bytes
+        data = self._file.read(n_bytes)
+        if len(data) != n_bytes:
+            raise InputError(f"{self.path} became shorter while it was read")
+        return data
+
+    def _read(self, start: int, stop: int) -> NDArray[np.float32]:
+        out = np.full((len(self.leads), stop - start), np.nan, np.float32)
+        runs = self._timeline.runs
+        for run in runs[max(0, bisect_right(runs, start, key=lambda r: r.first_sample) - 1) :]:
+            if run.first_sample >= stop:
+                break
+            a = max(start, run.first_sample)
+            b = min(stop, run.first_sample + run.n_records * self._samples)
+            at = run.first_record * self._samples - run.first_sample
+            while a < b:
+                codes = self._codes(a + at, b + at)
+                out[:, a - start : a - start + codes.shape[1]] = self._millivolts(codes)
+                a += codes.shape[1]
+        return out
+
+    def _codes(self, start: int, stop: int) -> NDArray[np.int32]:
+        """Digital values of every signal read from sample `start` of the records on, up to a chunk."""
+        header, n = self._header, self._samples
+        record, a = divmod(start, n)
+        count = min(stop - start, n - a)
+        width = header.sample_bytes
+        if a or count < n or header.record_bytes > _CHUNK_BYTES:
+            return np.stack(
+                [
+                    _integers(
+                        np.frombuffer(self._bytes(record, s.offset + a * width, count), np.uint8),
+                        width,
+                    )
+                    for s in self._read_signals
+                ]
+            )
+        n_records = min((stop - start) // n, _CHUNK_BYTES // header.record_bytes)
+        data = self._bytes(record, 0, n_records * header.record_bytes // width)
+        records = np.frombuffer(data, np.uint8).reshape(n_records, header.record_bytes)
+        return np.stack(
+            [
+                _integers(records[:, s.offset : s.offset + n * width], width)
+                for s in self._read_signals
+            ]
+        )
+
+    def _millivolts(self, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+        """(n_leads, n) float32 mV; what a file of ours flags as absent and holds as 0 is NaN."""
+        signals = codes[: len(self.leads)]
+        ecg_mv = np.asarray(signals * self._gain + self._offset, np.float32)
+        if self._quality is not None:
+            ecg_mv[(signals == 0) & (codes[-1] & _ABSENT != 0)] = np.nan
+        return ecg_mv
+
+    def close(self) -> None:
+        """Close the file; a second call does nothing."""
+        self._file.close()
+
+
+def _integers(data: NDArray[np.uint8], width: int) -> NDArray[np.int32]:
+    """Little-endian integers of 2 or 3 bytes, flat, from their bytes."""
+    flat = np.ascontiguousarray(data).reshape(-1, width)
+    if width == 2:
+        return flat.view("<i2").ravel().astype(np.int32)
+    padded = np.zeros((len(flat), 4), np.uint8)
+    padded[:, 1:] = flat
+    return (padded.view("<i4") >> 8).ravel()

@@ -1,0 +1,206 @@
+"""What the readers of all formats share: an open recording, and what the caller may say about a file."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.leads import LEADS
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, leads_of, split_unit, unit_named
+
+
+@dataclass(frozen=True)
+class ReadOptions:
+    """What the caller says about a file, where the file does not say it or says it wrongly."""
+
+    leads: Sequence[str] | Mapping[str, str] | None = None
+    """Leads to read, in order; or lead -> label of the signal or column that it is; None for all found."""
+    sampling_hz: float | None = None
+    """Sampling rate, for a file that states none; it must not contradict the file."""
+    unit: str | None = None
+    """Unit of the values (`uV`), for a file that states none."""
+
+
+class Record(ABC):
+    """An open recording; a context manager. A format adds how its samples are read."""
+
+    warnings: tuple[str, ...] = ()
+    """What the user must know: what was assumed, left out or repaired, one line each."""
+    started_at: datetime | None = None
+    """Time of the first sample, where the file says it."""
+    simulated: bool = False
+    """The file says that its signal is simulated."""
+    device: str = ""
+    """The device that recorded it, where the file says it."""
+
+    def __init__(
+        self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int
+    ) -> None:
+        if not (np.isfinite(sampling_hz) and sampling_hz > 0):
+            raise InputError(f"{path}: sampling rate {sampling_hz} Hz cannot be: correct the file")
+        if n_samples <= 0:
+            raise InputError(f"{path} holds no samples: nothing to reconstruct")
+        self.path = path
+        self.leads = tuple(leads)
+        """Names of the rows that `read` returns, as in `edge.LEADS`."""
+        self.sampling_hz = float(sampling_hz)
+        self.n_samples = int(n_samples)
+        """Samples per lead."""
+
+    def read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """Samples [start, stop) of every lead, (n_leads, stop - start) float32 mV.
+
+        Raises InputError where the file turns out to be damaged, or the range lies outside it.
+        """
+        if not 0 <= start <= stop <= self.n_samples:
+            raise InputError(
+                f"samples {start}..{stop} of {self.path}: it has {self.n_samples} samples a lead"
+            )
+        if start == stop:
+            return np.empty((len(self.leads), 0), np.float32)
+        return self._read(start, stop)
+
+    @abstractmethod
+    def _read(self, start: int, stop: int) -> NDArray[np.float32]:
+        """As `read`, for a range that lies inside and is not empty."""
+
+    def close(self) -> None:  # noqa: B027 - a format without an open file has nothing to close
+        """Close the file; a second call does nothing."""
+
+    def __enter__(self) -> Record:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def mv_per(unit: str, path: Path | str) -> float:
+    """Millivolts per `unit`. Raises InputError for one that is no voltage."""
+    name = unit_named(unit)
+    if name is None:
+        raise InputError(f"{path}: unit {unit!r} is no voltage: use mV or uV, or give --unit")
+    return MV_PER_UNIT[name]
+
+
+def unit_of(label: str) -> str | None:
+    """The unit that a column's name ends in, as in `II (uV)` or `V1_mV`, or None."""
+    return split_unit(label)[1]
+
+
+def unit_mv(
+    stated: str, label: str, options: ReadOptions, where: str, warnings: list[str]
+) -> float:
+    """Millivolts per unit of one signal: what the caller says counts, then the file, then the label.
+
+    Raises InputError for a unit that is no voltage, or none at all.
+    """
+    in_file = stated.strip() or unit_of(label) or ""
+    if options.unit is None:
+        if not in_file:
+            raise InputError(f"{where} ({label!r}) states no unit: give --unit, as in --unit mV")
+        return mv_per(in_file, where)
+    mv = mv_per(options.unit, "--unit")
+    if in_file and unit_named(in_file) != unit_named(options.unit):
+        text = f"the file says {in_file!r}, read in {options.unit} as you say"
+        if text not in warnings:
+            warnings.append(text)
+    return mv
+
+
+def rate_of(stated: float | None, options: ReadOptions, where: str | Path) -> float:
+    """The sampling rate in Hz that a file states, or what the caller says where it states none.
+
+    Raises InputError without either, and for a caller who contradicts the file.
+    """
+    given = options.sampling_hz
+    if stated is None:
+        if given is None:
+            raise InputError(f"{where} does not state its sampling rate: give --rate")
+        return given
+    if given is not None and not abs(given - stated) <= 0.01 * stated:
+        raise InputError(f"{where} is sampled at {stated:g} Hz, not {given:g}: leave out --rate")
+    return stated
+
+
+def pick_leads(
+    labels: Sequence[str],
+    wanted: Sequence[str] | Mapping[str, str] | None,
+    path: Path,
+    warnings: list[str] | None = None,
+) -> tuple[tuple[str, ...], list[int]]:
+    """(names, positions in `labels`) of the `wanted` leads, or of all; the first of a name counts.
+
+    A mapping gives each lead the label of its signal, or its place: `#3` is the third. Where a name or a
+    label is there twice, `warnings` gets which one was taken. Raises InputError naming what the file has
+    and what is missing.
+    """
+    said = [] if warnings is None else warnings
+    named = leads_of(labels)
+    if isinstance(wanted, Mapping):
+        picks = {lead: _labelled(labels, named, label) for lead, label in wanted.items()}
+        missing = [
+            lead if wanted[lead] == lead else f"{wanted[lead]!r} for {lead}"
+            for lead, places in picks.items()
+            if not places
+        ]
+    else:
+        names = dict.fromkeys(name for name in named if name) if wanted is None else wanted
+        picks = {name: [i for i, lead in enumerate(named) if lead == name] for name in names}
+        missing = [name for name, places in picks.items() if not places]
+    if missing or not picks:
+        raise InputError(_missing(labels, named, missing, path))
+    for lead, places in picks.items():
+        if len(places) > 1:
+            both = " and ".join(f"#{i + 1} ({labels[i].strip()!r})" for i in places[:4])
+            said.append(
+                f"{lead} is there {len(places)} times, {both}: the first is taken; "
+                f"--leads {lead}=#{places[1] + 1} takes the other"
+            )
+    positions = [places[0] for places in picks.values()]
+    if len(set(positions)) < len(positions):
+        raise InputError(f"{path}: --leads gives one signal to two leads: {', '.join(picks)}")
+    return tuple(picks), positions
+
+
+def _labelled(labels: Sequence[str], named: Sequence[str | None], label: str) -> list[int]:
+    """Places of the signals that a caller's `label` means: by place, by label, or by the lead it names."""
+    if label.startswith("#") and label[1:].isdecimal():
+        return [int(label[1:]) - 1] if 1 <= int(label[1:]) <= len(labels) else []
+    for same in (str, str.strip, lambda text: " ".join(text.split()).casefold()):
+        found = [i for i, one in enumerate(labels) if same(one) == same(label)]
+        if found:
+            return found
+    lead = lead_of(label)
+    return [i for i, name in enumerate(named) if name is not None and name == lead]
+
+
+def _missing(
+    labels: Sequence[str], named: Sequence[str | None], missing: Sequence[str], path: Path
+) -> str:
+    has = ", ".join(str(label).strip() for label in labels[:24]) or "nothing"
+    more = f" and {len(labels) - 24} more" if len(labels) > 24 else ""
+    eeg = [
+        label.strip()
+        for label, name in zip(labels, named, strict=True)
+        if name is None and lead_of(label)
+    ]
+    beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
+    example = missing[0] if missing and missing[0] in LEADS else "II"
+    label = next((str(x).strip() for x, name in zip(labels, named, strict=True) if not name), "CH1")
+    return (
+        f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
+        f"name its leads with --leads, as in --leads \"{example}='{label}'\""
+    )
