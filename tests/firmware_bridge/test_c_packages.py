@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import configparser
 import json
 import re
 
+import edge
 from firmware_bridge.firmware.generate import SOURCES
-
-CONFIG = SOURCES.parents[1] / "setup.cfg"
-
-
-def version() -> str:
-    config = configparser.ConfigParser()
-    config.read(CONFIG)
-    return config["metadata"]["version"]
 
 
 def properties() -> dict[str, str]:
@@ -38,7 +30,7 @@ def test_the_arduino_library_says_all_that_the_library_manager_asks_for() -> Non
 
 def test_both_packages_have_the_projects_version_and_name() -> None:
     arduino, platformio = properties(), manifest()
-    assert arduino["version"] == platformio["version"] == version()
+    assert arduino["version"] == platformio["version"] == edge.__version__
     assert arduino["name"] == platformio["name"] == "leadlift"
 
 
