@@ -72,6 +72,7 @@ async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None
     loop = asyncio.get_running_loop()
     task = cast("asyncio.Task[None]", asyncio.current_task())
     monitor = Monitor()
+    later: list[str] = []
     try:
         with (
             clean_stop(lambda: loop.call_soon_threadsafe(task.cancel)),
@@ -87,7 +88,11 @@ async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None
                     for line in monitor.take(timed, monotonic_ns()):
                         if not on_screen:
                             print(line, flush=True)
+                    for notice in monitor.new_notices():
+                        (later.append if on_screen else say)(f"warning: {notice}")
     finally:
+        for line in later:  # the screen has gone
+            say(line)
         print(f"{monitor.totals()}, {source.reconnects} reconnects")
         if hint := _hint(source):
             print(hint)
@@ -112,14 +117,22 @@ class Monitor:
         self._title = "waiting for the device"
         self._lock = threading.Lock()  # a screen looks from a thread of its own
         self._ring: TraceRing | None = None
+        self._told = 0
+
+    def new_notices(self) -> list[str]:
+        """What a person should be told, and was not yet."""
+        notices = self.ingest.notices[self._told :]
+        self._told += len(notices)
+        return notices
 
     def take(self, timed: Timed, now_ns: int) -> Iterator[str]:
         """Follow an event; the lines of text that are due at `now_ns`."""
         event = timed.event
         if isinstance(event, StreamInfo) and not self.ingest.leads:
-            counters, battery = self.ingest.counters, self.ingest.battery_percent
+            before = self.ingest
             self.ingest = Ingest(event.leads)  # whatever it measures, decoder or not
-            self.ingest.counters, self.ingest.battery_percent = counters, battery
+            self.ingest.counters, self.ingest.notices = before.counters, before.notices
+            self.ingest.battery_percent = before.battery_percent
             self._line_ns = now_ns
             self._forget_range()
             self._title = _introduce(event)
@@ -139,7 +152,9 @@ class Monitor:
         with self._lock:
             ring = None if self._ring is None else self._ring.copy()
         leads, leads_off = self.ingest.leads, self.ingest.leads_off
-        return Shown(self._title, self._line, leads, leads_off, ring, in_outage)
+        notices = self.ingest.notices
+        title = f"WARNING {notices[-1]}  {self._title}" if notices else self._title
+        return Shown(title, self._line, leads, leads_off, ring, in_outage)
 
     def _keep(self, block: SampleBlock) -> None:
         ring = self._ring
@@ -185,7 +200,9 @@ class Monitor:
 
 def _introduce(info: StreamInfo) -> str:
     firmware = f", firmware {info.firmware}" if info.firmware else ""
+    simulated = "SIMULATED SIGNAL: " if info.simulated else ""
     return (
-        f"{info.device or 'device'}{firmware}: {', '.join(info.leads)} at {info.sampling_hz:g} Hz, "
+        f"{simulated}{info.device or 'device'}{firmware}: {', '.join(info.leads)} "
+        f"at {info.sampling_hz:g} Hz, "
         f"{info.sample_bits} bits of {info.nanovolts_per_lsb:g} nV"
     )
