@@ -117,7 +117,7 @@ def test_an_edf_gets_a_header_that_is_true(
     assert main(["repair", str(made)]) == 0
     assert "nothing to repair" in capsys.readouterr().out
     assert main(["repair", str(path)]) == 1
-    assert "exists: give another name" in capsys.readouterr().err
+    assert "it exists; give another name" in capsys.readouterr().err
 
 
 def test_nothing_to_repair_is_wrong_usage(
