@@ -14,10 +14,12 @@ from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
 from firmware_bridge.source_spec import Options
 from firmware_bridge.transports.base import Transport
+from firmware_bridge.transports.network import host_and_port
 from firmware_bridge.transports.replay import ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
 
 BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
+NETWORK_RECONNECT_S = 60.0  # a board that restarts and joins its Wi-Fi again
 SERIAL_RECONNECT_S = 60.0  # a cable that is pulled and found and plugged in again
 
 
@@ -72,6 +74,20 @@ def _ble(target: str, options: Options) -> Link:
         scan_s=options.number("scan", SCAN_S),
     )
     return _live(transport, asked, options.number("reconnect", BLE_RECONNECT_S))
+
+
+def _tcp(address: str, options: Options) -> Link:
+    from firmware_bridge.transports.tcp import TcpTransport
+
+    transport = TcpTransport(*host_and_port(address, "tcp:192.168.4.1:5000"))
+    return _live(transport, make_decoder(options), options.number("reconnect", NETWORK_RECONNECT_S))
+
+
+def _udp(address: str, options: Options) -> Link:
+    from firmware_bridge.transports.udp import LOOPBACK, UdpTransport
+
+    transport = UdpTransport(*host_and_port(address, "udp:0.0.0.0:5000", LOOPBACK))
+    return _live(transport, make_decoder(options), options.number("reconnect", NETWORK_RECONNECT_S))
 
 
 def _live(transport: Transport, asked: Asked, reconnect_s: float) -> Link:
@@ -142,5 +158,7 @@ SCHEMES: dict[str, Callable[[str, Options], Link]] = {
     "replay": _replay,
     "serial": _serial,
     "sim": _sim,
+    "tcp": _tcp,
+    "udp": _udp,
 }
 """What makes the link for each `scheme:rest?options`."""

@@ -4,6 +4,8 @@
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
     serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=60]
     ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
+    tcp:HOST:PORT[?device=...&reconnect=60]      connects to a board, or a server before its serial port
+    udp:[HOST:]PORT[?device=...&reconnect=60]    listens at 127.0.0.1; at 0.0.0.0 for boards on the network
 
 and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`).
 

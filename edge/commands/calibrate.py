@@ -8,6 +8,7 @@ import os
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
+from edge.files.formats import readable
 from edge.signal.plausibility import implausible_unit
 
 
@@ -19,7 +20,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "reference",
         metavar="REFERENCE",
-        help="recording of the twelve leads, or of I, II, V1 to V6: .edf, .bdf, .npz, .csv or FILE.npz#17",
+        help=f"recording of the twelve leads, or of I, II, V1 to V6: {readable()}",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="PATIENT.json", help="calibration to write"
@@ -44,9 +45,9 @@ def run(arguments: argparse.Namespace) -> int:
     from firmware_bridge.new_file import stamped
 
     output = stamped(arguments.output)
-    given, _ = split_pick(arguments.reference)
     with usage():
         options = read_options(arguments)
+        given, _ = split_pick(arguments.reference)
         inputs = {"the reference": given, "the model": arguments.model}
         check_outputs([("the calibration", output)], inputs, overwrite=arguments.overwrite)
     with open_record(

@@ -19,6 +19,7 @@ from edge.commands.common import (
 from edge.commands.outputs import add_overwrite_option, check_outputs
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.errors import InputError
+from edge.files.formats import kept, readable
 from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
@@ -35,10 +36,8 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "reconstruct", help="reconstruct a recording: three leads in, twelve leads out"
     )
-    parser.add_argument(
-        "input", metavar="INPUT", help="recording: .edf, .bdf, .npz, .csv or FILE.npz#17"
-    )
-    parser.add_argument("output", metavar="OUTPUT", help="recording to write: .edf, .npz or .csv")
+    parser.add_argument("input", metavar="INPUT", help=f"recording: {readable()}")
+    parser.add_argument("output", metavar="OUTPUT", help=f"recording to write: {kept()}")
     add_read_options(
         parser, "leads to use (default: all that the model takes); one left out is treated as off"
     )
@@ -59,8 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
     output = stamped(arguments.output)
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
         with usage():
-            given = read_options(arguments)
-            leads = _leads(given.leads, reconstructor.leads)
+            options = read_options(arguments)
+            leads = _leads(options.leads, reconstructor.leads)
             check_sink(f"file:{output}")
             inputs = {
                 "the input": split_pick(arguments.input)[0],
@@ -69,7 +68,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
             check_outputs([("the recording", output)], inputs, overwrite=arguments.overwrite)
         with open_record(
-            arguments.input, leads, sampling_hz=given.sampling_hz, unit=given.unit
+            arguments.input, leads, sampling_hz=options.sampling_hz, unit=options.unit
         ) as record:
             check_rate(record.sampling_hz)
             warn_of(record)

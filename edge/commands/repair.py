@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable
+from io import BufferedWriter
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
 from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs
 from edge.errors import InputError, SinkError
-from firmware_bridge.new_file import NewFile, part_of, stamped
+from firmware_bridge.new_file import NewFile, stamped
 
 T = TypeVar("T")
 PART = ".part"
@@ -31,7 +32,7 @@ def add(subparsers: Subparsers) -> None:
         "-o",
         "--output",
         metavar="OUT",
-        help="file to make (default: OUT.npz, or NAME.repaired.edf)",
+        help="file to make (default: OUT.npz, or NAME.repaired.edf), a new one",
     )
     add_overwrite_option(parser)
     parser.set_defaults(command=run)
@@ -43,14 +44,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.files.records import open_record
 
     file = Path(arguments.file)
-    named = Path(stamped(arguments.output)) if arguments.output else None
-    with usage():
-        inputs = {"the input": file if file.is_file() else None}
-        check_outputs([("the recording", named)], inputs, overwrite=arguments.overwrite)
     spool = file if file.name.lower().endswith(NPZ.suffixes[0] + PART) else Path(f"{file}{PART}")
-    whole = Path(str(spool)[: -len(PART)])
+    output = stamped(arguments.output or "")
     if spool.is_dir() and (file == spool or not file.is_file() or file.stat().st_size == 0):
-        return _pack(spool, named or whole, arguments.overwrite)
+        return _pack(spool, output or str(spool)[: -len(PART)], overwrite=arguments.overwrite)
     with usage():
         if not file.is_file():
             raise InputError(
@@ -62,43 +59,48 @@ def run(arguments: argparse.Namespace) -> int:
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}") from error
     if form is EDF:
-        return _mend(file, named or file.with_suffix(".repaired.edf"), arguments.overwrite)
+        mended = output or str(file.with_suffix(".repaired.edf"))
+        return _mend(file, mended, overwrite=arguments.overwrite)
     with open_record(file) as record:
         minutes = record.n_samples / record.sampling_hz / 60
     print(f"{file} is whole ({minutes:.1f} min): nothing to repair")
     return 0
 
 
-def _pack(spool: Path, output: Path, overwrite: bool) -> int:
+def _pack(spool: Path, output: str, *, overwrite: bool) -> int:
     from edge.files.repair import pack_spool
 
-    if spool == part_of(output) and output.is_file() and output.stat().st_size == 0:
-        output.unlink()  # what the recording that was killed left of its name
-    n_samples = _make(output, lambda target: pack_spool(spool, target), overwrite)
+    with usage():
+        check_outputs([("the recording", output)], {}, overwrite=overwrite)
+    n_samples = _make(output, lambda target: pack_spool(spool, target), overwrite=overwrite)
     print(f"{output}: {n_samples} samples, packed from {spool}, which can be removed now")
     return 0
 
 
-def _mend(file: Path, output: Path, overwrite: bool) -> int:
+def _mend(file: Path, output: str, *, overwrite: bool) -> int:
     from edge.files.repair import mend_edf
 
     if not mend_edf(file, None):
         print(f"{file} is whole: nothing to repair")
         return 0
-    mended = _make(output, lambda target: mend_edf(file, target), overwrite)
+    with usage():
+        check_outputs([("the recording", output)], {"FILE": file}, overwrite=overwrite)
+    mended = _make(output, lambda target: mend_edf(file, target), overwrite=overwrite)
     print(f"{output}: {file} with {', '.join(mended)}")
     return 0
 
 
-def _make(output: Path, write: Callable[[BinaryIO], T], overwrite: bool) -> T:
+def _make(output: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
     """What `write` returns, having filled the new file `output`; there is none if it fails."""
     new = NewFile(output, overwrite=overwrite)
     try:
-        with new.create() as target:
-            made = write(target)
-        new.keep()
+        with BufferedWriter(new.create()) as target:
+            result = write(target)
     except OSError as error:
-        raise SinkError(f"cannot write {output}: {error.strerror or error}") from error
-    finally:
         new.discard()
-    return made
+        raise SinkError(f"cannot write {output}: {error.strerror or error}") from error
+    except BaseException:
+        new.discard()
+        raise
+    new.keep()
+    return result

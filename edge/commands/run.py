@@ -25,7 +25,8 @@ def add(subparsers: Subparsers) -> None:
         "--source",
         required=True,
         metavar="SPEC",
-        help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], replay:FILE or sim:",
+        help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
+        "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:",
     )
     parser.add_argument(
         "--sink",

@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import BinaryIO
 
 from edge.errors import InputError
+from edge.files.record import printable
 
 FIXED_BYTES = 256
 """Bytes of the fixed part of the header, and of what it adds for every signal."""
 BDF_VERSION = b"\xffBIOSEMI"
+UNKNOWN_START = datetime(1985, 1, 1)
+"""What EDF writes where the start is not known: its earliest."""
 _ANNOTATIONS = ("edf annotations", "bdf annotations")
 _WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # label, transducer, dimension, ranges, ..., reserved
 # What a header's number may look like: a decimal comma, blanks after the sign and junk behind it included.
@@ -131,7 +134,7 @@ def _text(field: bytes) -> str:
         text = content.decode("utf-8")
     except UnicodeDecodeError:
         text = content.decode("latin-1")
-    return "".join(c if c.isprintable() else "?" for c in text)
+    return printable(text)
 
 
 def _n_signals(fixed: bytes, size: int, path: Path, warnings: list[str]) -> int:
@@ -251,7 +254,8 @@ def _started_at(date: str, time: str, recording: str, warnings: list[str]) -> da
             year = int(plus[1])
         try:
             hour, minute, second = (int(part) for part in clock.groups())
-            return datetime(year, int(day[2]), int(day[1]), hour, minute, second)
+            start = datetime(year, int(day[2]), int(day[1]), hour, minute, second)
+            return None if start == UNKNOWN_START else start
         except ValueError:
             pass
     warnings.append(f"its start ({date!r}, {time!r}) is no date and time: not known")

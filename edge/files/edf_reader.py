@@ -8,15 +8,16 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from datetime import timedelta
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.annotations import END_OF_RECORDING
-from edge.files.edf_header import EdfHeader, EdfSignal, read_header
+from edge.files.annotations import END_OF_RECORDING, STARTED_AT
+from edge.files.edf_header import EdfSignal, read_header
 from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
 from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
 from edge.quality import Quality
@@ -48,19 +49,8 @@ class EdfRecord(Record):
             raise InputError(f"{path} holds annotations and no signals: nothing to reconstruct")
         names, rows = pick_leads([s.label for s in signals], options.leads, path, warnings)
         chosen = [signals[row] for row in rows]
-        counts = {signal.samples for signal in chosen}
-        if len(counts) != 1 and header.record_s:
-            rates = ", ".join(f"{float(n / header.record_s):g}" for n in sorted(counts))
-            raise InputError(f"{path} has leads at {rates} Hz: name those of one rate with --leads")
-        if len(counts) != 1:
-            raise InputError(f"{path} has leads of different rates, which it does not state")
-        self._samples = counts.pop()
-        if not header.record_s and options.sampling_hz is None:
-            raise InputError(
-                f"{path}: its data records last 0 s, so that it has no sampling rate: give --rate"
-            )
-        stated = float(self._samples / header.record_s) if header.record_s else None
-        sampling_hz = rate_of(stated, options, path)
+        sampling_hz = self._rate(chosen, options)
+        self._samples = chosen[0].samples
         unit = [
             unit_mv(s.dimension, s.label, options, f"{path}, signal {s.number}", warnings)
             for s in chosen
@@ -68,36 +58,54 @@ class EdfRecord(Record):
         gain, offset = zip(*(self._scale(s) for s in chosen), strict=True)
         self._gain = (np.array(gain) * unit)[:, None]
         self._offset = (np.array(offset) * unit)[:, None]
-        annotated = next((s for s in header.signals if s.is_annotations and s.samples), None)
-        onset = self._onsets(annotated) if annotated is not None else iter(())
+        texts = next((s for s in header.signals if s.is_annotations and s.samples), None)
         self._timeline = EdfTimeline(
             [Run(0, 0, header.n_records)], header.n_records * self._samples
         )
-        if header.discontinuous and annotated is not None:
-            self._timeline = place_records(onset, self._samples, sampling_hz)
+        if header.discontinuous and texts is not None:
+            self._timeline = place_records(self._onsets(texts), self._samples, sampling_hz)
             warnings += self._timeline.warnings
-        self._quality = None
         n_samples = self._timeline.n_samples
-        if "leadlift" in header.recording and annotated is not None:
+        self._quality = None
+        if "leadlift" in header.recording and texts is not None:
             quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
             self._quality = quality[0] if quality else None
-            n_samples = min(n_samples, self._end(annotated, sampling_hz))
+            n_samples = min(n_samples, self._end(texts, sampling_hz))
         self._read_signals = [*chosen, *([self._quality] if self._quality else [])]
         super().__init__(path, names, sampling_hz, n_samples)
-        first = next(self._onsets(annotated), None) if annotated is not None else None
         self.warnings = tuple(warnings)
-        self._identify(header, first or 0.0)
+        self._identify(b"" if texts is None else self._bytes(0, texts.offset, texts.samples))
 
-    def _identify(self, header: EdfHeader, first_onset_s: float) -> None:
-        """What the header says of the start and of the device: `Startdate 01-MAR-2026 X X EQUIPMENT MORE`."""
-        if header.started_at is not None and 0 <= first_onset_s < 366 * 86400:
-            self.started_at = header.started_at + timedelta(seconds=first_onset_s)
-        words = header.recording.split()
+    def _rate(self, chosen: list[EdfSignal], options: ReadOptions) -> float:
+        """The one sampling rate of the chosen signals, in Hz."""
+        record_s = self._header.record_s
+        if not record_s and options.sampling_hz is None:
+            raise InputError(
+                f"{self.path}: its data records last 0 s, so that it has no sampling rate: give --rate"
+            )
+        counts = sorted({signal.samples for signal in chosen})
+        if len(counts) != 1:
+            rates = [f"{float(n / record_s):g} Hz" if record_s else f"{n} a record" for n in counts]
+            raise InputError(
+                f"{self.path} has leads at {', '.join(rates)}: name those of one rate with --leads"
+            )
+        return rate_of(float(counts[0] / record_s) if record_s else None, options, self.path)
+
+    def _identify(self, first_texts: bytes) -> None:
+        """Start and device, from `Startdate 01-MAR-2026 X X EQUIPMENT MORE` and the first annotations."""
+        onset = record_onset(first_texts) or 0.0
+        if self._header.started_at is not None and 0 <= onset < 366 * 86400:
+            self.started_at = self._header.started_at + timedelta(seconds=onset)
+        words = self._header.recording.split()
         equipment = words[4] if len(words) > 4 and words[0] == "Startdate" else "X"
         if equipment.startswith("leadlift"):  # what wrote the file; the device stands behind it
             self.simulated = "simulated_signal" in words[5:]
             words = [word for word in words[5:] if word != "simulated_signal"]
             equipment = words[0] if words else "X"
+            for _, text in annotation_texts(first_texts):
+                if text.startswith(STARTED_AT):  # to the microsecond, with the time zone
+                    with suppress(ValueError):
+                        self.started_at = datetime.fromisoformat(text.removeprefix(STARTED_AT))
         self.device = "" if equipment == "X" else equipment.replace("_", " ")
 
     def _scale(self, signal: EdfSignal) -> tuple[float, float]:

@@ -18,7 +18,8 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import InputError
-from edge.files.annotations import END_OF_RECORDING, Annotation, QualityAnnotator
+from edge.files.annotations import END_OF_RECORDING, STARTED_AT, Annotation, QualityAnnotator
+from edge.files.edf_header import UNKNOWN_START
 from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
@@ -36,7 +37,6 @@ _ROWS = len(LEADS) + 1  # the leads, then the quality
 _ANNOTATION_BYTES = 360  # ten annotations a second, 5 % of the file at 250 Hz
 _HEADER_BYTES = 256 * (1 + _ROWS + 1)
 _COUNT_OFFSET = 236  # where the header keeps the number of data records, 8 characters
-_UNKNOWN_START = datetime(1985, 1, 1)  # EDF has to have one, and this is its earliest
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
@@ -53,17 +53,20 @@ class EdfSink(RecordingSink):
     ) -> None:
         """As every recording; raises InputError for a rate EDF cannot hold, too."""
         super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
-        if not float(sampling_hz).is_integer() or sampling_hz > MAX_SAMPLING_HZ:
+        if not 1.0 <= sampling_hz <= MAX_SAMPLING_HZ:
             raise InputError(
-                f"{path}: EDF in one-second records needs a whole number of samples a second up to "
-                f"{MAX_SAMPLING_HZ}, not {sampling_hz:g}: write .npz or .csv"
+                f"{path}: EDF in one-second records holds 1 to {MAX_SAMPLING_HZ} samples a second, not "
+                f"{sampling_hz:g}: write .npz or .csv"
             )
         self.samples_clipped = 0
         """Samples beyond the range of the file, written as its largest value and annotated."""
         self.annotations_dropped = 0
         self._equipment = _equipment()  # here, so that the first block does not wait for it
         self._file: FileIO
-        self._second = int(sampling_hz)
+        self._second = round(sampling_hz)
+        # At 250.137 Hz a record of 250 samples lasts 0.999452 s: all that the header's 8 characters hold.
+        self._record_us = round(self._second / sampling_hz * 1e6)
+        self._file_hz = self._second * 1e6 / self._record_us
         self._record = np.zeros((_ROWS, self._second), "<i2")
         self._filled = 0
         self._records = 0
@@ -85,7 +88,7 @@ class EdfSink(RecordingSink):
         self._annotator = QualityAnnotator(self.sampling_hz, block.provenance)
         self._write_all(self._header(block.provenance))
         if self.metadata.started_at is not None:  # the header has whole seconds and no time zone
-            self._annotate(Annotation(0, 0, f"started at {self.metadata.started_at.isoformat()}"))
+            self._annotate(Annotation(0, 0, STARTED_AT + self.metadata.started_at.isoformat()))
         if self.metadata.calibration:
             self._annotate(Annotation(0, 0, self.metadata.calibration))
         if self.metadata.simulated:
@@ -93,7 +96,7 @@ class EdfSink(RecordingSink):
 
     def _header(self, provenance: tuple[Provenance, ...]) -> bytes:
         """The header: a fixed part, then each field for all signals in turn. No patient data."""
-        start = self.metadata.started_at or _UNKNOWN_START
+        start = self.metadata.started_at or UNKNOWN_START
         device = _ascii(self.metadata.device.strip(), 20).replace(" ", "_")
         recording = [
             f"Startdate {_startdate(self.metadata.started_at)} X X",
@@ -110,7 +113,7 @@ class EdfSink(RecordingSink):
             (str(_HEADER_BYTES), 8),
             ("EDF+C", 44),
             ("0", 8),
-            ("1", 8),
+            (_seconds(self._record_us), 8),
             (str(_ROWS + 1), 4),
         ]
         bits = " ".join(f"{flag.value}={str(flag.name).lower()}" for flag in Quality if flag)
@@ -201,7 +204,7 @@ class EdfSink(RecordingSink):
 
     def _annotation_bytes(self) -> bytes:
         """The annotation signal of the next record: its time, then as many annotations as fit."""
-        signal = f"+{self._records}\x14\x14\x00".encode()
+        signal = f"+{_seconds(self._records * self._record_us)}\x14\x14\x00".encode()
         while self._pending:
             text = self._time_stamped(self._pending[0])
             if len(signal) + len(text) > _ANNOTATION_BYTES:
@@ -212,10 +215,12 @@ class EdfSink(RecordingSink):
 
     def _time_stamped(self, annotation: Annotation) -> bytes:
         """One time-stamped annotation list of the EDF+ standard."""
-        onset = f"+{annotation.onset / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
-        duration = f"{annotation.n_samples / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
+        onset, duration = (
+            _seconds(round(n / self._file_hz * 1e6))
+            for n in (annotation.onset, annotation.n_samples)
+        )
         lasting = f"\x15{duration}" if annotation.n_samples else ""
-        return f"{onset}{lasting}\x14{annotation.text}\x14\x00".encode(errors="replace")
+        return f"+{onset}{lasting}\x14{annotation.text}\x14\x00".encode(errors="replace")
 
     def _finish(self) -> None:
         try:
@@ -237,6 +242,11 @@ class EdfSink(RecordingSink):
             self._record[:-1, self._filled :] = 0
             self._record[-1, self._filled :] = Quality.GAP
             self._write_record()
+
+
+def _seconds(microseconds: int) -> str:
+    """As EDF writes a time: without zeros at the end."""
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}".rstrip("0").rstrip(".")
 
 
 def _startdate(start: datetime | None) -> str:

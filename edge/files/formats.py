@@ -83,7 +83,7 @@ def _write_csv(
 
 
 EDF = Format(
-    "EDF+", (".edf", ".rec"), _read_edf, _write_edf, "quality, annotations; half a microvolt a step"
+    "EDF+", (".edf", ".rec"), _read_edf, _write_edf, "quality, annotations, half a microvolt a step"
 )
 BDF = Format("BDF", (".bdf",), _read_edf, None, "24 bits a sample")
 NPZ = Format("NPZ", (".npz",), _read_npz, _write_npz, "float32, sigma and quality of every lead")
@@ -107,15 +107,28 @@ _FOREIGN = {
 }
 
 
-def written(suffix: str = "|") -> str:
-    """The endings that can be written, joined by `suffix`."""
-    return suffix.join(form.suffixes[0] for form in FORMATS if form.writer is not None)
+def written(between: str = "|") -> str:
+    """The endings that can be written."""
+    return between.join(form.suffixes[0] for form in FORMATS if form.writer is not None)
 
 
-def writer_for(path: Path) -> Writer | None:
-    """The writer that the ending of `path` names in any case, or None."""
-    forms = [form for form in FORMATS if path.suffix.lower() in form.suffixes[:1]]
-    return forms[0].writer if forms else None
+def readable() -> str:
+    """The endings that are read, as help and errors list them."""
+    return ", ".join(form.suffixes[0] for form in FORMATS) + " or FILE.npz#17"
+
+
+def kept() -> str:
+    """What each format that can be written holds beside the leads, for help."""
+    return "; ".join(f"{form.suffixes[0]} ({form.keeps})" for form in FORMATS if form.writer)
+
+
+def writer_for(path: str | Path) -> Writer:
+    """The writer that the ending of `path` names in any case. Raises InputError, listing them, for others."""
+    suffix = Path(path).suffix.lower()
+    for form in FORMATS:
+        if form.writer is not None and suffix == form.suffixes[0]:
+            return form.writer
+    raise InputError(f"cannot tell the format of {str(path)!r}: end the name in {written(', ')}")
 
 
 def format_of(path: Path, head: bytes) -> Format:
@@ -142,9 +155,7 @@ def format_of(path: Path, head: bytes) -> Format:
     what = (
         f"it seems to be {_FOREIGN[suffix]}" if suffix in _FOREIGN else "it is none that is known"
     )
-    raise InputError(
-        f"cannot tell the format of {path}: {what}; convert it to {written(', ')}, which are read"
-    )
+    raise InputError(f"cannot tell the format of {path}: {what}; convert it to one of {readable()}")
 
 
 def _is_table(head: bytes) -> bool:

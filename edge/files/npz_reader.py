@@ -26,7 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
+from edge.files.record import ReadOptions, Record, pick_leads, printable, rate_of, unit_mv
 
 _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
@@ -71,14 +71,14 @@ class NpzRecord(Record):
                 ]
                 if signal is None or lacking:
                     wanted = "ecg_mv or ecg_uv, leads and sampling_hz (or --leads and --rate)"
-                    has = ", ".join(sorted(names)) or "nothing"
+                    has = printable(", ".join(sorted(names)[:24])) or "nothing"
                     raise InputError(f"{path} needs the arrays {wanted}: it has {has}")
                 self._ecg = _mapped(path, archive, signal, number)
                 given = {name: _small(archive, name) for name in _SMALL if name in names}
         except InputError:
             raise
         except _DAMAGED as error:
-            why = (str(error) or type(error).__name__).splitlines()[0][:200]
+            why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
             raise InputError(f"cannot read {path} as NPZ, it is damaged: {why}") from error
         labels = _labels(given.get("leads"), options, sum(self._ecg.shape[:1]))
         if self._ecg.ndim != 2 or self._ecg.shape[0] != len(labels):
@@ -116,7 +116,7 @@ def _texts(given: NDArray[np.generic] | None) -> list[str]:
     if given is None:
         return []
     return [
-        one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one)
+        printable(one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one))
         for one in given.ravel().tolist()
     ]
 

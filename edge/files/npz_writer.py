@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
-import zipfile
-from io import BytesIO
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from edge.errors import SinkError
 from edge.files.recording import MetadataSource, RecordingSink
+from edge.files.repair import pack_spool
 from edge.leads import LEADS
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -27,7 +27,6 @@ from firmware_bridge.new_file import INTERRUPTED, publish
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
-_COPY_BYTES = 1 << 20
 
 
 class NpzSink(RecordingSink):
@@ -69,8 +68,7 @@ class NpzSink(RecordingSink):
         self._first_sample = block.first_sample
         for name, dtype in (("ecg_mv", "<f4"), ("sigma_mv", "<f4"), ("quality", "|u1")):
             self._growing[name] = _GrowingArray(self._spool / f"{name}.npy", np.dtype(dtype))
-        for name, array in self._small().items():
-            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
+        self._save(self._small())
 
     def _append(self, block: TwelveLeadBlock, onset: int) -> None:
         self._extend(block.ecg_mv, block.sigma_mv, block.quality)
@@ -83,6 +81,11 @@ class NpzSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         self._restarts.append(onset)
+        self._save({"restarts": np.array(self._restarts, np.int64)})
+
+    def _save(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        for name, array in arrays.items():
+            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
 
     def _extend(
         self, ecg_mv: NDArray[np.float32], sigma_mv: NDArray[np.float32], quality: NDArray[np.uint8]
@@ -122,7 +125,8 @@ class NpzSink(RecordingSink):
             return
         packed = self._spool / "packed.npz"
         try:
-            self._pack(packed)
+            with packed.open("wb") as target:
+                pack_spool(self._spool, target)
             publish(packed, self.output.path, overwrite=self.output.overwrite)
         except OSError:
             packed.unlink(missing_ok=True)
@@ -137,24 +141,6 @@ class NpzSink(RecordingSink):
             f"cannot write {self.target}: {error.strerror or error}; what was recorded is kept in "
             f"{self._spool}: make room, then `leadlift repair {self._spool}`"
         )
-
-    def _pack(self, path: Path) -> None:
-        """Pack the spool into `path`. Sigma and flags shrink to nothing, ECG hardly."""
-        with zipfile.ZipFile(path, "w") as archive:
-            for name, growing in self._growing.items():
-                member = zipfile.ZipInfo.from_file(growing.path, f"{name}.npy")
-                member.compress_type = (
-                    zipfile.ZIP_STORED if name == "ecg_mv" else zipfile.ZIP_DEFLATED
-                )
-                with (
-                    growing.path.open("rb") as source,
-                    archive.open(member, "w", force_zip64=True) as target,
-                ):
-                    shutil.copyfileobj(source, target, _COPY_BYTES)
-            for name, array in self._small().items():
-                content = BytesIO()
-                np.save(content, array, allow_pickle=False)
-                archive.writestr(f"{name}.npy", content.getvalue())
 
 
 class _GrowingArray:

@@ -87,6 +87,11 @@ class Record(ABC):
         self.close()
 
 
+def printable(text: str) -> str:
+    """`text` of a file as one line that a terminal can show."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
 def mv_per(unit: str, path: Path | str) -> float:
     """Millivolts per `unit`. Raises InputError for one that is no voltage."""
     name = unit_named(unit)
@@ -190,7 +195,7 @@ def _labelled(labels: Sequence[str], named: Sequence[str | None], label: str) ->
 def _missing(
     labels: Sequence[str], named: Sequence[str | None], missing: Sequence[str], path: Path
 ) -> str:
-    has = ", ".join(str(label).strip() for label in labels[:24]) or "nothing"
+    has = printable(", ".join(label.strip() for label in labels[:24])) or "nothing"
     more = f" and {len(labels) - 24} more" if len(labels) > 24 else ""
     eeg = [
         label.strip()
@@ -199,7 +204,9 @@ def _missing(
     ]
     beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
     example = missing[0] if missing and missing[0] in LEADS else "II"
-    label = next((str(x).strip() for x, name in zip(labels, named, strict=True) if not name), "CH1")
+    label = next(
+        (printable(x.strip()) for x, name in zip(labels, named, strict=True) if not name), "CH1"
+    )
     return (
         f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
         f"name its leads with --leads, as in --leads \"{example}='{label}'\""

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import InputError
-from edge.files.formats import HEAD_BYTES, NPZ, format_of, written
+from edge.files.formats import HEAD_BYTES, NPZ, format_of, readable
 from edge.files.record import ReadOptions, Record
 
 __all__ = ["ReadOptions", "Record", "open_record", "split_pick"]
@@ -84,4 +84,4 @@ def _not_there(file: Path) -> str:
             f"{spool}; `leadlift repair {whole}` packs it"
         )
     what = "is a directory" if file.is_dir() else "does not exist"
-    return f"{file} {what}: give a recording, {written(', ')} or .bdf"
+    return f"{file} {what}: give a recording, {readable()}"

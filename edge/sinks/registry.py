@@ -1,4 +1,4 @@
-"""From a sink spec to the sink: one table of schemes; the formats of files are in edge.files.formats."""
+"""From a sink spec to the sink: one table of schemes; the formats of files stand in edge.files.formats."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError
-from edge.files.formats import Writer, writer_for, written
+from edge.files.formats import writer_for, written
 from edge.files.recording import Metadata, MetadataSource
 from edge.sinks.base import LiveStatus, Sink
 
@@ -29,15 +29,8 @@ SinkFactory = Callable[[str, SinkOptions], Sink]
 
 
 def _open_file(target: str, options: SinkOptions) -> Sink:
-    writer = _writer(target)
+    writer = writer_for(target)
     return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
-
-
-def _writer(target: str) -> Writer:
-    writer = writer_for(Path(target))
-    if writer is None:
-        raise InputError(f"cannot tell the format of {target!r}: end the name in {written(', ')}")
-    return writer
 
 
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
@@ -61,7 +54,7 @@ def check_sink(spec: str) -> None:
     if scheme == "file" and not target:
         raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
     if scheme == "file":
-        _writer(target)
+        writer_for(target)
     if scheme == "terminal" and target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
 

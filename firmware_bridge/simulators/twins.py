@@ -67,6 +67,8 @@ class Setup:
     leads: tuple[str, ...] = LEADS
     """What its channels measure."""
     frames_hz: float = 25.0
+    vary_frames: bool = True
+    """Whether each frame of a wearable has another length."""
     sample_bits: int = 24
     clock_ppm: float = 0.0
     session: int = 0
@@ -81,6 +83,7 @@ def wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
         setup.signal_at(rate_hz),
         stream_info(rate_hz, setup.leads, sample_bits=setup.sample_bits, session=setup.session),
         frames_hz=setup.frames_hz,
+        vary_frames=setup.vary_frames,
         clock_ppm=setup.clock_ppm,
         format=format,
         signal_at=setup.signal_at,

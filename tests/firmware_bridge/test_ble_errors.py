@@ -11,6 +11,9 @@ pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which b
 
 from bleak import exc
 
+from benchmarks.wire.bluez import private_bus
+from benchmarks.wire.bluez.fake_bluez import FAILED, FakeCharacteristic, FakePeripheral
+from benchmarks.wire.bluez.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.errors import (
     AccessError,
     AdapterError,
@@ -19,9 +22,6 @@ from firmware_bridge.errors import (
     RefusedError,
     TransportError,
 )
-from firmware_bridge.simulators import private_bus
-from firmware_bridge.simulators.fake_bluez import FAILED, FakeCharacteristic, FakePeripheral
-from firmware_bridge.simulators.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.transports.ble import BleTransport
 from firmware_bridge.transports.ble_errors import explain
 from firmware_bridge.wire import gatt

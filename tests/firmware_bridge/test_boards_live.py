@@ -259,9 +259,9 @@ def test_a_board_that_is_silent_is_told() -> None:
 @contextmanager
 def on_air(board: VirtualGanglion) -> Iterator[Callable[[], None]]:
     """`board` in reach, on a link that has room for more than 20 bytes; what hides it for a moment."""
+    from benchmarks.wire.bluez.fake_bluez_server import FakeBlueZServer
+    from benchmarks.wire.bluez.fake_radio import Radio
     from firmware_bridge.simulators.ble_wearable import BleWearable
-    from firmware_bridge.simulators.fake_bluez_server import FakeBlueZServer
-    from firmware_bridge.simulators.fake_radio import Radio
     from tests.firmware_bridge.ble_host import running
 
     bluez = FakeBlueZServer(mtu=247)

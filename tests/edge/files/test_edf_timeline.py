@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from edge.files.edf_timeline import place_records
 from edge.files.edf_writer import EdfSink
@@ -83,22 +84,30 @@ def test_start_and_device_are_read(tmp_path: Path) -> None:
 # Our own files
 
 
-def test_our_own_file_ends_where_the_recording_ended(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "start",
+    [
+        None,
+        datetime(2026, 3, 1, 12, 30, 15),
+        datetime(2026, 3, 1, 12, 30, 15, 123456, timezone(timedelta(hours=-3))),
+    ],
+)
+def test_our_own_file_ends_where_the_recording_ended(
+    tmp_path: Path, start: datetime | None
+) -> None:
     path = tmp_path / "own.edf"
     sent = ecg(1000)
     sent[6, 300:350] = np.nan
     flags = np.zeros(sent.shape, np.uint8)
     flags[6, 300:350] = Quality.LEAD_OFF
-    metadata = Metadata(
-        device="Band 3", simulated=True, started_at=datetime(2026, 3, 1, 12, 30, 15)
-    )
+    metadata = Metadata(device="Band 3", simulated=True, started_at=start)
     with EdfSink(path, 250.0, metadata) as sink:
         sink.write(block(sent[:, :600], 0, flags[:, :600]))
         sink.write(block(sent[:, 600:], 1000))
     with open_record(path) as record:
         got = record.read(0, record.n_samples)
         assert (record.n_samples, record.simulated, record.device) == (1400, True, "Band 3")
-        assert record.started_at == metadata.started_at
+        assert record.started_at == start
         assert record.warnings == ()
     assert np.isnan(got[:, 600:1000]).all()  # the gap
     assert np.isnan(got[6, 300:350]).all()

@@ -19,6 +19,7 @@ from hypothesis import strategies as st
 from edge.errors import InputError, SinkError
 from edge.files.edf_writer import LSB_MV, PHYSICAL_MAX_MV, EdfSink
 from edge.files.recording import Metadata
+from edge.files.records import open_record
 from edge.leads import LEADS, provenance
 from edge.quality import Quality
 from tests.edge.sinks.blocks import block, ecg
@@ -57,6 +58,23 @@ def test_round_trip_within_one_lsb_whatever_the_block_sizes(
     assert not got[:12, at:].any()
     assert not got[12, :at].any()
     assert (got[12, at:] == Quality.GAP).all()  # what fills the last record up is no signal
+
+
+@pytest.mark.parametrize("hz", [250.137, 256.2, 249.6, 32768 / 131, 1999.9])
+def test_a_rate_between_integers_is_kept(tmp_path: Path, hz: float) -> None:
+    path = tmp_path / "out.edf"
+    n = 5 * round(hz) + 17
+    sent = ecg(n)
+    with EdfSink(path, hz, METADATA) as sink:
+        sink.write(block(sent, 0, sampling_hz=hz))
+    with open_record(path) as record, pyedflib.EdfReader(str(path)) as reader:
+        assert record.sampling_hz == pytest.approx(hz, rel=1e-6)
+        assert reader.getSampleFrequency(0) == pytest.approx(hz, rel=1e-6)
+        assert record.n_samples == n
+        np.testing.assert_allclose(record.read(0, n), sent, atol=LSB_MV)
+        assert record.warnings == ()
+    assert edfio.read_edf(path).signals[0].sampling_frequency == pytest.approx(hz, rel=1e-6)
+    assert annotations(path)[-1][0] == pytest.approx(n / hz, abs=1e-5)
 
 
 def test_header_says_what_each_lead_is(tmp_path: Path) -> None:
@@ -176,6 +194,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from edge.files.recording import Metadata
+from edge.files.records import open_record
 from edge.files.edf_writer import EdfSink
 from tests.edge.sinks.blocks import block, ecg
 sent = ecg(250 * 7 + 100)
@@ -270,7 +289,7 @@ def test_million_samples_in_bounded_memory(tmp_path: Path) -> None:
         np.testing.assert_allclose(reader.readSignal(3, 999_500, 500), sent[3], atol=LSB_MV)
 
 
-@pytest.mark.parametrize("rate", [250.5, 4000.0, float("nan"), 0.0])
+@pytest.mark.parametrize("rate", [0.5, 4000.0, float("nan"), 0.0])
 def test_rate_that_edf_cannot_hold(tmp_path: Path, rate: float) -> None:
     with pytest.raises(InputError, match=r"Hz|samples a second"):
         EdfSink(tmp_path / "out.edf", rate, METADATA)

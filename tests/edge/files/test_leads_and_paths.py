@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
-from edge.files.formats import FORMATS, writer_for, written
+from edge.files.formats import FORMATS, kept, readable, writer_for, written
 from edge.files.lead_option import parse_leads
 from edge.files.record import pick_leads
 from edge.files.records import open_record, split_pick
@@ -210,7 +210,11 @@ def test_names_in_any_script_are_read_and_said_under_any_locale(
 
 def test_the_table_of_formats_is_what_readers_and_writers_know() -> None:
     assert written() == ".edf|.npz|.csv"
+    assert readable() == ".edf, .bdf, .npz, .csv or FILE.npz#17"
+    assert all(f"{form.suffixes[0]} ({form.keeps})" in kept() for form in FORMATS if form.writer)
     suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
     assert len(set(suffixes)) == len(suffixes)
-    assert writer_for(Path("A.EDF")) is not None
-    assert all(writer_for(Path(name)) is None for name in ("a.rec", "a.bdf", "a.txt", "a"))
+    assert writer_for(Path("A.EDF")) is writer_for("b.edf")
+    for name in ("a.rec", "a.bdf", "a.txt", "a"):
+        with pytest.raises(InputError, match=r"\.edf, \.npz, \.csv"):
+            writer_for(name)

@@ -96,7 +96,7 @@ def test_edf_leads_at_two_rates(tmp_path: Path) -> None:
             for name, hz in (("II", 250), ("V1", 500), ("V5", 250))
         ]
     ).write(path)
-    with pytest.raises(InputError, match="250, 500 Hz"):
+    with pytest.raises(InputError, match="250 Hz, 500 Hz"):
         open_record(path, INPUT_LEADS)
 
 
