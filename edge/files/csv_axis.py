@@ -40,6 +40,8 @@ class TimeAxis:
     _rows: int = 0
     _judged: int = 0
     last_s: float = 0.0
+    _first: tuple[int, float] = (0, 0.0)
+    _last: tuple[int, float] = (0, 0.0)
 
     @classmethod
     def of(cls, times: NDArray[np.float64], resolution_s: float) -> TimeAxis | None:
@@ -57,7 +59,10 @@ class TimeAxis:
         near = np.abs(each - middle) <= 0.75 * middle
         counts = np.diff(marks)
         period = float(np.sum(each[near] * counts[near]) / np.sum(counts[near]))
-        stray = float(np.quantile(np.abs(np.diff(times) - period), 0.95))
+        steps = np.diff(times)
+        if np.mean(steps == 0) > 0.2:  # one stamp for several samples
+            steps = steps[steps != 0]
+        stray = float(np.quantile(np.abs(steps - period), 0.95))
         return cls(period, stray, resolution_s)
 
     @property
@@ -69,11 +74,17 @@ class TimeAxis:
         """Take the next times, in seconds."""
         if self._rows == 0 and len(times):
             self.first_s = float(times[0])
+            self._first = (0, self.first_s)
         base = self._rows - len(self._carry)
         self._rows += len(times)
         window = np.concatenate([self._carry, times])
         if len(window):
             self.last_s = float(window[-1])
+        changes = np.flatnonzero(np.diff(window) != 0) + 1
+        if len(changes):
+            if not self._last[0]:
+                self._first = (base + int(changes[0]), float(window[changes[0]]))
+            self._last = (base + int(changes[-1]), float(window[changes[-1]]))
         end = len(window) if final else max(0, len(window) - _WINDOW)
         excess = np.diff(window) - self.period_s
         limit = 0.5 * self.period_s
@@ -101,8 +112,13 @@ class TimeAxis:
 
     def rate(self, nominal: float | None) -> float:
         """Hz: what the stamps say; `nominal`, or a whole number, where the stamps cannot tell it apart."""
-        steps = self._rows - 1 - len(self.jumps)
-        span = self.last_s - self.first_s - sum(jump.step_s for jump in self.jumps)
+        # The first and the last stamp may stand for any part of a packet: only a change is a time.
+        (first, begin), (last, end) = self._first, self._last
+        if self.is_clean:
+            first, begin, last, end = 0, self.first_s, self._rows - 1, self.last_s
+        inside = [jump for jump in self.jumps if first < jump.row <= last]
+        steps = last - first - len(inside)
+        span = end - begin - sum(jump.step_s for jump in inside)
         if steps < 1 or not span > 0:
             return 0.0
         slack = self.resolution_s * (1.001 + 2 * len(self.jumps)) + 4e-16 * abs(self.last_s)

@@ -102,6 +102,9 @@ def table_of(data: bytes, dialect: Dialect, *, unfinished: bool = False) -> Tabl
     if separator == " ":
         plain = re.sub(rb"(?m)^ | $", b"", re.sub(rb"[ \t]+", b" ", plain))
     grid = _Grid(plain, separator, n_columns)
+    if dialect.header and (header := dialect.header.encode()) in data:
+        for number, line in enumerate(data.split(b"\n")[:-1]):
+            grid.regular[number] &= line != header
     odd: list[tuple[int, str]] = []
     lines = np.arange(grid.n_lines)
     if not grid.regular.all():

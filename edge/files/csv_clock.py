@@ -92,11 +92,15 @@ def find_clock(
     named.sort(key=lambda i: time_unit(labels[i], units[i]) is None)
     clocks: list[Clock] = []
     still: list[str] = []
+    damaged: CellError | None = None
     for column in named:
         try:
             clock = _clock(table, column, labels[column], units[column], stated_hz)
-        except (CellError, ValueError):
-            continue  # a column of another kind under such a name
+        except CellError as error:
+            damaged = damaged or error
+            continue  # damaged, or of another kind under such a name
+        except ValueError:
+            continue
         if clock is not None:
             clocks.append(clock)
         elif len(table) > 1:
@@ -109,11 +113,13 @@ def find_clock(
             if counter is not None:
                 counter.started_at = next((c.started_at for c in clocks if c.started_at), None)
                 return counter
-    if clean is None and not clocks and still:
+    if not clocks and still:
         raise InputError(
-            f"{path}: the times in its column {still[0]!r} do not rise, so that it has no sampling rate: "
-            "correct them, or take the column out and add a line '# sampling_hz: 250'"
+            f"{path}: its column {still[0]!r} does not rise in a unit of time, so that it has no sampling rate: "
+            "give --rate, or name its unit, as in time_ms"
         )
+    if not clocks and damaged is not None and stated_hz is None:
+        raise damaged
     return clean or next(iter(clocks), None)
 
 

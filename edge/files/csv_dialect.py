@@ -188,8 +188,13 @@ def _header_columns(rows: Sequence[str], separator: str, n_columns: int) -> int:
 
 
 def _is_decimal_column(rows: Sequence[str]) -> bool:
-    """Whether `1,25` under a header without a comma is one column with decimal commas."""
-    return "," not in rows[0] and lead_of(rows[0].strip(" \"'")) is not None
+    """Whether `1,25` is one column with decimal commas: the header has no comma, or a line names one lead."""
+    if "," not in rows[0] and lead_of(rows[0].strip(" \"'")) is not None:
+        return True
+    return any(
+        (found := _PAIR.fullmatch(line)) is not None and found[1].lower() == "lead"
+        for line in rows[:40]
+    )
 
 
 def _is_value(cell: str) -> bool:

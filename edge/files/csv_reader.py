@@ -97,7 +97,8 @@ class CsvRecord(Record):
             labels = self._labels_without_header(clock, options, nominal, lines, said)
         else:
             labels = dialect.labels
-            clock = find_clock(table, labels, dialect, nominal, path)
+            with self._named(1 + dialect.first_line):
+                clock = find_clock(table, labels, dialect, nominal, path)
         names, self._columns = pick_leads(labels, options.leads, path, said)
         self._mv = self._units(labels, options, said)
         if clock is None and nominal is None:
