@@ -58,6 +58,8 @@ class TimeAxis:
             return None
         near = np.abs(each - middle) <= 0.75 * middle
         counts = np.diff(marks)
+        if not near.any():
+            return None
         period = float(np.sum(each[near] * counts[near]) / np.sum(counts[near]))
         steps = np.diff(times)
         if np.mean(steps == 0) > 0.2:  # one stamp for several samples

@@ -137,9 +137,14 @@ def sniff(lines: Sequence[str]) -> Dialect:
         if line.strip(" \t\"'\ufeff,;|") and not is_comment(line)
     ]
     tail = [line for _, line in rows[len(rows) // 2 :][:_SNIFFED_LINES]]
+    if not any(character.isdigit() for line in tail for character in line):
+        tail = [line for _, line in rows]  # it ends in missing values
     dialect.separator, dialect.n_columns = _separator(tail, forced, [line for _, line in rows])
     numeric = _numeric_columns(tail, dialect)
-    first = next((n for n, line in rows if _is_data(line, dialect, numeric)), None)
+    place = next((i for i, (_, line) in enumerate(rows) if _is_data(line, dialect, numeric)), None)
+    while place and _is_all_missing(rows[place - 1][1], dialect):
+        place -= 1
+    first = None if place is None else rows[place][0]
     dialect.first_line = first
     above = [(n, line) for n, line in rows if first is None or n < first]
     cells = [cell for line in tail for cell in split(line, dialect.separator)]
@@ -159,7 +164,7 @@ def _separator(tail: Sequence[str], forced: str, rows: Sequence[str]) -> tuple[s
             break
         counts = Counter(len(cells) for cells in table)
         n_columns, n_rows = counts.most_common(1)[0]
-        if n_columns < 2 or n_rows < 0.6 * len(table):
+        if n_columns < 2 or n_rows < 0.5 * len(table):
             continue
         cells = [c for row in table if len(row) == n_columns for c in row if not is_missing(c)]
         good = sum(_is_value(cell) for cell in cells)
@@ -202,7 +207,7 @@ def _is_value(cell: str) -> bool:
 
 
 def _numeric_columns(tail: Sequence[str], dialect: Dialect) -> list[bool]:
-    """Columns that hold numbers or times in most rows."""
+    """Columns that hold numbers or times in most rows, or nothing."""
     table = [split(line, dialect.separator) for line in tail]
     table = [row for row in table if len(row) >= dialect.n_columns]
     return [
@@ -218,6 +223,12 @@ def _is_data(line: str, dialect: Dialect, numeric: Sequence[bool]) -> bool:
     judged = [cell for cell, wanted in zip(cells, numeric, strict=False) if wanted]
     values = [cell for cell in judged if _is_value(cell)]
     return bool(values) and all(is_missing(cell) or cell in values for cell in judged)
+
+
+def _is_all_missing(line: str, dialect: Dialect) -> bool:
+    """Whether a line is a row like `nan,nan,nan`."""
+    cells = split(line, dialect.separator)
+    return len(cells) >= dialect.n_columns and all(is_missing(cell) for cell in cells)
 
 
 def _read_comments(lines: Sequence[str], first: int | None, dialect: Dialect) -> None:
