@@ -144,3 +144,18 @@ def _without_pairs(
         else:
             kept.append(i)
     return np.array(kept, np.int64)
+
+
+def fill(times: NDArray[np.float64], axis: TimeAxis) -> None:
+    """Give rows without a time one, in place: evenly between those around them."""
+    lacking = np.isnan(times)
+    if not lacking.any():
+        return
+    rows = np.arange(len(times))
+    known = rows[~lacking]
+    if not len(known):
+        times[:] = axis.last_s + axis.period_s * (rows + 1)
+        return
+    filled = np.interp(rows, known, times[known])
+    filled += axis.period_s * (np.minimum(rows - known[0], 0) + np.maximum(rows - known[-1], 0))
+    times[lacking] = filled[lacking]

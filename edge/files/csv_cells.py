@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.errors import InputError
 from edge.files.csv_dialect import MISSING, Dialect, is_comment, split
 
 _LONGEST_CELL = 48  # bytes; a number is shorter
@@ -22,6 +26,17 @@ class CellError(ValueError):
         super().__init__(why)
         self.line = line
         self.why = why
+
+
+@contextmanager
+def naming(path: Path, line: int) -> Iterator[None]:
+    """Turn a CellError into an InputError that names the file and the line; `line` is the chunk's first."""
+    try:
+        yield
+    except CellError as error:
+        raise InputError(
+            f"{path}, line {line + error.line}: {error.why[:120]}; correct or cut that line"
+        ) from error
 
 
 @dataclass(slots=True)

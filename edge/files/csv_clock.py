@@ -115,7 +115,7 @@ def find_clock(
                 return counter
     if not clocks and still:
         raise InputError(
-            f"{path}: its column {still[0]!r} does not rise in a unit of time, so that it has no sampling rate: "
+            f"{path}: its column {still[0]!r} does not rise in a unit of time: it has no sampling rate; "
             "give --rate, or name its unit, as in time_ms"
         )
     if not clocks and damaged is not None and stated_hz is None:
@@ -129,11 +129,9 @@ def rising_clock(table: Table, stated_hz: float | None) -> Clock | None:
         return None
     try:
         clock = _clock(table, 0, "", "", stated_hz)
-        if clock is None or clock.axis.stray_s > 0.75 * clock.axis.period_s:
-            clock = _counter(table, 0, "", stated_hz or 1.0)
-        if clock is None:
-            return None
-        return clock if clock.axis.stray_s <= 0.75 * clock.axis.period_s else None
+        if clock is None or not clock.axis.is_clean:
+            clock = _counter(table, 0, "", stated_hz) if stated_hz else None
+        return clock if clock is not None and clock.axis.is_clean else None
     except (CellError, ValueError):
         return None
 

@@ -7,21 +7,19 @@ otherwise. Cells without a value, and rows that are missing in time, are NaN in 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.csv_axis import MOST_JUMPS
-from edge.files.csv_cells import CellError, Table, table_of
+from edge.files.csv_axis import MOST_JUMPS, fill
+from edge.files.csv_cells import Table, naming, table_of
 from edge.files.csv_clock import Clock, find_clock, rising_clock
-from edge.files.csv_dialect import Dialect, sniff
+from edge.files.csv_dialect import sniff
+from edge.files.csv_notes import started_at, stated_rate
 from edge.files.csv_text import Chunk, TextFile
 from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv, unit_of
 from edge.files.recording import MAX_GAP_FILL_S
@@ -31,20 +29,6 @@ _SNIFFED_LINES = 3000
 _OVERLAP_S = (
     1.0  # a device may send a packet again; time that goes back further is another recording
 )
-_RATE_KEYS = (
-    "sampling hz",
-    "sampling rate",
-    "sample rate",
-    "samplerate",
-    "sampling frequency",
-    "sample frequency",
-    "frequency",
-    "rate",
-    "fs",
-    "abtastrate",
-    "messrate",
-)
-_START_KEYS = ("started at", "start time", "recorded date", "recording date", "start date", "start")
 
 
 @dataclass(slots=True)
@@ -90,14 +74,16 @@ class CsvRecord(Record):
                 raise InputError(f"{path} begins with a line of no cells: it is no CSV")
             raise InputError(f"{path} holds no samples: nothing to reconstruct")
         table = self._table(head, dialect.first_line, 1)
-        stated = _stated_rate(dialect, path)
+        stated = stated_rate(dialect.notes, path)
         nominal = options.sampling_hz if stated is None else stated
         if dialect.labels is None:
-            clock = rising_clock(table, nominal)
+            in_order = options.leads is not None and not isinstance(options.leads, Mapping)
+            every_one = in_order and len(options.leads or ()) == dialect.n_columns
+            clock = None if every_one else rising_clock(table, nominal)
             labels = self._labels_without_header(clock, options, nominal, lines, said)
         else:
             labels = dialect.labels
-            with self._named(1 + dialect.first_line):
+            with naming(self.path, 1 + dialect.first_line):
                 clock = find_clock(table, labels, dialect, nominal, path)
         names, self._columns = pick_leads(labels, options.leads, path, said)
         self._mv = self._units(labels, options, said)
@@ -193,13 +179,13 @@ class CsvRecord(Record):
                     "values: correct or cut that line"
                 )
             filled = int(np.flatnonzero(~table.empty)[-1]) + 1 if len(after) else 0
-            with self._named(line + skip):
+            with naming(self.path, line + skip):
                 self._values_of(table)
                 if clock is not None and filled:
                     times = np.concatenate(
                         [np.full(waiting, np.nan), clock.seconds(table)[:filled]]
                     )
-                    _fill(times, clock)
+                    fill(times, clock.axis)
                     clock.axis.feed(times)
                     if len(clock.axis.jumps) > min(MOST_JUMPS, 100 + (row + len(table)) // 4):
                         raise InputError(
@@ -223,11 +209,8 @@ class CsvRecord(Record):
 
     def _table(self, chunk: Chunk, skip: int, line: int) -> Table:
         data = chunk.data.split(b"\n", skip)[skip] if skip else chunk.data
-        with self._named(line + skip):
+        with naming(self.path, line + skip):
             return table_of(data, self._dialect, unfinished=chunk.unfinished)
-
-    def _named(self, line: int) -> _Named:
-        return _Named(self.path, line)
 
     def _values_of(self, table: Table) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):
@@ -309,7 +292,8 @@ class CsvRecord(Record):
         """The sample of each row of a piece."""
         rows = np.arange(piece.first_row, piece.first_row + piece.n_rows)
         shifts = np.concatenate([[0], np.cumsum(self._jumps[:, 1])])
-        return rows + shifts[np.searchsorted(self._jumps[:, 0], rows, side="right")]
+        place = np.searchsorted(self._jumps[:, 0], rows, side="right")
+        return np.asarray(rows + shifts[place], np.int64)
 
     def _piece_table(self, piece: _Piece) -> Table:
         chunk = self._text.chunk(piece.offset, piece.end)
@@ -326,7 +310,7 @@ class CsvRecord(Record):
                 table = self._piece_table(piece)
                 if len(table) < piece.n_rows:
                     raise InputError(f"{self.path} changed while it was read")
-                with self._named(piece.line + piece.skip):
+                with naming(self.path, piece.line + piece.skip):
                     self._cached = (number, self._values_of(table))
             samples = self._samples(piece)
             inside = (samples >= start) & (samples < stop)
@@ -336,11 +320,7 @@ class CsvRecord(Record):
     def _identify(self, clock: Clock | None, said: list[str]) -> None:
         """Start, device and what is simulated or reconstructed, as the comments say."""
         notes = self._dialect.notes
-        for key in _START_KEYS:
-            text = re.sub(r"\s+([+-]\d\d:?\d\d)$", r"\1", notes.get(key, ""))
-            text = re.sub(r"([+-]\d\d)(\d\d)$", r"\1:\2", text.replace("Z", "+00:00"))
-            with suppress(ValueError):
-                self.started_at = self.started_at or datetime.fromisoformat(text)
+        self.started_at = started_at(notes)
         if self.started_at is None and clock is not None:
             self.started_at = clock.started_at
         self.device = notes.get("device") or notes.get("board") or ""
@@ -352,51 +332,3 @@ class CsvRecord(Record):
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._text.close()
-
-
-class _Named:
-    """Turns a CellError into an InputError that names the file and the line."""
-
-    def __init__(self, path: Path, line: int) -> None:
-        self._path = path
-        self._line = line
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if isinstance(error, CellError):
-            raise InputError(
-                f"{self._path}, line {self._line + error.line}: {error.why[:120]}; correct or cut that line"
-            ) from error
-
-
-def _stated_rate(dialect: Dialect, path: Path) -> float | None:
-    """The sampling rate in Hz that the lines above the table state."""
-    for key in _RATE_KEYS:
-        text = dialect.notes.get(key)
-        if not text:
-            continue
-        found = re.match(r"(\d+(?:[.,]\d+)?(?:[eE][+-]?\d+)?)\s*(k?)", text)
-        rate = float(found[1].replace(",", ".")) * (1e3 if found[2] else 1.0) if found else 0.0
-        if not 0 < rate < float("inf"):
-            raise InputError(f"{path}: {key.replace(' ', '_')} {text[:40]!r} is no number")
-        return rate
-    return None
-
-
-def _fill(times: NDArray[np.float64], clock: Clock) -> None:
-    """Rows without a time lie evenly between those around them."""
-    lacking = np.isnan(times)
-    if not lacking.any():
-        return
-    rows = np.arange(len(times))
-    known = rows[~lacking]
-    if not len(known):
-        times[:] = clock.axis.last_s + clock.axis.period_s * (rows + 1)
-        return
-    filled = np.interp(rows, known, times[known])
-    filled += clock.axis.period_s * (
-        np.minimum(rows - known[0], 0) + np.maximum(rows - known[-1], 0)
-    )
-    times[lacking] = filled[lacking]

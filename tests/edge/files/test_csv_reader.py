@@ -1,4 +1,4 @@
-"""CSV as spreadsheets, loggers and instruments write it: exact values, true times, one line for what is wrong."""
+"""CSV as spreadsheets, loggers and instruments write it: exact values, true times, one-line errors."""
 
 from __future__ import annotations
 
@@ -23,6 +23,8 @@ from tests.edge.sinks.blocks import block, ecg
 N = 1000
 MV = np.random.default_rng(7).normal(0, 1, (3, N)).round(4)
 HEAD = "time_s,II,V1,V5\n"
+EPOCH = datetime.fromtimestamp(1.7e9, timezone.utc)
+TEN = datetime(2024, 3, 1, 10, tzinfo=timezone.utc)
 START = datetime(2024, 3, 1, 23, 59, 58, tzinfo=timezone(timedelta(hours=1)))
 
 
@@ -119,10 +121,11 @@ TIMES: dict[str, tuple[str, Callable[[int], str], datetime | None]] = {
     "ms by name": ("t_ms", lambda i: str(4 * i), None),
     "ms in brackets": ("Time [ms]", lambda i: str(4 * i), None),
     "us that wrap": ("micros", lambda i: str((4_294_900_000 + 4000 * i) % 2**32), None),
-    "epoch": ("timestamp", lambda i: f"{1.7e9 + i / 250:.3f}", datetime.fromtimestamp(1.7e9, timezone.utc)),
-    "epoch ms": ("timestamp", lambda i: str(1_700_000_000_000 + 4 * i), datetime.fromtimestamp(1.7e9, timezone.utc)),
-    "isoformat over midnight": ("datetime", lambda i: (START + timedelta(seconds=i / 250)).isoformat(), START),
-    "ISO in UTC": ("time", lambda i: f"2024-03-01 10:00:{i / 250:06.3f}Z", datetime(2024, 3, 1, 10, tzinfo=timezone.utc)),
+    "epoch": ("timestamp", lambda i: f"{1.7e9 + i / 250:.3f}", EPOCH),
+    "epoch ms": ("timestamp", lambda i: str(1_700_000_000_000 + 4 * i), EPOCH),
+    "isoformat over midnight": (
+        "datetime", lambda i: (START + timedelta(seconds=i / 250)).isoformat(), START),
+    "ISO in UTC": ("time", lambda i: f"2024-03-01 10:00:{i / 250:06.3f}Z", TEN),
     "European date": ("Zeit", lambda i: f"13.04.2024 10:00:{i / 250:06.3f}", datetime(2024, 4, 13, 10)),
     "clock over midnight": (
         "time", lambda i: (START + timedelta(seconds=i / 250)).strftime("%H:%M:%S.%f"), None),
@@ -353,7 +356,7 @@ def test_a_long_file_in_bounded_memory(tmp_path: Path) -> None:
     time=st.sampled_from([seconds, None]),
     values=st.lists(
         st.lists(st.one_of(st.floats(-5, 5, width=32), st.none()), min_size=3, max_size=3),
-        min_size=4,
+        min_size=8,
         max_size=30,
     ),
 )  # fmt: skip
