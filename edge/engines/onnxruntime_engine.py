@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
 from edge.engines.base import Array, Batch, Engine, State
-from edge.errors import EngineError
+from edge.errors import BundleError, EngineError, EngineMissingError
 
 MAX_BOUND_FRAMES = (
     64  # a second of live packets; what is longer comes seldom and is bound for the call
@@ -80,6 +80,33 @@ def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> A
         ) from error
 
 
+def check_tensors(session: Any, manifest: Manifest) -> None:
+    """Raise BundleError unless the graph has the inputs and outputs that the manifest says."""
+    m = manifest
+    n_in, n_out = len(m.input_leads), len(m.output_leads)
+    types = {"float32": "float"}  # ONNX Runtime's names of those that are not NumPy's
+    before = {s.input: (types.get(s.dtype, s.dtype), s.shape) for s in m.states}
+    after = {s.output: (types.get(s.dtype, s.dtype), s.shape) for s in m.states}
+    given = {name: ("float", (n_in, m.hop, "frames")) for name in ("ecg", "mask")}
+    for what, ends, expected in (
+        (
+            "input",
+            session.get_inputs(),
+            given | {"anchor": ("float", (n_out, n_in, 1, 1))} | before,
+        ),
+        ("output", session.get_outputs(), {"ecg_mv": ("float", (n_out, m.hop, "frames"))} | after),
+    ):
+        found = {end.name: (end.type[len("tensor(") : -1], tuple(end.shape[1:])) for end in ends}
+        # Of each lead, or of more than the decoder reconstructs.
+        found.pop("log_sigma", None)
+        for name in sorted({*found, *expected}):
+            if found.get(name) != expected.get(name):
+                raise BundleError(
+                    f"the graph of {m.name} does not fit its manifest: {what} {name} is {found.get(name)}, not"
+                    f" {expected.get(name)}; take another copy of the model, or export it again"
+                )
+
+
 @dataclass(frozen=True)
 class Bound:
     """The arrays of one step length, and a binding for each of the two turns of the states."""
@@ -106,6 +133,7 @@ class OnnxRuntimeEngine(Engine):
         self._threads = threads
         quantised = any(s.dtype == "uint8" for s in self.manifest.states)
         self._session = open_session(bundle.data, threads, quantised=quantised)
+        check_tensors(self._session, self.manifest)
         self._states = [self.zero_state(), self.zero_state()]
         self._turn = 0
         self._bound: dict[int, Bound] = {}
