@@ -6,7 +6,6 @@ A rule takes a parsed value and returns it in the type it is used in, or raises 
 from __future__ import annotations
 
 import json
-
 import reprlib
 from collections.abc import Callable, Collection, Mapping
 from typing import Any, TypeVar
@@ -69,9 +68,9 @@ def text(longest: int = 200, *, length: int | None = None) -> Rule[str]:
     """Printable text of 1 to `longest` characters, or of just `length`."""
 
     def rule(value: Any) -> str:
-        if isinstance(value, str) and value.isprintable() and 0 < len(value) <= longest:
-            if length in (None, len(value)):
-                return value
+        fits = isinstance(value, str) and value.isprintable() and 0 < len(value) <= longest
+        if fits and length in (None, len(value)):
+            return str(value)
         wanted = f"1 to {longest}" if length is None else str(length)
         raise Refused(f"is {_shown.repr(value)}, not a text of {wanted} characters")
 

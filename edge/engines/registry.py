@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.bundle import Bundle
 from edge.engines.base import Engine
-from edge.errors import EngineError, InputError
+from edge.errors import EngineError, InputError, LeadliftError
+from edge.jetpack import importable
 
 OK = "ok"
 NOT_OPENED = "installed, not opened: it is the slow reference, which auto never takes"
@@ -112,10 +112,13 @@ def available(bundle: Bundle, say: Say | None = None) -> dict[str, Finding]:
             try:
                 with open_engine(bundle, name, say).engine as engine:
                     found[name] = Finding(OK, engine.details())
-            except EngineError as error:
+            except LeadliftError as error:
                 found[name] = Finding(str(error), {})
+            except Exception as error:
+                said = " ".join(str(error).split())[:200]
+                found[name] = Finding(f"{type(error).__name__} in its library: {said}", {})
         else:
-            lacks = [m for m in MODULES.get(name, ()) if importlib.util.find_spec(m) is None]
+            lacks = [m for m in MODULES.get(name, ()) if not importable(m)]
             status = f"not installed: {', '.join(lacks)}" if lacks else NOT_OPENED
             found[name] = Finding(status, {})
     return found

@@ -213,7 +213,7 @@ def test_a_manifest_that_is_of_another_graph_is_refused(any_bundle: Bundle) -> N
         {"input_leads": m.input_leads[:2], "output_leads": (*m.output_leads, m.input_leads[2])},
     ):
         other = Bundle(any_bundle.data, dataclasses.replace(m, **change))  # type: ignore[arg-type]
-        with pytest.raises(BundleError, match="does not fit its manifest: (input|output) "):
+        with pytest.raises(BundleError, match=r"does not fit its manifest: (input|output) "):
             OnnxRuntimeEngine(other)
 
 
@@ -245,7 +245,7 @@ def test_paths_that_hold_no_bundle_are_one_line_errors(tmp_path: Path) -> None:
         load_bundle(tmp_path / "nowhere.onnx")
     with pytest.raises(BundleError, match=r"cannot read the model .*: Is a directory"):
         load_bundle(tmp_path)
-    with pytest.raises(BundleError, match="cannot read the model .*null"):
+    with pytest.raises(BundleError, match=r"cannot read the model .*null"):
         load_bundle("model\0.onnx")
     with pytest.raises(BundleError, match="is a device or a pipe"):
         load_bundle("/dev/zero")
