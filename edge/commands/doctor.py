@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, one_line, say
@@ -19,7 +19,6 @@ from edge.errors import BundleError
 from edge.installed import file_misfits, installed_version, version_misfits
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
-T = TypeVar("T")
 PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "bleak", "torch")
 
 
@@ -45,7 +44,7 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
 
     failures: list[str] = []
 
-    def tried(what: str, find: Callable[[], T], nothing: T) -> T:
+    def tried(what: str, find: Callable[[], Any], nothing: Any) -> Any:
         """What `find` finds; no fault of what is looked at ends the looking."""
         try:
             return find()
