@@ -20,6 +20,7 @@ from benchmarks.device.agreement import (
     stream,
 )
 from benchmarks.device.event_clock import EventClock
+from benchmarks.device.layer_report import Layer, PlanRefusedError, inspect_plan
 from benchmarks.device.nvidia import System
 from benchmarks.device.runner import (
     Effort,
@@ -36,7 +37,6 @@ from benchmarks.timing import Step
 from edge.bundle import Bundle
 from edge.engines.base import Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.trt.build import Layer, PlanRefusedError, inspect_plan
 from edge.engines.trt.cache import EngineCache
 from edge.engines.trt.cuda import Cuda
 from edge.engines.trt.engine import TensorRtEngine

@@ -8,9 +8,9 @@ from benchmarks.device.agreement import Streams
 from benchmarks.device.command import HOST_KEPT_MB, KEPT_MB
 from benchmarks.device.engine import Site, graph_and_enqueue, grown, latency
 from benchmarks.device.runner import Effort
-from benchmarks.device.stand_in import check
 from edge.engines.trt.cuda import Cuda
 from edge.errors import DeviceMemoryError
+from tests.hardware.stand_in import check
 
 pytestmark = pytest.mark.gpu
 MORE_THAN_ANY = 1 << 46  # bytes
