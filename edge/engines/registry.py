@@ -13,7 +13,7 @@ from edge.jetpack import importable
 OK = "ok"
 NOT_OPENED = "installed, not opened: it is the slow reference, which auto never takes"
 Say = Callable[[str], None]
-"""Hears, in a line, of what takes long: the first build of an engine."""
+"""Called with a line about what takes long: the first build of an engine."""
 
 
 def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
@@ -57,7 +57,7 @@ class Choice:
 
 
 def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> Choice:
-    """Open the engine called `name`, or the best that works. `say` hears of a build, which takes long.
+    """Open the engine called `name`, or the best that works. `say` is called as a build goes on.
 
     Raises InputError for an unknown name, EngineError when that engine, or none, works here, BundleError for
     a bundle whose output is not finite.

@@ -128,7 +128,7 @@ def build_plan(
 ) -> Plan:
     """Build the engine of a bundle for steps of `options.frames` frames.
 
-    `say` hears of each stage, `progress` of (phase, steps done, steps) within the builder.
+    `say` is called at each stage, `progress` with (phase, steps done, steps) within the builder.
 
     The same bundle, library, device and options give the same bytes with TensorRT-RTX; TensorRT times its
     kernels on the device and may choose others. Raises as `parse` and `static_int8_graph` do.

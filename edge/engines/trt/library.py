@@ -20,7 +20,7 @@ from edge.errors import EngineBuildError, EngineMissingError
 from edge.jetpack import PACKAGES
 
 Progress = Callable[[str, int, int], None]
-"""Hears of (phase, steps done, steps) while the builder works, in whatever thread it works in."""
+"""Called with (phase, steps done, steps) while the builder works, in whatever thread it works in."""
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx")
 """In the order of preference."""
@@ -103,7 +103,7 @@ class TensorRtLibrary:
         return 0 if flag is None else 1 << int(flag)
 
     def set_optimization_level(self, config: Any, level: int) -> None:
-        """How hard the builder looks for fast kernels, 0..5, where it can be told."""
+        """How hard the builder looks for fast kernels, 0..5, where that is an option."""
         if hasattr(config, "builder_optimization_level"):
             config.builder_optimization_level = level
 

@@ -19,7 +19,6 @@ LITTLE = Effort(
     records=2,
     growth_steps=20,
     growth_settle=1,
-    checked=(1, 1, 1, 3, 32, 1, 33),
     steps=samples_needed(90),
     paced_s=0.1,
     warm_up_s=0.0,
