@@ -19,7 +19,7 @@ from edge.errors import BundleError
 from edge.installed import file_misfits, installed_version, version_misfits
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
-PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "bleak", "torch")
+PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyserial", "rich", "bleak", "torch")
 
 
 def add(subparsers: Subparsers) -> None:
