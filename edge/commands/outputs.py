@@ -53,8 +53,8 @@ def check_outputs(
     system does: links, other spellings and names that differ only in case are one file. Raises InputError
     for two uses of one file, SinkError for a file that exists (without `overwrite`) or cannot be made.
 
-    `made_again` tells, for a kind of output, a file of that kind which the command makes anew: nothing is lost
-    when it is replaced. Returns the kinds of output that may replace what exists.
+    `made_again` tells, for a kind of output, a file of that kind which the command makes anew: nothing is
+    lost when it is replaced. Returns the kinds of output that may replace what exists.
     """
     replaced = {what for what, _ in outputs} if overwrite else set[str]()
     made = [(what, Path(path)) for what, path in outputs if path]

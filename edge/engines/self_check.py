@@ -1,8 +1,8 @@
 """Short made-up streams through an engine: does it compute what the bundle says?
 
 Two streams: one with the amplitudes of an ECG, one with those of an electrode fault, where codes saturate.
-ONNX Runtime is the reference, and must give numbers; every other engine must agree with it before it is taken.
-An engine that was built on the device is new code each time, by a library that no one could test beforehand.
+ONNX Runtime is the reference, and must give numbers; every other engine must agree with it to be taken. An
+engine that was built on the device is new code each time, by a library that no one could test before.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -14,7 +15,14 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.leads import LEADS
-from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, leads_of, split_unit, unit_named
+from firmware_bridge.lead_names import (
+    MV_PER_UNIT,
+    is_eeg,
+    lead_of,
+    leads_of,
+    split_unit,
+    unit_named,
+)
 
 
 @dataclass(frozen=True)
@@ -204,9 +212,9 @@ def _missing(
     ]
     beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
     example = missing[0] if missing and missing[0] in LEADS else "II"
-    label = next(
-        (printable(x.strip()) for x, name in zip(labels, named, strict=True) if not name), "CH1"
-    )
+    free = [x for x, name in zip(labels, named, strict=True) if not name and not is_eeg(x)]
+    ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
+    label = printable([*ecg, *free, "CH1"][0].strip())
     return (
         f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
         f"name its leads with --leads, as in --leads \"{example}='{label}'\""

@@ -67,7 +67,7 @@ class TensorRtEngine(Engine):
         graphs: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """Take the engines of these step lengths from the cache, or build them; `say` hears of each stage.
+        """Take the engines of these step lengths from the cache, or build them; `say` is called at each.
 
         A `cuda` that is given stays open after `close`. Raises EngineMissingError, EngineBuildError,
         DriverError, DeviceMemoryError, DeviceLostError; InputError for step lengths without 1.
@@ -283,7 +283,7 @@ class TensorRtEngine(Engine):
 
     def _failure(self, what: str) -> EngineError:
         error = failure(what, self._log, self._library)
-        self._cuda.heard(error)
+        self._cuda.note_loss(error)
         return error
 
     def _release(self) -> None:
