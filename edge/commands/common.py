@@ -153,7 +153,9 @@ class LiveOutputs:
     @property
     def draws(self) -> bool:
         """Whether a screen is drawn, which lines on stderr would break."""
-        return "terminal:" in self.sinks and sys.stdout.isatty()
+        from edge.sinks.drawing import can_draw
+
+        return "terminal:" in self.sinks and can_draw(sys.stdout)
 
 
 def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: str) -> LiveOutputs:
@@ -219,6 +221,7 @@ def run_live(
                     metadata=lambda: live_metadata(runtime, reconstructor),
                     status=runtime.status,
                     overwrite=outputs.overwrite,
+                    stop=runtime.stop,
                 )
         with clean_stop(runtime.stop):
             runtime.run(seconds)

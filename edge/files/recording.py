@@ -13,7 +13,7 @@ import numpy as np
 
 from edge.errors import InputError, SinkError
 from edge.leads import LEADS, Provenance
-from edge.samples import TwelveLeadBlock
+from edge.samples import SampleBlock, TwelveLeadBlock
 from firmware_bridge.new_file import NewFile, stamped
 from firmware_bridge.wall_time import wall_time
 
@@ -52,7 +52,7 @@ class Timeline:
     """Position just after the last sample placed, in samples since the first one."""
     _next_index: int | None = None
 
-    def place(self, block: TwelveLeadBlock) -> tuple[int, bool]:
+    def place(self, block: TwelveLeadBlock | SampleBlock) -> tuple[int, bool]:
         """Place `block`: (samples missing before it, whether the stream began anew before it).
 
         An index that goes back, or jumps by more than a day, is a stream that began anew: how long
