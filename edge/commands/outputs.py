@@ -53,8 +53,8 @@ def check_outputs(
     system does: links, other spellings and names that differ only in case are one file. Raises InputError
     for two uses of one file, SinkError for a file that exists (without `overwrite`) or cannot be made.
 
-    `made_again` tells, for a kind of output, a file of that kind which the command makes anew: nothing is
-    lost when it is replaced. Returns the kinds of output that may replace what exists.
+    `made_again` tells, for a kind of output, an earlier file of that kind: the command makes it anew, so
+    nothing is lost when it is replaced, and a line says so. Returns the kinds that may replace what exists.
     """
     replaced = {what for what, _ in outputs} if overwrite else set[str]()
     made = [(what, Path(path)) for what, path in outputs if path]
@@ -77,6 +77,17 @@ def check_outputs(
         except OSError as error:
             raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
     return replaced
+
+
+def is_reconstruction(path: Path) -> bool:
+    """Whether leadlift made this file of another recording."""
+    from edge.files.records import open_record
+
+    try:
+        with open_record(path) as record:
+            return record.of_recording
+    except InputError:
+        return False
 
 
 def is_report(path: Path) -> bool:

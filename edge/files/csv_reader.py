@@ -22,7 +22,7 @@ from edge.files.csv_dialect import sniff
 from edge.files.csv_notes import started_at, stated_rate
 from edge.files.csv_text import Chunk, TextFile
 from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv, unit_of
-from edge.files.recording import MAX_GAP_FILL_S
+from edge.files.recording import MAX_GAP_FILL_S, OF_RECORDING
 from firmware_bridge.lead_names import unit_named
 
 _SNIFFED_LINES = 3000
@@ -325,6 +325,7 @@ class CsvRecord(Record):
             self.started_at = clock.started_at
         self.device = notes.get("device") or notes.get("board") or ""
         self.simulated = any(key.startswith("simulated") for key in notes)
+        self.of_recording = notes.get("source") == OF_RECORDING
         made = [x for x in self.leads if "reconstructed" in notes.get(x.lower(), "")]
         if made and any(key.startswith("leadlift") for key in notes):
             said.append(f"{', '.join(made)} in it were reconstructed by leadlift, not measured")

@@ -48,6 +48,8 @@ class Record(ABC):
     """The file says that its signal is simulated."""
     device: str = ""
     """The device that recorded it, where the file says it."""
+    of_recording: bool = False
+    """leadlift made it of another recording, and can make it again."""
 
     def __init__(
         self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int

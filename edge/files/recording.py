@@ -21,6 +21,10 @@ MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
 
 
+OF_RECORDING = "recording"
+"""The source of what was made of another recording, and can be made again; its name may name a patient."""
+
+
 @dataclass(frozen=True, slots=True)
 class Metadata:
     """What a sink says about the recording beside its samples. No patient data, by design."""
@@ -36,7 +40,7 @@ class Metadata:
     started_at: datetime | None = None
     """Local time of the first sample, with its time zone; None where nobody knows it."""
     source: str = ""
-    """Where the samples came from, as the user named it: `serial:/dev/ttyACM0`."""
+    """Where the samples came from, as the user named it (`serial:/dev/ttyACM0`), or OF_RECORDING."""
 
 
 MetadataSource = Metadata | Callable[[], Metadata]
