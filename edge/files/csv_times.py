@@ -209,7 +209,7 @@ def resolution(cells: NDArray[np.bytes_]) -> float:
         mantissa, _, exponent = cell.strip(b" '\"").lower().replace(b",", b".").partition(b"e")
         digits = len(mantissa.partition(b".")[2].rstrip(b"z"))
         power = int(exponent) if exponent.lstrip(b"+-").isdigit() and len(exponent) < 5 else 0
-        finest = min(finest, 10.0 ** max(-12, power - digits))
+        finest = min(finest, 10.0 ** min(0, max(-12, power - digits)))
     return finest
 
 

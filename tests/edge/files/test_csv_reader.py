@@ -18,50 +18,8 @@ from edge.files.recording import Metadata
 from edge.files.records import open_record
 from edge.leads import INPUT_LEADS
 from edge.sinks import open_sink
+from tests.edge.files.csv_tables import HEAD, MV, START, N, put, rows, seconds
 from tests.edge.sinks.blocks import block, ecg
-
-N = 1000
-MV = np.random.default_rng(7).normal(0, 1, (3, N)).round(4)
-HEAD = "time_s,II,V1,V5\n"
-EPOCH = datetime.fromtimestamp(1.7e9, timezone.utc)
-TEN = datetime(2024, 3, 1, 10, tzinfo=timezone.utc)
-START = datetime(2024, 3, 1, 23, 59, 58, tzinfo=timezone(timedelta(hours=1)))
-
-
-def seconds(i: int) -> str:
-    return f"{i / 250:.3f}"
-
-
-def rows(
-    separator: str = ",",
-    decimal: str = ".",
-    time: Callable[[int], str] | None = seconds,
-    quote: str = "",
-    scale: float = 1.0,
-    end: str = "\n",
-) -> str:
-    return "".join(
-        separator.join(
-            f"{quote}{cell}{quote}"
-            for cell in (
-                *([time(i).replace(".", decimal)] if time else []),
-                *(f"{value * scale:.4f}".replace(".", decimal) for value in MV[:, i]),
-            )
-        )
-        + end
-        for i in range(N)
-    )
-
-
-@pytest.fixture
-def put(tmp_path: Path) -> Callable[..., Path]:
-    def write(text: str | bytes, encoding: str = "utf-8") -> Path:
-        path = tmp_path / "in.csv"
-        path.write_bytes(text if isinstance(text, bytes) else text.encode(encoding))
-        return path
-
-    return write
-
 
 DIALECTS = {
     "comma": HEAD + rows(),
@@ -100,10 +58,10 @@ ENCODINGS = ("utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be")
 
 @pytest.mark.parametrize("name", DIALECTS)
 @pytest.mark.parametrize("encoding", ENCODINGS)
-def test_dialects(put: Callable[..., Path], name: str, encoding: str) -> None:
+def test_dialects(tmp_path: Path, name: str, encoding: str) -> None:
     if name == "3,000 columns" and encoding != "utf-8":
         pytest.skip("large")
-    with open_record(put(DIALECTS[name], encoding), INPUT_LEADS) as record:
+    with open_record(put(tmp_path, DIALECTS[name], encoding), INPUT_LEADS) as record:
         assert (record.sampling_hz, record.n_samples) == (250.0, N)
         np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
         np.testing.assert_allclose(record.read(301, 702), MV[:, 301:702], rtol=1e-6, atol=1e-7)
@@ -111,122 +69,31 @@ def test_dialects(put: Callable[..., Path], name: str, encoding: str) -> None:
 
 
 @pytest.mark.parametrize("encoding", ["latin-1", "utf-8"])
-def test_micro_sign_of_any_code_page(put: Callable[..., Path], encoding: str) -> None:
+def test_micro_sign_of_any_code_page(tmp_path: Path, encoding: str) -> None:
     text = "time;II (\u00b5V);V1 (\u00b5V);V5 (\u00b5V)\n" + rows(";", ",", scale=1000)
-    with open_record(put(text, encoding)) as record:
+    with open_record(put(tmp_path, text, encoding)) as record:
         np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
-
-
-TIMES: dict[str, tuple[str, Callable[[int], str], datetime | None]] = {
-    "ms by name": ("t_ms", lambda i: str(4 * i), None),
-    "ms in brackets": ("Time [ms]", lambda i: str(4 * i), None),
-    "us that wrap": ("micros", lambda i: str((4_294_900_000 + 4000 * i) % 2**32), None),
-    "epoch": ("timestamp", lambda i: f"{1.7e9 + i / 250:.3f}", EPOCH),
-    "epoch ms": ("timestamp", lambda i: str(1_700_000_000_000 + 4 * i), EPOCH),
-    "isoformat over midnight": (
-        "datetime", lambda i: (START + timedelta(seconds=i / 250)).isoformat(), START),
-    "ISO in UTC": ("time", lambda i: f"2024-03-01 10:00:{i / 250:06.3f}Z", TEN),
-    "European date": ("Zeit", lambda i: f"13.04.2024 10:00:{i / 250:06.3f}", datetime(2024, 4, 13, 10)),
-    "clock over midnight": (
-        "time", lambda i: (START + timedelta(seconds=i / 250)).strftime("%H:%M:%S.%f"), None),
-    "tenths of a second": ("time", lambda i: f"00:{i // 25 / 10:04.1f}", None),
-    "whole seconds": ("time", lambda i: f"10:00:{i // 250:02d}", None),
-    "packets of ten": ("time_s", lambda i: f"{i // 10 * 0.04:.3f}", None),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("kind", TIMES)
-def test_columns_of_times(put: Callable[..., Path], kind: str) -> None:
-    name, time, started_at = TIMES[kind]
-    with open_record(put(f"{name},II,V1,V5\n" + rows(time=time))) as record:
-        assert record.sampling_hz == pytest.approx(250.0, rel=1e-9)
-        assert record.started_at == started_at
-        assert (record.n_samples, record.warnings) == (N, ())
-        np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
-
-
-def test_a_unit_that_is_assumed_is_said(put: Callable[..., Path]) -> None:
-    path = put("time,II,V1,V5\n" + rows(time=lambda i: str(4 * i)))
-    with open_record(path) as record:
-        assert record.sampling_hz == 250.0
-        assert "no unit" in record.warnings[0]
-    with open_record(path, sampling_hz=250) as record:
-        assert record.warnings == ()
-    counted = put("time,II,V1,V5\n" + rows(time=str))
-    with pytest.raises(InputError, match="--rate"):
-        open_record(counted)
-    with open_record(counted, sampling_hz=250) as record:
-        assert record.sampling_hz == 250.0
-
-
-@pytest.mark.parametrize("hz", [32768 / 131, 256.2, 500.4, 249.8, 257.3, 360.0, 250.137])
-@pytest.mark.parametrize("digits", [3, 6])
-def test_the_rate_is_what_the_column_says(tmp_path: Path, hz: float, digits: int) -> None:
-    path = tmp_path / "in.csv"
-    times = np.arange(60_000) / hz
-    np.savetxt(path, np.column_stack([times, times * 0]), f"%.{digits}f", ",", header="time_s,II")
-    with open_record(path) as record:
-        assert record.sampling_hz == pytest.approx(hz, rel=10.0**-digits / times[-1] * 1.1)
-        assert (record.n_samples, record.warnings) == (60_000, ())
-        assert hz != 360.0 or record.sampling_hz == 360.0
-
-
-def test_jitter_is_no_gap_and_leaves_the_rate(tmp_path: Path) -> None:
-    path = tmp_path / "in.csv"
-    n = 50_000
-    times = np.arange(n) / 250 + np.random.default_rng(0).normal(0, 0.003, n)
-    times[30_000:] += 2.0
-    np.savetxt(path, np.column_stack([times, np.arange(n)]), "%.6f", ",", header="time,II")
-    with open_record(path) as record:
-        assert record.sampling_hz == pytest.approx(250.0, rel=1e-4)
-        assert record.n_samples == pytest.approx(n + 500, abs=4)
-        assert "after 119.9" in record.warnings[0]
 
 
 @pytest.mark.parametrize(
     "cell",
     ["", " ", "nan", "NaN", "NA", "N/A", "#N/A", "null", "None", "-", "?", "inf", "-Infinity"],
 )
-def test_a_missing_cell_is_a_missing_sample_in_its_place(
-    put: Callable[..., Path], cell: str
-) -> None:
+def test_a_missing_cell_is_a_missing_sample_in_its_place(tmp_path: Path, cell: str) -> None:
     lines = (HEAD + rows()).splitlines()
     lines[501] = f"{seconds(500)},{cell},0.5,{cell}"
     lines[601] = f"{seconds(600)},{cell},{cell},{cell}"
     want = MV.copy()
     want[:, 500] = np.nan, 0.5, np.nan
     want[:, 600] = np.nan
-    with open_record(put("\n".join(lines))) as record:
+    with open_record(put(tmp_path, "\n".join(lines))) as record:
         np.testing.assert_allclose(record.read(0, N), want, rtol=1e-6, atol=1e-7)
 
 
-def test_gaps_are_missing_samples_in_place_whatever_the_cut(put: Callable[..., Path]) -> None:
-    lost = [*range(251, 750), 800]
-    lines = [line for i, line in enumerate(rows().splitlines()) if i not in lost]
-    want = MV.copy()
-    want[:, lost] = np.nan
-    with open_record(put(HEAD + "\n".join(lines))) as record:
-        assert (record.sampling_hz, record.n_samples) == (250.0, N)
-        for start, stop in ((0, N), (250, 252), (300, 400), (740, 760), (799, 802)):
-            np.testing.assert_allclose(
-                record.read(start, stop), want[:, start:stop], rtol=1e-6, atol=1e-7
-            )
-        assert "500 samples (2 s)" in record.warnings[0]
-        assert "after 1 s" in record.warnings[0]
-
-
-def test_a_row_that_is_there_twice_counts_once(put: Callable[..., Path]) -> None:
-    text = HEAD + rows().replace("\n0.400,", "\n0.396,9,9,9\n0.400,")
-    with open_record(put(text)) as record:
-        assert record.n_samples == N
-        assert record.read(99, 101)[:, 0].tolist() == [9, 9, 9]
-        assert "line 102" in record.warnings[0]
-
-
-def test_header_in_the_middle_and_text_at_the_end(put: Callable[..., Path]) -> None:
+def test_header_in_the_middle_and_text_at_the_end(tmp_path: Path) -> None:
     lines = rows().splitlines()
     text = HEAD + "\n".join([*lines[:500], HEAD.strip(), *lines[500:], "", "End of recording", ""])
-    with open_record(put(text)) as record:
+    with open_record(put(tmp_path, text)) as record:
         assert record.n_samples == N
         assert [w[:9] for w in record.warnings] == ["line 502:", "line 1004"]
 
@@ -253,46 +120,31 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("what", REFUSED)
-def test_what_is_refused_says_where_and_what_to_do(put: Callable[..., Path], what: str) -> None:
+def test_what_is_refused_says_where_and_what_to_do(tmp_path: Path, what: str) -> None:
     text, says, options = REFUSED[what]
     with pytest.raises(InputError, match=says) as caught:
-        open_record(put(text), **options)  # type: ignore[arg-type]
+        open_record(put(tmp_path, text), **options)  # type: ignore[arg-type]
     assert "\n" not in str(caught.value)
 
 
-def test_without_a_header_the_caller_names_the_columns(put: Callable[..., Path]) -> None:
+def test_without_a_header_the_caller_names_the_columns(tmp_path: Path) -> None:
     for text, rate in ((rows(), None), (rows(time=None), 250.0), (rows(time=str), 250.0)):
-        with open_record(put(text), INPUT_LEADS, sampling_hz=rate) as record:
+        with open_record(put(tmp_path, text), INPUT_LEADS, sampling_hz=rate) as record:
             assert record.sampling_hz == 250.0
             np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
             assert "no header" in record.warnings[0]
-    with open_record(put(rows()), {"V5": "#2"}) as record:
+    with open_record(put(tmp_path, rows()), {"V5": "#2"}) as record:
         np.testing.assert_allclose(record.read(0, N), MV[:1], rtol=1e-6, atol=1e-7)
 
 
-def test_openbci_counter_and_mapping(put: Callable[..., Path]) -> None:
-    lines = [
-        f"{i % 256}, {MV[0, i]:.4f}, {MV[1, i]:.4f}, {1.7e9 + i // 10 * 0.04:.3f}\n"
-        for i in range(N)
-        if not 300 <= i < 310
-    ]
-    head = "%Sample Rate = 250 Hz\n%Board = Cyton\nSample Index, EXG Channel 0, EXG Channel 1, Timestamp\n"
-    mapping = {"II": "EXG Channel 1", "V1": "EXG Channel 0"}
-    want = MV[[1, 0]].copy()
-    want[:, 300:310] = np.nan
-    with open_record(put(head + "".join(lines)), mapping) as record:
-        assert (record.sampling_hz, record.device) == (250.0, "Cyton")
-        np.testing.assert_allclose(record.read(0, N), want, rtol=1e-6, atol=1e-7)
-
-
 @pytest.mark.parametrize("decimal", [".", ","])
-def test_watch_export_of_one_lead(put: Callable[..., Path], decimal: str) -> None:
+def test_watch_export_of_one_lead(tmp_path: Path, decimal: str) -> None:
     text = (
         "Name,A B\nRecorded Date,2023-01-02 10:11:12 +0100\nClassification,Sinus Rhythm\nSymptoms,\n"
         'Device,"Watch6,1"\nSample Rate,512 hertz\n\n\nLead,Lead I\nUnit,\u00b5V\n\n'
     )
     text += "".join(f"{value * 1000:.3f}\n".replace(".", decimal) for value in MV[0])
-    with open_record(put(text)) as record:
+    with open_record(put(tmp_path, text)) as record:
         assert (record.leads, record.sampling_hz, record.device) == (("I",), 512.0, "Watch6,1")
         assert record.started_at == datetime(
             2023, 1, 2, 10, 11, 12, tzinfo=timezone(timedelta(hours=1))
@@ -300,12 +152,12 @@ def test_watch_export_of_one_lead(put: Callable[..., Path], decimal: str) -> Non
         np.testing.assert_allclose(record.read(0, N), MV[:1], rtol=1e-6, atol=1e-6)
 
 
-def test_units_that_contradict_each_other_are_said(put: Callable[..., Path]) -> None:
+def test_units_that_contradict_each_other_are_said(tmp_path: Path) -> None:
     text = "# unit: mV\ntime_s,II (uV),V1 (uV),V5 (uV)\n" + rows(scale=1000)
-    with open_record(put(text)) as record:
+    with open_record(put(tmp_path, text)) as record:
         np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
         assert "read in uV" in record.warnings[0]
-    with open_record(put(HEAD + rows(scale=1000)), unit="uV") as record:
+    with open_record(put(tmp_path, HEAD + rows(scale=1000)), unit="uV") as record:
         np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
 
 
