@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -40,9 +39,6 @@ from firmware_bridge.events import (
 from firmware_bridge.lead_names import MV_PER_UNIT
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.framing import FrameError, Splitter
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
 
 MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
@@ -343,10 +339,10 @@ def _make(options: Options) -> CsvDecoder:
     return CsvDecoder(leads, rate, unit)
 
 
-def _twin(setup: Setup) -> Twin:
-    from firmware_bridge.simulators.twins import wearable
-
-    return wearable(setup, "csv")
-
-
-DEVICE = Device("csv", "sketch that prints CSV lines", _make, _twin, takes_rate=True)
+DEVICE = Device(
+    "csv",
+    "sketch that prints CSV lines",
+    _make,
+    "firmware_bridge.simulators.twins:sketch",
+    takes_rate=True,
+)

@@ -26,8 +26,6 @@ that were swapped are put in order; one that comes later than that is dropped, a
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
 from firmware_bridge.devices.device import Device, wired
@@ -47,9 +45,6 @@ from firmware_bridge.events import (
 )
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.gatt import GattProfile, short_uuid
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 4
 SAMPLING_HZ = 200.0
@@ -356,18 +351,11 @@ def _make(options: Options) -> GanglionDecoder:
     return GanglionDecoder(lead_map, options.choice("firmware", FIRMWARE, "auto"))
 
 
-def _twin(setup: Setup) -> Twin:
-    from firmware_bridge.simulators.ganglion import VirtualGanglion
-    from firmware_bridge.simulators.twins import board
-
-    return board(VirtualGanglion, setup, SAMPLING_HZ, CHANNELS)
-
-
 DEVICE = Device(
     "ganglion",
     PROFILE.title,
     _make,
-    _twin,
+    "firmware_bridge.simulators.ganglion:twin",
     on_serial=False,
     profile=PROFILE,
     is_wired=True,
