@@ -28,7 +28,7 @@ class Effort:
     """How long each part is measured."""
 
     records: int = 200
-    """DESIGN's number for agreement across engines."""
+    """ARCHITECTURE.md's number for agreement across engines."""
     growth_steps: int = 10_000
     growth_settle: int = 500
     steps: int = samples_needed(99.9)

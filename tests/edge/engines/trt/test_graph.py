@@ -48,7 +48,7 @@ def streamed(bundle: Bundle, frames: int, given: Given) -> tuple[np.ndarray, dic
 
 
 def assert_same_decoder(bundle: Bundle, frames: int, given: Given) -> None:
-    """Within DESIGN's bounds across engines; ONNX Runtime leaves int8 convolutions in float: a code apart."""
+    """Within the bounds across engines; ONNX Runtime leaves int8 convolutions in float: a code apart."""
     engine = OnnxRuntimeEngine(bundle)
     expected, _ = run(engine, given)
     ecg_mv, state = streamed(bundle, frames, given)
