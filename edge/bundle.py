@@ -96,8 +96,8 @@ class Manifest:
 class Bundle:
     """A checked model file in memory."""
 
-    data: bytes
-    manifest: Manifest
+    data: bytes = field(repr=False)
+    manifest: Manifest = field(repr=False)
     path: Path | None = None
 
     @cached_property

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.leads import LEADS
+from firmware_bridge.closing import Closing
 from firmware_bridge.lead_names import (
     MV_PER_UNIT,
     is_eeg,
@@ -37,7 +37,7 @@ class ReadOptions:
     """Unit of the values (`uV`), for a file that states none."""
 
 
-class Record(ABC):
+class Record(Closing, ABC):
     """An open recording; a context manager. A format adds how its samples are read."""
 
     warnings: tuple[str, ...] = ()
@@ -82,19 +82,8 @@ class Record(ABC):
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         """As `read`, for a range that lies inside and is not empty."""
 
-    def close(self) -> None:  # noqa: B027 - a format without an open file has nothing to close
+    def close(self) -> None:
         """Close the file; a second call does nothing."""
-
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def printable(text: str) -> str:

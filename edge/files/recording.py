@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from edge.errors import InputError, SinkError
 from edge.leads import LEADS, Provenance
 from edge.samples import SampleBlock, TwelveLeadBlock
+from firmware_bridge.closing import Closing
 from firmware_bridge.new_file import NewFile, stamped
 from firmware_bridge.wall_time import wall_time
 
@@ -71,7 +71,7 @@ class Timeline:
         return missing, restarted
 
 
-class RecordingSink(ABC):
+class RecordingSink(Closing, ABC):
     """Checks blocks, keeps the timeline and turns system errors into SinkError for a file format.
 
     After a failed write the file is closed with what it holds, and stays readable.
@@ -163,17 +163,6 @@ class RecordingSink(ABC):
         self._open()
         self._opened = True
         self._begin(block)
-
-    def __enter__(self) -> RecordingSink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def failure(self, error: OSError) -> SinkError:
         """The one line for a system error on this output."""

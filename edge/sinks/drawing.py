@@ -11,7 +11,6 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, TextIO
 
 from edge.sinks.keys import NoKeys, in_foreground, never_stopped, open_keys, suspend, wants_suspend
@@ -20,6 +19,7 @@ from edge.sinks.screen import frame
 from edge.sinks.status_items import DISCLAIMER, Line, status_line
 from edge.sinks.traces import glyphs_for
 from edge.sinks.view import QUIT_KEYS, View
+from firmware_bridge.closing import Closing
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions
@@ -40,7 +40,7 @@ def can_draw(stream: TextIO) -> bool:
     return not Console(file=stream).is_dumb_terminal
 
 
-class Drawer:
+class Drawer(Closing):
     """Shows what `picture` returns until closed. `failure` is why it can draw no more."""
 
     def __init__(
@@ -76,17 +76,6 @@ class Drawer:
         if self._thread is not threading.current_thread():
             self._thread.join(_JOIN_S)
         self._keys.leave()  # also where the thread is stuck in a terminal that takes nothing
-
-    def __enter__(self) -> Drawer:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _run(self) -> None:
         try:

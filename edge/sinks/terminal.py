@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
-from types import TracebackType
 from typing import TextIO
 
 from edge.errors import SinkError
@@ -16,9 +15,10 @@ from edge.samples import TwelveLeadBlock
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawer
 from edge.sinks.picture import LivePicture
+from firmware_bridge.closing import Closing
 
 
-class TerminalSink:
+class TerminalSink(Closing):
     """Draws until closed. The first failure to draw is raised by the next `write`."""
 
     def __init__(
@@ -53,14 +53,3 @@ class TerminalSink:
     def close(self) -> None:
         """Stop drawing and give the terminal back as it was; a second call does nothing."""
         self._drawer.close()
-
-    def __enter__(self) -> TerminalSink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
