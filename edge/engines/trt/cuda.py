@@ -276,7 +276,7 @@ class Cuda:
     def capture(self, enqueue: Callable[[], None]) -> Graph:
         """What `enqueue` puts into the stream, as a graph; nothing of it runs now.
 
-        Raises CaptureError when it cannot be captured, DeviceLostError when the GPU is gone.
+        Raises GraphCaptureError when it cannot be captured, DeviceLostError when the GPU is gone.
         """
         bindings = self._load_bindings()
         graph = Graph(self, bindings, *capture(self, bindings, enqueue))

@@ -21,7 +21,7 @@ from edge.engines.base import Array
 from edge.engines.graph_rewrites import rewritten_states
 from edge.engines.trt.cuda import Cuda, DeviceBuffer
 from edge.engines.trt.cuda_errors import error_in_log
-from edge.engines.trt.cuda_graph import CaptureError, Graph
+from edge.engines.trt.cuda_graph import Graph, GraphCaptureError
 from edge.engines.trt.library import LogLine, TensorRtLibrary
 from edge.errors import EngineError
 
@@ -174,11 +174,11 @@ class Stepper:
         self._make_contexts()
 
     def capture(self) -> None:
-        """From now on launch graphs. Raises CaptureError, after which it goes on as before."""
+        """From now on launch graphs. Raises GraphCaptureError, after which it goes on as before."""
         try:
             for turn in TURNS:
                 self._graphs.append(self._captured(turn))
-        except CaptureError:
+        except GraphCaptureError:
             self.drop_graphs()
             raise
         self._launch = (self._graphs[0].launch, self._graphs[1].launch)
@@ -292,7 +292,9 @@ class Stepper:
         if hasattr(context, "is_stream_capturable") and not context.is_stream_capturable(
             self._cuda.stream_handle
         ):
-            raise CaptureError(f"{self._library.name} says that this engine cannot be captured")
+            raise GraphCaptureError(
+                f"{self._library.name} says that this engine cannot be captured"
+            )
         return self._cuda.capture(lambda: self._enqueue(turn))
 
     def _failure(self, what: str) -> EngineError:

@@ -14,7 +14,7 @@ from benchmarks.device.nvidia import System
 from benchmarks.report import Result, Target, cell, write_json
 from edge import jetpack
 from edge.bundle import Bundle
-from edge.engines.trt.cuda_graph import CaptureError
+from edge.engines.trt.cuda_graph import GraphCaptureError
 from edge.errors import EngineError
 from tests.benchmarks.device.fake_device import (
     LITTLE,
@@ -144,7 +144,7 @@ def test_a_graph_that_is_not_captured_gives_no_graph_latency(
     any_bundle: Bundle, tmp_path: Path, heard: list[str]
 ) -> None:
     def missing() -> Any:
-        raise CaptureError("cuda.bindings does not import")
+        raise GraphCaptureError("cuda.bindings does not import")
 
     trt = InspectedTensorRt(FakeGpu())
     result = report(any_bundle, tmp_path, trt, heard, bindings=missing, injected=False)
