@@ -44,9 +44,11 @@ SHELL = """
 import fcntl, os, signal, subprocess, sys, termios
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+def in_a_group_of_its_own():
+    os.setpgid(0, 0)
+    signal.signal(signal.SIGTTOU, signal.SIG_DFL)
 job = subprocess.Popen(
-    [sys.executable, "-c", sys.argv[1], *sys.argv[3:]], process_group=0, restore_signals=True,
-    preexec_fn=lambda: signal.signal(signal.SIGTTOU, signal.SIG_DFL),
+    [sys.executable, "-c", sys.argv[1], *sys.argv[3:]], preexec_fn=in_a_group_of_its_own
 )
 if sys.argv[2] == "fg":
     os.tcsetpgrp(0, job.pid)
