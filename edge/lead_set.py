@@ -59,12 +59,10 @@ class LeadSet:
         key = on.tobytes()
         if key not in self._present:
             anchor = anchor_from_moments(self._moments, self.measured, self.reconstructed, on)
-            self._present[key] = Present(
-                on.copy(),
-                anchor.astype(np.float64),
-                on.copy()[None, :, None, None],
-                anchor[None, :, :, None, None],
-            )
+            mask, engine_anchor = on.copy()[None, :, None, None], anchor[None, :, :, None, None]
+            for given in (mask, engine_anchor):
+                given.flags.writeable = False  # an engine may know it again and not copy it
+            self._present[key] = Present(on.copy(), anchor.astype(np.float64), mask, engine_anchor)
         return self._present[key]
 
     def blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:

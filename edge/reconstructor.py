@@ -205,10 +205,10 @@ class Reconstructor(Closing):
                 f" got shape {samples.shape}"
             )
         # `None` is the common case, nothing missing and nothing known: a hop then costs little.
-        absent: Flags = ~np.isfinite(samples)
+        present: Flags = np.isfinite(samples)
         if valid is not None:
-            absent |= ~fitting(valid, samples.shape, "valid").astype(bool)
-        missing = absent if np.count_nonzero(absent) else None
+            present &= fitting(valid, samples.shape, "valid").astype(bool)
+        missing = None if np.count_nonzero(present) == present.size else ~present
         bits: Bits | None = None
         if quality is not None:
             bits = fitting(quality, samples.shape, "quality").astype(np.uint8)
@@ -218,17 +218,19 @@ class Reconstructor(Closing):
             self._last = samples[:, whole - 1 : whole].copy()
         ecg = np.empty((len(LEADS), whole), np.float32)
         sigma, flags = np.empty_like(ecg), np.zeros(ecg.shape, np.uint8)
-        for start in range(0, whole, self._piece):
-            at = slice(start, min(start + self._piece, whole))
-            known = self._advance(
-                samples[:, at],
-                None if missing is None else missing[:, at],
-                None if bits is None else bits[:, at],
-                ecg[:, at],
-                sigma[:, at],
-            )
-            if known is not None:
-                self._lead_set.spread(known, flags[:, at])
+        if 0 < whole <= self._piece:
+            self._advance(samples, missing, bits, ecg, sigma, flags)
+        else:
+            for start in range(0, whole, self._piece):
+                at = slice(start, min(start + self._piece, whole))
+                self._advance(
+                    samples[:, at],
+                    None if missing is None else missing[:, at],
+                    None if bits is None else bits[:, at],
+                    ecg[:, at],
+                    sigma[:, at],
+                    flags[:, at],
+                )
         if self._look_ahead is not None:
             before = self._look_ahead.taken(whole)
             whole -= before
@@ -270,8 +272,9 @@ class Reconstructor(Closing):
         bits: Bits | None,
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
-    ) -> Bits | None:
-        """Whole hops into ecg and sigma; returns the quality bits of the inputs, None for all clean."""
+        flags: NDArray[np.uint8],
+    ) -> None:
+        """Whole hops into ecg, sigma and, where they are not zero, flags."""
         stream, engine = self._stream, self.engine
         piece = stream.begin(samples, missing, bits)
         for hops in stream.prepare(piece):
@@ -282,4 +285,6 @@ class Reconstructor(Closing):
             present = hops.present
             decoded, log_sigma = engine.step(hops.ecg, present.mask, present.engine_anchor)
             stream.finish(hops, decoded, log_sigma, ecg[:, hops.at], sigma[:, hops.at])
-        return stream.known(piece)
+        known = stream.known(piece)
+        if known is not None:
+            self._lead_set.spread(known, flags)

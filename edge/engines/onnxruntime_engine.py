@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +152,7 @@ def check_tensors(session: Any, manifest: Manifest) -> None:
                 )
 
 
-@dataclass(frozen=True)
+@dataclass
 class Bound:
     """The arrays of one step length, and a binding for each of the two turns of the states."""
 
@@ -162,6 +162,17 @@ class Bound:
     ecg_mv: Array
     log_sigma: Array
     turns: list[Any]
+    held: dict[str, Array] = field(default_factory=dict)
+    """Arrays that cannot be written, by the name of the buffer that holds a copy of them."""
+
+    def hold(self, name: str, buffer: Array, given: Array) -> None:
+        """Copy what is not there yet: mask and anchor seldom change."""
+        if self.held.get(name) is not given:
+            buffer[:] = given
+            if given.flags.writeable:
+                self.held.pop(name, None)
+            else:
+                self.held[name] = given
 
 
 class OnnxRuntimeEngine(Engine):
@@ -192,8 +203,8 @@ class OnnxRuntimeEngine(Engine):
             if frames <= MAX_BOUND_FRAMES:
                 self._bound[frames] = bound
         bound.ecg[:] = ecg
-        bound.mask[:] = mask
-        bound.anchor[:] = anchor
+        bound.hold("mask", bound.mask, mask)
+        bound.hold("anchor", bound.anchor, anchor)
         self._session.run_with_iobinding(bound.turns[self._turn])
         self._turn = 1 - self._turn
         return bound.ecg_mv[0], bound.log_sigma[0]
@@ -303,4 +314,4 @@ def bind(
         for name, array in (*outputs.items(), *newest.items()):
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         bindings.append(binding)
-    return Bound(**inputs, **outputs, turns=bindings)
+    return Bound(*inputs.values(), *outputs.values(), bindings)
