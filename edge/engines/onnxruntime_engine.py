@@ -314,4 +314,8 @@ def bind(
         for name, array in (*outputs.items(), *newest.items()):
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         bindings.append(binding)
-    return Bound(*inputs.values(), *outputs.values(), bindings)
+    return Bound(
+        *(inputs[name] for name in ("ecg", "mask", "anchor")),
+        *(outputs[name] for name in ("ecg_mv", "log_sigma")),
+        turns=bindings,
+    )
