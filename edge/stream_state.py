@@ -49,6 +49,9 @@ class Piece:
     """(n_measured, n_hops), as `noisy` and `settling`."""
     noisy: Flags
     settling: Flags | None
+    """None where nothing settles."""
+    some_off: bool
+    """Whether `off` is True anywhere."""
     bits: Bits | None
 
 
@@ -128,7 +131,7 @@ class StreamState:
         if missing is not None and not np.count_nonzero(missing):
             missing = None
         filled, off, noisy = self._presence.push(samples, missing)
-        return Piece(filled, missing, off, noisy, None, bits)
+        return Piece(filled, missing, off, noisy, None, bool(np.count_nonzero(off)), bits)
 
     def prepare(self, piece: Piece) -> Iterator[Hops | slice]:
         """The piece as runs of hops with the same leads on, conditioned; finish each before the next.
@@ -136,9 +139,11 @@ class StreamState:
         A slice stands for samples at which no lead is on: the engine's state is to be reset there, and
         `nothing` gives the output.
         """
-        if not (self._was_off or np.count_nonzero(piece.off)):
-            whole = slice(0, piece.filled.shape[1])
-            hops, piece.settling = self._conditioned(piece.filled, None, whole)
+        if not (self._was_off or piece.some_off):
+            n = piece.filled.shape[1]
+            settled = n == self._hop and not self._conditioner.is_settling
+            hops, settling = self._conditioned(piece.filled, None, slice(0, n))
+            piece.settling = None if settled else settling
             yield hops
             return
         piece.settling = np.zeros(piece.off.shape, bool)
@@ -199,13 +204,12 @@ class StreamState:
     def known(self, piece: Piece) -> Bits | None:
         """The quality bits of the measured leads, (n_measured, n); None where all are clean."""
         bits, n = piece.bits, piece.filled.shape[1]
-        for flag, hops in (
-            (_NOISY, piece.noisy),
-            (_LEAD_OFF, piece.off),
-            (_SETTLING, piece.settling),
-        ):
-            if hops is not None and np.count_nonzero(hops):
-                bits = _with(bits, np.where(np.repeat(hops, self._hop, axis=1), flag, _CLEAN))
+        if np.count_nonzero(piece.noisy):
+            bits = self._flagged(bits, piece.noisy, _NOISY)
+        if piece.some_off:
+            bits = self._flagged(bits, piece.off, _LEAD_OFF)
+        if piece.settling is not None and np.count_nonzero(piece.settling):
+            bits = self._flagged(bits, piece.settling, _SETTLING)
         if piece.missing is not None:
             held = piece.missing & ~np.repeat(piece.off, self._hop, axis=1)
             bits = _with(bits, np.where(held, _INTERPOLATED, _CLEAN))
@@ -213,6 +217,9 @@ class StreamState:
         if self.look_ahead is not None:
             bits = self.look_ahead.align_bits(bits, n)
         return bits
+
+    def _flagged(self, bits: Bits | None, hops: Flags, flag: np.uint8) -> Bits:
+        return _with(bits, np.where(np.repeat(hops, self._hop, axis=1), flag, _CLEAN))
 
     def _conditioned(
         self, filled: NDArray[np.float32], off: Flags | None, at: slice

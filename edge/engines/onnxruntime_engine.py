@@ -314,8 +314,12 @@ def bind(
         for name, array in (*outputs.items(), *newest.items()):
             binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
         bindings.append(binding)
+    arrays = {**inputs, **outputs}
     return Bound(
-        *(inputs[name] for name in ("ecg", "mask", "anchor")),
-        *(outputs[name] for name in ("ecg_mv", "log_sigma")),
-        turns=bindings,
+        arrays["ecg"],
+        arrays["mask"],
+        arrays["anchor"],
+        arrays["ecg_mv"],
+        arrays["log_sigma"],
+        bindings,
     )

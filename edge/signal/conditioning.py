@@ -151,6 +151,11 @@ class Conditioner:
         self._settling = np.zeros(self.n_leads, np.int64)
         self._is_settling = False
 
+    @property
+    def is_settling(self) -> bool:
+        """Whether the next samples settle, of any lead; a step may be noticed while they are filtered."""
+        return self._is_settling or self._restarting
+
     def restart(self, leads: NDArray[np.bool_]) -> None:
         """Start these leads anew at their next sample; `leads` is (n_leads,) bool."""
         self._restart |= leads
