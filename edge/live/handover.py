@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic_ns
 
 import numpy as np
@@ -50,6 +50,15 @@ class Run:
     """Host time at which the device took the last sample."""
     stored_ns: int
     """When the first of its packets was in the ring."""
+
+    def until(self, seconds: float) -> Run | None:
+        """What of it lies in the first `seconds` of the stream: itself where all does, None without any."""
+        left = round(seconds * self.sampling_hz) - self.first_sample
+        if left >= self.ecg_mv.shape[1]:
+            return self
+        if left <= 0:
+            return None
+        return replace(self, ecg_mv=self.ecg_mv[:, :left], quality=self.quality[:, :left])
 
 
 class Handover:

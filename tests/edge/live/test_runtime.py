@@ -352,8 +352,17 @@ def test_seconds_end_a_stream_that_goes_on() -> None:
     device.say_info()
     device.say(8, n_frames=5)
     runtime = Runtime(device.source, FakeReconstructor())
-    runtime.run(seconds=1e-9)
-    assert runtime.samples_out == runtime.ingest.counters.samples_in == 40
+    runtime.run(seconds=28 / 250)
+    assert runtime.samples_out == 28
+
+
+def test_seconds_end_a_stream_that_stands_still() -> None:
+    device = MemoryDevice()
+    device.say_info()
+    device.say(8)
+    runtime = Runtime(device.source, FakeReconstructor())
+    runtime.run(seconds=0.05)
+    assert runtime.samples_out == 8
 
 
 def test_closing_the_iterator_stops_the_acquisition() -> None:
