@@ -23,6 +23,7 @@ from edge.commands import (
 )
 from edge.commands.common import UsageError, one_line
 from edge.commands.console import accept_any_text, open_closed_streams
+from edge.damaged import in_words
 from edge.errors import LeadliftError
 
 COMMANDS = (
@@ -75,6 +76,11 @@ def run_command(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"leadlift: error: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+    except ImportError as error:
+        if arguments.debug:
+            raise
+        print(f"leadlift: error: {in_words(error)}", file=sys.stderr)
+        return 1
     except BrokenPipeError:  # `leadlift doctor | head`
         _leave_stdout()
         return 1
