@@ -229,6 +229,7 @@ class Runtime:
             "notifications_dropped": (
                 transport.notifications_dropped if isinstance(transport, Notified) else 0
             ),
+            "strangers_dropped": getattr(transport, "strangers_dropped", 0),
             **self._outputs.counters(),
         }
 
