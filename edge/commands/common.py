@@ -236,7 +236,9 @@ def run_live(
             say(line)
         result = live_report(runtime, reconstructor) | {"outcome": outcome}
         if outputs.report is not None:
-            write_report(outputs.report, result, overwrite=outputs.replaces_report)
+            # Another run that was refused may have reported under this name meanwhile.
+            replaces = outputs.replaces_report or is_report(Path(outputs.report))
+            write_report(outputs.report, result, overwrite=replaces)
     return result
 
 

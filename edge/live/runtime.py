@@ -38,6 +38,9 @@ DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from l
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
 NO_SAMPLES_S = 10.0  # bytes that decode to nothing for so long: wrong baud rate, or another device
 RECORDING_WAIT_S = 0.002  # how soon a replay that is ahead of inference looks again
+RECORDING_PART = (
+    100  # samples of a recording handed over at once: the ring holds as many at any rate
+)
 CLOSE_S = 10.0  # longest wait for the source to close; BLE takes seconds to disconnect
 
 
@@ -274,9 +277,10 @@ class Runtime:
                     if not live:  # a recording can wait, and its times are not those of this run
                         arrival_ns = decoded_ns
                         block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
-                        while not self._handover.has_room(block.n_samples):
+                    for part in (block,) if live else block.parts(RECORDING_PART):
+                        while not (live or self._handover.has_room(part.n_samples)):
                             await asyncio.sleep(RECORDING_WAIT_S)
-                    self._handover.put(block)
+                        self._handover.put(part)
                     self.latency.record("decode", decoded_ns - arrival_ns)
                     self.latency.record("ingest", monotonic_ns() - decoded_ns)
                     sampled_ns = decoded_ns
