@@ -230,7 +230,7 @@ def run_live(
         raise
     finally:
         for sink in runtime.sinks.values():  # those that were open when another one did not open
-            with suppress(SinkError):  # told by now
+            with suppress(SinkError):  # reported by now
                 sink.close()
         for line in later:  # the screen has gone
             say(line)

@@ -62,7 +62,7 @@ class Run:
 
 
 class Handover:
-    """One thread puts, one takes; what is overwritten unread is counted in samples and told."""
+    """One thread puts, one takes; what is overwritten unread is counted in samples, and reported."""
 
     def __init__(self, n_leads: int, ring_s: float = RING_S) -> None:
         self.n_leads = n_leads
