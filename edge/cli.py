@@ -24,6 +24,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         before = _leave_at_once()
         try:
             from edge.commands.program import run_command
+        except Exception as error:  # whatever a damaged package raises
+            from edge.damaged import explain
+
+            arguments = sys.argv[1:] if argv is None else argv
+            if "--debug" in arguments:
+                raise
+            return explain(error, arguments)
         finally:
             if before is not None:
                 signal.signal(signal.SIGINT, before)

@@ -6,6 +6,7 @@ what is missing between it and the one before.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -39,6 +40,18 @@ class SampleBlock:
     def n_samples(self) -> int:
         """Samples per lead."""
         return int(self.ecg_mv.shape[1])
+
+    def parts(self, n_samples: int) -> Iterator[SampleBlock]:
+        """The same in blocks of at most `n_samples`; only the last of them says when it was acquired."""
+        for start in range(0, self.n_samples, n_samples):
+            stop = start + n_samples
+            yield replace(
+                self,
+                ecg_mv=self.ecg_mv[:, start:stop],
+                quality=self.quality[:, start:stop],
+                first_sample=self.first_sample + start,
+                acquired_ns=self.acquired_ns if stop >= self.n_samples else 0,
+            )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

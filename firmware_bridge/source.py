@@ -212,7 +212,7 @@ class Source:
             self._hosted.opened()
 
     async def _answer(self) -> None:
-        """Tell the device what its decoder wants it to be told."""
+        """Send the device what its decoder has for it."""
         if self._hosted is not None and (data := self._hosted.data_to_send()):
             await self.link.transport.write(data)
 

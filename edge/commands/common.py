@@ -230,13 +230,15 @@ def run_live(
         raise
     finally:
         for sink in runtime.sinks.values():  # those that were open when another one did not open
-            with suppress(SinkError):  # told by now
+            with suppress(SinkError):  # reported by now
                 sink.close()
         for line in later:  # the screen has gone
             say(line)
         result = live_report(runtime, reconstructor) | {"outcome": outcome}
         if outputs.report is not None:
-            write_report(outputs.report, result, overwrite=outputs.replaces_report)
+            # Another run that was refused may have reported under this name meanwhile.
+            replaces = outputs.replaces_report or is_report(Path(outputs.report))
+            write_report(outputs.report, result, overwrite=replaces)
     return result
 
 

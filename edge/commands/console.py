@@ -1,12 +1,29 @@
-"""Lets stdout and stderr take any text: a file's name must not end a command that was about to name it."""
+"""Makes stdin, stdout and stderr usable: open, and able to take any text."""
 
 from __future__ import annotations
 
 import codecs
+import os
 import sys
 from io import TextIOWrapper
+from pathlib import Path
 
 _HANDLER = "leadlift-console"
+
+
+def open_closed_streams() -> None:
+    """Open on the null device what was closed at the start (`>&-`): no file of ours gets its number."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            if os.open(os.devnull, os.O_RDWR) != number:
+                raise
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            mode = "r" if name == "stdin" else "w"
+            stream = Path(os.devnull).open(mode, encoding="utf-8")  # noqa: SIM115
+            setattr(sys, name, stream)
 
 
 def accept_any_text() -> None:

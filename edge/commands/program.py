@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -21,7 +22,8 @@ from edge.commands import (
     simulate,
 )
 from edge.commands.common import UsageError, one_line
-from edge.commands.console import accept_any_text
+from edge.commands.console import accept_any_text, open_closed_streams
+from edge.damaged import in_words
 from edge.errors import LeadliftError
 
 COMMANDS = (
@@ -36,6 +38,9 @@ COMMANDS = (
     simulate,
     build_engine,
 )
+
+_FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
+"""What a full disk says of whoever prints to a file."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -59,15 +64,34 @@ def parser() -> argparse.ArgumentParser:
 
 def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
+    open_closed_streams()
     accept_any_text()
     arguments = parser().parse_args(argv)
     try:
-        return int(arguments.command(arguments))
+        code = int(arguments.command(arguments))
+        sys.stdout.flush()
+        return code
     except LeadliftError as error:
         if arguments.debug:
             raise
         print(f"leadlift: error: {one_line(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
-    except BrokenPipeError:  # `leadlift doctor | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ImportError as error:
+        if arguments.debug:
+            raise
+        print(f"leadlift: error: {in_words(error)}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # `leadlift doctor | head`
+        _leave_stdout()
+        return 1
+    except OSError as error:
+        if arguments.debug or error.errno not in _FULL:
+            raise
+        _leave_stdout()
+        print(f"leadlift: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        return 1
+
+
+def _leave_stdout() -> None:
+    """What is still buffered goes nowhere: the interpreter would fail over it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

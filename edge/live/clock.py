@@ -131,15 +131,15 @@ class DeviceClock:
 
     def _refit(self) -> None:
         first, last = self._points[0], self._points[-1]
-        if last[0] - first[0] < _LEAST_SPAN_US:  # keep the slope, take the offset anew
-            slope = 1000.0 / (1.0 + self.drift_ppm * 1e-6)
-            below = self._points
-        else:
+        slope = 1000.0 / (1.0 + self.drift_ppm * 1e-6)
+        below = self._points
+        if last[0] - first[0] >= _LEAST_SPAN_US:  # else keep the slope, take the offset anew
             below = lower_hull(self._points)
             ticks, hosts = np.array(below).T
             ends = first[0] + np.array(_MIDDLE) * (last[0] - first[0])
             low, high = np.interp(ends, ticks, hosts - hosts[0])
-            slope = float((high - low) / (ends[1] - ends[0]))
+            if high > low:  # else a backlog, which came all at once: it says nothing
+                slope = float((high - low) / (ends[1] - ends[0]))
         tick, host = min(
             below, key=lambda point: point[1] - first[1] - (point[0] - first[0]) * slope
         )

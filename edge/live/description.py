@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def live_metadata(runtime: Runtime, reconstructor: Reconstructor) -> Metadata:
-    """Device, start and simulation as the stream has told them by now; filters and calibration."""
+    """Device, start and simulation, as far as the stream has said them; filters and calibration."""
     info, patient = runtime.ingest.info, reconstructor.patient
     return Metadata(
         prefilter=prefilter(reconstructor.conditioning),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from time import monotonic_ns
 
 import numpy as np
@@ -51,9 +51,18 @@ class Run:
     stored_ns: int
     """When the first of its packets was in the ring."""
 
+    def until(self, seconds: float) -> Run | None:
+        """What of it lies in the first `seconds` of the stream: itself where all does, None without any."""
+        left = round(seconds * self.sampling_hz) - self.first_sample
+        if left >= self.ecg_mv.shape[1]:
+            return self
+        if left <= 0:
+            return None
+        return replace(self, ecg_mv=self.ecg_mv[:, :left], quality=self.quality[:, :left])
+
 
 class Handover:
-    """One thread puts, one takes; what is overwritten unread is counted in samples and told."""
+    """One thread puts, one takes; what is overwritten unread is counted in samples, and reported."""
 
     def __init__(self, n_leads: int, ring_s: float = RING_S) -> None:
         self.n_leads = n_leads

@@ -66,7 +66,7 @@ class Ingest:
         self.leads_off: tuple[str, ...] = ()
         """The leads whose electrode is off in the newest packet."""
         self.notices: list[str] = []
-        """What a person should be told of the stream, a line each, each once."""
+        """What a person should know of the stream, a line each, each once."""
         self._rate: ArrivalRate | None = None
         self._units: UnitCheck | None = None
         self._rows: list[int] = []
@@ -128,7 +128,7 @@ class Ingest:
         return None
 
     def tell(self, text: str) -> None:
-        """Keep a notice, unless it was told before."""
+        """Keep a notice, unless there is one of the same text."""
         if text not in self.notices:
             self.notices.append(text)
 

@@ -86,7 +86,7 @@ class Ring:
     def write(self, ecg_mv: NDArray[np.float32], quality: NDArray[np.uint8]) -> int:
         """Append (n_leads, n) samples and wake the readers; return the index of the first one.
 
-        More than `capacity` at once keeps the newest; readers are told that the others are lost.
+        More than `capacity` at once keeps the newest; readers count the others as lost.
         Raises InputError for a wrong shape, and after `close()`.
         """
         if ecg_mv.ndim != 2 or ecg_mv.shape[0] != self.n_leads or quality.shape != ecg_mv.shape:

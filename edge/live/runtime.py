@@ -17,15 +17,13 @@ from contextlib import closing, suppress
 from dataclasses import asdict, replace
 from datetime import datetime, timedelta
 from time import monotonic_ns
-from typing import Protocol, cast
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import cast
 
 from edge.leads import INPUT_LEADS
 from edge.live.handover import Handover, Run
 from edge.live.ingest import Ingest
 from edge.live.outputs import Outputs
+from edge.live.stream_reconstructor import StreamReconstructor
 from edge.live.telemetry import LatencyTelemetry
 from edge.offline import check_rate
 from edge.samples import SampleBlock, TwelveLeadBlock
@@ -40,38 +38,10 @@ DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from l
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
 NO_SAMPLES_S = 10.0  # bytes that decode to nothing for so long: wrong baud rate, or another device
 RECORDING_WAIT_S = 0.002  # how soon a replay that is ahead of inference looks again
+RECORDING_PART = (
+    100  # samples of a recording handed over at once: the ring holds as many at any rate
+)
 CLOSE_S = 10.0  # longest wait for the source to close; BLE takes seconds to disconnect
-
-
-class StreamReconstructor(Protocol):
-    """What the runtime needs of `edge.Reconstructor`."""
-
-    @property
-    def sampling_hz(self) -> float:
-        """Rate of what it takes and gives."""
-        ...
-
-    @property
-    def hop(self) -> int:
-        """Samples per step."""
-        ...
-
-    def push(
-        self,
-        ecg_mv: NDArray[np.float32],
-        valid: NDArray[np.bool_] | None = None,
-        quality: NDArray[np.uint8] | None = None,
-    ) -> TwelveLeadBlock:
-        """(n_leads, n) mV in, a block, maybe empty, out."""
-        ...
-
-    def skip(self, n_samples: int) -> None:
-        """A gap of `n_samples`."""
-        ...
-
-    def flush(self) -> TwelveLeadBlock:
-        """What a look-ahead holds back; the stream ends, or has a gap next."""
-        ...
 
 
 class Runtime:
@@ -140,8 +110,9 @@ class Runtime:
             self._cancel()
 
     def run(self, seconds: float | None = None) -> None:
-        """Record until the source ends, `stop()`, or `seconds` after the first block; close the sinks.
+        """Record until the source ends, `stop()`, or `seconds` of signal; close the sinks.
 
+        A live source also ends `seconds` after its first samples, however few have come by then.
         A sink that fails is closed, and the others go on (`sink_failures`). An error of the source or of
         inference ends the run, and so does the failure of the last sink; it is raised here as it was, after
         the sinks are closed.
@@ -156,13 +127,16 @@ class Runtime:
         self._thread.start()
         try:
             while True:
-                if seconds is not None and self.seconds > seconds:
+                if seconds is not None and self._source.link.live and self.seconds > seconds:
                     self.stop()
                 acquired = self._acquired  # asked first: what was put before it is taken below
                 run = self._handover.take(POLL_S)
+                whole = run
+                if run is not None and seconds is not None:
+                    run = run.until(seconds)
                 if run is not None:
                     yield from self._reconstruct(run)
-                elif acquired:
+                if run is not whole or (acquired and whole is None):
                     yield from self._flush()
                     break
         finally:
@@ -258,6 +232,7 @@ class Runtime:
             "notifications_dropped": (
                 transport.notifications_dropped if isinstance(transport, Notified) else 0
             ),
+            "strangers_dropped": getattr(transport, "strangers_dropped", 0),
             **self._outputs.counters(),
         }
 
@@ -302,9 +277,10 @@ class Runtime:
                     if not live:  # a recording can wait, and its times are not those of this run
                         arrival_ns = decoded_ns
                         block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
-                        while not self._handover.has_room(block.n_samples):
+                    for part in (block,) if live else block.parts(RECORDING_PART):
+                        while not (live or self._handover.has_room(part.n_samples)):
                             await asyncio.sleep(RECORDING_WAIT_S)
-                    self._handover.put(block)
+                        self._handover.put(part)
                     self.latency.record("decode", decoded_ns - arrival_ns)
                     self.latency.record("ingest", monotonic_ns() - decoded_ns)
                     sampled_ns = decoded_ns

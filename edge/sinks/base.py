@@ -62,7 +62,7 @@ class LiveStatus:
     arrival_hz: float = float("nan")
     """Samples a second as they arrive, lost ones counted in; NaN in the first seconds."""
     warnings: tuple[str, ...] = ()
-    """What a person should be told of the stream or of an output, a line each, oldest first."""
+    """What a person should know of the stream or of an output, a line each, oldest first."""
     battery_percent: int | None = None
     recording: tuple[str, ...] = ()
     """The files that are being written."""

@@ -20,6 +20,8 @@ OUTAGE = "LINK LOST, waiting for the device"
 SIMULATED = "SIMULATED SIGNAL"
 _ALARM = "bold white on red"
 _NAME_WIDTH = 28  # of a recording's name; the end of it tells recordings apart
+_WARNING = "WARNING "
+_WARNING_WIDTH = 40  # of the text of a warning on a narrow screen
 _GAP = 2  # blanks between two items
 
 
@@ -46,7 +48,7 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
         facts.append(Item(SIMULATED, "bold black on yellow", "SIMULATED"))
     facts.append(Item(DISCLAIMER, "", "research use only"))
     facts += _trouble(picture)
-    facts += [Item(f"WARNING {text}", "bold yellow") for text in reversed(status.warnings)]
+    facts += [_warning(text) for text in reversed(status.warnings)]
     if picture.provenance is None:
         facts.append(Item("waiting for samples", "yellow"))
     facts.append(Item("HR -- bpm" if isnan(picture.bpm) else f"HR {picture.bpm:.0f} bpm", "bold"))
@@ -72,12 +74,19 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
 def status_line(picture: Picture, width: int | None = None) -> str:
     """The state of the live path in one line of plain text, without the disclaimer.
 
-    Where it must not be wider than `width`, the least important is left out.
+    Where it must not be wider than `width`, the least important is left out. Long warnings are shortened:
+    stderr and the report have them in full.
     """
     facts = [item for item in items(picture) if item.text != DISCLAIMER]
     if width is None:
-        return (" " * _GAP).join(item.text for item in facts)
+        shown = (item.short if item.text.startswith(_WARNING) else item.text for item in facts)
+        return (" " * _GAP).join(shown)
     return "".join(text for line in flow(facts, width, 1) for text, _ in line)
+
+
+def _warning(text: str) -> Item:
+    short = text if len(text) <= _WARNING_WIDTH else text[: _WARNING_WIDTH - 3] + "..."
+    return Item(f"{_WARNING}{text}", "bold yellow", f"{_WARNING}{short}")
 
 
 def _recording(names: Sequence[str]) -> Item:

@@ -12,7 +12,8 @@ time; it is believed when a line of as many numbers follows it. Columns that are
 arrive, and the first seconds are held back meanwhile. A header that comes within them holds for them, too.
 
 The format has no sequence: `first_sample` counts good lines, so a lost line cannot be known and shifts
-what follows it. Firmware that should be trusted speaks the wire format.
+what follows it. A sketch that stops for more than a second, or whose column of time jumps, leaves a gap
+(`devices.csv_pauses`). Firmware that should be trusted speaks the wire format.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ import numpy as np
 
 from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted, with_units
 from firmware_bridge.devices.csv_fields import Line, Row, split_line, value_of
+from firmware_bridge.devices.csv_pauses import ClockJumps, Pauses
 from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
 from firmware_bridge.devices.device import Device
 from firmware_bridge.errors import SourceSpecError
@@ -31,6 +33,7 @@ from firmware_bridge.events import (
     Corrupt,
     Duplicate,
     Event,
+    Gap,
     LeadOffChanged,
     Notice,
     Samples,
@@ -44,6 +47,10 @@ MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
 NANOVOLTS_PER_LSB = 100.0  # four decimals of a millivolt are exact; the rails are at 838 mV
 COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
+STOPPED = (
+    "the lines stopped for a while: the gap is as long as their column of time says, "
+    "or this computer's clock"
+)
 _RAIL = (1 << (SAMPLE_BITS - 1)) - 1
 
 
@@ -81,7 +88,10 @@ class CsvDecoder:
         self._last_text = ""
         self._first_line = True
         self._rate = RateEstimate(sampling_hz)
-        self._held: list[Row] | None = [] if sampling_hz is None else None
+        self._held: list[tuple[Row, int | None]] | None = [] if sampling_hz is None else None
+        self._now_ns: int | None = None
+        self._pauses = Pauses()
+        self._clock_jumps = ClockJumps()
         self._info: StreamInfo | None = None  # as last told
         self._n_samples = 0
         self._lead_off = 0
@@ -96,17 +106,20 @@ class CsvDecoder:
     @property
     def held_samples(self) -> int:
         """Lines that were understood and are held back, at most MAX_HELD."""
-        return len(self._held or ())
+        return len(self._held or ()) + len(self._pauses)
 
     def arrived(self, now_ns: int) -> None:
         """The bytes that follow arrived at this time."""
         if self._held is None and self._first_line:
             self._held = []  # what comes before the first header may have another order
+        self._now_ns = now_ns
         self._rate.arrivals.arrived(now_ns)
 
     def ended(self) -> list[Event]:
         """No more lines will come: those held back."""
         self._release(at_end=True)
+        for missing, row, at_ns in self._pauses.ended(self._rate.hz):
+            self._place(missing, row, at_ns)
         return self._said()
 
     def receive_data(self, data: bytes) -> list[Event]:
@@ -165,9 +178,9 @@ class CsvDecoder:
             self._rate.time(columns, None if time is None else time[0])
         if self._held is not None:
             self._rate.arrivals.line()
-            self._held.append(row)
+            self._held.append((row, self._now_ns))
         else:
-            self._add(row)
+            self._add(row, self._now_ns)
         self._notice(self._rate.notices())
 
     def _header_in(self, line: Line) -> Header:
@@ -263,18 +276,44 @@ class CsvDecoder:
         self._held = None
         self._notice(self._rate.notices())
         columns = self._columns
-        for row in held:
+        for row, at_ns in held:
             if columns is None or len(row) != columns.n_columns:
                 self._say(Corrupt("a line before the header, of other columns", len(row)))
             elif any(row[place] is None for place in columns.places):
                 self._say(Corrupt("a line before the header that is not numbers", len(row)))
             else:
-                self._add(row)
+                self._add(row, at_ns)
 
-    def _add(self, row: Row) -> None:
-        """Put a row of known columns into counts."""
+    def _add(self, row: Row, at_ns: int | None) -> None:
+        """Take a row of known columns; after a pause it waits until it is known what is missing."""
+        for missing, ready, ready_ns in self._pauses.take(row, at_ns, self._rate.hz):
+            self._place(missing, ready, ready_ns)
+
+    def _place(self, missing: int, row: Row, at_ns: int | None) -> None:
+        """Put a row behind the gap before it, if there is one."""
         columns = self._columns
-        assert columns is not None
+        if columns is None or len(row) != columns.n_columns:
+            self._say(Corrupt("a line before a pause, of other columns", len(row)))
+            return
+        if columns.clock is not None:
+            field = row[columns.clock]
+            by_clock = self._clock_jumps.missing(
+                None if field is None else field[0],
+                at_ns,
+                self._rate.clock_step,
+                self._rate.hz,
+                columns.clock_is_index,
+            )
+            missing = missing if by_clock is None else by_clock
+        if missing and self._info is not None:
+            self._flush()
+            self._say(Gap(self._n_samples, missing, missing))
+            self._notice([STOPPED])
+            self._n_samples += missing
+        self._count(row, columns)
+
+    def _count(self, row: Row, columns: Columns) -> None:
+        """Put a row of known columns into counts."""
         if self._info is None or self._info.leads != columns.leads:
             self._flush()
             self._info = self._stream_info(columns.leads)

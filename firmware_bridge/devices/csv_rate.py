@@ -35,8 +35,9 @@ def round_rate(hz: float, within: float = ROUND_WITHIN) -> float | None:
     return float(nearest) if abs(nearest - hz) <= within * nearest else None
 
 
-def clock_rate(times: Sequence[float], unit_s: float | None) -> tuple[float, float] | None:
-    """(lines per second, seconds of lines) by a column that counts time; None where it does not.
+def clock_rate(times: Sequence[float], unit_s: float | None) -> tuple[float, float, float] | None:
+    """(lines per second, seconds of lines, step of a line in the column's unit) by a column that counts
+    time; None where it does not.
 
     Without `unit_s` the unit is the one of ms, us and s in which the step is that of an ECG. A step of one
     may be an index, and then says nothing.
@@ -55,9 +56,14 @@ def clock_rate(times: Sequence[float], unit_s: float | None) -> tuple[float, flo
         unit_s = fits[0]
     # A step of two is a line that was lost; a jump of many is a pause, and counts for nothing.
     forward = forward[forward < 10 * step]
+    n_lines = float(np.rint(forward / step).sum())
     seconds = float(forward.sum()) * unit_s
-    hz = float(np.rint(forward / step).sum()) / seconds
-    return round_rate(hz, CLOCK_WITHIN) or float(f"{hz:.6g}"), seconds
+    hz = n_lines / seconds
+    return (
+        round_rate(hz, CLOCK_WITHIN) or float(f"{hz:.6g}"),
+        seconds,
+        float(forward.sum()) / n_lines,
+    )
 
 
 class Arrivals:
@@ -110,11 +116,14 @@ class RateEstimate:
         self._columns: Columns | None = None  # whose column of time this is
         self._times: list[float] | None = []  # None once nothing more is to be learnt of them
         self._clock_hz: float | None = None
+        self.clock_step: float | None = None
+        """By how much the column of time goes up from line to line; None until it is known."""
 
     def time(self, columns: Columns, time: float | None) -> None:
         """Take what a line says in its column of time."""
         if columns != self._columns:
             self._columns, self._times, self._clock_hz = columns, [], None
+            self.clock_step = 1.0 if columns.clock_is_index else None
         if self._times is None:
             return
         if time is None or columns.clock_is_index or len(self._times) >= MAX_HELD:
@@ -127,7 +136,7 @@ class RateEstimate:
         if found is None:
             self._times = None if len(self._times) > 5 * JUDGED_EVERY else self._times
         elif found[1] >= RATE_S:
-            self._times, self._clock_hz = None, found[0]
+            self._times, self._clock_hz, self.clock_step = None, found[0], found[2]
             self._compare(found[0])
 
     def _compare(self, clock_hz: float) -> None:

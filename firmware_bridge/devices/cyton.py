@@ -38,6 +38,7 @@ from firmware_bridge.events import (
     Duplicate,
     Event,
     Gap,
+    Late,
     Notice,
     Restarted,
     Samples,
@@ -166,6 +167,9 @@ class CytonDecoder:
             return 2 * PACKET_BYTES
         ahead = (first - self._counter - 1) % WRAP
         if then == (first + 1) % WRAP:
+            if ahead >= WRAP - RECENT_PACKETS and not self._silence.is_long:
+                events.append(Late(first, self._next_sample, 1))  # several were swapped
+                return PACKET_BYTES
             self._lost += ahead + self._silence.wrapped(ahead, WRAP, n)
             self._counter = (first - 1) % WRAP
             return self._packets(held, place, events)

@@ -122,7 +122,7 @@ class GanglionDecoder:
         self._silence.seconds = seconds
 
     def data_to_send(self) -> bytes:
-        """What the board has to be told now."""
+        """What is to be sent to the board now."""
         data, self._to_send = self._to_send, b""
         return data
 

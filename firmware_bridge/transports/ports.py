@@ -9,9 +9,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from firmware_bridge.errors import NotFoundError
+from firmware_bridge.errors import NotFoundError, TransportError
 
 SYSFS = Path("/sys")
+NOT_PYSERIAL = (
+    "pyserial is missing, or another package has taken its module's name: "
+    "pip uninstall -y serial pyserial && pip install pyserial"
+)
 _LIST_ATTEMPTS = 3
 # A board's own UARTs that pyserial's lister does not look for; the kernel makes the file for those it has.
 _OWN_UARTS = {
@@ -58,8 +62,10 @@ ListPorts = Callable[[], Sequence[PortInfo]]
 
 def list_ports() -> list[PortInfo]:
     """The serial ports of this machine, sorted by name; none while devices come and go without end."""
-    from serial.tools import list_ports as system
-
+    try:
+        from serial.tools import list_ports as system
+    except ImportError as error:
+        raise TransportError(NOT_PYSERIAL) from error
     found = []
     for _ in range(_LIST_ATTEMPTS):
         # pyserial reads the system's files one by one: a device may go in between, TypeError included.

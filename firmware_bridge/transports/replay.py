@@ -33,7 +33,8 @@ from firmware_bridge.errors import CaptureError, SourceSpecError, TransportError
 from firmware_bridge.new_file import NewFile
 from firmware_bridge.transports.base import Received
 
-MAGIC = b"leadlift capture 1\n"
+KIND = b"leadlift capture "
+MAGIC = KIND + b"1\n"
 MAX_HEADER_BYTES = 4096  # a header is a handful of options; more is not a capture of ours
 MAX_RECORD_BYTES = 1 << 20  # transports read 64 KiB at most; an altered length must not ask for GBs
 _FIELDS = struct.Struct("<QI")
@@ -165,7 +166,10 @@ class ReplayTransport:
         if self._created is None:
             return None
         offset_us = (arrival_ns - self._start_ns) / 1000
-        return (self._created + timedelta(microseconds=offset_us)).astimezone()
+        try:
+            return (self._created + timedelta(microseconds=offset_us)).astimezone()
+        except (OverflowError, ValueError, OSError):  # the calendar, or this system's, ends before
+            return None
 
     async def open(self) -> None:
         """Open the file and start its clock. Raises CaptureError."""
@@ -252,8 +256,11 @@ def _open(path: Path) -> tuple[BinaryIO, dict[str, object], int]:
     line = file.readline(MAX_HEADER_BYTES)
     try:
         header = json.loads(line) if start == MAGIC and line.endswith(b"\n") else None
-    except ValueError:
+    except (ValueError, RecursionError):  # a few thousand brackets are nested too deep
         header = None
+    if start.startswith(KIND) and start != MAGIC and len(start) == len(MAGIC):
+        file.close()
+        raise CaptureError(f"{path} is a capture of another version than 1: update leadlift")
     if not isinstance(header, dict) or not isinstance(header.get("device"), str):
         file.close()
         raise CaptureError(f"{path} is no leadlift capture: record one with `leadlift monitor`")

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from firmware_bridge.errors import AccessError, NotFoundError, TransportError
 from firmware_bridge.transports.bounded import bounded
+from firmware_bridge.transports.ports import NOT_PYSERIAL
 
 if TYPE_CHECKING:
     import serial
@@ -32,6 +33,8 @@ def open_port(name: str, baud: int, timeout_s: float) -> serial.Serial:
     """
     import serial
 
+    if not hasattr(serial, "Serial"):
+        raise TransportError(NOT_PYSERIAL)
     try:
         port = serial.Serial(
             name, baud, timeout=timeout_s, write_timeout=WRITE_TIMEOUT_S, exclusive=True

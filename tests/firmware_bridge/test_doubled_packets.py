@@ -179,3 +179,15 @@ def test_a_smooth_simulation_loses_no_second() -> None:
     ecg_mv = EcgSimulator(100.0).read(3000)[[1, 6, 10]]
     events = decode(OpenViewDecoder(wired(3)), _openview(ecg_mv))
     assert len(_rows(events)) >= 2999
+
+
+@pytest.mark.parametrize("n_swapped", [3, 10, 16])
+def test_a_cyton_whose_pieces_were_swapped_loses_no_more_than_they_hold(n_swapped: int) -> None:
+    make, packets = STREAMS["cyton"]
+    first, second, end = 100, 100 + n_swapped, 100 + 2 * n_swapped
+    swapped = [*packets[:first], *packets[second:end], *packets[first:second], *packets[end:]]
+    events = decode(make(), swapped)
+    assert sum(gap.n_samples for gap in of(Gap, events)) == n_swapped
+    assert len(of(Late, events)) >= n_swapped - 1  # the last is nowhere near its neighbours
+    whole = placed(decode(make(), packets))
+    assert placed(events).items() <= whole.items()

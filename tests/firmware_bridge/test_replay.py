@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
+from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
 
@@ -101,6 +102,50 @@ def test_a_recording_cut_anywhere_plays_up_to_its_last_whole_record(tmp_path: Pa
         cut.write_bytes(raw[:size])
         with pytest.raises(CaptureError, match="no leadlift capture"):
             asyncio.run(play(cut))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"[" * 4000,
+        b'{"device":' * 400,
+        b'{"device": "csv", "options": ' + b"[" * 1900 + b"]" * 1900 + b"}",
+        b"[1]",
+        b'"csv"',
+        b"null",
+        b'{"device": 1}',
+        b'{"device": "csv", "x": ' + b"[" * 100_000,
+    ],
+)
+def test_a_header_that_is_none_is_told(tmp_path: Path, header: bytes) -> None:
+    path = tmp_path / "a.capture"
+    path.write_bytes(MAGIC + header + b"\n")
+    with pytest.raises(CaptureError, match="no leadlift capture"):
+        read_header(path)
+
+
+def test_a_capture_of_another_version_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.capture"
+    path.write_bytes(MAGIC.replace(b"1", b"2") + b'{"device": "wire"}\n')
+    with pytest.raises(CaptureError, match="another version"):
+        read_header(path)
+
+
+@pytest.mark.parametrize("created", ["9999-12-31T23:59:59.9+00:00", "0001-01-01T00:00:00+14:00"])
+def test_a_time_at_the_end_of_the_calendar_is_not_known(tmp_path: Path, created: str) -> None:
+    path = tmp_path / "a.capture"
+    with CaptureWriter(path, {"device": "wire", "created": created}):
+        pass
+
+    async def recorded_at() -> datetime | None:
+        transport = ReplayTransport(path, math.inf)
+        await transport.open()
+        try:
+            return transport.recorded_at(time.monotonic_ns() + 10**9)
+        finally:
+            await transport.close()
+
+    assert asyncio.run(recorded_at()) is None
 
 
 def test_any_altered_byte_is_told(tmp_path: Path) -> None:

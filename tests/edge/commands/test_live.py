@@ -93,7 +93,7 @@ def test_demo_runs_the_real_path_and_says_that_it_is_simulated(
     assert set(report) >= PINNED
     assert report["samples_in"] >= 480
     assert report["samples_lost"] == report["gaps"] == 0
-    assert report["samples_in"] - report["samples_out"] < 4
+    assert 496 < report["samples_out"] <= 500  # two seconds, in whole hops
     assert {"p50", "p99", "stages"} <= set(report["latency_us"])
     assert len(report["bundle_sha256"]) == 64
     assert report["peak_memory_mb"] > 0
@@ -110,7 +110,8 @@ def test_a_device_at_another_rate_is_converted(tmp_path: Path) -> None:
     counts = json.loads(report.read_text())
     assert counts["device_hz"] == 500.0
     assert counts["samples_lost"] == 0
-    assert 0 <= counts["samples_in"] / 2 - counts["samples_out"] < 12  # converter and hop hold back
+    assert counts["samples_in"] >= 1000
+    assert 488 < counts["samples_out"] <= 500  # converter and hop hold back
 
 
 def test_a_port_that_vanishes_ends_in_one_line_and_a_readable_file(

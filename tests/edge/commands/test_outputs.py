@@ -344,3 +344,26 @@ def test_files_are_compared_as_files(here: Path) -> None:
 )
 def test_a_path_is_cut_only_where_a_pick_follows(path: str, file: str, pick: str) -> None:
     assert split_pick(path) == (Path(file), pick)
+
+
+@pytest.mark.parametrize("command", [["doctor"], ["monitor", "sim:", "--seconds", "1"]])
+def test_a_full_disk_under_stdout_is_one_line(here: Path, command: list[str]) -> None:
+    with Path("/dev/full").open("w") as full:
+        child = subprocess.run(
+            [sys.executable, "-m", "edge.cli", *command],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    assert child.returncode == 1
+    assert child.stderr.startswith("leadlift: error: cannot write the output: No space")
+    assert len(child.stderr.splitlines()) == 1
+
+
+def test_streams_that_are_closed_at_the_start_harm_nothing(here: Path) -> None:
+    command = f"{sys.executable} -m edge.cli monitor sim: --seconds 1 --capture a.llcap"
+    child = subprocess.run(["sh", "-c", f"exec {command} <&- >&- 2>&-"], timeout=60, check=False)
+    assert child.returncode == 0
+    assert Path("a.llcap").read_bytes().startswith(b"leadlift capture 1\n")

@@ -155,6 +155,14 @@ def test_a_jump_begins_anew() -> None:
     assert clock.host_ns(0) == EPOCH_NS + 3_000_000_000
 
 
+def test_a_backlog_that_comes_all_at_once_says_nothing_of_the_drift() -> None:
+    clock = DeviceClock()
+    for i in range(60):
+        clock.observe(i * 200_000, 10**9)
+    assert clock.fit is not None
+    assert clock.drift_ppm == 0.0
+
+
 def test_before_any_packet_nothing_is_claimed() -> None:
     clock = DeviceClock()
     assert clock.fit is None

@@ -13,6 +13,7 @@ from edge.errors import InputError, SinkError
 from edge.live.runtime import NO_SAMPLES_S, Runtime
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
+from firmware_bridge.devices.csv_lines import CsvDecoder
 from firmware_bridge.errors import PeerError, StallError, TransportError, TransportLost
 from firmware_bridge.source import Link, Source
 from firmware_bridge.transports.memory import MemoryTransport
@@ -179,6 +180,16 @@ def test_a_recording_waits_for_inference_and_has_no_device_time() -> None:
     assert runtime.samples_lost == 0
     assert runtime.latency.stages["acquisition_to_block"].n == 0
     assert runtime.latency.stages["byte_to_block"].n > 0
+
+
+def test_a_piece_of_a_recording_may_be_longer_than_the_ring() -> None:
+    device = MemoryDevice()
+    device.source.link = Link(device.transport, CsvDecoder(), "csv", live=False)
+    device.transport.feed(b"".join(b"%d,0.2,0.3\n" % (i % 7) for i in range(4001)))
+    device.transport.end()
+    runtime = Runtime(device.source, FakeReconstructor())
+    assert sum(block.n_samples for block in runtime.blocks()) == 4000
+    assert runtime.samples_lost == 0
 
 
 def test_a_lost_link_ends_the_run_with_its_error_after_what_arrived() -> None:
@@ -352,8 +363,17 @@ def test_seconds_end_a_stream_that_goes_on() -> None:
     device.say_info()
     device.say(8, n_frames=5)
     runtime = Runtime(device.source, FakeReconstructor())
-    runtime.run(seconds=1e-9)
-    assert runtime.samples_out == runtime.ingest.counters.samples_in == 40
+    runtime.run(seconds=28 / 250)
+    assert runtime.samples_out == 28
+
+
+def test_seconds_end_a_stream_that_stands_still() -> None:
+    device = MemoryDevice()
+    device.say_info()
+    device.say(8)
+    runtime = Runtime(device.source, FakeReconstructor())
+    runtime.run(seconds=0.05)
+    assert runtime.samples_out == 8
 
 
 def test_closing_the_iterator_stops_the_acquisition() -> None:

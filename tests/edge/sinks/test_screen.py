@@ -200,3 +200,12 @@ def test_gain_and_speed_are_those_asked_for() -> None:
     assert (drawn.height_mv, drawn.span_s) == (0.5, 5.0)
     assert "mark 0.5 mV" in plain(drawn.lines)[-1]  # a millivolt would be higher than the trace
     assert "12x1 does not fit" in text(picture(), 80, 24, view=View(layout="12x1"))
+
+
+def test_a_warning_wider_than_the_screen_is_shortened_and_shown() -> None:
+    warning = "samples arrive at 125 Hz, not at 250 Hz as declared: " + "set rate= " * 20
+    warned = picture(status=LiveStatus(warnings=(warning,)))
+    assert "WARNING samples arrive at 125 Hz" in text(warned, 80, 24)
+    assert "WARNING samples arrive at 125 Hz" in status_line(warned, 79)
+    assert "WARNING samples arrive at 125 Hz" in status_line(warned)
+    assert len(status_line(warned)) < 160
