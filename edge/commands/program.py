@@ -71,3 +71,8 @@ def run_command(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `leadlift doctor | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:  # a path that the system does not take: too long, a loop of links
+        if arguments.debug:
+            raise
+        print(f"leadlift: error: {one_line(error)}", file=sys.stderr)
+        return 1
