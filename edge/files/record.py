@@ -48,6 +48,8 @@ class Record(ABC):
     """The file says that its signal is simulated."""
     device: str = ""
     """The device that recorded it, where the file says it."""
+    mv_per_value: float | None = 1.0
+    """Millivolts in the unit that the values were read in; None where the leads have several units."""
     of_recording: bool = False
     """leadlift made it of another recording, and can make it again."""
 
@@ -108,6 +110,19 @@ def mv_per(unit: str, path: Path | str) -> float:
     if name is None:
         raise InputError(f"{path}: unit {unit!r} is no voltage: use mV or uV, or give --unit")
     return MV_PER_UNIT[name]
+
+
+def one_unit(mv: Sequence[float]) -> float | None:
+    """The unit, in mV, that all leads have; None for several."""
+    return float(mv[0]) if len(set(mv)) == 1 else None
+
+
+def reconstructed(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """What to say of a file of ours in which some of the leads read are estimates; nothing, else."""
+    made = [name for name, source in zip(names, sources, strict=True) if "reconstructed" in source]
+    if not made:
+        return []
+    return [f"{', '.join(made)} in it were reconstructed by leadlift, not measured"]
 
 
 def unit_of(label: str) -> str | None:
@@ -217,6 +232,12 @@ def _missing(
     free = [x for x, name in zip(labels, named, strict=True) if not name and not is_eeg(x)]
     ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
     label = printable([*ecg, *free, "CH1"][0].strip())
+    if missing and not free and any(named):
+        rest = ",".join(dict.fromkeys(name for name in named if name))
+        return (
+            f"{path} lacks {', '.join(missing)}: it has {has}{more}{beside}; "
+            f"--leads {rest} does without"
+        )
     return (
         f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
         f"name its leads with --leads, as in --leads \"{example}='{label}'\""
