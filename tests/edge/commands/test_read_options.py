@@ -51,7 +51,11 @@ def test_leads_are_mapped_to_labels(
     assert warnings(capsys) == []
     same(tmp_path / "a.npz", tmp_path / "b.npz")
     assert main(["reconstruct", str(odd), str(tmp_path / "c.npz")]) == 1
-    assert "--leads \"II='CH1'\"" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.endswith("as in --leads \"II='CH1',V1='CH2',V5='CH, 3'\"\n")
+    advised = error.split('"')[1]
+    assert main(["reconstruct", str(odd), str(tmp_path / "d.npz"), "--leads", advised]) == 0
+    same(tmp_path / "a.npz", tmp_path / "d.npz")
     assert not (tmp_path / "c.npz").exists()
 
 

@@ -98,6 +98,15 @@ def test_of_two_signals_with_one_name_the_one_taken_is_said(
     assert all(part in said[0] for part in ("II", "#1", "#2", "--leads II=#2"))
 
 
+def test_the_advice_to_take_the_other_signal_names_every_lead() -> None:
+    said: list[str] = []
+    labels = ["V1", "V1", "V5", "II"]
+    pick_leads(labels, ("II", "V1", "V5"), Path("a.edf"), said)
+    (advice,) = said
+    advised = parse_leads(advice.split("--leads ")[1].split()[0])
+    assert pick_leads(labels, advised, Path("a.edf"))[1] == [3, 1, 2]
+
+
 @pytest.mark.parametrize("beside", ["O1-A2", "EEG Fp1", "F3", "EOG(L)", "Chin EMG", "M2"])
 def test_c3_beside_eeg_is_no_chest_lead(tmp_path: Path, beside: str) -> None:
     codes = ramps(5, 1000)

@@ -64,3 +64,10 @@ def test_a_stream_in_millivolts_is_decided_and_costs_nothing_more() -> None:
     check = UnitCheck(3, 250.0)
     assert check.push(ecg(6.0).astype(np.float32)) is None
     assert check.decided
+
+
+def test_values_that_fit_no_unit_get_none() -> None:
+    ecg_mv = EcgSimulator(250.0).read(2500) * 30.0  # as microvolts they would be 30 uV
+    doubt = implausible_unit(ecg_mv, 250.0)
+    assert doubt is not None
+    assert doubt.unit == ""
