@@ -67,7 +67,7 @@ def test_a_stream_in_millivolts_is_decided_and_costs_nothing_more() -> None:
 
 
 def test_values_that_fit_no_unit_get_none() -> None:
-    ecg_mv = EcgSimulator(250.0).read(2500) * 30.0  # as microvolts they would be 30 uV
-    doubt = implausible_unit(ecg_mv, 250.0)
+    lead = ecg()[:1] / np.ptp(ecg()[0])
+    doubt = implausible_unit(40.0 * lead, 250.0)  # 40 uV, if they were microvolts
     assert doubt is not None
     assert doubt.unit == ""
