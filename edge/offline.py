@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -32,7 +33,7 @@ def reconstruct(
     Parameters
     ----------
     ecg_mv : (n_leads, n) array of numbers, mV
-        The measured leads. A sample that is not finite is missing.
+        The measured leads. A sample that is masked, or not finite, is missing.
     sampling_hz : float
         Rate of the recording, 50 to 8000 Hz. It is converted to the decoder's and back with zero delay.
     leads : sequence of str
@@ -53,9 +54,14 @@ def reconstruct(
         From opening the model, the engine and the calibration.
     """
     samples = millivolts(ecg_mv)
+    if isinstance(leads, str) or not isinstance(leads, Iterable):
+        raise InputError(f"leads are a sequence of names, as in ['II', 'V1', 'V5'], not {leads!r}")
+    leads = tuple(leads)
     if samples.ndim != 2 or samples.shape[0] != len(leads):
+        turned = ": transpose it" if samples.ndim == 2 and samples.shape[1] == len(leads) else ""
         raise InputError(
-            f"expected ({len(leads)}, n) samples in mV, rows {', '.join(leads)}; got shape {samples.shape}"
+            f"expected ({len(leads)}, n) samples in mV, rows {', '.join(map(str, leads))}; "
+            f"got shape {samples.shape}{turned}"
         )
     with Reconstructor.open(model, engine, patient=patient) as reconstructor:
         rows = input_rows(leads, reconstructor.leads)
@@ -136,6 +142,8 @@ def input_rows(given: Sequence[str], needed: Sequence[str] = INPUT_LEADS) -> lis
 
 def check_rate(sampling_hz: float) -> float:
     """`sampling_hz` if an ECG can have it. Raises InputError else."""
+    if not isinstance(sampling_hz, (SupportsFloat, np.ndarray)) or np.ndim(sampling_hz):
+        raise InputError(f"a sampling rate is a number of Hz, not {sampling_hz!r}")
     if not MIN_HZ <= sampling_hz <= MAX_HZ:
         raise InputError(
             f"a sampling rate of {sampling_hz:g} Hz is not accepted:"

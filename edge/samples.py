@@ -106,11 +106,20 @@ class TwelveLeadBlock:
 
 
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
-    """Samples as float32. Raises InputError for what is no array of numbers."""
+    """Samples as float32, masked ones NaN. Raises InputError for what is no array of real numbers."""
+    if type(ecg_mv) is np.ndarray and ecg_mv.dtype == np.float32:
+        return ecg_mv
     try:
-        return np.asarray(ecg_mv, np.float32)
-    except (TypeError, ValueError) as error:
+        values = np.asarray(ecg_mv)
+        if values.dtype.kind not in "iufO":
+            raise TypeError(f"these are of type {values.dtype}")
+        with np.errstate(over="ignore"):  # what float32 cannot hold counts as missing
+            samples = values.astype(np.float32)
+    except (TypeError, ValueError, RuntimeError) as error:  # torch: a tensor that requires grad
         raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
+    if isinstance(ecg_mv, np.ma.MaskedArray):
+        samples[np.ma.getmaskarray(ecg_mv)] = np.nan
+    return samples
 
 
 def fitting(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:

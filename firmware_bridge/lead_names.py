@@ -21,6 +21,8 @@ _UNITS = {
     # The micro sign (U+00B5), the Greek letter (U+03BC), HL7's and plain ASCII's ways to write it.
     **dict.fromkeys(("uv", "\u00b5v", "\u03bcv", "microv", "muv", "mcv"), "uV"),
     **dict.fromkeys(("microvolt", "microvolts"), "uV"),
+    **{"millivol": "mV", "microvol": "uV"},  # what EDF's eight characters hold of them
+    **{"mvolt": "mV", "uvolt": "uV", "milliv": "mV"},
 }
 _NAMES = {lead.lower(): lead for lead in LEADS}
 _NAMES |= {"mli": "I", "mlii": "II", "mliii": "III"}  # Holter recorders: modified limb leads

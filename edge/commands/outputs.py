@@ -69,10 +69,14 @@ def check_outputs(
                 f"{one} {first} and {other} {second} are one file: name each output once"
             )
     for what, path in made:
-        if what not in replaced and path.is_file() and _may_be_made_again(what, path, made_again):
-            print(f"leadlift: {what} {path} exists and is replaced", file=sys.stderr)
-            replaced.add(what)
         try:
+            if (
+                what not in replaced
+                and path.is_file()
+                and _may_be_made_again(what, path, made_again)
+            ):
+                print(f"leadlift: {what} {path} exists and is replaced", file=sys.stderr)
+                replaced.add(what)
             NewFile(path, overwrite=what in replaced).check()
         except OSError as error:
             raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error

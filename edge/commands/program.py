@@ -84,11 +84,14 @@ def run_command(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # `leadlift doctor | head`
         _leave_stdout()
         return 1
-    except OSError as error:
-        if arguments.debug or error.errno not in _FULL:
+    except OSError as error:  # a full disk under stdout; a path that the system does not take
+        if arguments.debug:
             raise
-        _leave_stdout()
-        print(f"leadlift: error: cannot write the output: {error.strerror}", file=sys.stderr)
+        why = one_line(error)
+        if error.errno in _FULL:
+            _leave_stdout()
+            why = f"cannot write the output: {error.strerror}"
+        print(f"leadlift: error: {why}", file=sys.stderr)
         return 1
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
+from math import isclose
 from typing import TYPE_CHECKING
 
 from edge.errors import InputError
@@ -59,6 +60,13 @@ def warn_of(record: Record) -> None:
 
 def warn_of_unit(record: Record, doubt: ImplausibleUnit | None) -> None:
     """Say that the values of a recording cannot be millivolts, and what to do."""
-    if doubt is not None:
-        remedy = f"--unit {doubt.unit}" if doubt.unit else "give their unit with --unit"
-        warn([f"{record.path}: {doubt}: {remedy}"])
+    if doubt is None:
+        return
+    stated, factor = record.mv_per_value, doubt.unit_mv
+    likely = None if stated is None or factor is None else stated * factor
+    units = [u for u, mv in MV_PER_UNIT.items() if likely and isclose(mv, likely, rel_tol=1e-6)]
+    remedy = f"--unit {units[0]}" if units else "give their unit with --unit"
+    what = str(doubt)
+    if stated != 1.0:  # `likely volts` is said of values in mV
+        what = f"its unit is wrong: deflections of {doubt.size:.3g} mV, where a QRS has 0.1 to 5 mV"
+    warn([f"{record.path}: {what}: {remedy}"])

@@ -21,7 +21,16 @@ from edge.files.csv_clock import Clock, find_clock, rising_clock
 from edge.files.csv_dialect import sniff
 from edge.files.csv_notes import started_at, stated_rate
 from edge.files.csv_text import Chunk, TextFile
-from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv, unit_of
+from edge.files.record import (
+    ReadOptions,
+    Record,
+    one_unit,
+    pick_leads,
+    rate_of,
+    reconstructed,
+    unit_mv,
+    unit_of,
+)
 from edge.files.recording import MAX_GAP_FILL_S, OF_RECORDING
 from firmware_bridge.lead_names import unit_named
 
@@ -87,6 +96,7 @@ class CsvRecord(Record):
                 clock = find_clock(table, labels, dialect, nominal, path)
         names, self._columns = pick_leads(labels, options.leads, path, said)
         self._mv = self._units(labels, options, said)
+        self.mv_per_value = one_unit(self._mv.ravel().tolist())
         if clock is None and nominal is None:
             raise InputError(
                 f"{path} does not say its sampling rate: give --rate, or add a line "
@@ -326,9 +336,8 @@ class CsvRecord(Record):
         self.device = notes.get("device") or notes.get("board") or ""
         self.simulated = any(key.startswith("simulated") for key in notes)
         self.of_recording = notes.get("source") == OF_RECORDING
-        made = [x for x in self.leads if "reconstructed" in notes.get(x.lower(), "")]
-        if made and any(key.startswith("leadlift") for key in notes):
-            said.append(f"{', '.join(made)} in it were reconstructed by leadlift, not measured")
+        if any(key.startswith("leadlift") for key in notes):
+            said += reconstructed(self.leads, [notes.get(x.lower(), "") for x in self.leads])
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -78,15 +78,14 @@ class CsvSink(RecordingSink):
         data = "".join(self._pending).encode()
         self._pending.clear()
         self._pending_samples = 0
-        size = self._file.tell()
+        size = None if self.output.is_stream else self._file.tell()  # a pipe has no position
         try:
             while data:
                 data = data[self._file.write(data) :]
         except OSError:
-            with suppress(
-                OSError
-            ):  # a device cannot be truncated; the first error is the one to report
-                self._file.truncate(size)
+            with suppress(OSError):  # the first error is the one to report
+                if size is not None:
+                    self._file.truncate(size)
             raise
         self._is_empty = False
 

@@ -32,6 +32,7 @@ class EdfSignal:
     """One signal of the header; numbers that cannot be read are None."""
 
     label: str
+    transducer: str
     dimension: str
     physical: tuple[float | None, float | None]
     digital: tuple[float | None, float | None]
@@ -60,6 +61,8 @@ class EdfHeader:
     """Seconds in a data record; 0 where the header says none."""
     discontinuous: bool
     """EDF+D: records need not follow on each other; each says its own time."""
+    says_continuous: bool
+    """EDF+C: each record says its own time, and no gap lies between them."""
     data_offset: int
     n_records: int
     """Complete data records that the file holds."""
@@ -119,6 +122,7 @@ def read_header(file: BinaryIO, path: Path) -> EdfHeader:
         started_at=_started_at(_text(fixed[168:176]), _text(fixed[176:184]), recording, warnings),
         record_s=_record_s(fixed[244:252]),
         discontinuous=plus and reserved[4:5] == "D",
+        says_continuous=plus and reserved[4:5] == "C",
         data_offset=data_offset,
         n_records=n_records,
         record_bytes=record_bytes,
@@ -169,7 +173,7 @@ def _signals(
     for width in _WIDTHS:
         columns.append([data[at + width * i : at + width * (i + 1)] for i in range(n)])
         at += width * n
-    labels, _, dimensions, pmin, pmax, dmin, dmax, _, counts, _ = columns
+    labels, transducers, dimensions, pmin, pmax, dmin, dmax, _, counts, _ = columns
     signals: list[EdfSignal] = []
     offset = 0
     for i in range(n):
@@ -182,6 +186,7 @@ def _signals(
         signals.append(
             EdfSignal(
                 label=label,
+                transducer=_text(transducers[i]),
                 dimension=_text(dimensions[i]),
                 physical=(header_number(pmin[i]), header_number(pmax[i])),
                 digital=(header_number(dmin[i]), header_number(dmax[i])),

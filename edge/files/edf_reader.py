@@ -19,7 +19,15 @@ from edge.errors import InputError
 from edge.files.annotations import END_OF_RECORDING, SOURCE, STARTED_AT
 from edge.files.edf_header import EdfSignal, read_header
 from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
-from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
+from edge.files.record import (
+    ReadOptions,
+    Record,
+    one_unit,
+    pick_leads,
+    rate_of,
+    reconstructed,
+    unit_mv,
+)
 from edge.files.recording import OF_RECORDING
 from edge.quality import Quality
 
@@ -57,18 +65,26 @@ class EdfRecord(Record):
             for s in chosen
         ]
         gain, offset = zip(*(self._scale(s) for s in chosen), strict=True)
+        self.mv_per_value = one_unit(unit)
         self._gain = (np.array(gain) * unit)[:, None]
         self._offset = (np.array(offset) * unit)[:, None]
         texts = next((s for s in header.signals if s.is_annotations and s.samples), None)
         self._timeline = EdfTimeline(
             [Run(0, 0, header.n_records)], header.n_records * self._samples
         )
-        if header.discontinuous and texts is not None:
+        discontinuous = header.discontinuous
+        if header.says_continuous and texts is not None and self._has_gaps(texts):
+            warnings.append(
+                "it says EDF+C, but its data records state times with gaps: these count"
+            )
+            discontinuous = True
+        if discontinuous and texts is not None:
             self._timeline = place_records(self._onsets(texts), self._samples, sampling_hz)
             warnings += self._timeline.warnings
         n_samples = self._timeline.n_samples
         self._quality = None
         if "leadlift" in header.recording and texts is not None:
+            warnings += reconstructed(names, [s.transducer for s in chosen])
             quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
             self._quality = quality[0] if quality else None
             n_samples = min(n_samples, self._end(texts, sampling_hz))
@@ -123,10 +139,23 @@ class EdfRecord(Record):
         ):
             raise InputError(
                 f"{self.path}: signal {signal.number} ({signal.label!r}) has the physical range "
-                f"{pmin} to {pmax} for the digital range {dmin} to {dmax}: correct those fields"
+                f"{_or_none(pmin)} to {_or_none(pmax)} for the digital range {_or_none(dmin)} to "
+                f"{_or_none(dmax)}: correct those fields"
             )
         gain = (pmax - pmin) / (dmax - dmin)
         return gain, pmin - dmin * gain
+
+    def _has_gaps(self, signal: EdfSignal) -> bool:
+        """Whether the last data record begins more than a second later than it would without a gap.
+
+        A clock that differs by less than 0.1 % from the declared rate makes no gap.
+        """
+        n = self._header.n_records - 1
+        first, last = (record_onset(self._bytes(r, signal.offset, signal.samples)) for r in (0, n))
+        if first is None or last is None:
+            return False
+        lasts = float(n * self._header.record_s)
+        return last - first - lasts > max(1.0, 1e-3 * lasts)
 
     def _onsets(self, signal: EdfSignal) -> Iterator[float | None]:
         """When each data record says that it begins."""
@@ -204,6 +233,10 @@ class EdfRecord(Record):
     def close(self) -> None:
         """Close the file; a second call does nothing."""
         self._file.close()
+
+
+def _or_none(number: float | None) -> str:
+    return "no number" if number is None else f"{number:g}"
 
 
 def _integers(data: NDArray[np.uint8], width: int) -> NDArray[np.int32]:

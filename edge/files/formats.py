@@ -103,6 +103,10 @@ _FOREIGN = {
     ".hdf5": "HDF5",
     ".json": "JSON",
     ".xlsx": "an Excel workbook",
+    ".xls": "an Excel workbook",
+    ".npy": "one NumPy array",
+    ".parquet": "Parquet",
+    ".pdf": "PDF",
     ".llcap": "a capture: `leadlift run --source replay:FILE` reads it",
 }
 
@@ -143,9 +147,11 @@ def format_of(path: Path, head: bytes) -> Format:
     if head.startswith(BDF_VERSION):
         return BDF
     if head.startswith(b"PK\x03\x04") and suffix not in _FOREIGN:
+        if b"[Content_Types].xml" in head or b"mimetypeapplication/" in head:
+            raise InputError(f"{path} is a workbook of a spreadsheet: save its table as CSV there")
         return NPZ
     if named is not None:
-        return EDF if named is CSV and is_edf(head) else named
+        return EDF if named in (NPZ, CSV) and is_edf(head) else named
     if is_edf(head):
         return EDF
     if suffix not in _FOREIGN and _is_table(head):

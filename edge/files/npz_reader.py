@@ -26,14 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import ReadOptions, Record, pick_leads, printable, rate_of, unit_mv
+from edge.files.record import (
+    ReadOptions,
+    Record,
+    pick_leads,
+    printable,
+    rate_of,
+    reconstructed,
+    unit_mv,
+)
 from edge.files.recording import OF_RECORDING
 
 _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
 _LARGEST_RATIO = 1100  # what DEFLATE can shrink to one byte, and a little
 _UNITS = {"ecg_mv": "mV", "ecg_uv": "uV", "ecg": ""}
-_SMALL = ("leads", "sampling_hz", "device", "simulated", "source", "started_at")
+_SMALL = ("leads", "sampling_hz", "device", "simulated", "source", "started_at", "provenance")
 # What zipfile and NumPy's header parser raise on damaged bytes.
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -50,6 +58,10 @@ _DAMAGED = (
     TypeError,
     ValueError,
 )
+
+
+class _NotNumbersError(ValueError):
+    """An array that is whole, and of a type that is not read."""
 
 
 class NpzRecord(Record):
@@ -78,17 +90,25 @@ class NpzRecord(Record):
                 given = {name: _small(archive, name) for name in _SMALL if name in names}
         except InputError:
             raise
+        except _NotNumbersError as error:
+            raise InputError(f"{path}: {error}") from error
         except _DAMAGED as error:
             why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
             raise InputError(f"cannot read {path} as NPZ, it is damaged: {why}") from error
         labels = _labels(given.get("leads"), options, sum(self._ecg.shape[:1]))
         if self._ecg.ndim != 2 or self._ecg.shape[0] != len(labels):
+            turned = self._ecg.ndim == 2 and self._ecg.shape[1] == len(labels)
             raise InputError(
                 f"{path}: {signal} of shape {self._ecg.shape} does not fit {len(labels)} leads: "
-                "expected (n_leads, n_samples)"
+                "expected (n_leads, n_samples)" + ("; save it transposed" if turned else "")
             )
-        self._scale = unit_mv(_UNITS[signal], signal, options, str(path), said)
+        self._scale = self.mv_per_value = unit_mv(_UNITS[signal], signal, options, str(path), said)
         chosen, self._rows = pick_leads(labels, options.leads, path, said)
+        if "leads" not in given and not isinstance(options.leads, Mapping):
+            said.append(f"it names no leads: its rows are taken for {', '.join(labels)}, in order")
+        sources = _texts(given.get("provenance"))
+        if len(sources) == len(labels):
+            said += reconstructed(chosen, [sources[row] for row in self._rows])
         rate = _number(given["sampling_hz"], path) if "sampling_hz" in given else None
         super().__init__(path, chosen, rate_of(rate, options, path), self._ecg.shape[1])
         self.warnings = tuple(said)
@@ -154,7 +174,9 @@ class _Member:
             shape, fortran, dtype = read_header(member)
             found = cls(info, shape, fortran, dtype, member.tell())
         if dtype.hasobject:
-            raise ValueError(f"{name} holds Python objects, which are never unpickled, not numbers")
+            raise _NotNumbersError(
+                f"{name} holds Python objects, which are never unpickled: save it as plain numbers or text"
+            )
         held = info.file_size
         if info.compress_type == zipfile.ZIP_STORED:
             held = min(held, info.compress_size)
@@ -190,7 +212,7 @@ def _mapped(
     member = _Member.read(archive, name)
     shape, dtype, skip = member.shape, member.dtype, 0
     if dtype.kind not in "iuf":
-        raise ValueError(f"{name} has type {dtype}, not numbers")
+        raise _NotNumbersError(f"{name} has type {dtype}, not numbers: save it as float32")
     if len(shape) == 3 and not member.fortran:
         if number is None and shape[0] != 1:
             raise InputError(f"{path} holds {shape[0]} records: pick one, as in {path.name}#0")

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.leads import LEADS
 from firmware_bridge.closing import Closing
 from firmware_bridge.lead_names import (
     MV_PER_UNIT,
@@ -48,6 +47,8 @@ class Record(Closing, ABC):
     """The file says that its signal is simulated."""
     device: str = ""
     """The device that recorded it, where the file says it."""
+    mv_per_value: float | None = 1.0
+    """Millivolts in the unit that the values were read in; None where the leads have several units."""
     of_recording: bool = False
     """leadlift made it of another recording, and can make it again."""
 
@@ -97,6 +98,19 @@ def mv_per(unit: str, path: Path | str) -> float:
     if name is None:
         raise InputError(f"{path}: unit {unit!r} is no voltage: use mV or uV, or give --unit")
     return MV_PER_UNIT[name]
+
+
+def one_unit(mv: Sequence[float]) -> float | None:
+    """The unit, in mV, that all leads have; None for several."""
+    return float(mv[0]) if len(set(mv)) == 1 else None
+
+
+def reconstructed(names: Sequence[str], sources: Sequence[str]) -> list[str]:
+    """What to say of a file of ours in which some of the leads read are estimates; nothing, else."""
+    made = [name for name, source in zip(names, sources, strict=True) if "reconstructed" in source]
+    if not made:
+        return []
+    return [f"{', '.join(made)} in it were reconstructed by leadlift, not measured"]
 
 
 def unit_of(label: str) -> str | None:
@@ -165,13 +179,14 @@ def pick_leads(
         picks = {name: [i for i, lead in enumerate(named) if lead == name] for name in names}
         missing = [name for name, places in picks.items() if not places]
     if missing or not picks:
-        raise InputError(_missing(labels, named, missing, path))
+        raise InputError(_missing(labels, named, missing, tuple(picks), path))
     for lead, places in picks.items():
         if len(places) > 1:
+            others = [f"{x}=#{p[x == lead] + 1}" for x, p in picks.items()]
             both = " and ".join(f"#{i + 1} ({labels[i].strip()!r})" for i in places[:4])
             said.append(
                 f"{lead} is there {len(places)} times, {both}: the first is taken; "
-                f"--leads {lead}=#{places[1] + 1} takes the other"
+                f"--leads {','.join(others)} takes the other"
             )
     positions = [places[0] for places in picks.values()]
     if len(set(positions)) < len(positions):
@@ -192,8 +207,13 @@ def _labelled(labels: Sequence[str], named: Sequence[str | None], label: str) ->
 
 
 def _missing(
-    labels: Sequence[str], named: Sequence[str | None], missing: Sequence[str], path: Path
+    labels: Sequence[str],
+    named: Sequence[str | None],
+    missing: Sequence[str],
+    wanted: Sequence[str],
+    path: Path,
 ) -> str:
+    """What a file lacks, with a --leads that can be tried as it stands."""
     has = printable(", ".join(label.strip() for label in labels[:24])) or "nothing"
     more = f" and {len(labels) - 24} more" if len(labels) > 24 else ""
     eeg = [
@@ -202,11 +222,23 @@ def _missing(
         if name is None and lead_of(label)
     ]
     beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
-    example = missing[0] if missing and missing[0] in LEADS else "II"
     free = [x for x, name in zip(labels, named, strict=True) if not name and not is_eeg(x)]
     ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
-    label = printable([*ecg, *free, "CH1"][0].strip())
+    there = [lead for lead in wanted if lead in named]
+    if missing and there and not free:
+        return (
+            f"{path} lacks {', '.join(missing)}: it has {has}{more}{beside}; "
+            f"--leads {','.join(there)} does without"
+        )
+    labels_left = iter(dict.fromkeys([*ecg, *free]))
+    entries = []
+    for lead in wanted or ("II",):
+        if lead in there:
+            entries.append(lead)
+        elif (label := next(labels_left, None if entries else "CH1")) is not None:
+            quoted = printable(label.strip()).replace("'", "''")
+            entries.append(f"{lead}='{quoted}'")
     return (
         f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
-        f"name its leads with --leads, as in --leads \"{example}='{label}'\""
+        f'name its leads with --leads, as in --leads "{",".join(entries)}"'
     )

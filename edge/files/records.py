@@ -58,9 +58,9 @@ def open_record(
     file, pick = split_pick(path)
     if pick and not re.fullmatch(r"[0-9]{1,9}", pick):
         raise InputError(f"{path}: after # comes the number of a record, as in FILE.npz#17")
-    if not file.is_file():
-        raise InputError(_not_there(file))
     try:
+        if not file.is_file():
+            raise InputError(_not_there(file))
         with file.open("rb") as start:
             head = start.read(HEAD_BYTES)
         if not head and _spool(file).is_dir():
@@ -83,5 +83,7 @@ def _not_there(file: Path) -> str:
             f"{whole} was interrupted while it was recorded, or is being recorded: what there is lies in "
             f"{spool}; `leadlift repair {whole}` packs it"
         )
-    what = "is a directory" if file.is_dir() else "does not exist"
+    what = "does not exist"
+    if file.exists():
+        what = "is a directory" if file.is_dir() else "is no regular file"
     return f"{file} {what}: give a recording, {readable()}"

@@ -89,7 +89,7 @@ def implausible_unit(ecg_mv: NDArray[np.floating], sampling_hz: float) -> Implau
         return ImplausibleUnit(size, "V") if is_ecg else None  # else: the noise of a shorted input
     if min(sizes) <= LARGEST_MV:
         return None
-    return ImplausibleUnit(size, "uV" if size * 1e-3 <= _MOST_QRS_MV else "")
+    return ImplausibleUnit(size, "uV" if _LEAST_QRS_MV <= size * 1e-3 <= _MOST_QRS_MV else "")
 
 
 class UnitCheck:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import numpy as np
 import pytest
@@ -122,8 +123,47 @@ def test_a_wrong_shape_is_named() -> None:
     for shape in ((100, 3), (3,), (2, 100), (3, 10, 2)):
         with pytest.raises(InputError, match=r"expected \(3, n\) samples in mV, rows II, V1, V5"):
             edge.reconstruct(np.zeros(shape))
+    with pytest.raises(InputError, match=r"got shape \(100, 3\): transpose it"):
+        edge.reconstruct(np.zeros((100, 3)))
+    for leads in ("II,V1,V5", 3):
+        with pytest.raises(InputError, match="a sequence of names"):
+            edge.reconstruct(np.zeros((3, 100)), leads=leads)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "record.edf",
+        np.zeros((3, 9), complex),
+        np.zeros((3, 9), bool),
+        np.zeros((3, 9), "M8[s]"),
+        np.full((3, 9), "0.1"),
+    ],
+    ids=lambda given: str(getattr(given, "dtype", given)),
+)
+def test_what_is_no_array_of_real_numbers(given: object) -> None:
     with pytest.raises(InputError, match="one row a lead"):
-        edge.reconstruct("record.edf")  # type: ignore[arg-type]
+        edge.reconstruct(given)  # type: ignore[arg-type]
+
+
+def test_a_masked_sample_is_missing() -> None:
+    x = clean(4.0, 250.0)[ROWS]
+    mask = np.zeros(x.shape, bool)
+    mask[0, 300:400] = True
+    masked = np.ma.masked_array(np.where(mask, 5000.0, x), mask)
+    assert np.array_equal(
+        edge.reconstruct(masked), edge.reconstruct(np.where(mask, np.nan, x)), equal_nan=True
+    )
+
+
+def test_what_float32_cannot_hold_is_missing() -> None:
+    x = np.asarray(clean(4.0, 250.0)[ROWS], np.float64)
+    x[1, 300] = 1e300
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        y = edge.reconstruct(x)
+    x[1, 300] = np.nan
+    assert np.array_equal(y, edge.reconstruct(x), equal_nan=True)
 
 
 @pytest.mark.parametrize("rate", [0.0, -250.0, 49.9, 8000.1, math.nan, math.inf])
@@ -131,6 +171,12 @@ def test_a_wrong_rate_names_the_range(rate: float) -> None:
     with pytest.raises(InputError, match=r"of .* Hz is not accepted: give one from 50 to 8000 Hz"):
         edge.reconstruct(np.zeros((3, 100)), sampling_hz=rate)
     assert check_rate(250.0) == 250.0
+
+
+@pytest.mark.parametrize("rate", ["250", None, [250.0]])
+def test_a_rate_that_is_no_number(rate: object) -> None:
+    with pytest.raises(InputError, match="a number of Hz"):
+        edge.reconstruct(np.zeros((3, 100)), rate)  # type: ignore[arg-type]
 
 
 def test_a_bundle_and_an_engine_may_be_named(tiny_bundle: Bundle, tmp_path) -> None:  # type: ignore[no-untyped-def]

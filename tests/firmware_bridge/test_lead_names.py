@@ -97,6 +97,9 @@ def test_units_are_voltages() -> None:
     assert [unit_named(text) for text in ("mV", "MV", "MUV", "v", "nV", " uV ")] == [
         *("mV", "mV", "uV", "V", "nV", "uV")
     ]
+    assert [unit_named(text) for text in ("millivol", "microvol", "mVolt", "uVolt")] == [
+        *("mV", "uV", "mV", "uV")
+    ]
     assert [unit_named(text) for text in ("", "bpm", "ohm", "counts", "m", "%")] == [None] * 6
 
 

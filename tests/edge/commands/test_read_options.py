@@ -51,7 +51,11 @@ def test_leads_are_mapped_to_labels(
     assert warnings(capsys) == []
     same(tmp_path / "a.npz", tmp_path / "b.npz")
     assert main(["reconstruct", str(odd), str(tmp_path / "c.npz")]) == 1
-    assert "--leads \"II='CH1'\"" in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert error.endswith("as in --leads \"II='CH1',V1='CH2',V5='CH, 3'\"\n")
+    advised = error.split('"')[1]
+    assert main(["reconstruct", str(odd), str(tmp_path / "d.npz"), "--leads", advised]) == 0
+    same(tmp_path / "a.npz", tmp_path / "d.npz")
     assert not (tmp_path / "c.npz").exists()
 
 
@@ -127,3 +131,41 @@ def test_a_simulated_recording_stays_simulated(tmp_path: Path, kind: str) -> Non
     with open_record(out) as record:
         assert (record.simulated, record.device, record.started_at) == (True, "Band 3", start)
         assert record.n_samples == 700
+
+
+def test_a_unit_that_the_file_states_wrongly_gets_a_remedy_that_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    right, wrong = beats(tmp_path / "right.npz", INPUT_LEADS), tmp_path / "wrong.npz"
+    with np.load(right) as arrays:
+        content = dict(arrays)
+    np.savez(wrong, ecg_uv=content.pop("ecg_mv"), **content)  # type: ignore[arg-type]
+    assert main(["reconstruct", str(right), str(tmp_path / "a.npz")]) == 0
+    assert main(["reconstruct", str(wrong), str(tmp_path / "b.npz")]) == 0
+    (line,) = warnings(capsys)
+    assert "its unit is wrong" in line
+    assert line.endswith("--unit mV")
+    assert main(["reconstruct", str(wrong), str(tmp_path / "c.npz"), "--unit", "mV"]) == 0
+    same(tmp_path / "a.npz", tmp_path / "c.npz")
+
+
+def test_rows_without_names_are_taken_in_order_and_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with np.load(beats(tmp_path / "named.npz", INPUT_LEADS)) as arrays:
+        np.savez(tmp_path / "in.npz", ecg_mv=arrays["ecg_mv"], sampling_hz=250.0)
+    assert main(["reconstruct", str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]) == 0
+    (line,) = warnings(capsys)
+    assert "it names no leads: its rows are taken for II, V1, V5, in order" in line
+
+
+@pytest.mark.parametrize("kind", ["edf", "npz", "csv"])
+def test_a_reference_that_was_reconstructed_is_said(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made = tmp_path / f"made.{kind}"
+    given = beats(tmp_path / "in.npz", INPUT_LEADS)
+    assert main(["reconstruct", str(given), str(made)]) == 0
+    assert warnings(capsys) == []
+    main(["calibrate", str(made), "-o", str(tmp_path / "patient.json")])
+    assert "V6 in it were reconstructed by leadlift, not measured" in capsys.readouterr().err

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -77,3 +79,15 @@ def test_device_that_is_full_is_one_line() -> None:
 def test_missing_directory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"cannot write .*No such file or directory"):
         CsvSink(tmp_path / "nowhere" / "out.csv", 250.0, Metadata())
+
+
+def test_a_pipe_takes_every_row(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    with ThreadPoolExecutor(1) as pool:
+        read = pool.submit(pipe.read_bytes)
+        with CsvSink(pipe, 250.0, Metadata()) as sink:
+            sink.write(block(ecg(600)))
+        copy = tmp_path / "copy.csv"
+        copy.write_bytes(read.result())
+    np.testing.assert_allclose(rows(copy)[1][:, 1:-1], ecg(600, 0).T, atol=5.1e-6)

@@ -131,10 +131,23 @@ def test_our_own_file_ends_where_the_recording_ended(
         got = record.read(0, record.n_samples)
         assert (record.n_samples, record.simulated, record.device) == (1400, True, "Band 3")
         assert record.started_at == start
-        assert record.warnings == ()
+        (warning,) = record.warnings
+        assert warning.endswith("V6 in it were reconstructed by leadlift, not measured")
     assert np.isnan(got[:, 600:1000]).all()  # the gap
     assert np.isnan(got[6, 300:350]).all()
     expected = np.delete(sent, np.s_[300:350], axis=1)
     np.testing.assert_allclose(
         np.delete(got, np.r_[300:350, 600:1000], axis=1), expected, atol=3e-4
     )
+
+
+def test_gaps_that_a_continuous_file_states_count_and_a_slow_clock_makes_none(
+    tmp_path: Path,
+) -> None:
+    path = plus(0, 1, 5, 6, kind="EDF+C").write(tmp_path / "a.edf")
+    got, warnings = read(path)
+    assert got.shape == (3, 1750)
+    assert np.isnan(got[:, 500:1250]).all()
+    assert "EDF+C" in warnings[0]
+    got, warnings = read(plus(0, 1.2, 2.4, 3.6, kind="EDF+C").write(tmp_path / "b.edf"))
+    assert (got.shape, warnings) == ((3, 1000), ())

@@ -86,7 +86,9 @@ def test_a_member_is_held_to_the_bytes_that_are_there(
         ({"sampling_hz": [250.0, 500.0]}, "no number"),
         ({"sampling_hz": -1}, "cannot be"),
         ({"ecg_mv": 5.0}, "does not fit"),
-        ({"ecg_mv": np.ones((3, 9), complex)}, "not numbers"),
+        ({"ecg_mv": np.ones((3, 9), complex)}, r"a\.npz: ecg_mv has type complex128, not numbers"),
+        ({"ecg_mv": np.ones((9, 3))}, "save it transposed"),
+        ({"leads": np.array(["II", "V1", "V5"], object)}, "save it as plain numbers or text"),
     ],
 )
 def test_values_that_cannot_be(tmp_path: Path, change: dict[str, object], says: str) -> None:

@@ -64,3 +64,10 @@ def test_a_stream_in_millivolts_is_decided_and_costs_nothing_more() -> None:
     check = UnitCheck(3, 250.0)
     assert check.push(ecg(6.0).astype(np.float32)) is None
     assert check.decided
+
+
+def test_values_that_fit_no_unit_get_none() -> None:
+    lead = ecg()[:1] / np.ptp(ecg()[0])
+    doubt = implausible_unit(40.0 * lead, 250.0)  # 40 uV, if they were microvolts
+    assert doubt is not None
+    assert doubt.unit == ""
