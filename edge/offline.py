@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import SupportsFloat
@@ -14,6 +15,7 @@ from edge.leads import INPUT_LEADS, LEADS, lead_indices
 from edge.patient.patient import Patient
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, millivolts
+from edge.signal.plausibility import implausible_unit
 from edge.signal.resampling import FILE_DELAY_S, RateConverter
 
 PIECE_S = 30.0
@@ -46,6 +48,11 @@ def reconstruct(
     (12, n) float32 array, mV
         In the order of `edge.LEADS`, at `sampling_hz`.
 
+    Warns
+    -----
+    UserWarning
+        For values that cannot be millivolts; it says what they may be.
+
     Raises
     ------
     InputError
@@ -66,11 +73,19 @@ def reconstruct(
     with Reconstructor.open(model, engine, patient=patient) as reconstructor:
         rows = input_rows(leads, reconstructor.leads)
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
+        _warn_of_unit(samples[rows, :piece], sampling_hz)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
         for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):
             out[:, block.first_sample : block.first_sample + block.n_samples] = block.ecg_mv
     return out
+
+
+def _warn_of_unit(ecg_mv: NDArray[np.float32], sampling_hz: float) -> None:
+    doubt = implausible_unit(ecg_mv, sampling_hz)
+    if doubt is not None:
+        factor = f": multiply them by {doubt.unit_mv:g}" if doubt.unit_mv else ": convert them"
+        warnings.warn(f"{doubt}{factor}", UserWarning, stacklevel=3)
 
 
 def reconstruct_pieces(

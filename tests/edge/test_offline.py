@@ -156,6 +156,13 @@ def test_a_masked_sample_is_missing() -> None:
     )
 
 
+def test_what_cannot_be_millivolts_is_said_and_still_reconstructed() -> None:
+    three = three_leads(2500)
+    with pytest.warns(UserWarning, match="microvolts: multiply them by 0.001"):
+        twelve = edge.reconstruct(three * 1000)
+    assert np.nanmax(np.abs(twelve[1])) > 100  # nothing is scaled behind the caller's back
+
+
 def test_what_float32_cannot_hold_is_missing() -> None:
     x = np.asarray(clean(4.0, 250.0)[ROWS], np.float64)
     x[1, 300] = 1e300
