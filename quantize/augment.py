@@ -36,6 +36,8 @@ class Augmentation:
     """Share of records with one or two inputs off."""
     own_anchor: float = 0.1
     """Share of records whose anchor is shrunk towards their own, as calibration makes it."""
+    hiss: float = 0.0
+    """Share of records with white noise on the inputs: of any leads alone."""
 
     @classmethod
     def none(cls) -> Augmentation:

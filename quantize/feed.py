@@ -45,6 +45,9 @@ class Batch:
     """(batch, 5, n_samples) mV, zero-phase high-passed."""
     taught: Tensor | None = None
     """As `target`, with what a teacher makes of the record in the place of the truth."""
+    projection: Tensor | None = None
+    """(batch, 8, 8) onto what is open, where any leads may be measured: `quantize.any_leads`. Then the rows
+    of `ecg` and `mask` are LEADS, those of `target` and `truth` INDEPENDENT_LEADS."""
 
 
 class Feed:

@@ -15,6 +15,7 @@ import torch
 from edge.bundle import load_bundle
 from edge.conditioning import Conditioning
 from edge.leads import RECONSTRUCTED_LEADS
+from quantize.any_leads.steps import any_leads, any_leads_scores
 from quantize.augment import Augmentation, Noise
 from quantize.data import load, second_moments
 from quantize.errors import QuantizeError
@@ -277,4 +278,6 @@ STEPS: dict[str, Callable[[argparse.Namespace], int]] = {
     "distill": distill,
     "qat": qat,
     "export": export,
+    "any-leads": any_leads,
+    "any-leads-scores": any_leads_scores,
 }

@@ -1,0 +1,153 @@
+"""From records to what an any-lead network sees: the leads known, their mask, the anchor, what is open.
+
+As `quantize.feed`, with the twelve LEADS in and the eight INDEPENDENT_LEADS out. Each batch has the
+randomness of its step alone, so a run goes on from any step as if it had not been interrupted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from edge.calibration import shrunk
+from edge.leads import INDEPENDENT_LEADS
+from quantize.any_leads.sampling import Sampling
+from quantize.any_leads.subsets import N_CLASSES, TWELVE, anchor_of, known, projection
+from quantize.augment import Augmentation, Noise, lead_maps
+from quantize.errors import QuantizeError
+from quantize.feed import COLD_STARTS, Batch
+from quantize.prepared import RESIDUAL, SEEN, TRUTH, Prepared
+
+_TWELVE = TWELVE.astype(np.float32)
+HISS_RMS_MV = (0.002, 0.015)  # white noise on the inputs: an amplifier's, good and poor
+
+
+@dataclass(frozen=True)
+class Part:
+    """Records of one kind, all of one length."""
+
+    records: Prepared
+    rows: NDArray[np.intp]
+    """Which of them train."""
+    share: float
+    """Of what is drawn."""
+
+
+class Pool:
+    """Records of several kinds, drawn by their shares, every one of a kind as often as the others."""
+
+    def __init__(self, *parts: Part) -> None:
+        if not parts or not all(len(part.rows) for part in parts):
+            raise QuantizeError("no records to train on: ask for more patients")
+        self.parts = parts
+        shares = np.array([part.share for part in parts])
+        self._until = np.cumsum(shares / shares.sum())
+
+    def __len__(self) -> int:
+        return sum(len(part.rows) for part in self.parts)
+
+    def draw(self, n: int, rng: np.random.Generator) -> list[tuple[Prepared, int]]:
+        """n records, each with its row."""
+        kind = np.minimum(np.searchsorted(self._until, rng.random(n)), len(self.parts) - 1)
+        parts = [self.parts[k] for k in kind.tolist()]
+        return [(one.records, int(rng.choice(one.rows))) for one in parts]
+
+
+class AnyFeed:
+    """Turns records into batches of any leads, with the anchors of one second-moment matrix."""
+
+    def __init__(
+        self, moments: NDArray[np.float64], hop: int = 4, noise: Noise | None = None
+    ) -> None:
+        self.moments, self.hop, self.noise = moments, hop, noise
+        every = range(N_CLASSES)
+        self.known = np.stack([known(c) for c in every]).astype(np.float32)
+        self.anchors = np.stack([anchor_of(moments, c) for c in every]).astype(np.float32)
+        self.projections = np.stack([projection(c) for c in every]).astype(np.float32)
+
+    def batches(
+        self,
+        pool: Pool,
+        size: int,
+        augmentation: Augmentation,
+        sampling: Sampling,
+        n_samples: int,
+        seed: int,
+        steps: range,
+    ) -> Iterator[Batch]:
+        """A batch for each step: augmented, cropped at random to `n_samples`, of leads drawn anew."""
+        for step in steps:
+            rng = np.random.default_rng((seed, step))
+            yield self._drawn(pool, size, augmentation, sampling, n_samples, rng)
+
+    def whole(self, signals: NDArray[np.floating], which: int) -> Batch:
+        """Records of one pace as `Prepared.signals` keeps them, all of one class."""
+        residual, seen, truth = signals.astype(np.float32).swapaxes(0, 1)
+        classes = np.full(len(signals), which)
+        return self._batch(residual, seen, truth, classes, self.anchors[classes])
+
+    def _drawn(
+        self,
+        pool: Pool,
+        size: int,
+        augmentation: Augmentation,
+        sampling: Sampling,
+        n: int,
+        rng: np.random.Generator,
+    ) -> Batch:
+        drawn = pool.draw(size, rng)
+        parts = np.empty((3, size, len(INDEPENDENT_LEADS), n), np.float32)
+        # A stream starts cold: so does every fourth batch, at the first sample of its records.
+        cold = rng.random() < COLD_STARTS
+        for i, (records, row) in enumerate(drawn):
+            at_rest = len(records.signals) // 2
+            pace = int(rng.integers(len(records.signals))) if augmentation.stretch else at_rest
+            kept = records.signals[pace]
+            hops = (kept.shape[-1] - n) // self.hop
+            first = 0 if cold else int(rng.integers(hops + 1)) * self.hop
+            parts[:, i] = kept[row, :, :, first : first + n]
+        maps = lead_maps(augmentation, size, rng)
+        residual, seen, truth = (maps @ parts[kind] for kind in (RESIDUAL, SEEN, TRUTH))
+        classes = sampling.draw(size, rng)
+        anchor = self.anchors[classes].copy()
+        for i in np.flatnonzero(rng.random(size) < augmentation.own_anchor).tolist():
+            records, row = drawn[i]
+            own = maps[i] @ records.moments[row] @ maps[i].T
+            anchor[i] = anchor_of(shrunk(own, self.moments), int(classes[i]))
+        if self.noise is not None:
+            for i in np.flatnonzero(rng.random(size) < augmentation.noise).tolist():
+                noise = self.noise.draw(len(INDEPENDENT_LEADS), n, rng)
+                residual[i] += noise[0]
+                seen[i] += noise[1]
+        for i in np.flatnonzero(rng.random(size) < augmentation.hiss).tolist():
+            level = np.float32(np.exp(rng.uniform(*np.log(HISS_RMS_MV))))
+            hiss = level * rng.standard_normal(residual[i].shape, np.float32)
+            residual[i] += hiss
+            seen[i] += hiss
+        return self._batch(residual, seen, truth, classes, anchor)
+
+    def _batch(
+        self,
+        residual: NDArray[np.float32],
+        seen: NDArray[np.float32],
+        truth: NDArray[np.float32],
+        classes: NDArray[np.intp],
+        anchor: NDArray[np.float32],
+    ) -> Batch:
+        on = self.known[classes][:, :, None]
+        shown = (_TWELVE @ residual) * on
+        base = anchor @ ((_TWELVE @ seen) * on)
+        frames = shown.shape[-1] // self.hop
+        framed = torch.from_numpy(shown.reshape(*shown.shape[:2], frames, self.hop))
+        return Batch(
+            framed.transpose(2, 3).contiguous(),
+            torch.from_numpy(np.repeat(on, frames, 2)),
+            torch.from_numpy(anchor),
+            torch.from_numpy(truth - base),
+            torch.from_numpy(truth),
+            projection=torch.from_numpy(self.projections[classes]),
+        )
