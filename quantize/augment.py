@@ -94,6 +94,20 @@ class Noise:
         half = every[:, : every.shape[1] // 2].astype(np.float32)
         return cls(half / np.float32(1000), spec, hop)
 
+    def add(
+        self,
+        residual: NDArray[np.float32],
+        seen: NDArray[np.float32],
+        share: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """To a share of records, in place; both (n_records, n_leads, n_samples) mV."""
+        _, n_leads, n = residual.shape
+        for i in np.flatnonzero(rng.random(len(residual)) < share).tolist():
+            noise = self.draw(n_leads, n, rng)
+            residual[i] += noise[0]
+            seen[i] += noise[1]
+
     def draw(self, n_leads: int, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(2, n_leads, n_samples) mV for one record, each lead with a piece and a level of its own."""
         level = np.exp(rng.uniform(*np.log(NOISE_RMS_MV)))

@@ -43,6 +43,20 @@ class Prepared:
     def __len__(self) -> int:
         return len(self.moments)
 
+    @property
+    def at_rest(self) -> int:
+        """The pace at which the records are as they were: the middle one."""
+        return len(self.signals) // 2
+
+    def crop(
+        self, n: int, hop: int, any_pace: bool, cold: bool, rng: np.random.Generator
+    ) -> tuple[int, slice]:
+        """A pace, and n samples of it from a whole hop on: at random, or from the first sample if `cold`."""
+        pace = int(rng.integers(len(self.signals))) if any_pace else self.at_rest
+        hops = (self.signals[pace].shape[-1] - n) // hop
+        first = 0 if cold else int(rng.integers(hops + 1)) * hop
+        return pace, slice(first, first + n)
+
     def take(self, rows: NDArray[np.intp]) -> Prepared:
         """These records alone."""
         return Prepared(

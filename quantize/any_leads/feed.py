@@ -104,12 +104,8 @@ class AnyFeed:
         # A stream starts cold: so does every fourth batch, at the first sample of its records.
         cold = rng.random() < COLD_STARTS
         for i, (records, row) in enumerate(drawn):
-            at_rest = len(records.signals) // 2
-            pace = int(rng.integers(len(records.signals))) if augmentation.stretch else at_rest
-            kept = records.signals[pace]
-            hops = (kept.shape[-1] - n) // self.hop
-            first = 0 if cold else int(rng.integers(hops + 1)) * self.hop
-            parts[:, i] = kept[row, :, :, first : first + n]
+            pace, at = records.crop(n, self.hop, augmentation.stretch, cold, rng)
+            parts[:, i] = records.signals[pace][row, :, :, at]
         maps = lead_maps(augmentation, size, rng)
         residual, seen, truth = (maps @ parts[kind] for kind in (RESIDUAL, SEEN, TRUTH))
         classes = sampling.draw(size, rng)
@@ -119,10 +115,7 @@ class AnyFeed:
             own = maps[i] @ records.moments[row] @ maps[i].T
             anchor[i] = anchor_of(shrunk(own, self.moments), int(classes[i]))
         if self.noise is not None:
-            for i in np.flatnonzero(rng.random(size) < augmentation.noise).tolist():
-                noise = self.noise.draw(len(INDEPENDENT_LEADS), n, rng)
-                residual[i] += noise[0]
-                seen[i] += noise[1]
+            self.noise.add(residual, seen, augmentation.noise, rng)
         for i in np.flatnonzero(rng.random(size) < augmentation.hiss).tolist():
             level = np.float32(np.exp(rng.uniform(*np.log(HISS_RMS_MV))))
             hiss = level * rng.standard_normal(residual[i].shape, np.float32)

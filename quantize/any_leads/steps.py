@@ -47,6 +47,8 @@ def any_leads(given: argparse.Namespace) -> int:
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
+    if given.cooldown:
+        load_checkpoint(given.run / LAST)  # is there, before minutes go by
     course = _course(given)
     if given.cooldown:
         cool(lambda: Student(config), course, schedule, given.run, given.cooldown)

@@ -1,0 +1,80 @@
+"""Scores by set: those of EVALUATION, and of an untrained network those of the linear map."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="the network needs torch: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+
+from benchmarks.scores import record_scores, scored
+from edge.conditioning import Conditioner, Conditioning
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS, lead_indices
+from quantize.any_leads.feed import AnyFeed
+from quantize.any_leads.sampling import NAMED_SETS
+from quantize.any_leads.scores import r_and_rmse, score_sets
+from quantize.any_leads.subsets import class_of
+from quantize.data import Records
+from quantize.feed import ALL_ON, Feed
+from quantize.student import Student, StudentConfig
+from tests.benchmarks.synthetic import simulated_records
+
+
+@pytest.fixture(scope="module")
+def records() -> Records:
+    return simulated_records(3)
+
+
+def test_an_untrained_network_scores_as_the_linear_map(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    classes = [class_of(leads) for leads in NAMED_SETS]
+    scores = list(score_sets(Student(small), records, feed, classes))
+    assert scores[0].leads == "II+V1+V5" and len(scores) == len(NAMED_SETS)
+    for score in scores:
+        assert score.r == pytest.approx(score.linear_r, abs=1e-5)
+        assert score.rmse_uv == pytest.approx(score.linear_rmse_uv, abs=1e-2)
+        assert score.leads in score.line()
+
+
+def test_the_linear_score_is_that_of_the_benchmarks(
+    feed: AnyFeed, small: StudentConfig, records: Records, moments: np.ndarray
+) -> None:
+    (ours,) = score_sets(Student(small), records, feed, [class_of(INPUT_LEADS)])
+    inputs, outputs = (
+        lead_indices(leads, INDEPENDENT_LEADS) for leads in (INPUT_LEADS, RECONSTRUCTED_LEADS)
+    )
+    ecg_mv = records.millivolts()
+    anchor = Feed(Conditioning(), moments).anchors[ALL_ON]
+    predicted = [
+        anchor @ Conditioner(Conditioning(), 250.0, 3, 4).push(one[inputs])[0] for one in ecg_mv
+    ]
+    theirs = record_scores(scored(ecg_mv[:, outputs], 250.0), scored(np.stack(predicted), 250.0))
+    assert ours.linear_r == pytest.approx(theirs["r"].mean(), abs=1e-4)
+    assert ours.linear_rmse_uv == pytest.approx(theirs["rmse_uv"].mean(), rel=1e-3)
+
+
+def test_shorter_records_are_scored_to_where_they_are_right(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    """2,450 samples count to 2,430: what comes after changes nothing, what comes before does."""
+    ecg = records.ecg_uv[..., :2450].copy()
+    short = Records("short", ecg, 250.0, records.record_id, records.patient_id)
+    (before,) = score_sets(Student(small), short, feed, [class_of(("I", "II"))])
+    spikes = np.int16(3000) * np.array(
+        [1, -1] * 4, np.int16
+    )  # without a drift that would leak back
+    ecg[..., 2430:2438] += spikes
+    (after,) = score_sets(Student(small), short, feed, [class_of(("I", "II"))])
+    assert after.rmse_uv == pytest.approx(before.rmse_uv, abs=1.0)
+    ecg[..., 2422:2430] += spikes
+    (within,) = score_sets(Student(small), short, feed, [class_of(("I", "II"))])
+    assert within.rmse_uv > before.rmse_uv + 20
+
+
+def test_r_and_rmse_of_what_is_known() -> None:
+    t = np.sin(np.arange(1000) / 10)
+    r, rmse = r_and_rmse(np.stack([t, t, 0 * t]), np.stack([t + 1, -t, t]))
+    assert r[:2] == pytest.approx([1, -1]) and np.isnan(r[2])
+    assert rmse[0] == pytest.approx(1)
