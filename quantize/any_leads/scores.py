@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from edge.conditioning import Conditioner, Conditioning
-from edge.leads import INDEPENDENT_LEADS
+from edge.leads import INDEPENDENT_LEADS, LEADS
 from quantize.any_leads.feed import AnyFeed
-from quantize.any_leads.subsets import INDEPENDENT_ROWS, known, label
+from quantize.any_leads.subsets import INDEPENDENT_ROWS, TWELVE, classes_of, known, label
 from quantize.data import SCORED_S, Records, zero_phase_highpass
 from quantize.feed import samples_from_frames
 from quantize.student import Student
@@ -32,12 +32,17 @@ class SetScore:
     rmse_uv: float
     linear_r: float
     linear_rmse_uv: float
+    variance_ratio: float
+    """Predicted over true, median over records, of the lead where it is farthest from 1."""
+    twelve_uv: float
+    """RMSE over all twelve leads, of known ones 0: what ranks sets of other leads."""
 
     def line(self) -> str:
         """For the reader."""
         return (
             f"{self.leads:<18} r {self.r:.4f}  RMSE {self.rmse_uv:6.2f} uV   "
-            f"linear {self.linear_r:.4f} {self.linear_rmse_uv:6.2f}"
+            f"linear {self.linear_r:.4f} {self.linear_rmse_uv:6.2f}   "
+            f"variance {self.variance_ratio:.2f}  twelve {self.twelve_uv:6.2f} uV"
         )
 
 
@@ -55,19 +60,49 @@ def score_sets(
     scored = slice(*(round(s * records.sampling_hz) for s in (SCORED_S[0], until)))
     truth = zero_phase_highpass(signals[:, 2], records.sampling_hz)[..., scored]
     for which in classes:
-        open_rows = ~known(which)[INDEPENDENT_ROWS]
-        linear, shown = predictions(student, signals, feed, which)
-        found = [
-            r_and_rmse(
-                truth[:, open_rows],
-                zero_phase_highpass(made[:, open_rows], records.sampling_hz)[..., scored],
-            )
-            for made in (shown, linear)
-        ]
-        (r, rmse), (linear_r, linear_rmse) = (
-            (float(np.nanmean(one[0])), 1000 * float(one[1].mean())) for one in found
+        linear, shown = (
+            zero_phase_highpass(made, records.sampling_hz)[..., scored]
+            for made in predictions(student, signals, feed, which)
         )
-        yield SetScore(label(which), r, rmse, linear_r, linear_rmse)
+        yield _score(truth, shown, linear, which)
+
+
+def _score(
+    truth: NDArray[np.float64],
+    shown: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    which: int,
+) -> SetScore:
+    """Of signals as they are compared, (n_records, 8, n_samples) mV."""
+    rows = ~known(which)[INDEPENDENT_ROWS]
+    (r, rmse), (linear_r, linear_rmse) = (
+        (float(np.nanmean(one[0])), 1000 * float(one[1].mean()))
+        for one in (r_and_rmse(truth[:, rows], made[:, rows]) for made in (shown, linear))
+    )
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratios = np.nanmedian(shown[:, rows].var(-1) / truth[:, rows].var(-1), 0)
+    worst = ratios[np.abs(np.log(np.maximum(ratios, 1e-6))).argmax()]
+    error = TWELVE @ (shown - truth)
+    error[:, known(which)] = 0
+    twelve = 1000 * float(np.sqrt(np.square(error).mean(-1)).mean())
+    return SetScore(label(which), r, rmse, linear_r, linear_rmse, float(worst), twelve)
+
+
+def costly_leads(twelve_uv: Mapping[int, float]) -> dict[tuple[str, str], float]:
+    """By how many uV over all twelve leads one more lead makes a set worse, where it does.
+
+    `twelve_uv` of each class that was scored; keys are the set and the lead, the worst first.
+    """
+    found = {}
+    for which, before in twelve_uv.items():
+        present = known(which)
+        for row in np.flatnonzero(~present).tolist():
+            more = present.copy()
+            more[row] = True
+            after = twelve_uv.get(int(classes_of(more)))
+            if after is not None and after > before:
+                found[label(which), LEADS[row]] = after - before
+    return dict(sorted(found.items(), key=lambda item: -item[1]))
 
 
 @torch.no_grad()

@@ -16,8 +16,8 @@ from edge.conditioning import Conditioning
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Part, Pool
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
-from quantize.any_leads.scores import score_sets
-from quantize.any_leads.subsets import N_CLASSES, class_of
+from quantize.any_leads.scores import costly_leads, score_sets
+from quantize.any_leads.subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from quantize.any_leads.train import COOLING, LAST, AnySchedule, Course, cool, train_any
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, load
@@ -69,7 +69,7 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     if given.records:
         records = records.take(given.records)
     feed = AnyFeed(_moments(checkpoint.about), student.config.hop)
-    classes = range(1, N_CLASSES - 1) if given.every_set else map(class_of, NAMED_SETS)
+    classes = _every_open_class() if given.every_set else [class_of(one) for one in NAMED_SETS]
     print(f"{file}: step {checkpoint.step}, {len(records)} records of {records.name}")
     rows = []
     for score in score_sets(student, records, feed, classes):
@@ -77,10 +77,17 @@ def any_leads_scores(given: argparse.Namespace) -> int:
         rows.append(asdict(score))
     worse = [row["leads"] for row in rows if row["rmse_uv"] >= row["linear_rmse_uv"]]
     print(f"RMSE above the linear map's: {', '.join(worse) or 'none'}, of {len(rows)} sets")
+    costly = costly_leads({c: row["twelve_uv"] for c, row in zip(classes, rows, strict=True)})
+    worst = [f"{lead} to {leads} by {by:.2f} uV" for (leads, lead), by in costly.items()][:5]
+    print(f"Leads that make a set worse: {', '.join(worst) or 'none'}")
     if given.json:
         about = {"step": checkpoint.step, "data": records.name, "records": len(records)}
         given.json.write_text(json.dumps({**about, "sets": rows}, indent=1))
     return 0
+
+
+def _every_open_class() -> list[int]:
+    return [c for c in range(1, N_CLASSES) if not known(c)[INDEPENDENT_ROWS].all()]
 
 
 def _newest(run: Path) -> Path:

@@ -10,10 +10,16 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 
 from benchmarks.scores import record_scores, scored
 from edge.conditioning import Conditioner, Conditioning
-from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS, lead_indices
+from edge.leads import (
+    INDEPENDENT_LEADS,
+    INPUT_LEADS,
+    LEADS,
+    RECONSTRUCTED_LEADS,
+    lead_indices,
+)
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import NAMED_SETS
-from quantize.any_leads.scores import r_and_rmse, score_sets
+from quantize.any_leads.scores import costly_leads, r_and_rmse, score_sets
 from quantize.any_leads.subsets import class_of
 from quantize.data import Records
 from quantize.feed import ALL_ON, Feed
@@ -78,3 +84,22 @@ def test_r_and_rmse_of_what_is_known() -> None:
     r, rmse = r_and_rmse(np.stack([t, t, 0 * t]), np.stack([t + 1, -t, t]))
     assert r[:2] == pytest.approx([1, -1]) and np.isnan(r[2])
     assert rmse[0] == pytest.approx(1)
+
+
+def test_variance_and_the_error_over_all_twelve(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    """Less is open, less is wrong; and what is wrong of I and II is wrong of the four that follow."""
+    sets = [("V1",), ("I", "V1"), ("I", "II", "V1"), LEADS[:11]]
+    scores = list(score_sets(Student(small), records, feed, [class_of(leads) for leads in sets]))
+    errors = [score.twelve_uv for score in scores]
+    assert errors == sorted(errors, reverse=True)
+    assert scores[-1].twelve_uv == pytest.approx(scores[-1].rmse_uv / 12)
+    assert all(0 < score.variance_ratio < 1.5 for score in scores)
+
+
+def test_a_lead_that_makes_a_set_worse_is_named() -> None:
+    errors = {("I",): 90.0, ("I", "II"): 60.0, ("I", "V1"): 91.5, ("I", "II", "V1"): 60.2}
+    costly = costly_leads({class_of(leads): uv for leads, uv in errors.items()})
+    assert costly == {("I", "V1"): pytest.approx(1.5), ("I+II", "V1"): pytest.approx(0.2)}
+    assert list(costly) == [("I", "V1"), ("I+II", "V1")]
