@@ -12,18 +12,18 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, device, fidelity, latency, soak, throughput, wire
+from benchmarks import compare, soak, throughput
+from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
-from benchmarks.errors import BenchmarkError
+from benchmarks.fidelity import command as fidelity
+from benchmarks.latency import command as latency
 from benchmarks.report import print_tables, target_table, write_json
+from benchmarks.wire import command as wire
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
 from edge.errors import LeadliftError
-from firmware_bridge.errors import BridgeError
-from quantize.errors import QuantizeError
 
 MEASUREMENTS = (latency, fidelity, throughput, soak, wire, device)
-ERRORS = (BenchmarkError, LeadliftError, BridgeError, QuantizeError)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.benchmark == "compare":
             return compare.run(arguments)
         return measure(arguments)
-    except ERRORS as error:
+    except LeadliftError as error:
         print(f"benchmarks {arguments.benchmark}: {error}", file=sys.stderr)
         return 1
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edge.errors import LeadliftError
 
-class BenchmarkError(Exception):
+
+class BenchmarkError(LeadliftError):
     """A package that is not there, a child process that failed, a report that does not read."""

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.live import DEVICE_HZ, FRAMES_HZ, run_live
+from benchmarks.latency.live import DEVICE_HZ, FRAMES_HZ, run_live
 from benchmarks.report import Result, Table, Target
 from edge.bundle import load_bundle
-from edge.memory import Memory
+from edge.live.memory import Memory
 
 SETTLED_AFTER = 0.25  # of the run: what is allocated before is start, not growth
 MINUTE_S = 60.0

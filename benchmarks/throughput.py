@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 
 import edge
-from benchmarks.engine_step import OFFLINE_S, inputs
+from benchmarks.latency.engine_step import OFFLINE_S, inputs
 from benchmarks.report import Result, Table
 from benchmarks.timing import collection_off
 from edge.bundle import Bundle, load_bundle
-from edge.conditioning import Conditioner
 from edge.engines.registry import open_engine
-from edge.resampling import RateConverter
+from edge.signal.conditioning import Conditioner
+from edge.signal.resampling import RateConverter
 from firmware_bridge.events import Samples
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.wearable import VirtualWearable

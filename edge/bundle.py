@@ -18,9 +18,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.conditioning import Conditioning
 from edge.errors import BundleError
 from edge.leads import INDEPENDENT_LEADS
+from edge.signal.conditioning import Conditioning
 
 SCHEMA_VERSION = 1
 MANIFEST_KEY, CHECKSUM_KEY = "leadlift.manifest", "leadlift.sha256"

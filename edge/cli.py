@@ -10,8 +10,8 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from importlib.metadata import version
 
+from edge import __version__
 from edge.commands import (
     build_engine,
     calibrate,
@@ -23,7 +23,8 @@ from edge.commands import (
     run,
     simulate,
 )
-from edge.commands.common import ERRORS, UsageError, one_line
+from edge.commands.common import UsageError, one_line
+from edge.errors import LeadliftError
 
 COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
 
@@ -35,7 +36,7 @@ def parser() -> argparse.ArgumentParser:
         description="Twelve leads from three, live, on the device. Research use only, "
         "not a medical device.",
     )
-    top.add_argument("--version", action="version", version=f"leadlift {version('leadlift')}")
+    top.add_argument("--version", action="version", version=f"leadlift {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
@@ -53,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = top.parse_args(argv)
     try:
         return int(arguments.command(arguments))
-    except ERRORS as error:
+    except LeadliftError as error:
         if arguments.debug:
             raise
         print(f"leadlift: error: {one_line(error)}", file=sys.stderr)

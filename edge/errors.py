@@ -1,6 +1,6 @@
 """What can go wrong on the device, and whose fault it is.
 
-    LeadliftError
+    LeadliftError                    of all packages; it stands in firmware_bridge.errors
     ├── InputError (ValueError)      the caller: a shape, rate, lead name or file that cannot be used
     ├── BundleError                  the model file: truncated, altered, or of another schema
     ├── EngineError                  the environment: an inference engine that is missing or refuses
@@ -12,16 +12,32 @@
     │       └── DeviceLostError      it failed or went away; its context is dead
     ├── PatientError                 a patient's calibration file: damaged, of another schema or model
     │   └── ReferenceRefusedError    a 12-lead reference that would make a bad calibration
-    └── SinkError                    the environment: an output that cannot be opened or written
+    ├── SinkError                    the environment: an output that cannot be opened or written
+    └── BridgeError                  the link and the device: see firmware_bridge.errors
 
 Corrupt bytes, gaps and lead-off are quality bits and counters, never exceptions.
 """
 
 from __future__ import annotations
 
+from firmware_bridge.errors import BridgeError, LeadliftError
 
-class LeadliftError(Exception):
-    """Base of every error that edge raises on purpose; its text is one line that says what to do."""
+__all__ = [
+    "BridgeError",
+    "BundleError",
+    "DeviceError",
+    "DeviceLostError",
+    "DeviceMemoryError",
+    "DriverError",
+    "EngineBuildError",
+    "EngineError",
+    "EngineMissingError",
+    "InputError",
+    "LeadliftError",
+    "PatientError",
+    "ReferenceRefusedError",
+    "SinkError",
+]
 
 
 class InputError(LeadliftError, ValueError):

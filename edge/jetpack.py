@@ -17,7 +17,6 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from edge.engines.tensorrt_library import MODULES
 from edge.errors import EngineMissingError
 
 ROOT = Path("/")
@@ -134,10 +133,10 @@ class Machine:
         )
 
 
-PACKAGES: Mapping[str, tuple[Sequence[str], Sequence[str]]] = {
-    "tensorrt": (MODULES["tensorrt"], ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")),
+PACKAGES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
+    "tensorrt": (("tensorrt",), ("tensorrt", "tensorrt-cu12", "tensorrt-cu13")),
     "tensorrt_rtx": (
-        MODULES["tensorrt_rtx"],
+        ("tensorrt_rtx", "tensorrt_rtx_bindings"),  # with its shim package, or without
         ("tensorrt-rtx", "tensorrt-rtx-cu13-bindings", "tensorrt-rtx-cu12-bindings"),
     ),
     "pycuda": (("pycuda",), ("pycuda",)),

@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
-from edge.patient import Patient
+from edge.patient.patient import Patient
 from edge.reconstructor import Reconstructor
-from edge.resampling import FILE_DELAY_S, RateConverter
 from edge.samples import TwelveLeadBlock, millivolts
+from edge.signal.resampling import FILE_DELAY_S, RateConverter
 
 PIECE_S = 30.0
 MIN_HZ, MAX_HZ = 50.0, 8000.0  # below, no QRS is left; above, it is no ECG recording
@@ -27,13 +27,30 @@ def reconstruct(
     engine: str = "auto",
     patient: str | Path | Patient | None = None,
 ) -> NDArray[np.float32]:
-    """Twelve leads, (12, n) float32 mV in the order of LEADS, from the measured ones, (n_leads, n) mV.
+    """Twelve leads of a whole recording; equal to pushing it through a `Reconstructor`.
 
-    `leads` names the rows; those that the decoder does not read are passed over. Another rate than the
-    decoder's is converted there and back with zero delay. Equal to pushing the record through a
-    `Reconstructor`. `patient` is a calibration or its file; one that does not fit raises PatientError. Raises
-    InputError, naming what was given and what is accepted, for a wrong shape,
-    rate or lead name.
+    Parameters
+    ----------
+    ecg_mv : (n_leads, n) array of numbers, mV
+        The measured leads. A sample that is not finite is missing.
+    sampling_hz : float
+        Rate of the recording, 50 to 8000 Hz. It is converted to the decoder's and back with zero delay.
+    leads : sequence of str
+        Names of the rows, as in `edge.LEADS`. Rows that the decoder does not read are passed over.
+    model, engine, patient
+        As for `Reconstructor.open`.
+
+    Returns
+    -------
+    (12, n) float32 array, mV
+        In the order of `edge.LEADS`, at `sampling_hz`.
+
+    Raises
+    ------
+    InputError
+        For a wrong shape, rate or lead name; it says what was given and what is accepted.
+    BundleError, EngineError, PatientError
+        From opening the model, the engine and the calibration.
     """
     samples = millivolts(ecg_mv)
     if samples.ndim != 2 or samples.shape[0] != len(leads):

@@ -28,7 +28,12 @@ class SampleBlock:
     arrival_ns: int = 0
     """`time.monotonic_ns()` when the last byte of the block arrived; 0 where there was no wire."""
     acquired_ns: int = 0
-    """Host time at which the device took the last sample, by `edge.clock`; 0 where unknown."""
+    """Host time at which the device took the last sample, by `edge.live.clock`; 0 where unknown."""
+
+    def __repr__(self) -> str:
+        first, last = self.first_sample, self.first_sample + self.n_samples
+        n = len(self.ecg_mv)
+        return f"<SampleBlock {n} leads, samples {first}..{last} at {self.sampling_hz:g} Hz>"
 
     @property
     def n_samples(self) -> int:
@@ -52,6 +57,10 @@ class TwelveLeadBlock:
     """Where each of the twelve leads comes from."""
     arrival_ns: int = 0
     acquired_ns: int = 0
+
+    def __repr__(self) -> str:
+        first, last = self.first_sample, self.first_sample + self.n_samples
+        return f"<TwelveLeadBlock samples {first}..{last} at {self.sampling_hz:g} Hz>"
 
     def then(self, other: TwelveLeadBlock) -> TwelveLeadBlock:
         """This block and the one that follows it, as one."""

@@ -12,8 +12,8 @@ from edge.leads import lead_indices
 from edge.samples import TwelveLeadBlock
 
 if TYPE_CHECKING:
+    from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
-    from edge.runtime import Runtime
 
 
 def open_stream(
@@ -34,8 +34,8 @@ def open_stream(
     PatientError, firmware_bridge.errors.SourceSpecError. Iterating raises what the source does when it
     fails.
     """
+    from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
-    from edge.runtime import Runtime
     from firmware_bridge.source import open_source
 
     source = open_source(spec)

@@ -1,6 +1,7 @@
-"""What can go wrong between a wearable and its packets, and whose fault it is.
+"""The root of every error of leadlift; and what can go wrong between a wearable and its packets.
 
-    BridgeError
+    LeadliftError             all that leadlift raises on purpose; `edge.errors` has the other branches
+    BridgeError (LeadliftError)
     ├── SourceSpecError       the caller: a source or device name that cannot be understood
     ├── TransportError        the environment: a port or radio that is busy or does not answer
     │   ├── AdapterError      the environment: no Bluetooth adapter, or it is off
@@ -19,8 +20,12 @@ Corrupt bytes, gaps and lead-off are events (`firmware_bridge.events`), never ex
 from __future__ import annotations
 
 
-class BridgeError(Exception):
-    """Base of every error that firmware_bridge raises on purpose; its text is one line."""
+class LeadliftError(Exception):
+    """Base of every error that leadlift raises on purpose; its text is one line that says what to do."""
+
+
+class BridgeError(LeadliftError):
+    """Base of every error that firmware_bridge raises on purpose."""
 
 
 class SourceSpecError(BridgeError, ValueError):

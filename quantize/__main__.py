@@ -11,7 +11,6 @@ from pathlib import Path
 from edge.bundle import default_bundle_path, load_bundle
 from edge.errors import LeadliftError
 from quantize.data import DATASETS, load
-from quantize.errors import QuantizeError
 
 RUNS = Path("runs")
 # The steps of training import torch, and are looked up when they run.
@@ -34,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
 
             return STEPS[given.command](given)
         return int(_COMMANDS[given.command](given))
-    except (QuantizeError, LeadliftError) as error:
+    except LeadliftError as error:
         print(f"quantize {given.command}: {error}", file=sys.stderr)
         return 1
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.conditioning import Conditioner, Conditioning
+from edge.signal.conditioning import Conditioner, Conditioning
 from firmware_bridge.simulators.ecg import LEAD_VECTORS
 from quantize.data import data_folder, zero_phase_highpass
 from quantize.errors import QuantizeError

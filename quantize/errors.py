@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from edge.errors import LeadliftError
 
-class QuantizeError(Exception):
+
+class QuantizeError(LeadliftError):
     """Data that is not there, a checkpoint that does not fit, an export that does not verify."""

@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import Manifest, State, write_bundle
-from edge.conditioning import Conditioning
 from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
+from edge.signal.conditioning import Conditioning
 from quantize.errors import QuantizeError
 from quantize.student import (
     Block,

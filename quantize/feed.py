@@ -1,7 +1,7 @@
 """From records to what the networks see: the causal conditioning of `edge`, anchors, and the target.
 
-The feed is the one that ships: raw leads through `edge.conditioning`, cold from the first sample of the
-record. What is compared is zero-phase high-passed, as EVALUATION scores it.
+The feed is the one that ships: raw leads through `edge.signal.conditioning`, cold from the record's first
+sample. What is compared is zero-phase high-passed, as EVALUATION scores it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from edge.anchor import anchor_from_moments
-from edge.calibration import shrunk
-from edge.conditioning import Conditioner, Conditioning
+from edge.calibrate.fit import shrunk
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS, lead_indices
+from edge.signal.anchor import anchor_from_moments
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.augment import Augmentation, Noise, lead_maps
 from quantize.data import zero_phase_highpass
 from quantize.prepared import RESIDUAL, SEEN, TRUTH, Prepared

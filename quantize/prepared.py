@@ -16,7 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.conditioning import Conditioner, Conditioning
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.data import Records, zero_phase_highpass
 from quantize.errors import QuantizeError
 

@@ -13,8 +13,8 @@ import numpy as np
 import torch
 
 from edge.bundle import load_bundle
-from edge.conditioning import Conditioning
 from edge.leads import RECONSTRUCTED_LEADS
+from edge.signal.conditioning import Conditioning
 from quantize.any_leads.steps import any_leads, any_leads_scores
 from quantize.augment import Augmentation, Noise
 from quantize.data import load, second_moments

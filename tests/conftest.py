@@ -9,9 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, load_bundle, read_bundle
-from edge.conditioning import Conditioner, Conditioning
 from edge.leads import (
     INDEPENDENT_LEADS,
     INPUT_LEADS,
@@ -19,6 +17,8 @@ from edge.leads import (
     RECONSTRUCTED_LEADS,
     lead_indices,
 )
+from edge.signal.anchor import anchor_from_moments
+from edge.signal.conditioning import Conditioner, Conditioning
 from firmware_bridge.simulators.ecg import EcgSimulator
 
 if TYPE_CHECKING:

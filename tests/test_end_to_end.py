@@ -13,8 +13,8 @@ import pytest
 
 import edge
 from edge.cli import main
+from edge.files.edf_writer import LSB_MV
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
-from edge.sinks.edf_file import LSB_MV
 
 pytestmark = pytest.mark.realtime
 

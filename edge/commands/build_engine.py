@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, UsageError, say, write_report
-from edge.engines.tensorrt_graph import FRAMES, MAX_FRAMES
-from edge.engines.tensorrt_library import LIBRARIES, TensorRtLibrary
+from edge.engines.trt.graph import FRAMES, MAX_FRAMES
+from edge.engines.trt.library import LIBRARIES, TensorRtLibrary
 from edge.errors import EngineBuildError, EngineMissingError, SinkError
 
 if TYPE_CHECKING:
-    from edge.engines.cuda import Cuda
-    from edge.engines.engine_cache import EngineCache
+    from edge.engines.trt.cache import EngineCache
+    from edge.engines.trt.cuda import Cuda
 
 OF_ENGINE = "the built engine, as its inspector tells"
 OF_NETWORK = "the parsed network: the inspector needs the GPU"
@@ -96,9 +96,9 @@ def _build_here(
     bundle: Bundle, name: str | None, lengths: list[int], *, force: bool
 ) -> dict[str, Any]:
     """Into the cache, for the GPU of this machine. Raises EngineMissingError and other EngineErrors."""
-    from edge.engines.cuda import open_cuda
-    from edge.engines.engine_cache import EngineCache
-    from edge.engines.tensorrt_library import load_library
+    from edge.engines.trt.cache import EngineCache
+    from edge.engines.trt.cuda import open_cuda
+    from edge.engines.trt.library import load_library
     from edge.jetpack import look, require
 
     machine = look()
@@ -127,14 +127,14 @@ def _cached(
     force: bool,
 ) -> dict[str, Any]:
     """One engine, from the cache or into it, deserialised and inspected."""
-    from edge.engines.engine_cache import Built, engine_key
-    from edge.engines.tensorrt_build import (
+    from edge.engines.trt.build import (
         BuildOptions,
         PlanRefusedError,
         build_plan,
         inspect_plan,
         layer_report,
     )
+    from edge.engines.trt.cache import Built, engine_key
     from edge.jetpack import l4t_release
 
     options = BuildOptions(frames=frames)
@@ -171,8 +171,8 @@ def _build_elsewhere(
     bundle: Bundle, name: str | None, lengths: list[int], target: str
 ) -> dict[str, Any]:
     """For a GPU that is not here: nothing of it can be cached, deserialised or run."""
-    from edge.engines.tensorrt_build import BuildOptions, build_plan
-    from edge.engines.tensorrt_library import load_library
+    from edge.engines.trt.build import BuildOptions, build_plan
+    from edge.engines.trt.library import load_library
 
     library = load_library((name or "tensorrt_rtx",))
     engines = []

@@ -33,10 +33,10 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Fit, write, and say how well the reference is explained."""
-    from edge.calibration import MAX_S, calibrate
+    from edge.calibrate.fit import MAX_S, calibrate
+    from edge.calibrate.reference import check_leads
+    from edge.files.records import open_record
     from edge.offline import check_rate
-    from edge.records import open_record
-    from edge.reference import check_leads
 
     output, given = Path(arguments.output), Path(arguments.reference.partition("#")[0])
     with usage():

@@ -14,18 +14,16 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge.errors import InputError, LeadliftError, SinkError
-from edge.memory import read_memory
-from firmware_bridge.errors import BridgeError, SourceSpecError
+from edge.live.memory import read_memory
+from firmware_bridge.errors import SourceSpecError
 
 if TYPE_CHECKING:
-    from edge.conditioning import Conditioning
-    from edge.patient import Patient
+    from edge.live.runtime import Runtime
+    from edge.patient.patient import Patient
     from edge.reconstructor import Reconstructor
-    from edge.runtime import Runtime
+    from edge.signal.conditioning import Conditioning
     from firmware_bridge.source import Source
 
-ERRORS = (LeadliftError, BridgeError)
-"""What a command may raise for the user to read; anything else is a bug and shows its traceback."""
 MAINS_HZ: dict[str, float | Literal["bundle"] | None] = {
     "bundle": "bundle",
     "50": 50.0,
@@ -159,7 +157,7 @@ def run_live(
 
     Raises UsageError for a sink that cannot be understood, and what either end of the path raises.
     """
-    from edge.runtime import Runtime
+    from edge.live.runtime import Runtime
     from edge.sinks import Metadata, open_sink
 
     runtime = Runtime(source, reconstructor, leads=reconstructor.leads)
@@ -180,7 +178,7 @@ def run_live(
                 )
         with clean_stop(runtime.stop):
             runtime.run(seconds)
-    except ERRORS as error:
+    except LeadliftError as error:
         outcome = one_line(error)
         raise
     finally:

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from edge.commands.common import Subparsers, clean_stop, say, seconds, usage
 from edge.commands.monitor_screen import MonitorScreen, Shown
-from edge.ingest import Ingest
 from edge.leads import LEADS
+from edge.live.ingest import Ingest
 from edge.samples import SampleBlock
 from edge.sinks.traces import TraceRing
 from firmware_bridge.events import StreamInfo

@@ -25,7 +25,7 @@ from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
 
 if TYPE_CHECKING:
-    from edge.records import Record
+    from edge.files.records import Record
 
 PIECE_S = 30.0  # long enough that the cost per piece vanishes; 0.1 MB in, 0.8 MB out at 250 Hz
 
@@ -49,8 +49,8 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
+    from edge.files.records import open_record
     from edge.offline import check_rate, reconstruct_pieces
-    from edge.records import open_record
     from edge.sinks import Metadata, open_sink
 
     with open_reconstructor(arguments, arguments.patient) as reconstructor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle
-from edge.engines.base import Array, Engine
+from edge.bundle import Bundle, Manifest
+from edge.engines.base import Array, Batch, Engine, State
 from edge.errors import EngineError
 
 MAX_BOUND_FRAMES = (
@@ -80,7 +81,7 @@ def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> A
 
 
 @dataclass(frozen=True)
-class _Bound:
+class Bound:
     """The arrays of one step length, and a binding for each of the two turns of the states."""
 
     ecg: Array
@@ -107,7 +108,7 @@ class OnnxRuntimeEngine(Engine):
         self._session = open_session(bundle.data, threads, quantised=quantised)
         self._states = [self.zero_state(), self.zero_state()]
         self._turn = 0
-        self._bound: dict[int, _Bound] = {}
+        self._bound: dict[int, Bound] = {}
 
     def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
         """The next frames of the stream; see Engine."""
@@ -140,25 +141,95 @@ class OnnxRuntimeEngine(Engine):
 
         return {"version": onnxruntime.__version__, "threads": self._threads}
 
-    def _bind(self, frames: int) -> _Bound:
-        m = self.manifest
-        n_in, n_out = len(m.input_leads), len(m.output_leads)
-        inputs: dict[str, Array] = {
-            "ecg": np.empty((1, n_in, m.hop, frames), np.float32),
-            "mask": np.empty((1, n_in, m.hop, frames), np.float32),
-            "anchor": np.empty((1, n_out, n_in, 1, 1), np.float32),
+    def _bind(self, frames: int) -> Bound:
+        return bind(self._session, self.manifest, frames, (self._states, self._states[::-1]))
+
+    def open_batch(self, n_slots: int) -> OnnxRuntimeBatch:
+        """Slots that step in one call; see Engine."""
+        return OnnxRuntimeBatch(self, n_slots, self._session)
+
+
+class OnnxRuntimeBatch(Batch):
+    """Slots in one call of ONNX Runtime: their states are gathered, stepped and put back.
+
+    The call's batch is the next power of two, so that few lengths are bound; the rows beyond are padding.
+    """
+
+    def __init__(self, engine: OnnxRuntimeEngine, n_slots: int, session: Any) -> None:
+        super().__init__(engine, n_slots)
+        self._session = session
+        self._manifest = engine.manifest
+        self._codes = {
+            s.input: np.zeros((n_slots, *s.shape), s.dtype) for s in self._manifest.states
         }
-        outputs: dict[str, Array] = {
-            name: np.empty((1, n_out, m.hop, frames), np.float32)
-            for name in ("ecg_mv", "log_sigma")
-        }
-        turns = []
-        for before, after in (self._states, self._states[::-1]):
-            binding = self._session.io_binding()
-            for name, array in (*inputs.items(), *before.items()):
-                binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-            newest = {s.output: after[s.input] for s in m.states}
-            for name, array in (*outputs.items(), *newest.items()):
-                binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
-            turns.append(binding)
-        return _Bound(**inputs, **outputs, turns=turns)
+        self._bound: dict[tuple[int, int], tuple[Bound, State, State]] = {}
+
+    def step(
+        self, slots: Sequence[int], ecg: Array, mask: Array, anchor: Array
+    ) -> tuple[Array, Array]:
+        """See Batch."""
+        self.check(slots)
+        n, rows = len(slots), np.asarray(slots, np.intp)
+        bound, before, after = self._bucket(n, ecg.shape[-1])
+        for name, codes in self._codes.items():
+            np.take(codes, rows, 0, out=before[name][:n])
+        bound.ecg[:n], bound.mask[:n], bound.anchor[:n] = ecg, mask, anchor
+        self._session.run_with_iobinding(bound.turns[0])
+        for name, codes in self._codes.items():
+            codes[rows] = after[name][:n]
+        return bound.ecg_mv[:n], bound.log_sigma[:n]
+
+    def state(self, slot: int) -> State:
+        """See Batch."""
+        self.check([slot])
+        return {name: codes[slot : slot + 1].copy() for name, codes in self._codes.items()}
+
+    def set_state(self, slot: int, state: State) -> None:
+        """See Batch."""
+        self.check([slot])
+        self.engine.check_state(state)
+        for name, codes in self._codes.items():
+            codes[slot] = state[name][0]
+
+    def _bucket(self, n: int, frames: int) -> tuple[Bound, State, State]:
+        size = 1 << max(0, n - 1).bit_length()
+        found = self._bound.get((size, frames))
+        if found is None:
+            before, after = (
+                {s.input: np.zeros((size, *s.shape), s.dtype) for s in self._manifest.states}
+                for _ in range(2)
+            )
+            bound = bind(self._session, self._manifest, frames, ((before, after),), size)
+            found = bound, before, after
+            if frames <= MAX_BOUND_FRAMES:
+                self._bound[size, frames] = found
+        return found
+
+
+def bind(
+    session: Any,
+    manifest: Manifest,
+    frames: int,
+    turns: Sequence[Sequence[State]],
+    batch: int = 1,
+) -> Bound:
+    """Buffers for one step length; a binding for each of `turns`, (states before, states after)."""
+    n_in, n_out, hop = len(manifest.input_leads), len(manifest.output_leads), manifest.hop
+    inputs: dict[str, Array] = {
+        "ecg": np.zeros((batch, n_in, hop, frames), np.float32),
+        "mask": np.zeros((batch, n_in, hop, frames), np.float32),
+        "anchor": np.zeros((batch, n_out, n_in, 1, 1), np.float32),
+    }
+    outputs: dict[str, Array] = {
+        name: np.empty((batch, n_out, hop, frames), np.float32) for name in ("ecg_mv", "log_sigma")
+    }
+    bindings = []
+    for before, after in turns:
+        binding = session.io_binding()
+        for name, array in (*inputs.items(), *before.items()):
+            binding.bind_input(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        newest = {s.output: after[s.input] for s in manifest.states}
+        for name, array in (*outputs.items(), *newest.items()):
+            binding.bind_output(name, "cpu", 0, array.dtype, array.shape, array.ctypes.data)
+        bindings.append(binding)
+    return Bound(**inputs, **outputs, turns=bindings)

@@ -21,7 +21,7 @@ def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
 
     require(look())  # without importing anything that takes long
     from edge.engines.self_check import self_check
-    from edge.engines.tensorrt_engine import TensorRtEngine
+    from edge.engines.trt.engine import TensorRtEngine
 
     engine = TensorRtEngine(bundle, say=say)
     try:

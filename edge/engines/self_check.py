@@ -9,10 +9,10 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.anchor import anchor_from_moments
 from edge.bundle import Manifest
 from edge.engines.base import Array, Engine
 from edge.errors import EngineError
+from edge.signal.anchor import anchor_from_moments
 
 MAX_RMSE_UV = 2.0  # of the reconstructed leads, as DESIGN bounds it across engines
 MAX_LOG_SIGMA = 0.05  # root mean square; 5 % of sigma

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from edge.errors import InputError
-from edge.sinks.base import LiveStatus, Metadata, Sink
+from edge.files.recording import Metadata
+from edge.sinks.base import LiveStatus, Sink
 
 StatusCallable = Callable[[], LiveStatus]
 SinkFactory = Callable[[str, float, Metadata, StatusCallable | None], Sink]
@@ -27,7 +28,7 @@ def _open_file(
 def _open_edf(
     target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
 ) -> Sink:
-    from edge.sinks.edf_file import EdfSink
+    from edge.files.edf_writer import EdfSink
 
     return EdfSink(Path(target), sampling_hz, metadata)
 
@@ -35,7 +36,7 @@ def _open_edf(
 def _open_npz(
     target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
 ) -> Sink:
-    from edge.sinks.npz_file import NpzSink
+    from edge.files.npz_writer import NpzSink
 
     return NpzSink(Path(target), sampling_hz, metadata)
 
@@ -43,7 +44,7 @@ def _open_npz(
 def _open_csv(
     target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
 ) -> Sink:
-    from edge.sinks.csv_file import CsvSink
+    from edge.files.csv_writer import CsvSink
 
     return CsvSink(Path(target), sampling_hz, metadata)
 

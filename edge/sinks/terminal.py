@@ -17,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SinkError
-from edge.heart_rate import HeartRate
+from edge.files.recording import Metadata, Timeline
 from edge.leads import LEADS, Provenance
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import LiveStatus, Metadata, Timeline
+from edge.signal.heart_rate import HeartRate
+from edge.sinks.base import LiveStatus
 from edge.sinks.screen import DISCLAIMER, Line, Picture, frame, status_line
 from edge.sinks.traces import TraceRing
 

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.calibration import shrunk
+from edge.calibrate.fit import shrunk
 from edge.leads import INDEPENDENT_LEADS
 from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.subsets import N_CLASSES, TWELVE, anchor_of, known, projection

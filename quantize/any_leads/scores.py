@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.conditioning import Conditioner, Conditioning
 from edge.leads import INDEPENDENT_LEADS, LEADS
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.subsets import INDEPENDENT_ROWS, TWELVE, classes_of, known, label
 from quantize.data import SCORED_S, Records, zero_phase_highpass

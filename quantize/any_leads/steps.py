@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.conditioning import Conditioning
+from edge.signal.conditioning import Conditioning
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Part, Pool
 from quantize.any_leads.sampling import NAMED_SETS, Sampling

@@ -25,8 +25,8 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.anchor import RIDGE
 from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices, twelve_from
+from edge.signal.anchor import RIDGE
 
 N_LIMB, N_CHEST = 6, 6
 ALL_LIMB = N_LIMB + 1
@@ -98,7 +98,7 @@ def restored(which: int) -> NDArray[np.float64]:
 def anchor_of(moments: NDArray[np.float64], which: int) -> NDArray[np.float64]:
     """(8, 12) map of least squared error from the known leads to the independent ones.
 
-    `moments` as in `edge.anchor`. The known leads come out as they went in, whatever the ridge.
+    `moments` as in `edge.signal.anchor`. The known leads come out as they went in, whatever the ridge.
     """
     rows, m = measurement(which)
     anchor = np.zeros((len(INDEPENDENT_LEADS), len(LEADS)))

@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.soak import TARGETS, memory_growth
-from edge.memory import Memory
+from edge.live.memory import Memory
 
 pytestmark = pytest.mark.realtime
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from edge.ingest import Ingest
+from edge.live.ingest import Ingest
 from edge.samples import SampleBlock
 from firmware_bridge.events import Event, Gap, StreamInfo
 from firmware_bridge.wire.decoder import WireDecoder

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from edge.bundle import Bundle
-from edge.calibration import calibrate
+from edge.calibrate.fit import calibrate
 from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices
-from edge.patient import Patient
+from edge.patient.patient import Patient
 from edge.reconstructor import Reconstructor
 from firmware_bridge.simulators.ecg import EcgSimulator
 

@@ -21,9 +21,9 @@ from edge.bundle import (
     read_bundle,
     write_bundle,
 )
-from edge.conditioning import Conditioning
 from edge.errors import BundleError
 from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
+from edge.signal.conditioning import Conditioning
 
 
 class LooseManifest:

@@ -10,15 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import edge
-from edge.alignment import Delay
-from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle
-from edge.calibration import calibrate
-from edge.conditioning import Conditioner
+from edge.calibrate.fit import calibrate
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
+from edge.live.runtime import Runtime
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
-from edge.runtime import Runtime
+from edge.signal.alignment import Delay
+from edge.signal.anchor import anchor_from_moments
+from edge.signal.conditioning import Conditioner
 from firmware_bridge.simulators.ecg import EcgSimulator
 from tests.edge.fakes import ListSink, MemoryDevice
 from tests.edge.signals import cuts, joined, pieces, three_leads

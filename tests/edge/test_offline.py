@@ -16,7 +16,7 @@ from edge.leads import INPUT_LEADS, LEADS
 from edge.offline import check_rate, input_rows, reconstruct_pieces
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
-from edge.resampling import FILE_DELAY_S, RateConverter
+from edge.signal.resampling import FILE_DELAY_S, RateConverter
 from firmware_bridge.simulators.ecg import EcgSimulator
 from tests.edge.signals import ROWS, cuts, joined, pieces, three_leads
 

@@ -11,13 +11,13 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 import edge
-from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle
-from edge.conditioning import Conditioner
 from edge.errors import BundleError, EngineError, InputError
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
+from edge.signal.anchor import anchor_from_moments
+from edge.signal.conditioning import Conditioner
 from tests.edge.signals import cuts, joined, pieces, three_leads
 
 IN, OUT = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)

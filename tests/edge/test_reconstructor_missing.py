@@ -9,10 +9,10 @@ from edge.bundle import Bundle
 from edge.engines.base import Array
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
-from edge.presence import FLAT_S
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
+from edge.signal.presence import FLAT_S
 from tests.edge.signals import three_leads
 
 N, START, STOP = 2000, 800, 1400  # leads are off from START to STOP

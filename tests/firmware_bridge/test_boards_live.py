@@ -15,8 +15,8 @@ import pytest
 
 from edge.errors import InputError
 from edge.leads import LEADS, lead_indices
+from edge.live.runtime import Runtime
 from edge.reconstructor import Reconstructor
-from edge.runtime import Runtime
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.devices.lead_map import lead_map
 from firmware_bridge.errors import PeerError, StallError

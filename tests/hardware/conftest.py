@@ -12,14 +12,14 @@ from typing import Any
 
 import pytest
 
-from benchmarks.agreement import Streams, streams
-from benchmarks.device_engine import Site
-from benchmarks.device_runner import Effort
-from benchmarks.stand_in import NoCache, loaded_kernels, stand_in_library
+from benchmarks.device.agreement import Streams, streams
+from benchmarks.device.engine import Site
+from benchmarks.device.runner import Effort
+from benchmarks.device.stand_in import NoCache, loaded_kernels, stand_in_library
 from edge.bundle import Bundle
-from edge.engines.cuda import Cuda, open_cuda
-from edge.engines.engine_cache import EngineCache
-from edge.engines.tensorrt_library import TensorRtLibrary, load_library
+from edge.engines.trt.cache import EngineCache
+from edge.engines.trt.cuda import Cuda, open_cuda
+from edge.engines.trt.library import TensorRtLibrary, load_library
 from edge.errors import EngineError, EngineMissingError
 
 

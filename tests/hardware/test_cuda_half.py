@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from benchmarks.agreement import Streams
-from benchmarks.device import HOST_KEPT_MB, KEPT_MB
-from benchmarks.device_engine import Site, graph_and_enqueue, grown, latency
-from benchmarks.device_runner import Effort
-from benchmarks.stand_in import check
-from edge.engines.cuda import Cuda
+from benchmarks.device.agreement import Streams
+from benchmarks.device.command import HOST_KEPT_MB, KEPT_MB
+from benchmarks.device.engine import Site, graph_and_enqueue, grown, latency
+from benchmarks.device.runner import Effort
+from benchmarks.device.stand_in import check
+from edge.engines.trt.cuda import Cuda
 from edge.errors import DeviceMemoryError
 
 pytestmark = pytest.mark.gpu

@@ -8,9 +8,9 @@ from contextlib import closing
 import numpy as np
 import pytest
 
-from benchmarks.agreement import LEAST_R, RMSE_UV, Streams, given_from_leads, stream
-from benchmarks.device import HOST_KEPT_MB, KEPT_MB
-from benchmarks.device_engine import (
+from benchmarks.device.agreement import LEAST_R, RMSE_UV, Streams, given_from_leads, stream
+from benchmarks.device.command import HOST_KEPT_MB, KEPT_MB
+from benchmarks.device.engine import (
     Site,
     against_onnxruntime,
     build,
@@ -20,7 +20,7 @@ from benchmarks.device_engine import (
     latency,
     layers,
 )
-from benchmarks.device_runner import Effort
+from benchmarks.device.runner import Effort
 from edge.errors import DeviceMemoryError
 
 pytestmark = pytest.mark.gpu

@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 
-from edge.conditioning import Conditioning
+from edge.signal.conditioning import Conditioning
 from firmware_bridge.simulators.ecg import LEAD_VECTORS
 from quantize.augment import NOISE_RMS_MV, Augmentation, Noise, lead_maps
 from quantize.errors import QuantizeError

@@ -11,8 +11,8 @@ torch = pytest.importorskip("torch", reason="export needs torch: install leadlif
 pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
 
 from edge.bundle import Bundle, read_bundle
-from edge.conditioning import Conditioning
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
+from edge.signal.conditioning import Conditioning
 from quantize.errors import QuantizeError
 from quantize.export import bundle_from_student
 from quantize.student import Student, StudentConfig

@@ -9,8 +9,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the feed makes tensors: install leadlift[test]")
 
-from edge.conditioning import Conditioner, Conditioning
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, zero_phase_highpass
 from quantize.feed import ALL_ON, MASKS, Feed, samples_from_frames

@@ -10,8 +10,8 @@ import pytest
 torch = pytest.importorskip("torch", reason="a teacher needs torch: install leadlift[test]")
 pytest.importorskip("safetensors", reason="a teacher needs safetensors: install leadlift[test]")
 
-from edge.conditioning import Conditioning
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS
+from edge.signal.conditioning import Conditioning
 from quantize.augment import Augmentation
 from quantize.data import zero_phase_highpass
 from quantize.feed import ALL_ON, Feed, samples_from_frames

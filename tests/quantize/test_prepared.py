@@ -10,8 +10,8 @@ import pytest
 
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 
-from edge.conditioning import Conditioner, Conditioning
 from edge.leads import INDEPENDENT_LEADS
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.data import Records, zero_phase_highpass
 from quantize.errors import QuantizeError
 from quantize.prepared import (

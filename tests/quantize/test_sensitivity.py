@@ -16,9 +16,9 @@ onnx = pytest.importorskip("onnx", reason="quantize needs onnx: install leadlift
 
 from onnx import numpy_helper
 
-from benchmarks.arms import Arm, predict
-from benchmarks.engine_step import float32_bundle
-from benchmarks.fidelity import lead_scores
+from benchmarks.fidelity.command import lead_scores
+from benchmarks.fidelity.methods import Method, predict
+from benchmarks.latency.engine_step import float32_bundle
 from edge.bundle import Bundle
 from edge.leads import RECONSTRUCTED_LEADS
 from quantize.__main__ import main
@@ -137,7 +137,7 @@ def test_the_weights_before_rounding_are_those_of_the_run(
 
 def test_it_scores_as_the_benchmark_does(tiny_bundle: Bundle, records: Records) -> None:
     costs = sensitivity(tiny_bundle, records, say=lambda _: None)
-    made = predict(Arm("INT8", "", tiny_bundle, "onnxruntime"), records, hop_by_hop=False)
+    made = predict(Method("INT8", "", tiny_bundle, "onnxruntime"), records, hop_by_hop=False)
     scores = lead_scores(made, records, None)
     n = len(RECONSTRUCTED_LEADS)
     assert costs[0].r == pytest.approx(scores["r"][:, :n].mean(), abs=1e-4)

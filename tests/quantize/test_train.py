@@ -12,7 +12,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 
-from edge.conditioning import Conditioning
+from edge.signal.conditioning import Conditioning
 from quantize.augment import Augmentation
 from quantize.feed import Feed
 from quantize.network import Network

@@ -13,7 +13,7 @@ torch = pytest.importorskip("torch", reason="the VAE needs torch: install leadli
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
 
-from benchmarks.scores import record_scores
+from benchmarks.fidelity.scores import record_scores
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import Records, zero_phase_highpass
 from quantize.errors import QuantizeError

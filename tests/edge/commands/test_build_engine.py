@@ -12,12 +12,12 @@ import pytest
 from edge.bundle import Bundle
 from edge.cli import main
 from edge.commands import build_engine
-from edge.engines import tensorrt_build
-from edge.engines.engine_cache import Built, EngineCache, engine_key
-from edge.engines.tensorrt_build import BuildOptions, Layer, Plan
-from edge.engines.tensorrt_library import TensorRtLibrary
+from edge.engines.trt import build as tensorrt_build
+from edge.engines.trt.build import BuildOptions, Layer, Plan
+from edge.engines.trt.cache import Built, EngineCache, engine_key
+from edge.engines.trt.library import TensorRtLibrary
 from edge.jetpack import PACKAGES, Machine, l4t_release
-from tests.edge.engines.rtx import DEVICE, rtx_library
+from tests.edge.engines.trt.rtx import DEVICE, rtx_library
 
 ALL_HERE = Machine(gpu=True, libcuda=True, packages=dict.fromkeys(PACKAGES, "1.0"))
 NO_GPU = Machine(packages=dict.fromkeys(PACKAGES))
@@ -112,7 +112,7 @@ def test_without_a_gpu_tensorrt_rtx_can_build_for_another(
 def test_a_library_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("edge.engines.tensorrt_library.MODULES", {"tensorrt_rtx": ("no_such_rtx",)})
+    monkeypatch.setitem(PACKAGES, "tensorrt_rtx", (("no_such_rtx",), ()))
     assert main(["build-engine", "--compute-capability", "8.6"]) == 1
     assert "tensorrt_rtx is not installed" in error_line(capsys)
 
@@ -135,7 +135,7 @@ def test_wrong_usage(arguments: list[str], capsys: pytest.CaptureFixture[str]) -
 
 def test_the_lengths_are_those_of_the_engine() -> None:
     """Or `leadlift run` would not find in the cache what was built ahead."""
-    from edge.engines.tensorrt_engine import TensorRtEngine
+    from edge.engines.trt.engine import TensorRtEngine
 
     default = inspect.signature(TensorRtEngine).parameters["frames"].default
     assert default == build_engine.FRAMES
@@ -203,8 +203,8 @@ def fake(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> FakeBuilds:
     found = FakeBuilds(FakeCuda())
     monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path / "engines"))
     monkeypatch.setattr("edge.jetpack.look", lambda: ALL_HERE)
-    monkeypatch.setattr("edge.engines.cuda.open_cuda", lambda: found.cuda)
-    monkeypatch.setattr("edge.engines.tensorrt_library.load_library", lambda names: found.library)
+    monkeypatch.setattr("edge.engines.trt.cuda.open_cuda", lambda: found.cuda)
+    monkeypatch.setattr("edge.engines.trt.library.load_library", lambda names: found.library)
     monkeypatch.setattr(tensorrt_build, "build_plan", found.build_plan)
     monkeypatch.setattr(tensorrt_build, "inspect", found.inspect)
     return found
@@ -217,7 +217,7 @@ def test_the_engine_finds_in_the_cache_what_was_built_ahead(
         raise AssertionError("it was built ahead")
 
     assert main(["build-engine"]) == 0
-    for frames in build_engine.FRAMES:  # the key as edge.engines.tensorrt_engine makes it
+    for frames in build_engine.FRAMES:  # the key as edge.engines.trt.engine makes it
         options = BuildOptions(frames=frames).as_dict()
         key = engine_key(shipped_bundle, fake.library, fake.cuda, options, l4t_release())
         assert not EngineCache().get(key, never).fresh

@@ -11,7 +11,7 @@ import pytest
 
 from edge.cli import main
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
-from edge.patient import load_patient
+from edge.patient.patient import load_patient
 from edge.stream import open_stream
 from tests.edge.references import twelve_leads
 

@@ -14,9 +14,9 @@ from edge.cli import main
 from edge.commands import doctor
 from edge.commands.monitor import Monitor
 from edge.errors import BundleError
+from edge.files.records import open_record
 from edge.jetpack import Machine
 from edge.leads import INPUT_LEADS, LEADS
-from edge.records import open_record
 from firmware_bridge.events import Corrupt, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.source import Timed

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from edge.bundle import Bundle
-from edge.engines.cuda import Cuda
-from tests.edge.engines.fake_cuda import open_fake
-from tests.edge.engines.fake_gpu import FakeGpu
-from tests.edge.engines.tensorrt_bench import Bench
+from edge.engines.trt.cuda import Cuda
+from tests.edge.engines.trt.fake_cuda import open_fake
+from tests.edge.engines.trt.fake_gpu import FakeGpu
+from tests.edge.engines.trt.tensorrt_bench import Bench
 
 
 @pytest.fixture(scope="session")

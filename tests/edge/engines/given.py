@@ -7,11 +7,11 @@ import dataclasses
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.anchor import anchor_from_moments
 from edge.bundle import Bundle, Manifest
-from edge.conditioning import Conditioner
 from edge.engines.base import Engine
 from edge.engines.spelling import int8_spelling, respelled_states
+from edge.signal.anchor import anchor_from_moments
+from edge.signal.conditioning import Conditioner
 from tests.edge.signals import three_leads
 
 Given = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

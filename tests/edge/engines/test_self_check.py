@@ -112,7 +112,7 @@ def test_the_registry_checks_tensorrt(
         return engine
 
     monkeypatch.setattr("edge.jetpack.require", lambda machine: None)
-    monkeypatch.setattr("edge.engines.tensorrt_engine.TensorRtEngine", open_broken)
+    monkeypatch.setattr("edge.engines.trt.engine.TensorRtEngine", open_broken)
     choice = registry.open_engine(shipped_bundle)
     assert choice.engine.name == "onnxruntime"
     assert "does not compute" in choice.skipped["tensorrt"]

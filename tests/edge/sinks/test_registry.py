@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from edge.errors import InputError
+from edge.files.csv_writer import CsvSink
+from edge.files.edf_writer import EdfSink
+from edge.files.npz_writer import NpzSink
 from edge.sinks import open_sink
-from edge.sinks.csv_file import CsvSink
-from edge.sinks.edf_file import EdfSink
-from edge.sinks.npz_file import NpzSink
 from edge.sinks.registry import FILE_FORMATS, SINKS
 from edge.sinks.terminal import TerminalSink
 
@@ -59,7 +59,7 @@ def test_refusals_list_what_is_accepted() -> None:
 
 def test_heavy_libraries_load_only_when_a_sink_draws_or_a_record_opens() -> None:
     script = (
-        "import sys, edge.sinks, edge.sinks.terminal, edge.sinks.edf_file, edge.records;"
+        "import sys, edge.sinks, edge.sinks.terminal, edge.files.edf_writer, edge.files.records;"
         "print([m for m in ('rich', 'pyedflib', 'scipy') if m in sys.modules])"
     )
     done = subprocess.run(

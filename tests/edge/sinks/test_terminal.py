@@ -15,7 +15,8 @@ from contextlib import contextmanager, suppress
 import pytest
 
 from edge.errors import SinkError
-from edge.sinks.base import LiveStatus, Metadata
+from edge.files.recording import Metadata
+from edge.sinks.base import LiveStatus
 from edge.sinks.screen import DISCLAIMER
 from edge.sinks.terminal import TerminalSink
 from tests.edge.sinks.blocks import block, ecg

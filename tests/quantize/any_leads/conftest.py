@@ -25,7 +25,7 @@ def pool(simulated: Records) -> Pool:
     """Four records of 6 s at three paces, two of 4 s at one: the shorter ones as often as the longer."""
     pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
     pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-    from edge.conditioning import Conditioning
+    from edge.signal.conditioning import Conditioning
     from quantize.any_leads.feed import Part, Pool
     from quantize.hundred_hz import rows_of
     from quantize.prepared import prepare

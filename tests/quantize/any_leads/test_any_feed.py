@@ -10,8 +10,8 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the feed makes tensors: install leadlift[test]")
 
-from edge.conditioning import Conditioning
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
+from edge.signal.conditioning import Conditioning
 from quantize.any_leads.feed import AnyFeed, Part, Pool
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.subsets import TWELVE, class_of

@@ -8,8 +8,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the network needs torch: install leadlift[test]")
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 
-from benchmarks.scores import record_scores, scored
-from edge.conditioning import Conditioner, Conditioning
+from benchmarks.fidelity.scores import record_scores, scored
 from edge.leads import (
     INDEPENDENT_LEADS,
     INPUT_LEADS,
@@ -17,6 +16,7 @@ from edge.leads import (
     RECONSTRUCTED_LEADS,
     lead_indices,
 )
+from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import NAMED_SETS
 from quantize.any_leads.scores import costly_leads, r_and_rmse, score_sets

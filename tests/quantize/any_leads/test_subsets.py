@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.anchor import anchor_from_moments
 from edge.errors import InputError
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, LIMB_FROM_I_II, RECONSTRUCTED_LEADS
+from edge.signal.anchor import anchor_from_moments
 from quantize.any_leads.subsets import (
     INDEPENDENT_ROWS,
     N_CLASSES,

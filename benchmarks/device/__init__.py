@@ -1,0 +1,1 @@
+"""`python -m benchmarks device`: the decoder on this machine's GPU."""

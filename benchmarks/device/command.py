@@ -1,0 +1,263 @@
+"""`python -m benchmarks device`: the decoder on this machine's GPU, in one report for its owner to send.
+
+Builds the engine, holds it against ONNX Runtime, times it, and says on what. Where a GPU has no TensorRT,
+the engine's CUDA half is put to the test with kernels of our own, and the report says so.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import tempfile
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+from benchmarks.device.agreement import LEAST_R, RMSE_UV, Streams, streams
+from benchmarks.device.engine import Site, measure_engine, measure_steps
+from benchmarks.device.nvidia import System
+from benchmarks.device.runner import Effort, Say
+from benchmarks.device.stand_in import (
+    NAME,
+    Launch,
+    NoCache,
+    check,
+    loaded_kernels,
+    stand_in_library,
+)
+from benchmarks.report import Result, Table, Target, cell
+from edge.bundle import Bundle, load_bundle
+from edge.engines.trt.cache import EngineCache
+from edge.engines.trt.cuda import Cuda, open_cuda
+from edge.engines.trt.library import TensorRtLibrary, load_library
+from edge.errors import EngineError
+
+INJECTED = "NOT MEASURED: the device was injected by the caller, no figure here is of a real one"
+KEPT_MB = 4  # a device hands out 512 bytes at least: ten thousand leaks would be 5 MB
+HOST_KEPT_MB = 2  # 200 bytes a step; the interpreter's own arenas move by less
+
+FAILED = Target("parts that failed", "parts_failed", 0)
+TARGETS = (
+    FAILED,
+    Target(
+        "engine step with a graph, one hop, host to host, p50",
+        "latency/graph/host/back_to_back/p50",
+        60,
+        "us",
+    ),
+    Target("the same, p99 / p50", "latency/graph/host/back_to_back/p99_over_p50", 2),
+    Target("deadline misses, paced, with a graph", "latency/graph/host/paced/deadline_misses", 0),
+    Target("against ONNX Runtime, RMSE of the worst lead", "agreement/rmse_uv", RMSE_UV, "uV"),
+    Target("against ONNX Runtime, r of the worst lead", "agreement/r", LEAST_R, "", True),
+    Target(
+        "graph against enqueue, steps whose outputs differ", "graph_and_enqueue/outputs_differ", 0
+    ),
+    Target(
+        "graph against enqueue, steps whose states differ", "graph_and_enqueue/states_differ", 0
+    ),
+    Target("convolutions that are not INT8", "layers/convolutions_not_int8", 0),
+    Target("device memory kept by ten thousand steps", "growth/graph/device_mb", KEPT_MB, "MB"),
+    Target("host memory kept by ten thousand steps", "growth/graph/host_mb", HOST_KEPT_MB, "MB"),
+)
+HALF_TARGETS = (
+    FAILED,
+    *(
+        Target(
+            f"CUDA half, {mode}, steps whose {what} are not NumPy's",
+            f"cuda_half/check/{mode}/{what}_differ",
+            0,
+        )
+        for mode in ("graph", "enqueue")
+        for what in ("outputs", "states")
+    ),
+    *(
+        Target(
+            f"CUDA half, {where} memory kept by ten thousand steps",
+            f"cuda_half/growth/graph/{where}_mb",
+            bound,
+            "MB",
+        )
+        for where, bound in (("device", KEPT_MB), ("host", HOST_KEPT_MB))
+    ),
+)
+
+
+def add(subparsers: Any) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("device", help="the TensorRT engine on this machine's GPU")
+    add_argument = parser.add_argument
+    add_argument("--model", type=Path, help="bundle (default: the one that ships)")
+    add_argument("--data", type=Path, help="folder of the recordings (default: $LEADLIFT_DATA)")
+    add_argument("--records", type=int, default=Effort.records, help="default: %(default)s")
+    add_argument(
+        "--paced-seconds",
+        type=float,
+        default=Effort.paced_s,
+        help="of each paced run (default: %(default).0f, what p99.9 takes)",
+    )
+    parser.set_defaults(measure=measure, engine=None)
+
+
+def measure(arguments: argparse.Namespace) -> Result:
+    """Everything, on the GPU that is here. Raises EngineError, within a second, where none is."""
+    bundle = load_bundle(arguments.model)
+    with closing(open_cuda()) as cuda:
+        effort = Effort(records=arguments.records, paced_s=arguments.paced_seconds)
+        records = streams(bundle.manifest, effort.records, arguments.data)
+        return measure_device(bundle, cuda, records, effort, say=_say)
+
+
+def measure_device(
+    bundle: Bundle,
+    cuda: Cuda,
+    records: Streams,
+    effort: Effort,
+    *,
+    system: System | None = None,
+    library: TensorRtLibrary | None = None,
+    launch: Launch | None = None,
+    injected: bool = False,
+    say: Say = lambda _: None,
+) -> Result:
+    """The report of one device. With `injected`, of one that is not real: it has no targets, and says so.
+
+    `library` stands in for TensorRT, `launch` for the kernels of the CUDA half.
+    """
+    system = system or System()
+    provenance = {
+        **system.provenance(cuda.device_name),
+        "device": cuda.device_name,
+        "compute_capability": cuda.compute_capability,
+        "cuda_driver": cuda.driver_version,
+        "cuda_of_pycuda": cuda.runtime_of_pycuda,
+        "injected": injected,
+        "before": system.state(cuda.device_name),
+    }
+    say(f"{INJECTED if injected else provenance['machine']}")
+    results: dict[str, Any] = {"device": provenance}
+    try:
+        library = library or load_library()
+        provenance["tensorrt"] = f"{library.name} {library.version}"
+        with tempfile.TemporaryDirectory() as folder:  # mode 0700, as the cache wants it
+            site = Site(bundle, library, cuda, EngineCache(folder))
+            results |= measure_engine(site, records, effort, system, say)
+        results["tensorrt_ran"] = True
+    except EngineError as error:
+        say(f"no TensorRT ran: {error}")
+        results |= {"tensorrt_ran": False, "why_no_tensorrt": str(error)}
+        with ExitStack() as stack:
+            enqueue = launch or stack.enter_context(loaded_kernels(cuda))
+            results["cuda_half"] = measure_half(bundle, cuda, enqueue, records, effort, system, say)
+    failed = (results if results["tensorrt_ran"] else results["cuda_half"])["failed"]
+    results["parts_failed"] = len(failed)
+    provenance["after"] = system.state(cuda.device_name)
+    targets = TARGETS if results["tensorrt_ran"] else HALF_TARGETS
+    return Result(results, tables(results), () if injected else targets)
+
+
+def measure_half(
+    bundle: Bundle,
+    cuda: Cuda,
+    launch: Launch,
+    records: Streams,
+    effort: Effort,
+    system: System,
+    say: Say,
+) -> dict[str, Any]:
+    """The engine with kernels of our own in place of TensorRT's enqueue: against NumPy, growth, latency."""
+    say("the engine's CUDA half, with kernels of our own in place of TensorRT")
+    site = Site(bundle, stand_in_library(bundle.manifest, launch), cuda, NoCache())
+    found: dict[str, Any] = {"what": NAME, "check": {}}
+    for mode, graphs in (("graph", True), ("enqueue", False)):
+        with closing(site.open(graphs=graphs)) as engine:
+            details = engine.details()
+            found["check"][mode] = (
+                check(engine, effort.checked) if details["mode"] == mode else details
+            )
+    return found | measure_steps(site, records, effort, system, say)
+
+
+def tables(results: dict[str, Any]) -> list[Table]:
+    """What the owner sees: the machine, the findings, the durations."""
+    device = results["device"]
+    note = f" ({INJECTED})" if device["injected"] else ""
+    machine = Table(f"{device['machine']}{note}", ("figure", "before", "after"))
+    for name in ("jetpack", "l4t", "nvpmodel", "driver", "tensorrt"):
+        machine.add(name, device.get(name), None)
+    for name in (
+        "gpu_mhz",
+        "memory_mhz",
+        "pstate",
+        "temperatures_c",
+        "power_w",
+        "gpu_busy_percent",
+    ):
+        machine.add(name, *(_by_name(device[when][name]) for when in ("before", "after")))
+    found = Table(f"Findings{note}", ("figure", "value"))
+    ran = results if results["tensorrt_ran"] else results["cuda_half"]
+    if results["tensorrt_ran"]:
+        _engine_findings(found, results)
+    else:
+        found.add("NO TENSORRT RAN, kernels of our own in its place", results["why_no_tensorrt"])
+        for mode, checked in ran["check"].items():
+            for name, value in checked.items():
+                found.add(f"{mode} against NumPy, {name}", value)
+    for name in ("outputs_differ", "states_differ"):
+        found.add(f"graph against enqueue, {name}", ran.get("graph_and_enqueue", {}).get(name))
+    for mode, grown in ran.get("growth", {}).items():
+        for where in ("device", "host"):
+            label = f"{mode}, {where} memory kept by {grown['steps']:,} steps, MB"
+            found.add(label, grown[f"{where}_mb"])
+    for part, why in ran["failed"].items():
+        found.add(f"FAILED: {part}", why)
+    what = "engine step" if results["tensorrt_ran"] else f"step, {NAME}"
+    return [machine, found, durations(ran.get("latency", {}), f"{what}, one hop, in us{note}")]
+
+
+def _engine_findings(found: Table, results: dict[str, Any]) -> None:
+    for engine in results["build"]["engines"]:
+        label = f"engine for {engine['frames']} frames"
+        found.add(f"{label}, bytes", engine["bytes"])
+        found.add(f"{label}, built in s", engine["build_s"])
+    for frames, of in results.get("layers", {}).get("by_frames", {}).items():
+        found.add(
+            f"layers for {frames} frames, by precision",
+            ", ".join(f"{name} {n}" for name, n in of["by_precision"].items()),
+        )
+        found.add(
+            f"convolutions for {frames} frames, INT8 of all",
+            f"{of['convolutions_int8']} of {of['convolutions']}",
+        )
+    if "agreement" in results:
+        agreed = results["agreement"]
+        found.add("records", f"{agreed['n_records']} of {agreed['records']}")
+        for name in ("rmse_uv", "r", "largest_uv", "largest_log_sigma", "codes_changed"):
+            found.add(f"against ONNX Runtime, {name}", agreed[name])
+
+
+def _by_name(value: object) -> object:
+    """Sensors in one cell, `cpu-thermal 45.2, ...`."""
+    if not isinstance(value, dict):
+        return value
+    return ", ".join(f"{name} {cell(number)}" for name, number in value.items())
+
+
+def durations(modes: dict[str, Any], title: str) -> Table:
+    """Every latency by mode, pace and clock."""
+    columns = ("p50", "p90", "p99", "p99.9", "min", "max", "n")
+    table = Table(title[0].upper() + title[1:], ("what", *columns))
+    for mode, latency in modes.items():
+        if latency is None:
+            table.add(f"{mode}: not captured", *(None for _ in columns))
+            continue
+        for clock in ("host", "events"):
+            for pace, label in (("back_to_back", "back to back"), ("paced", "paced")):
+                row = latency[clock][pace]
+                table.add(f"{mode}, {label}, by {clock}", *(row[name] for name in columns))
+        first = latency["first_step_us"]
+        table.add(f"{mode}, first step", *(None,) * 4, first, first, 1)
+    return table
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

@@ -1,0 +1,1 @@
+"""`python -m benchmarks fidelity`: how near the reconstruction comes to the truth."""

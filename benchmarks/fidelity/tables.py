@@ -1,0 +1,111 @@
+"""The tables of a fidelity report."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from benchmarks.fidelity.scores import COVERAGE
+from benchmarks.fidelity.segments import SEGMENTS
+from benchmarks.report import Table
+from edge.leads import DERIVED_LEADS, RECONSTRUCTED_LEADS
+
+NOT_MEASURED = (*RECONSTRUCTED_LEADS, *DERIVED_LEADS)
+COLUMNS = (
+    *("data", "method", "r", "RMSE uV", "r median (quartiles)", "RMSE median", "MAE uV", "R2"),
+    *("variance ratio, median", "slope, median", "MSE 9 leads mV2", "MAE 9 leads mV", "n"),
+)
+
+
+def arms_of(domain: dict[str, Any]) -> list[str]:
+    """Names of the methods among the entries of one data set's results."""
+    others = (
+        *("shipped", "calibrated", "leads_below_linear", "float32_minus_shipped"),
+        "against_shipped",
+    )
+    return [name for name in domain if name not in others]
+
+
+def tables(results: dict[str, Any]) -> list[Table]:
+    """Headline, differences, leads, amplitude, intervals."""
+    headline = Table(
+        "Five reconstructed leads: mean over records [95 % over patients]; median",
+        COLUMNS,
+    )
+    differences = Table(
+        "Against the shipped method, record by record: mean difference [95 % over patients]",
+        ("data", "method", "r", "RMSE uV"),
+    )
+    leads = Table("Each lead: mean r / mean RMSE uV", ("data", "method", *NOT_MEASURED))
+    intervals = Table(
+        f"Share within k sigma, nominally {COVERAGE:.0%}, k from fold 9; interval score in uV",
+        (
+            *("data", "method", "k", "mean sigma uV", "all", *SEGMENTS, *RECONSTRUCTED_LEADS),
+            *("score", "score of constant sigma", "better"),
+        ),
+    )
+    amplitude = Table(
+        "Regression to the mean, median over records: variance ratio / slope; refused references",
+        ("data", "method", *RECONSTRUCTED_LEADS, "refused"),
+    )
+    for domain, found in results.items():
+        for method, by in found.get("against_shipped", {}).items():
+            both = (_with_interval(by["r"], 4), _with_interval(by["rmse_uv"], 2))
+            differences.add(domain, method, *both)
+        for method in arms_of(found):
+            one = found[method]
+            h = one["headline"]
+            headline.add(
+                domain,
+                method,
+                _with_interval(h["r"], 3),
+                _with_interval(h["rmse_uv"], 1),
+                f"{h['r']['median']:.3f} ({_range(h['r'].get('quartiles'), 3)})",
+                *(h[m][which] for m, which in (("rmse_uv", "median"), ("mae_uv", "mean"))),
+                *(h[m][which] for m, which in (("r2", "mean"), ("variance_ratio", "median"))),
+                h["slope"]["median"],
+                one["nine_leads"]["mse_mv2"],
+                one["nine_leads"]["mae_mv"],
+                one["n_records"],
+            )
+            by_lead = one["by_lead"]
+            leads.add(
+                domain,
+                method,
+                *(
+                    f"{by_lead[lead]['r']['mean']:.3f} / {by_lead[lead]['rmse_uv']['mean']:.1f}"
+                    for lead in NOT_MEASURED
+                ),
+            )
+            if one["interval"] is not None:
+                interval = one["interval"]
+                intervals.add(
+                    domain,
+                    method,
+                    interval["k"],
+                    interval["sigma_uv"],
+                    interval["covered"],
+                    *(interval["by_segment"][segment]["covered"] for segment in SEGMENTS),
+                    *(interval["by_lead"][lead] for lead in RECONSTRUCTED_LEADS),
+                    interval["score_uv"],
+                    interval["constant_score_uv"],
+                    f"{interval['better_than_constant']:.0%}",
+                )
+            amplitude.add(
+                domain,
+                method,
+                *(
+                    f"{by_lead[lead]['variance_ratio']['median']:.2f} / "
+                    f"{by_lead[lead]['slope']['median']:.2f}"
+                    for lead in RECONSTRUCTED_LEADS
+                ),
+                one["references_refused"],
+            )
+    return [table for table in (headline, differences, leads, amplitude, intervals) if table.rows]
+
+
+def _with_interval(values: dict[str, Any], digits: int) -> str:
+    return f"{values['mean']:.{digits}f} [{_range(values.get('mean_95'), digits)}]"
+
+
+def _range(ends: list[float] | None, digits: int) -> str:
+    return "-" if ends is None else f"{ends[0]:.{digits}f}-{ends[1]:.{digits}f}"

@@ -1,0 +1,1 @@
+"""`python -m benchmarks latency`: how long each part of the path takes."""

@@ -1,0 +1,1 @@
+"""`python -m benchmarks wire`: decoders, damage, clocks, the C encoder, the BLE path."""

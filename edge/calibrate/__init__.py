@@ -1,0 +1,1 @@
+"""Making a patient's calibration from a 12-lead reference."""

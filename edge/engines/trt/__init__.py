@@ -1,0 +1,1 @@
+"""The TensorRT engine: found, built, cached, stepped."""

@@ -1,0 +1,91 @@
+"""CSV recording: one row a sample, for eyes and spreadsheets; on disk to the last second."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from io import FileIO
+from pathlib import Path
+
+import numpy as np
+
+from edge.files.recording import Metadata, RecordingSink
+from edge.leads import LEADS
+from edge.quality import describe
+from edge.samples import TwelveLeadBlock
+
+_ROW = ",".join(["%.6f", *["%.5f"] * len(LEADS), "%d"]) + "\n"
+_ROWS_AT_ONCE = 4096  # bounds the memory of formatting: about 0.5 MB of text
+
+
+class CsvSink(RecordingSink):
+    """Writes `time_s,I,...,V6,quality` in mV, after comment lines that say where each lead is from.
+
+    `quality` is the OR of the leads' quality bits. A missing value is `nan`; lost samples have no
+    row: `time_s`, which starts at 0, jumps.
+    """
+
+    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
+        """Create the file. Raises SinkError if it cannot be created."""
+        super().__init__(str(path), sampling_hz, metadata)
+        self._pending: list[str] = []
+        self._pending_samples = 0
+        try:
+            self._file = FileIO(str(path), "w")
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def _begin(self, block: TwelveLeadBlock) -> None:
+        lines = [
+            "leadlift 12-lead ECG in mV. Research use only, not a medical device.",
+            f"sampling_hz: {self.sampling_hz:.12g}",
+            f"started_at: {self.metadata.started_at.isoformat()}",
+            f"first_sample: {block.first_sample}",
+            f"prefilter: {self.metadata.prefilter}",
+            f"device: {self.metadata.device}",
+            *([self.metadata.calibration] if self.metadata.calibration else []),
+            *(["simulated signal"] if self.metadata.simulated else []),
+            *(f"{lead}: {source}" for lead, source in zip(LEADS, block.provenance, strict=True)),
+            "quality bits: " + ", ".join(f"{1 << i}={describe(1 << i)}" for i in range(6)),
+        ]
+        self._pending += [f"# {' '.join(line.split())}\n" for line in lines]
+        self._pending.append(",".join(["time_s", *LEADS, "quality"]) + "\n")
+
+    def _append(self, block: TwelveLeadBlock, onset: int) -> None:
+        rows = np.empty((block.n_samples, 2 + len(LEADS)), np.float64)
+        rows[:, 0] = (onset + np.arange(block.n_samples)) / self.sampling_hz
+        rows[:, 1:-1] = block.ecg_mv.T
+        rows[:, -1] = np.bitwise_or.reduce(block.quality, axis=0)
+        for start in range(0, len(rows), _ROWS_AT_ONCE):
+            some = rows[start : start + _ROWS_AT_ONCE]
+            self._pending.append((_ROW * len(some)) % tuple(some.ravel().tolist()))
+            self._pending_samples += len(some)
+            if self._pending_samples >= self.sampling_hz:
+                self._write_pending()
+
+    def _gap(self, n_samples: int, onset: int) -> None:
+        """Nothing to write: the next row's `time_s` is that much later."""
+
+    def _restart(self, onset: int) -> None:
+        self._pending.append(f"# stream restarted at {onset / self.sampling_hz:.6f} s\n")
+
+    def _write_pending(self) -> None:
+        """Write what a second brought; if it does not fit, leave the file as it was before."""
+        data = "".join(self._pending).encode()
+        self._pending.clear()
+        self._pending_samples = 0
+        size = self._file.tell()
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError:
+            with suppress(
+                OSError
+            ):  # a device cannot be truncated; the first error is the one to report
+                self._file.truncate(size)
+            raise
+
+    def _finish(self) -> None:
+        try:
+            self._write_pending()
+        finally:
+            self._file.close()

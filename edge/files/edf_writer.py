@@ -1,0 +1,237 @@
+"""EDF+ recording: twelve leads and their quality in one-second data records, safe against a crash.
+
+Written here and not by pyedflib, which keeps the record count and all annotations in memory until it is
+closed (a killed process leaves a file that edflib itself refuses), takes a record for written that the
+full disk did not take, and then appends the rest of it when the process ends. Every second this writes
+one whole record, annotations included, and then the count in the header. edfio and pyedflib read it.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from io import SEEK_END, FileIO
+from pathlib import Path
+
+import numpy as np
+
+from edge.errors import InputError
+from edge.files.annotations import Annotation, QualityAnnotator
+from edge.files.recording import Metadata, RecordingSink
+from edge.leads import LEADS, Provenance
+from edge.quality import Quality
+from edge.samples import TwelveLeadBlock
+
+LSB_MV = 0.0005
+"""Half a microvolt: well below the noise of any ECG front end."""
+DIGITAL_MAX = 32767
+PHYSICAL_MAX_MV = DIGITAL_MAX * LSB_MV  # 16.3835 mV, five times the largest QRS; beyond it clips
+MAX_SAMPLING_HZ = 2000  # keeps a record under the 61440 bytes that EDF allows
+PENDING_ANNOTATIONS = 256
+"""Annotations that wait for room in a record; more than this at once is a fault, and counted."""
+
+_ROWS = len(LEADS) + 1  # the leads, then the quality
+_ANNOTATION_BYTES = 360  # ten annotations a second, 5 % of the file at 250 Hz
+_HEADER_BYTES = 256 * (1 + _ROWS + 1)
+_COUNT_OFFSET = 236  # where the header keeps the number of data records, 8 characters
+_MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
+
+
+class EdfSink(RecordingSink):
+    """Writes EDF+C: signals `ECG I` .. `ECG V6` in mV, then `quality`, the OR of the quality bits.
+
+    Time runs on through gaps: lost samples and samples of a lead that is off are 0 mV, with the
+    quality bits set and an annotation that says since when and for how long.
+    """
+
+    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
+        """Create the file. Raises InputError for a rate EDF cannot hold, SinkError if it cannot be."""
+        super().__init__(str(path), sampling_hz, metadata)
+        if not float(sampling_hz).is_integer() or sampling_hz > MAX_SAMPLING_HZ:
+            raise InputError(
+                f"{path}: EDF in one-second records needs a whole number of samples a second up to "
+                f"{MAX_SAMPLING_HZ}, not {sampling_hz:g}: write .npz or .csv"
+            )
+        self.samples_clipped = 0
+        """Samples beyond the range of the file, written as its largest value and annotated."""
+        self.annotations_dropped = 0
+        self._equipment = _equipment()  # here, so that the first block does not wait for it
+        self._path = path
+        self._second = int(sampling_hz)
+        self._record = np.zeros((_ROWS, self._second), "<i2")
+        self._filled = 0
+        self._records = 0
+        self._record_bytes = 2 * self._record.size + _ANNOTATION_BYTES
+        self._pending: deque[Annotation] = deque(maxlen=PENDING_ANNOTATIONS)
+        self._annotator: QualityAnnotator | None = None
+        try:
+            self._file = FileIO(str(path), "w")
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def _begin(self, block: TwelveLeadBlock) -> None:
+        self._annotator = QualityAnnotator(self.sampling_hz, block.provenance)
+        self._write_all(self._header(block.provenance))
+        if self.metadata.calibration:
+            self._annotate(Annotation(0, 0, self.metadata.calibration))
+        if self.metadata.simulated:
+            self._annotate(Annotation(0, 0, "simulated signal"))
+
+    def _header(self, provenance: tuple[Provenance, ...]) -> bytes:
+        """The header: a fixed part, then each field for all signals in turn. No patient data."""
+        start = self.metadata.started_at
+        device = _ascii(self.metadata.device.strip(), 20).replace(" ", "_")
+        recording = [
+            f"Startdate {start.day:02d}-{_MONTHS[start.month - 1]}-{start.year} X X",
+            self._equipment,
+            *(["simulated_signal"] if self.metadata.simulated else []),
+            *([device] if device else []),
+        ]
+        fixed = [
+            ("0", 8),
+            ("X X X X", 80),
+            (" ".join(recording), 80),
+            (f"{start:%d.%m.%y}", 8),
+            (f"{start:%H.%M.%S}", 8),
+            (str(_HEADER_BYTES), 8),
+            ("EDF+C", 44),
+            ("0", 8),
+            ("1", 8),
+            (str(_ROWS + 1), 4),
+        ]
+        bits = " ".join(f"{flag.value}={str(flag.name).lower()}" for flag in Quality if flag)
+        prefilter = _ascii(self.metadata.prefilter, 80)
+        n = len(LEADS)
+        per_signal = [
+            ([*(f"ECG {lead}" for lead in LEADS), "quality", "EDF Annotations"], 16),
+            ([*(str(source) for source in provenance), bits, ""], 80),
+            (["mV"] * n + ["", ""], 8),
+            ([f"{-PHYSICAL_MAX_MV:g}"] * n + ["0", "-1"], 8),
+            ([f"{PHYSICAL_MAX_MV:g}"] * n + ["255", "1"], 8),
+            ([str(-DIGITAL_MAX)] * n + ["0", "-32768"], 8),
+            ([str(DIGITAL_MAX)] * n + ["255", "32767"], 8),
+            ([prefilter] * n + ["", ""], 80),
+            ([str(self._second)] * _ROWS + [str(_ANNOTATION_BYTES // 2)], 8),
+            ([""] * (_ROWS + 1), 32),
+        ]
+        fields = fixed + [(text, width) for texts, width in per_signal for text in texts]
+        return "".join(text[:width].ljust(width) for text, width in fields).encode("ascii")
+
+    def _append(self, block: TwelveLeadBlock, onset: int) -> None:
+        block = self._mark_clipped(block)
+        if self._annotator is not None:
+            for annotation in self._annotator.follow(block, onset):
+                self._annotate(annotation)
+        quality = np.bitwise_or.reduce(block.quality, axis=0)
+        quality[np.isnan(block.ecg_mv).any(axis=0) & (quality == 0)] = Quality.LEAD_OFF
+        done = 0
+        while done < block.n_samples:
+            n = min(self._second - self._filled, block.n_samples - done)
+            into = self._record[:, self._filled : self._filled + n]
+            codes = np.rint(block.ecg_mv[:, done : done + n] / LSB_MV)
+            np.nan_to_num(codes, copy=False, nan=0.0)
+            into[:-1] = np.clip(codes, -DIGITAL_MAX, DIGITAL_MAX)
+            into[-1] = quality[done : done + n]
+            done += n
+            self._advance(n)
+
+    def _mark_clipped(self, block: TwelveLeadBlock) -> TwelveLeadBlock:
+        """`block`, with CLIPPED set where the file's range is too small for it."""
+        beyond = np.abs(block.ecg_mv) > PHYSICAL_MAX_MV
+        if not beyond.any():
+            return block
+        self.samples_clipped += int(np.count_nonzero(beyond))
+        return replace(block, quality=block.quality | beyond * np.uint8(Quality.CLIPPED))
+
+    def _gap(self, n_samples: int, onset: int) -> None:
+        self._annotate(
+            Annotation(onset, n_samples, f"gap {n_samples / self.sampling_hz * 1e3:.0f} ms")
+        )
+        left = n_samples
+        while left:
+            n = min(self._second - self._filled, left)
+            self._record[:-1, self._filled : self._filled + n] = 0
+            self._record[-1, self._filled : self._filled + n] = Quality.GAP
+            left -= n
+            self._advance(n)
+
+    def _restart(self, onset: int) -> None:
+        self._annotate(Annotation(onset, 0, "stream restarted, break of unknown length"))
+
+    def _annotate(self, annotation: Annotation) -> None:
+        if len(self._pending) == PENDING_ANNOTATIONS:
+            self.annotations_dropped += 1
+        self._pending.append(annotation)
+
+    def _advance(self, n_samples: int) -> None:
+        self._filled += n_samples
+        if self._filled == self._second:
+            self._write_record()
+
+    def _write_record(self) -> None:
+        self._filled = 0
+        self._write_all(self._record.tobytes() + self._annotation_bytes())
+        self._records += 1
+        self._file.seek(_COUNT_OFFSET)
+        self._write_all(f"{self._records:<8d}".encode())
+        self._file.seek(0, SEEK_END)
+
+    def _write_all(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[self._file.write(data) :]
+        except OSError:
+            self._annotator = None  # a full disk takes no tail either
+            self._pending.clear()
+            raise
+
+    def _annotation_bytes(self) -> bytes:
+        """The annotation signal of the next record: its time, then as many annotations as fit."""
+        signal = f"+{self._records}\x14\x14\x00".encode()
+        while self._pending:
+            text = self._time_stamped(self._pending[0])
+            if len(signal) + len(text) > _ANNOTATION_BYTES:
+                break
+            signal += text
+            self._pending.popleft()
+        return signal.ljust(_ANNOTATION_BYTES, b"\x00")
+
+    def _time_stamped(self, annotation: Annotation) -> bytes:
+        """One time-stamped annotation list of the EDF+ standard."""
+        onset = f"+{annotation.onset / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
+        duration = f"{annotation.n_samples / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
+        lasting = f"\x15{duration}" if annotation.n_samples else ""
+        return f"{onset}{lasting}\x14{annotation.text}\x14\x00".encode()
+
+    def _finish(self) -> None:
+        try:
+            self._write_tail()
+        finally:
+            if self._path.is_file():
+                self._file.truncate(_HEADER_BYTES + self._records * self._record_bytes)
+            self._file.close()
+            if self._records == 0 and self._path.is_file():
+                self._path.unlink()  # not one second was written: a header alone is no recording
+
+    def _write_tail(self) -> None:
+        """The last partial second, padded to a record, and the annotations still open."""
+        for annotation in self._annotator.finish() if self._annotator is not None else []:
+            self._annotate(annotation)
+        if self._filled:
+            self._annotate(Annotation(self.timeline.end, 0, "end of recording"))
+        while self._filled or self._pending:
+            self._record[:, self._filled :] = 0
+            self._write_record()
+
+
+def _equipment() -> str:
+    try:
+        return f"leadlift_{version('leadlift')}"
+    except PackageNotFoundError:  # run from a checkout
+        return "leadlift"
+
+
+def _ascii(text: str, longest: int) -> str:
+    """Printable ASCII of at most `longest` characters: all that an EDF header can hold."""
+    return "".join(c if " " <= c <= "~" else "?" for c in text)[:longest]

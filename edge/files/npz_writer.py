@@ -1,0 +1,179 @@
+"""NPZ recording: arrays of any length through a spool of .npy files beside the output.
+
+A zip archive cannot grow several members at once. So the arrays grow as .npy files in `OUT.npz.part`,
+each readable with `numpy.load` at any time (its header is brought up to date every second), and are
+packed at close. Their layout is Fortran order, (12, n) with a sample's twelve leads side by side, so
+that appending needs no knowledge of n. After a crash the spool is what was recorded.
+"""
+
+from __future__ import annotations
+
+import shutil
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import SinkError
+from edge.files.recording import Metadata, RecordingSink
+from edge.leads import LEADS
+from edge.quality import Quality
+from edge.samples import TwelveLeadBlock
+
+_HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
+_FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
+_COPY_BYTES = 1 << 20
+
+
+class NpzSink(RecordingSink):
+    """Writes `ecg_mv`, `sigma_mv` (12, n) float32 mV and `quality` (12, n) uint8, and what they mean.
+
+    Also `sampling_hz`, `first_sample` (stream index of column 0), `leads`, `provenance`, `restarts`
+    (columns where the stream began anew), `prefilter`, `device`, `calibration`, `started_at`,
+    `simulated`. A gap is NaN with `Quality.GAP`, so column i is always (first_sample + i) / sampling_hz
+    but after a restart.
+    """
+
+    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
+        """Create the spool and the file. Raises SinkError if either cannot be created."""
+        super().__init__(str(path), sampling_hz, metadata)
+        self._path = path
+        self._spool = path.with_name(path.name + ".part")
+        self._growing: dict[str, _GrowingArray] = {}
+        self._first_sample = 0
+        self._restarts: list[int] = []
+        self._saved_until = 0
+        try:
+            path.open("ab").close()
+            self._spool.mkdir()
+        except FileExistsError as error:
+            raise SinkError(
+                f"{self._spool} holds a recording that was interrupted: move it away first "
+                "(its .npy files open with numpy.load)"
+            ) from error
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def _begin(self, block: TwelveLeadBlock) -> None:
+        self._first_sample = block.first_sample
+        for name, dtype in (("ecg_mv", "<f4"), ("sigma_mv", "<f4"), ("quality", "|u1")):
+            self._growing[name] = _GrowingArray(self._spool / f"{name}.npy", np.dtype(dtype))
+        for name, array in self._small().items():
+            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
+
+    def _append(self, block: TwelveLeadBlock, onset: int) -> None:
+        self._extend(block.ecg_mv, block.sigma_mv, block.quality)
+
+    def _gap(self, n_samples: int, onset: int) -> None:
+        for start in range(0, n_samples, _FILL_SAMPLES):
+            shape = (len(LEADS), min(_FILL_SAMPLES, n_samples - start))
+            missing = np.full(shape, np.nan, np.float32)
+            self._extend(missing, missing, np.full(shape, Quality.GAP, np.uint8))
+
+    def _restart(self, onset: int) -> None:
+        self._restarts.append(onset)
+
+    def _extend(
+        self, ecg_mv: NDArray[np.float32], sigma_mv: NDArray[np.float32], quality: NDArray[np.uint8]
+    ) -> None:
+        for name, part in (("ecg_mv", ecg_mv), ("sigma_mv", sigma_mv), ("quality", quality)):
+            self._growing[name].append(part)
+        if self._growing["quality"].n - self._saved_until >= self.sampling_hz:
+            for growing in self._growing.values():
+                growing.save()
+            self._saved_until = self._growing["quality"].n
+
+    def _small(self) -> dict[str, NDArray[np.generic]]:
+        """The members beside the growing ones."""
+        return {
+            "sampling_hz": np.array(self.sampling_hz),
+            "first_sample": np.array(self._first_sample),
+            "leads": np.array(LEADS),
+            "provenance": np.array([str(source) for source in self.provenance or ()]),
+            "restarts": np.array(self._restarts, np.int64),
+            "prefilter": np.array(self.metadata.prefilter),
+            "device": np.array(self.metadata.device),
+            "calibration": np.array(self.metadata.calibration),
+            "started_at": np.array(self.metadata.started_at.isoformat()),
+            "simulated": np.array(self.metadata.simulated),
+        }
+
+    def _finish(self) -> None:
+        if not self._growing:
+            self._spool.rmdir()
+            if self._path.is_file() and self._path.stat().st_size == 0:
+                self._path.unlink()  # not one sample came
+            return
+        try:
+            for growing in self._growing.values():
+                growing.close()
+            self._pack()
+        except OSError:
+            self._path.unlink(missing_ok=True)
+            raise
+        shutil.rmtree(self._spool)
+
+    def failure(self, error: OSError) -> SinkError:
+        """The one line for a system error, with where the recording is."""
+        if not self._growing:
+            return super().failure(error)
+        return SinkError(
+            f"cannot write {self.target}: {error.strerror or error}; what was recorded is kept in "
+            f"{self._spool}: make room, its .npy files open with numpy.load"
+        )
+
+    def _pack(self) -> None:
+        """Pack the spool into the output. Sigma and flags shrink to nothing, ECG hardly."""
+        with zipfile.ZipFile(self._path, "w") as archive:
+            for name, growing in self._growing.items():
+                member = zipfile.ZipInfo.from_file(growing.path, f"{name}.npy")
+                member.compress_type = (
+                    zipfile.ZIP_STORED if name == "ecg_mv" else zipfile.ZIP_DEFLATED
+                )
+                with (
+                    growing.path.open("rb") as source,
+                    archive.open(member, "w", force_zip64=True) as target,
+                ):
+                    shutil.copyfileobj(source, target, _COPY_BYTES)
+            for name, array in self._small().items():
+                content = BytesIO()
+                np.save(content, array, allow_pickle=False)
+                archive.writestr(f"{name}.npy", content.getvalue())
+
+
+class _GrowingArray:
+    """A (12, n) .npy file whose n grows."""
+
+    def __init__(self, path: Path, dtype: np.dtype[np.generic]) -> None:
+        self.path = path
+        self.n = 0
+        self._dtype = dtype
+        self._file: BinaryIO = path.open("wb")
+        self.save()
+
+    def append(self, part: NDArray[np.generic]) -> None:
+        """Append a (12, m) part."""
+        self._file.write(np.ascontiguousarray(part.T, self._dtype).tobytes())
+        self.n += part.shape[1]
+
+    def save(self) -> None:
+        """Bring the header up to date and hand everything to the system."""
+        fields = {"descr": self._dtype.str, "fortran_order": True, "shape": (len(LEADS), self.n)}
+        magic = b"\x93NUMPY\x01\x00" + (_HEADER_BYTES - 10).to_bytes(2, "little")
+        text = repr(fields).ljust(_HEADER_BYTES - 11) + "\n"
+        self._file.flush()  # samples first: the header never promises more than is there
+        self._file.seek(0)
+        self._file.write(magic + text.encode())
+        self._file.seek(0, 2)
+        self._file.flush()
+
+    def close(self) -> None:
+        """Bring the header up to date and close."""
+        if not self._file.closed:
+            try:
+                self.save()
+            finally:
+                self._file.close()

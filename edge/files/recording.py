@@ -1,0 +1,178 @@
+"""What every recording that is written shares: its metadata, its timeline and its errors."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from datetime import datetime
+from types import TracebackType
+
+import numpy as np
+
+from edge.errors import InputError, SinkError
+from edge.leads import LEADS, Provenance
+from edge.samples import TwelveLeadBlock
+
+MAX_GAP_FILL_S = 24 * 3600.0
+"""A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Metadata:
+    """What a sink says about the recording beside its samples. No patient data, by design."""
+
+    prefilter: str = ""
+    """Filters applied, in EDF's words: `HP:0.05Hz N:50Hz`."""
+    device: str = ""
+    """The wearable, as it names itself."""
+    calibration: str = ""
+    """The patient calibration that was applied; empty for none."""
+    simulated: bool = False
+    """The signal is simulated; every sink says so."""
+    started_at: datetime = field(default_factory=datetime.now)
+    """Local time of the first sample."""
+
+
+@dataclass(slots=True)
+class Timeline:
+    """Places blocks on one time axis that starts with the first block and never runs backwards."""
+
+    sampling_hz: float
+    end: int = 0
+    """Position just after the last sample placed, in samples since the first one."""
+    _next_index: int | None = None
+
+    def place(self, block: TwelveLeadBlock) -> tuple[int, bool]:
+        """Place `block`: (samples missing before it, whether the stream began anew before it).
+
+        An index that goes back, or jumps by more than a day, is a stream that began anew: how long
+        the break was is not known, so none is made up and the block follows on directly.
+        """
+        missing = 0 if self._next_index is None else block.first_sample - self._next_index
+        restarted = missing < 0 or missing > MAX_GAP_FILL_S * self.sampling_hz
+        if restarted:
+            missing = 0
+        self.end += missing + block.n_samples
+        self._next_index = block.first_sample + block.n_samples
+        return missing, restarted
+
+
+class RecordingSink(ABC):
+    """Checks blocks, keeps the timeline and turns system errors into SinkError for a file format.
+
+    After a failed write the file is closed with what it holds, and stays readable.
+    """
+
+    def __init__(self, target: str, sampling_hz: float, metadata: Metadata) -> None:
+        """`target` names the output in error messages; `sampling_hz` is that of every block."""
+        if not (np.isfinite(sampling_hz) and sampling_hz > 0):
+            raise InputError(f"sampling rate {sampling_hz} Hz: give a positive number")
+        self.target = target
+        self.sampling_hz = sampling_hz
+        self.metadata = metadata
+        self.timeline = Timeline(sampling_hz)
+        self.provenance: tuple[Provenance, ...] | None = None
+        self._closed = False
+
+    def write(self, block: TwelveLeadBlock) -> None:
+        """Append `block`, with the samples missing before it marked as a gap.
+
+        Raises InputError for a block of another rate, shape or provenance, and SinkError when the
+        output is closed or cannot be written; the recording so far is then closed and readable.
+        """
+        if self._closed:
+            raise SinkError(f"{self.target} is closed: open a new sink to write more")
+        self._check(block)
+        if block.n_samples == 0:
+            return
+        try:
+            if self.provenance is None:
+                self.provenance = block.provenance
+                self._begin(block)
+            missing, restarted = self.timeline.place(block)
+            onset = self.timeline.end - block.n_samples
+            if restarted:
+                self._restart(onset)
+            if missing:
+                self._gap(missing, onset - missing)
+            self._append(block, onset)
+        except (OSError, SinkError) as error:
+            self._abandon()
+            if isinstance(error, SinkError):
+                raise
+            raise self.failure(error) from error
+
+    def close(self) -> None:
+        """Finish the file; a second call does nothing. Raises SinkError if it cannot be finished."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            self._finish()
+        except OSError as error:
+            raise self.failure(error) from error
+
+    def __enter__(self) -> RecordingSink:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def failure(self, error: OSError) -> SinkError:
+        """The one line for a system error on this output."""
+        why = error.strerror or str(error)
+        return SinkError(
+            f"cannot write {self.target}: {why}; what was recorded until then is kept, "
+            "make room or choose another place"
+        )
+
+    def _abandon(self) -> None:
+        """Close after a failed write; the write's own error is the one to report."""
+        try:
+            self.close()
+        except SinkError:
+            return
+
+    def _check(self, block: TwelveLeadBlock) -> None:
+        if block.sampling_hz != self.sampling_hz:
+            raise InputError(
+                f"{self.target} was opened for {self.sampling_hz:g} Hz and got a block of "
+                f"{block.sampling_hz:g} Hz: open one sink per rate"
+            )
+        if not block.ecg_mv.shape == block.sigma_mv.shape == block.quality.shape:
+            raise InputError(
+                f"ecg_mv {block.ecg_mv.shape}, sigma_mv {block.sigma_mv.shape} and quality "
+                f"{block.quality.shape} must have one shape"
+            )
+        if block.ecg_mv.ndim != 2 or block.ecg_mv.shape[0] != len(LEADS):
+            raise InputError(f"expected a (12, n) block, got {block.ecg_mv.shape}")
+        if self.provenance is not None and block.provenance != self.provenance:
+            raise InputError(
+                f"the provenance of a lead changed while {self.target} was open: "
+                "open a new sink for another set of measured leads"
+            )
+
+    @abstractmethod
+    def _begin(self, block: TwelveLeadBlock) -> None:
+        """Write what precedes the first sample; `self.provenance` is known."""
+
+    @abstractmethod
+    def _append(self, block: TwelveLeadBlock, onset: int) -> None:
+        """Append a block that follows directly on what was written, at sample `onset`."""
+
+    @abstractmethod
+    def _gap(self, n_samples: int, onset: int) -> None:
+        """Mark `n_samples` that were lost from sample `onset` on."""
+
+    @abstractmethod
+    def _restart(self, onset: int) -> None:
+        """Mark that the stream began anew at `onset`; the length of the break is not known."""
+
+    @abstractmethod
+    def _finish(self) -> None:
+        """Close the file."""

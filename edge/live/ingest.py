@@ -1,0 +1,243 @@
+"""Device events to sample blocks: counts to mV, channels to leads, sequence to gaps, ticks to host time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.leads import INPUT_LEADS
+from edge.live.clock import DeviceClock
+from edge.quality import GAP_FILL_S, Quality
+from edge.samples import SampleBlock
+from firmware_bridge.errors import PeerError
+from firmware_bridge.events import (
+    Battery,
+    Corrupt,
+    Duplicate,
+    Event,
+    Late,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
+
+_TICK_WRAP_US = 1 << 32  # 71 minutes
+FILLED = int(Quality.INTERPOLATED | Quality.GAP)
+
+
+@dataclass(slots=True)
+class IngestCounters:
+    """What arrived and what did not; samples are counted per lead."""
+
+    samples_in: int = 0
+    samples_lost: int = 0
+    """Taken by the device, never arrived: exact from the first packet on, over restarts too."""
+    samples_interpolated: int = 0
+    """Made up in short gaps, in place of lost ones (or of those before_info)."""
+    samples_before_info: int = 0
+    """Arrived, and dropped because nothing yet said which leads they are; not among the lost."""
+    gaps: int = 0
+    duplicates: int = 0
+    late: int = 0
+    corrupt: int = 0
+    corrupt_bytes: int = 0
+    restarts: int = 0
+
+
+class Ingest:
+    """Sans-I/O: one event in, at most one block out; blocks come in order and never overlap."""
+
+    def __init__(self, leads: Sequence[str] = INPUT_LEADS) -> None:
+        """Blocks will have one row for each of `leads`, in this order, whatever the device sends."""
+        self.leads = tuple(leads)
+        self.counters = IngestCounters()
+        self.clock = DeviceClock()
+        self.info: StreamInfo | None = None
+        """What the device last said of its stream."""
+        self.battery_percent: int | None = None
+        self.leads_off: tuple[str, ...] = ()
+        """The leads whose electrode is off in the newest packet."""
+        self._rows: list[int] = []
+        self._heard: int | None = (
+            None  # device index just after the newest packet, taken or dropped
+        )
+        self._next: int | None = None  # and after the newest one taken
+        self._index = 0  # stream index of the next sample
+        self._last_mv: NDArray[np.float32] = np.empty((len(self.leads), 1), np.float32)
+        self._last_arrival_ns = 0
+        self._last_tick_us: int | None = None  # as unwrapped here
+        self._tick_shift_us = 0  # wraps that the decoder could not know
+        self._restarted = False
+
+    @property
+    def sampling_hz(self) -> float | None:
+        """Rate of the device; None until it has said so."""
+        return None if self.info is None else self.info.sampling_hz
+
+    def push(self, event: Event, arrival_ns: int) -> SampleBlock | None:
+        """Take the next event and its arrival (`time.monotonic_ns()`); return its samples, if any.
+
+        A gap of at most 100 ms arrives interpolated with the samples that end it; a longer one shows as
+        a jump of `first_sample`. Raises InputError when the stream lacks a lead that is needed, and
+        PeerError when the device changes its rate or leads, contradicts itself, or says what cannot be.
+        """
+        if isinstance(event, Samples):
+            return self._samples(event, arrival_ns)
+        if isinstance(event, StreamInfo):
+            self._stream_info(event)
+        elif isinstance(event, Duplicate):
+            self.counters.duplicates += 1
+        elif isinstance(event, Late):
+            self.counters.late += 1
+        elif isinstance(event, Corrupt):
+            self.counters.corrupt += 1
+            self.counters.corrupt_bytes += event.n_bytes
+            if event.undamaged:
+                raise PeerError(
+                    f"the device makes no sense: {event.reason}; check its firmware, or update leadlift"
+                )
+        elif isinstance(event, Restarted):
+            self.counters.restarts += 1
+            self._restarted = True
+            self._heard = 0
+            self._last_tick_us = None
+            self._tick_shift_us = 0
+            self.clock.reset()
+        elif isinstance(event, Battery):
+            self.battery_percent = event.percent
+        # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
+        return None
+
+    def _stream_info(self, info: StreamInfo) -> None:
+        old = self.info
+        if old is not None:
+            if (info.leads, info.sampling_hz) != (old.leads, old.sampling_hz):
+                raise PeerError(
+                    f"the device changed from {_describe(old)} to {_describe(info)} while streaming: "
+                    "start again to record the new stream"
+                )
+        elif not (info.sampling_hz > 0 and math.isfinite(info.sampling_hz)):
+            raise PeerError(
+                f"the device says it samples at {info.sampling_hz} Hz: check its firmware"
+            )
+        if not (info.nanovolts_per_lsb > 0 and math.isfinite(info.nanovolts_per_lsb)):
+            raise PeerError(
+                f"the device says one count is {info.nanovolts_per_lsb} nV: check its firmware"
+            )
+        missing = [lead for lead in self.leads if lead not in info.leads]
+        if missing:
+            raise InputError(
+                f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, "
+                f"needed are {', '.join(self.leads)}; name what you wired in leads=, or go without: "
+                f"missing={','.join(missing)}"
+            )
+        self._rows = [info.leads.index(lead) for lead in self.leads]
+        self.info = info
+
+    def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
+        info = self.info
+        n_channels, n_samples = packet.counts.shape
+        if self._heard is not None:
+            self.counters.samples_lost += max(0, packet.first_sample - self._heard)
+        self._heard = packet.first_sample + n_samples
+        if info is None or (packet.session, packet.config_id) != (info.session, info.config_id):
+            self.counters.samples_before_info += n_samples
+            return None
+        if n_channels != len(info.leads):
+            raise PeerError(
+                f"the device sent {n_channels} channels and announced {len(info.leads)} "
+                f"({', '.join(info.leads)}): check its firmware"
+            )
+        if n_samples == 0:
+            return None
+        n_missing = self._missing_before(packet, info, arrival_ns)
+        if n_missing < 0:
+            old = min(-n_missing, n_samples)
+            self.counters.late += 1
+            if old == n_samples:
+                return None
+            n_samples -= old
+            n_missing = 0
+        ecg_mv, quality = self._converted(packet, info, n_samples)
+        self.counters.samples_in += n_samples
+        first = self._index + n_missing
+        if n_missing:
+            self.counters.gaps += 1
+            if n_missing <= GAP_FILL_S * info.sampling_hz:
+                self.counters.samples_interpolated += n_missing
+                first = self._index
+                ecg_mv, quality = self._filled(n_missing, ecg_mv, quality)
+        tick_us = self._end_tick_us(packet, info, arrival_ns)
+        self.clock.observe(tick_us, arrival_ns)
+        self._restarted = False
+        self._next = packet.first_sample + packet.counts.shape[1]
+        self._index = first + ecg_mv.shape[1]
+        self._last_mv = ecg_mv[:, -1:]
+        self._last_arrival_ns = arrival_ns
+        return SampleBlock(
+            ecg_mv, first, info.sampling_hz, quality, arrival_ns, self.clock.host_ns(tick_us)
+        )
+
+    def _missing_before(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> int:
+        """Samples between the last one taken and this packet; negative where it overlaps."""
+        if self._next is None:
+            self._restarted = False
+            return 0
+        if not self._restarted:
+            return packet.first_sample - self._next
+        # Indices began anew: only the host's clock knows how long the device was away. At least what it
+        # took since, and so long that nothing is interpolated over a boot.
+        away_s = (arrival_ns - self._last_arrival_ns) * 1e-9
+        away = round(away_s * info.sampling_hz) - int(packet.counts.shape[1])
+        return max(away, packet.first_sample, math.floor(GAP_FILL_S * info.sampling_hz) + 1)
+
+    def _converted(
+        self, packet: Samples, info: StreamInfo, n_samples: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """The newest `n_samples` of a packet: (n_leads, n) float32 mV and quality bits."""
+        counts = packet.counts[self._rows, packet.counts.shape[1] - n_samples :]
+        ecg_mv = (counts * (info.nanovolts_per_lsb * 1e-6)).astype(np.float32)
+        rail = 1 << (info.sample_bits - 1)
+        quality = ((counts <= -rail) | (counts >= rail - 1)) * np.uint8(Quality.CLIPPED)
+        self.leads_off = ()
+        if packet.lead_off:
+            off = [bool(packet.lead_off >> row & 1) for row in self._rows]
+            self.leads_off = tuple(
+                lead for lead, is_off in zip(self.leads, off, strict=True) if is_off
+            )
+            ecg_mv[off] = np.nan
+        return ecg_mv, quality
+
+    def _filled(
+        self, n_missing: int, ecg_mv: NDArray[np.float32], quality: NDArray[np.uint8]
+    ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+        """A straight line over the gap, in front of the samples that end it."""
+        weight = np.arange(1, n_missing + 1, dtype=np.float32) / np.float32(n_missing + 1)
+        line = self._last_mv + (ecg_mv[:, :1] - self._last_mv) * weight
+        flags = np.full(line.shape, FILLED, np.uint8)
+        return np.hstack([line, ecg_mv]), np.hstack([flags, quality])
+
+    def _end_tick_us(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> float:
+        """Device time of a packet's last sample; a device without ticks is timed by its samples."""
+        length_us = (int(packet.counts.shape[1]) - 1) * 1e6 / info.sampling_hz
+        if packet.tick_us is None:
+            return packet.first_sample * 1e6 / info.sampling_hz + length_us
+        # A decoder unwraps ticks by the samples that passed. Where the device took none for a while (it
+        # slept, and says no new session) only the host's clock knows how often they wrapped.
+        tick_us = packet.tick_us + self._tick_shift_us
+        if self._last_tick_us is not None:
+            passed_us = (arrival_ns - self._last_arrival_ns) / 1000
+            wraps = round((passed_us - (tick_us - self._last_tick_us)) / _TICK_WRAP_US)
+            self._tick_shift_us += wraps * _TICK_WRAP_US
+            tick_us += wraps * _TICK_WRAP_US
+        self._last_tick_us = tick_us
+        return tick_us + length_us
+
+
+def _describe(info: StreamInfo) -> str:
+    return f"{', '.join(info.leads)} at {info.sampling_hz:g} Hz"

@@ -1,0 +1,328 @@
+"""The live path: acquisition on one thread, inference on another, losses and latency counted at each step.
+
+    source (asyncio) -> ingest -> ring   |   ring -> rate conversion -> reconstructor -> sinks
+             acquisition thread          |           the thread that calls `run` or iterates
+
+Acquisition never waits for inference: if inference falls behind by more than the ring holds, the samples
+that it missed are counted, and the reconstructor skips them as it does any long gap. Sinks are written
+on the inference thread, so a slow one delays and can never lose a block in silence.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import asdict, replace
+from time import monotonic_ns
+from typing import Protocol, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.leads import INPUT_LEADS
+from edge.live.handover import Handover, Run
+from edge.live.ingest import Ingest
+from edge.live.telemetry import LatencyTelemetry
+from edge.offline import check_rate
+from edge.samples import TwelveLeadBlock
+from edge.signal.resampling import RateConverter
+from edge.sinks.base import LiveStatus, Sink
+from firmware_bridge.errors import StallError
+from firmware_bridge.source import Source
+
+DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from last byte to block
+POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
+NO_SAMPLES_S = 10.0  # bytes that decode to nothing for so long: wrong baud rate, or another device
+RECORDING_WAIT_S = 0.002  # how soon a replay that is ahead of inference looks again
+CLOSE_S = 10.0  # longest wait for the source to close; BLE takes seconds to disconnect
+
+
+class StreamReconstructor(Protocol):
+    """What the runtime needs of `edge.Reconstructor`."""
+
+    @property
+    def sampling_hz(self) -> float:
+        """Rate of what it takes and gives."""
+        ...
+
+    @property
+    def hop(self) -> int:
+        """Samples per step."""
+        ...
+
+    def push(
+        self,
+        ecg_mv: NDArray[np.float32],
+        valid: NDArray[np.bool_] | None = None,
+        quality: NDArray[np.uint8] | None = None,
+    ) -> TwelveLeadBlock:
+        """(n_leads, n) mV in, a block, maybe empty, out."""
+        ...
+
+    def skip(self, n_samples: int) -> None:
+        """A gap of `n_samples`."""
+        ...
+
+    def flush(self) -> TwelveLeadBlock:
+        """What a look-ahead holds back; the stream ends, or has a gap next."""
+        ...
+
+
+class Runtime:
+    """One recording: from a source, through a reconstructor, into sinks. Runs once."""
+
+    def __init__(
+        self,
+        source: Source,
+        reconstructor: StreamReconstructor,
+        sinks: Mapping[str, Sink] | None = None,
+        *,
+        leads: Sequence[str] = INPUT_LEADS,
+        deadline_s: float = DEADLINE_S,
+    ) -> None:
+        """`sinks` are open sinks by the name that the report gives them; the runtime closes them.
+
+        A block later than one hop plus `deadline_s` after its last byte is a deadline miss.
+        """
+        self.sinks: dict[str, Sink] = dict(sinks or {})
+        self.ingest = Ingest(leads)
+        self.latency = LatencyTelemetry()
+        self.samples_out = 0
+        self.deadline_misses = 0
+        self._source = source
+        self._reconstructor = reconstructor
+        self._converter: RateConverter | None = None
+        self._handover = Handover(len(self.ingest.leads))
+        self._deadline_ns = round(
+            (reconstructor.hop / reconstructor.sampling_hz + deadline_s) * 1e9
+        )
+        self._next_sample = 0  # stream index at the device's rate of the next sample to push
+        self._fed = 0  # samples pushed or skipped at the reconstructor's rate
+        self._overruns = 0
+        self._oldest_arrival_ns = 0
+        self._began_ns = 0
+        self._ended_ns = 0
+        self._thread = threading.Thread(target=self._acquire, name="acquisition", daemon=True)
+        self._cancel: Callable[[], object] | None = None
+        self._stopping = False
+        self._acquired = False  # the acquisition thread has put all that it will
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """End the recording cleanly, from any thread or signal handler: takes no lock, returns at once."""
+        if self._stopping:  # a second cancel would interrupt the source while it closes
+            return
+        self._stopping = True
+        if self._cancel is not None:
+            self._cancel()
+
+    def run(self, seconds: float | None = None) -> None:
+        """Record until the source ends, `stop()`, or `seconds` after the first block; close the sinks.
+
+        An error of either thread ends the run; it is raised here as it was, after the sinks are closed.
+        """
+        with ExitStack() as stack:
+            for sink in self.sinks.values():
+                stack.callback(sink.close)
+            for block in self.blocks(seconds):
+                self._write(block)
+
+    def blocks(self, seconds: float | None = None) -> Generator[TwelveLeadBlock, None, None]:
+        """As `run`, but the blocks are the caller's; closing the iterator stops the acquisition."""
+        self._thread.start()
+        try:
+            while True:
+                if seconds is not None and self.seconds > seconds:
+                    self.stop()
+                acquired = self._acquired  # asked first: what was put before it is taken below
+                run = self._handover.take(POLL_S)
+                if run is not None:
+                    yield from self._reconstruct(run)
+                elif acquired:
+                    yield from self._flush()
+                    break
+        finally:
+            self._ended_ns = monotonic_ns()
+            self.stop()
+            self._thread.join(CLOSE_S)
+        if self._failure is not None:
+            raise self._failure
+        if self._thread.is_alive():
+            raise StallError(f"the source does not close within {CLOSE_S:.0f} s: unplug the device")
+
+    def status(self) -> LiveStatus:
+        """How the run is doing; for sinks that show it, from any thread."""
+        whole = self.latency.whole()
+        return LiveStatus(
+            latency_p50_ms=whole.percentile_ns(50) * 1e-6 if whole.n else float("nan"),
+            latency_p99_ms=whole.percentile_ns(99) * 1e-6 if whole.n else float("nan"),
+            samples_lost=self.samples_lost,
+            gaps=self.gaps,
+            deadline_misses=self.deadline_misses,
+            engine=_engine_name(self._reconstructor),
+            in_outage=self._source.in_outage,
+            reconnects=self._source.reconnects,
+        )
+
+    @property
+    def seconds(self) -> float:
+        """Since the first samples came to inference, until the end; 0 before."""
+        return (
+            ((self._ended_ns or monotonic_ns()) - self._began_ns) * 1e-9 if self._began_ns else 0.0
+        )
+
+    @property
+    def samples_lost(self) -> int:
+        """Samples per lead that the device took and that inference never saw, at the device's rate."""
+        return self.ingest.counters.samples_lost + self._handover.samples_overrun
+
+    @property
+    def gaps(self) -> int:
+        """Interruptions of the stream, on the link or by an overrun."""
+        return self.ingest.counters.gaps + self._overruns
+
+    def report(self) -> dict[str, object]:
+        """Plain values for JSON: what went in, came out and was lost, and how long it took."""
+        info, clock = self.ingest.info, self.ingest.clock
+        return asdict(self.ingest.counters) | {
+            "samples_out": self.samples_out,
+            "samples_lost": self.samples_lost,
+            "samples_overrun": self._handover.samples_overrun,
+            "gaps": self.gaps,
+            "reconnects": self._source.reconnects,
+            "seconds": self.seconds,
+            "device": "" if info is None else info.device,
+            "firmware": "" if info is None else info.firmware,
+            "device_hz": 0.0 if info is None else info.sampling_hz,
+            "sampling_hz": self._reconstructor.sampling_hz,
+            "clock_drift_ppm": clock.drift_ppm,
+            "arrival_jitter_ms": clock.jitter_s * 1e3,
+            "engine": _engine_name(self._reconstructor),
+            "latency_us": self.latency.report_us(),
+            "deadline_us": self._deadline_ns / 1e3,
+            "deadline_misses": self.deadline_misses,
+            "outputs": list(self.sinks),
+        }
+
+    # The acquisition thread.
+
+    def _acquire(self) -> None:
+        try:
+            asyncio.run(self._read_source())
+        except asyncio.CancelledError:
+            self._stopping = True  # stop() cancels the read; the source has closed by now
+        except BaseException as error:  # whatever it is, it belongs to the caller of run()
+            self._failure = error
+        finally:
+            self._handover.close()
+            self._acquired = True
+
+    async def _read_source(self) -> None:
+        loop = asyncio.get_running_loop()
+        task = cast("asyncio.Task[None]", asyncio.current_task())
+
+        def cancel() -> None:
+            with suppress(RuntimeError):  # the loop has closed: there is nothing left to cancel
+                loop.call_soon_threadsafe(task.cancel)
+
+        self._cancel = cancel
+        if self._stopping:  # stopped before there was anything to cancel
+            return
+        async with self._source as source:
+            live = source.link.live
+            sampled_ns = monotonic_ns()
+            reconnects = source.reconnects
+            async for timed in source:
+                decoded_ns = monotonic_ns()
+                if source.reconnects != reconnects:  # it was away: no device's fault
+                    reconnects, sampled_ns = source.reconnects, decoded_ns
+                block = self.ingest.push(timed.event, timed.arrival_ns)
+                if block is not None:
+                    arrival_ns = timed.arrival_ns
+                    if not live:  # a recording can wait, and its times are not those of this run
+                        arrival_ns = decoded_ns
+                        block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
+                        while not self._handover.has_room(block.n_samples):
+                            await asyncio.sleep(RECORDING_WAIT_S)
+                    self._handover.put(block)
+                    self.latency.record("decode", decoded_ns - arrival_ns)
+                    self.latency.record("ingest", monotonic_ns() - decoded_ns)
+                    sampled_ns = decoded_ns
+                elif decoded_ns - sampled_ns > NO_SAMPLES_S * 1e9:
+                    raise StallError(self._no_samples())
+
+    def _no_samples(self) -> str:
+        counters = self.ingest.counters
+        if counters.samples_before_info:
+            why = "it never says which leads they are: check the device's firmware"
+        else:
+            why = (
+                f"{counters.corrupt_bytes} bytes are no valid frame: check the baud rate and that "
+                "the source names the right device"
+            )
+        return f"the device sends, but no samples for {NO_SAMPLES_S:.0f} s: {why}"
+
+    # The inference thread.
+
+    def _flush(self) -> Iterator[TwelveLeadBlock]:
+        tail = self._reconstructor.flush()
+        if tail.n_samples:
+            self.samples_out += tail.n_samples
+            yield tail
+
+    def _reconstruct(self, run: Run) -> Iterator[TwelveLeadBlock]:
+        taken_ns = monotonic_ns()
+        if self._began_ns == 0:
+            self._began_ns = taken_ns
+            wanted_hz = self._reconstructor.sampling_hz
+            if check_rate(run.sampling_hz) != wanted_hz:
+                n_leads = len(self.ingest.leads)
+                self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
+        self._overruns += run.lost > 0
+        if run.first_sample != self._next_sample:
+            yield from self._flush()
+            self._jump(run.first_sample - self._next_sample)
+        ecg_mv, quality, delay_s = run.ecg_mv, run.quality, 0.0
+        self._next_sample = run.first_sample + ecg_mv.shape[1]
+        if self._converter is not None:
+            ecg_mv, quality = self._converter.push(ecg_mv, quality)
+            delay_s = self._converter.delay_s
+        self._fed += ecg_mv.shape[1]
+        block = self._reconstructor.push(ecg_mv, quality=quality)
+        done_ns = monotonic_ns()
+        self.latency.record("queue", taken_ns - run.stored_ns)
+        self.latency.record("reconstruct", done_ns - taken_ns)
+        if block.n_samples == 0:
+            return
+        held = self._fed - block.first_sample - block.n_samples
+        behind_ns = round((delay_s + held / self._reconstructor.sampling_hz) * 1e9)
+        acquired_ns = run.acquired_ns - behind_ns if run.acquired_ns else 0
+        late_ns = done_ns - run.oldest_arrival_ns
+        self.latency.record("byte_to_block", late_ns)
+        if acquired_ns:
+            self.latency.record("acquisition_to_block", done_ns - acquired_ns)
+        self.deadline_misses += late_ns > self._deadline_ns
+        self.samples_out += block.n_samples
+        self._oldest_arrival_ns = run.oldest_arrival_ns
+        yield replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
+
+    def _jump(self, n_samples: int) -> None:
+        """Carry a gap over to the reconstructor, at its rate and without rounding drift."""
+        if self._converter is not None:
+            n_samples = self._converter.skip(n_samples)
+        self._reconstructor.skip(n_samples)
+        self._fed += n_samples
+
+    def _write(self, block: TwelveLeadBlock) -> None:
+        began_ns = monotonic_ns()
+        for sink in self.sinks.values():
+            sink.write(block)
+        done_ns = monotonic_ns()
+        self.latency.record("sink", done_ns - began_ns)
+        self.latency.record("byte_to_sink", done_ns - self._oldest_arrival_ns)
+
+
+def _engine_name(reconstructor: StreamReconstructor) -> str:
+    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))

@@ -1,0 +1,1 @@
+"""Signal processing: conditioning, presence of leads, rate conversion, the linear anchor."""

@@ -1,0 +1,33 @@
+"""Reconstruct a recording of three leads into a new file, and say how sure the decoder is of each lead.
+
+python examples/reconstruct_file.py INPUT.edf OUTPUT.edf
+"""
+
+from __future__ import annotations
+
+import sys
+
+import numpy as np
+
+import edge
+from edge.files.records import open_record
+from edge.offline import reconstruct_pieces
+
+
+def main(source: str, target: str) -> None:
+    with (
+        open_record(source, edge.INPUT_LEADS) as record,
+        edge.Reconstructor.open() as reconstructor,
+        edge.open_sink(f"file:{target}", record.sampling_hz) as sink,
+    ):
+        three = record.read(0, record.n_samples)  # (3, n) mV; read long recordings piece by piece
+        for block in reconstruct_pieces(reconstructor, [three], record.sampling_hz):
+            sink.write(block)
+            if block.n_samples > record.sampling_hz:
+                sigma_uv = 1e3 * np.nanmedian(block.sigma_mv, axis=1)
+                for lead, origin, uv in zip(edge.LEADS, block.provenance, sigma_uv, strict=True):
+                    print(f"{lead:4}{origin!s:28} sigma {uv:4.0f} uV")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,242 @@
+"""Device events to sample blocks, on hand-made streams."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from edge.errors import InputError
+from edge.live.ingest import Ingest
+from edge.quality import Quality
+from edge.samples import SampleBlock
+from firmware_bridge.errors import PeerError
+from firmware_bridge.events import (
+    Battery,
+    Corrupt,
+    Duplicate,
+    Gap,
+    Late,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
+
+INFO = StreamInfo(
+    leads=("V1", "II", "V6", "V5"),
+    sampling_hz=500.0,
+    nanovolts_per_lsb=1000.0,
+    sample_bits=16,
+    config_id=7,
+)
+MS = 1_000_000
+
+
+def ramp(first: int, n_samples: int, **fields: int) -> Samples:
+    """Channel c holds 100 * c + index; ticks agree with the index."""
+    counts = np.arange(first, first + n_samples) + 100 * np.arange(4)[:, None]
+    values = {"tick_us": first * 2000, "config_id": 7} | fields
+    return Samples(first_sample=first, counts=counts.astype(np.int32), **values)
+
+
+def streaming(**fields: object) -> Ingest:
+    ingest = Ingest(("II", "V1", "V5"))
+    assert ingest.push(dataclasses.replace(INFO, **fields), 0) is None  # type: ignore[arg-type]
+    return ingest
+
+
+def push(ingest: Ingest, packet: Samples, arrival_ns: int = 1) -> SampleBlock:
+    block = ingest.push(packet, arrival_ns)
+    assert block is not None
+    return block
+
+
+def test_counts_become_millivolts_in_the_order_of_the_decoder() -> None:
+    ingest = streaming()
+    block = push(ingest, ramp(1000, 5), arrival_ns=50 * MS)
+    expected = np.array([100, 0, 300])[:, None] + np.arange(1000, 1005)
+    np.testing.assert_allclose(block.ecg_mv, expected * 1e-3, rtol=1e-6)
+    assert block.ecg_mv.dtype == np.float32
+    assert block.quality.dtype == np.uint8
+    assert not block.quality.any()
+    assert (block.first_sample, block.sampling_hz, block.arrival_ns) == (0, 500.0, 50 * MS)
+    assert block.acquired_ns == 50 * MS  # the first packet is the earliest so far
+    assert ingest.counters.samples_in == 5
+
+
+def test_acquisition_time_is_the_clock_not_the_arrival() -> None:
+    ingest = streaming()
+    push(ingest, ramp(0, 5), arrival_ns=8 * MS)
+    late = push(ingest, ramp(5, 5), arrival_ns=90 * MS)
+    assert late.arrival_ns == 90 * MS
+    assert late.acquired_ns == 18 * MS
+
+
+def test_without_ticks_the_sample_index_tells_time() -> None:
+    ingest = streaming()
+    push(ingest, dataclasses.replace(ramp(0, 5), tick_us=None), arrival_ns=8 * MS)
+    late = push(ingest, dataclasses.replace(ramp(5, 5), tick_us=None), arrival_ns=90 * MS)
+    assert late.acquired_ns == 18 * MS
+
+
+@pytest.mark.parametrize("bits", [16, 24])
+def test_the_rails_are_clipped(bits: int) -> None:
+    ingest = streaming(sample_bits=bits)
+    rail = 2 ** (bits - 1)
+    counts = np.zeros((4, 4), np.int32)
+    counts[1] = [-rail, -rail + 1, rail - 2, rail - 1]
+    block = push(ingest, Samples(first_sample=0, counts=counts, config_id=7))
+    clipped = int(Quality.CLIPPED)
+    np.testing.assert_array_equal(block.quality, [[clipped, 0, 0, clipped], [0] * 4, [0] * 4])
+
+
+def test_a_lead_that_is_off_is_nan() -> None:
+    ingest = streaming()
+    block = push(ingest, ramp(0, 3, lead_off=0b1001))  # V1 and V5
+    assert np.isnan(block.ecg_mv).all(axis=1).tolist() == [False, True, True]
+    assert ingest.leads_off == ("V1", "V5")
+    push(ingest, ramp(3, 3))
+    assert ingest.leads_off == ()
+
+
+@given(n_missing=st.integers(0, 120), n_before=st.integers(1, 10), n_after=st.integers(1, 10))
+def test_a_short_gap_is_a_line_and_a_long_one_a_jump(
+    n_missing: int, n_before: int, n_after: int
+) -> None:
+    ingest = streaming()
+    push(ingest, ramp(40, n_before))
+    start = 40 + n_before + n_missing
+    ingest.push(Gap(first_sample=40 + n_before, n_samples=n_missing, n_frames=1), 1)
+    block = push(ingest, ramp(start, n_after))
+    assert ingest.counters.samples_lost == n_missing
+    assert ingest.counters.gaps == (n_missing > 0)
+    assert ingest.counters.samples_in == n_before + n_after
+    assert block.first_sample + block.n_samples == n_before + n_missing + n_after
+    if n_missing > 50:
+        assert block.n_samples == n_after
+        assert not block.quality.any()
+        assert ingest.counters.samples_interpolated == 0
+        return
+    truth = (np.arange(40 + n_before, start + n_after) + np.array([100, 0, 300])[:, None]) * 1e-3
+    np.testing.assert_allclose(block.ecg_mv, truth, atol=1e-4)  # a line over a ramp is the ramp
+    filled = int(Quality.GAP | Quality.INTERPOLATED)
+    np.testing.assert_array_equal(block.quality[:, :n_missing], filled)
+    assert not block.quality[:, n_missing:].any()
+
+
+def test_a_gap_beside_a_lead_that_is_off_stays_nan_there() -> None:
+    ingest = streaming()
+    push(ingest, ramp(0, 3, lead_off=0b0010))
+    block = push(ingest, ramp(5, 3))
+    assert np.isnan(block.ecg_mv[0, :2]).all()
+    assert np.isfinite(block.ecg_mv[1:]).all()
+    assert np.isfinite(block.ecg_mv[0, 2:]).all()
+
+
+def test_samples_that_overlap_are_taken_once() -> None:
+    ingest = streaming()
+    push(ingest, ramp(0, 10))
+    block = push(ingest, ramp(6, 10))
+    assert (block.first_sample, block.n_samples) == (10, 6)
+    np.testing.assert_allclose(block.ecg_mv[1], np.arange(10, 16) * 1e-3, rtol=1e-6)
+    assert ingest.push(ramp(2, 4), 1) is None
+    assert ingest.counters.late == 2
+    assert ingest.counters.samples_in == 16
+    assert push(ingest, ramp(16, 1)).first_sample == 16
+
+
+def test_samples_before_their_stream_info_are_dropped_and_counted() -> None:
+    ingest = Ingest()
+    assert ingest.push(ramp(0, 5), 1) is None
+    ingest.push(INFO, 1)
+    assert ingest.push(ramp(5, 5, config_id=8), 1) is None
+    assert ingest.push(ramp(5, 5, session=1), 1) is None
+    assert ingest.counters.samples_before_info == 15
+    assert ingest.counters.samples_in == 0
+    assert push(ingest, ramp(10, 5)).first_sample == 0
+
+
+def test_other_events_are_counted() -> None:
+    ingest = streaming()
+    ingest.push(Duplicate(sequence=3), 1)
+    ingest.push(Late(sequence=2, first_sample=0, n_samples=5), 1)
+    ingest.push(Corrupt(reason="crc", n_bytes=9), 1)
+    ingest.push(Battery(percent=80), 1)
+    counters = ingest.counters
+    assert (counters.duplicates, counters.late) == (1, 1)
+    assert (counters.corrupt, counters.corrupt_bytes) == (1, 9)
+    assert ingest.battery_percent == 80
+
+
+def test_after_a_restart_the_index_goes_on_by_the_time_that_passed() -> None:
+    ingest = streaming()
+    push(ingest, ramp(5000, 50), arrival_ns=1000 * MS)
+    ingest.push(Restarted(session=2), 3000 * MS)
+    ingest.push(dataclasses.replace(INFO, session=2), 3000 * MS)
+    block = push(ingest, ramp(0, 50, session=2), arrival_ns=3100 * MS)
+    assert block.first_sample == 1050  # 2.1 s at 500 Hz after sample 50, less the packet itself
+    assert ingest.counters.restarts == 1
+    assert ingest.counters.gaps == 1
+    assert ingest.counters.samples_lost == 0  # a device that boots takes no samples
+    assert push(ingest, ramp(50, 50, session=2), arrival_ns=3200 * MS).first_sample == 1100
+
+
+def test_a_quick_restart_is_never_interpolated_over() -> None:
+    ingest = streaming()
+    push(ingest, ramp(5000, 50), arrival_ns=1000 * MS)
+    ingest.push(Restarted(session=2), 1001 * MS)
+    block = push(ingest, ramp(0, 50), arrival_ns=1002 * MS)
+    assert block.first_sample == 101
+    assert block.n_samples == 50
+
+
+def test_a_missing_lead_says_what_there_is_and_what_is_needed() -> None:
+    ingest = Ingest(("II", "V1", "V5"))
+    with pytest.raises(InputError, match=r"no lead V1, V5: it gives I, II, needed are II, V1, V5"):
+        ingest.push(dataclasses.replace(INFO, leads=("I", "II")), 1)
+
+
+@pytest.mark.parametrize(
+    "change", [{"sampling_hz": 250.0}, {"leads": ("II", "V1", "V5")}, {"leads": INFO.leads[::-1]}]
+)
+def test_a_device_that_changes_its_stream_is_refused(change: dict[str, object]) -> None:
+    ingest = streaming()
+    with pytest.raises(PeerError, match=r"changed from V1, II, V6, V5 at 500 Hz to .*start again"):
+        ingest.push(dataclasses.replace(INFO, **change), 1)  # type: ignore[arg-type]
+
+
+def test_a_change_of_gain_is_followed() -> None:
+    ingest = streaming()
+    push(ingest, ramp(0, 1))
+    ingest.push(dataclasses.replace(INFO, nanovolts_per_lsb=2000.0, config_id=8), 1)
+    block = push(ingest, ramp(1, 1, config_id=8))
+    np.testing.assert_allclose(block.ecg_mv[:, 0], [0.202, 0.002, 0.602], rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"sampling_hz": 0.0},
+        {"sampling_hz": float("nan")},
+        {"nanovolts_per_lsb": 0.0},
+        {"nanovolts_per_lsb": float("inf")},
+    ],
+)
+def test_a_device_that_says_what_cannot_be_is_refused(change: dict[str, float]) -> None:
+    with pytest.raises(PeerError, match="check its firmware"):
+        streaming(**change)
+
+
+def test_another_number_of_channels_than_announced_is_refused() -> None:
+    ingest = streaming()
+    packet = Samples(first_sample=0, counts=np.zeros((3, 5), np.int32), config_id=7)
+    with pytest.raises(PeerError, match="sent 3 channels and announced 4"):
+        ingest.push(packet, 1)
+
+
+def test_an_empty_packet_gives_nothing() -> None:
+    ingest = streaming()
+    assert ingest.push(ramp(0, 0), 1) is None

@@ -1,0 +1,80 @@
+"""The maps on the stream: the sum that they say, at the taps that they name, however the stream is cut."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+
+from edge.bundle import Bundle
+from edge.patient.patient import TAPS, Patient
+from edge.patient.patient_map import SIGMA_EXPONENT, PatientMap
+from tests.edge.references import some_patient
+from tests.edge.signals import cuts, pieces
+
+N = 96
+ALL = np.ones(3, bool)
+
+
+@pytest.fixture(scope="module")
+def patient(any_bundle: Bundle) -> Patient:
+    return some_patient(any_bundle)
+
+
+def signals(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(8, N)).astype(np.float32), rng.normal(size=(5, N)).astype(np.float32)
+
+
+def test_it_adds_the_weighted_taps(patient: Patient) -> None:
+    leads, log_sigma = signals()
+    expected = leads[:5].astype(np.float64)
+    seen = np.concatenate([leads[5:], leads[:5]]).astype(np.float64)
+    one = patient.maps["111"]
+    for i, tap in enumerate(TAPS):
+        weights = one.weights[:, 8 * i : 8 * (i + 1)]
+        for n in range(N):
+            expected[:, n] += weights @ seen[:, max(0, n - tap)]
+    corrected, scaled = leads.copy(), log_sigma.copy()
+    PatientMap(patient, 4).apply(ALL, corrected, scaled)
+    assert corrected[:5] == pytest.approx(expected, abs=1e-5)
+    assert (corrected[5:] == leads[5:]).all()
+    typical = np.log(one.sigma_mv)[:, None]
+    assert scaled == pytest.approx(
+        typical + SIGMA_EXPONENT * (log_sigma - one.log_sigma[:, None]), abs=1e-4
+    )
+
+
+@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(at=cuts(N))
+def test_any_chunking_gives_the_same(patient: Patient, at: list[int]) -> None:
+    leads, log_sigma = signals(1)
+    whole, whole_sigma = leads.copy(), log_sigma.copy()
+    PatientMap(patient, 4).apply(ALL, whole, whole_sigma)
+    cut = PatientMap(patient, 4)
+    for piece in pieces(N, at):
+        if piece.start < piece.stop:
+            ecg, sigma = leads[:, piece].copy(), log_sigma[:, piece].copy()
+            cut.apply(ALL, ecg, sigma)
+            assert np.abs(ecg - whole[:, piece]).max() <= 1e-6
+            assert np.abs(sigma - whole_sigma[:, piece]).max() <= 1e-6
+
+
+def test_a_reset_forgets_the_past(patient: Patient) -> None:
+    leads, log_sigma = signals(2)
+    fresh, used = PatientMap(patient, 4), PatientMap(patient, 4)
+    used.apply(ALL, signals(3)[0], signals(3)[1])
+    used.reset()
+    a, b = leads.copy(), leads.copy()
+    fresh.apply(ALL, a, log_sigma.copy())
+    used.apply(ALL, b, log_sigma.copy())
+    assert (a == b).all()
+
+
+def test_without_a_map_nothing_changes(patient: Patient) -> None:
+    leads, log_sigma = signals(4)
+    a, b = leads.copy(), log_sigma.copy()
+    PatientMap(dataclasses.replace(patient, maps={}), 4).apply(ALL, a, b)
+    assert (a == leads).all() and (b == log_sigma).all()
