@@ -97,6 +97,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--seed", type=int, default=0)
         add("--steps", type=int, help="at the constant rate; stop it when you like, it goes on")
         add("--cooldown", type=int, metavar="STEPS", help="let the rate fall to zero from here")
+        add("--qat", type=int, metavar="STEPS", help="of INT8 training, from what was cooled")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--patients", type=int, help="so many only, drawn at random: a learning curve")
         add("--channels", type=int, help="of its features")

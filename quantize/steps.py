@@ -24,7 +24,7 @@ from quantize.lessons import with_lessons
 from quantize.prepared import PACES, Prepared, prepare
 from quantize.student import Student, StudentConfig
 from quantize.teacher import Member, Teacher, TeacherConfig, load_teacher, save_teacher
-from quantize.train import Schedule, train
+from quantize.train import SAMPLING_HZ, Schedule, train
 from quantize.weights import TEACHER_FILE, VAE_FILE
 
 QUICK_RECORDS = 64
@@ -188,8 +188,9 @@ def qat(given: argparse.Namespace) -> int:
             "the student was distilled with another teacher, or alone: give --teacher or --alone as then"
         )
     of = _taught(course(given), by, about, given)
-    calibrate(student, of.records, of.feed)
     how = QatSchedule()
+    size, n_samples = min(how.batch, len(of.records)), round(how.crop_s * SAMPLING_HZ)
+    calibrate(student, of.feed.batches(of.records, size, Augmentation(), n_samples, seed=0))
     if given.quick:
         how = replace(how, epochs=2, batch=16)
     if given.epochs:

@@ -39,10 +39,14 @@ class Checkpoint:
         return StudentConfig(**{**config, "dilations": tuple(config["dilations"])})
 
     def student(self) -> Student:
-        """The averaged network, in evaluation mode."""
+        """The averaged network, in evaluation mode; with its numbers rounded if it was trained so."""
         student = Student(self.config())
+        quantised = bool(self.about.get("quantised"))
+        if quantised:
+            student.fold()
         student.load_state_dict(self._under(AVERAGED))
-        return student.eval()
+        student.eval()
+        return student.set_mode("quantize") if quantised else student
 
     def put_into(
         self, network: Student, averager: Averager[Student], optimiser: torch.optim.Optimizer

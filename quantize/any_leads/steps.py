@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Part, Pool
+from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, score_sets
 from quantize.any_leads.subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
@@ -47,10 +48,13 @@ def any_leads(given: argparse.Namespace) -> int:
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
-    if given.cooldown:
-        load_checkpoint(given.run / LAST)  # is there, before minutes go by
+    if given.cooldown or given.qat:  # is there, before minutes go by
+        source = given.run / (LAST if given.cooldown else COOLING)
+        load_checkpoint(source)
     course = _course(given)
-    if given.cooldown:
+    if given.qat:
+        quantised(course, schedule, source, given.run, given.qat)
+    elif given.cooldown:
         cool(lambda: Student(config), course, schedule, given.run, given.cooldown)
     else:
         train_any(lambda: Student(config), course, schedule, given.run, start=given.start)
@@ -91,8 +95,8 @@ def _every_open_class() -> list[int]:
 
 
 def _newest(run: Path) -> Path:
-    """What was cooled last, unless the run has gone on since and nothing was cooled from there."""
-    found = [run / name for name in (COOLING, LAST) if (run / name).exists()]
+    """What was written last: of the run, of its cooling, or of its quantisation."""
+    found = [run / name for name in (QAT, COOLING, LAST) if (run / name).exists()]
     if not found:
         raise QuantizeError(f"no run in {run}: run `python -m quantize any-leads --run {run}`")
     return max(found, key=lambda file: file.stat().st_mtime)

@@ -76,7 +76,7 @@ def train_any(
     last = folder / LAST
     source = last if last.exists() else start
     at = None if source is None else load_checkpoint(source)
-    return _run(make, course, schedule, range(schedule.steps), at, last, schedule.average, say)
+    return run_steps(make, course, schedule, range(schedule.steps), at, last, schedule.average, say)
 
 
 def cool(
@@ -97,7 +97,7 @@ def cool(
         begun = load_checkpoint(cooling)
         if (begun.about["cooled_from"], begun.about["cooled_to"]) == (span.start, span.stop):
             last = begun
-    return _run(make, course, schedule, span, last, cooling, COOL_AVERAGE, say, cooled=True)
+    return run_steps(make, course, schedule, span, last, cooling, COOL_AVERAGE, say, cooled=True)
 
 
 def rate_at(step: int, schedule: AnySchedule, cooled: range | None = None) -> float:
@@ -107,7 +107,7 @@ def rate_at(step: int, schedule: AnySchedule, cooled: range | None = None) -> fl
     return schedule.rate * warm * left
 
 
-def _run(
+def run_steps(
     make: Callable[[], Student],
     course: Course,
     schedule: AnySchedule,
@@ -117,7 +117,13 @@ def _run(
     average: float,
     say: Callable[[str], None],
     cooled: bool = False,
+    more: Mapping[str, Any] | None = None,
 ) -> Student:
+    """The steps of `span` that come after the checkpoint `at`, into `file`.
+
+    `average` is the decay per step of the averaged weights; `cooled` says that the rate falls to 0; `more` is
+    for the checkpoint.
+    """
     torch.manual_seed(schedule.seed)
     network = make()
     averager = Averager(network, average)
@@ -131,7 +137,7 @@ def _run(
         say(f"going on after step {first}")
     network.trunk_bfloat16 = schedule.bfloat16
     network.train()
-    about = {"schedule": asdict(schedule), **course.about}
+    about = {"schedule": asdict(schedule), **course.about, **(more or {})}
     if cooled:
         about |= {"cooled_from": span.start, "cooled_to": span.stop}
     batches = course.feed.batches(

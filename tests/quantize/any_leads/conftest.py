@@ -12,6 +12,7 @@ from tests.benchmarks.synthetic import simulated_records
 
 if TYPE_CHECKING:
     from quantize.any_leads.feed import AnyFeed, Pool
+    from quantize.any_leads.train import Course
     from quantize.student import StudentConfig
 
 
@@ -46,6 +47,15 @@ def feed(moments: np.ndarray) -> AnyFeed:
     from quantize.any_leads.feed import AnyFeed
 
     return AnyFeed(moments)
+
+
+@pytest.fixture
+def course(pool: Pool, feed: AnyFeed) -> Course:
+    from quantize.any_leads.sampling import Sampling
+    from quantize.any_leads.train import Course
+    from quantize.augment import Augmentation
+
+    return Course(pool, feed, Augmentation(hiss=0.5), Sampling(), about={"moments": [[1.0]]})
 
 
 @pytest.fixture

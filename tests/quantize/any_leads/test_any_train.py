@@ -15,7 +15,7 @@ pytest.importorskip("safetensors", reason="checkpoints need safetensors: install
 
 from quantize.any_leads import train as module
 from quantize.any_leads.checkpoint import load_checkpoint
-from quantize.any_leads.feed import AnyFeed, Pool
+from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.train import (
     COOLING,
@@ -26,17 +26,11 @@ from quantize.any_leads.train import (
     rate_at,
     train_any,
 )
-from quantize.augment import Augmentation
 from quantize.errors import QuantizeError
 from quantize.student import Student, StudentConfig
 from quantize.train import step_loss
 
 SCHEDULE = AnySchedule(steps=6, batch=2, crop_s=2.0, warm_up=2, average=0.5)
-
-
-@pytest.fixture
-def course(pool: Pool, feed: AnyFeed) -> Course:
-    return Course(pool, feed, Augmentation(hiss=0.5), Sampling(), about={"moments": [[1.0]]})
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,58 @@
+"""INT8 for an any-lead network: calibrated on all kinds of sets, then trained with its numbers rounded."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from quantize.any_leads.checkpoint import load_checkpoint
+from quantize.any_leads.train import COOL_AVERAGE, AnySchedule, Course, run_steps
+from quantize.qat import calibrate
+from quantize.student import Student
+from quantize.train import SAMPLING_HZ
+
+QAT = "qat.safetensors"
+CALIBRATION_STEPS = 64  # batches, of other steps than those that train
+RATE = 8e-4
+
+
+def quantised(
+    course: Course,
+    schedule: AnySchedule,
+    source: Path,
+    folder: Path,
+    steps: int,
+    say: Callable[[str], None] = print,
+) -> Student:
+    """From a checkpoint in float32 so many steps with quantisation in the loop, on calm records.
+
+    Goes on from QAT in the folder if that was made of the same source. Raises QuantizeError for a source that
+    is none.
+    """
+    before, file = load_checkpoint(source), folder / QAT
+    course = replace(course, augmentation=course.augmentation.calm())
+    schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
+    at = load_checkpoint(file) if file.exists() else None
+    about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
+    if at is not None and any(at.about.get(key) != value for key, value in about.items()):
+        at = None
+
+    def make() -> Student:
+        student = before.student()
+        if at is not None:
+            return student.fold().set_mode("quantize")
+        batches = course.feed.batches(
+            course.pool,
+            schedule.batch,
+            course.augmentation,
+            course.sampling,
+            round(schedule.crop_s * SAMPLING_HZ),
+            schedule.seed + 1,
+            range(CALIBRATION_STEPS),
+        )
+        return calibrate(student, batches)
+
+    return run_steps(
+        make, course, schedule, range(steps), at, file, COOL_AVERAGE, say, cooled=True, more=about
+    )

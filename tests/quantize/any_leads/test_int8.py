@@ -1,0 +1,82 @@
+"""INT8 for any leads: from the network that was cooled, which stays; rounded where it is read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+
+from quantize.any_leads import int8
+from quantize.any_leads import train as train_module
+from quantize.any_leads.checkpoint import load_checkpoint
+from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.sampling import Sampling
+from quantize.any_leads.train import LAST, AnySchedule, Course, train_any
+from quantize.errors import QuantizeError
+from quantize.student import Student, StudentConfig
+
+SCHEDULE = AnySchedule(steps=3, batch=2, crop_s=2.0, warm_up=0, average=0.5)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "CALIBRATION_STEPS", 3)
+    monkeypatch.setattr(train_module, "SAVE_EVERY", 2)
+    monkeypatch.setattr(train_module, "SAY_EVERY", 3)
+
+
+def test_numbers_are_rounded_and_the_source_stays(
+    course: Course, small: StudentConfig, tmp_path: Path
+) -> None:
+    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
+    source = tmp_path / LAST
+    before = source.read_bytes()
+
+    def stop(line: str) -> None:
+        if '"step": 3,' in line:
+            raise KeyboardInterrupt
+
+    quantised(course, SCHEDULE, source, tmp_path / "whole", 4, lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        quantised(course, SCHEDULE, source, tmp_path, 4, stop)
+    said: list[str] = []
+    made = quantised(course, SCHEDULE, source, tmp_path, 4, said.append)
+    assert said[0] == "going on after step 2"
+    assert source.read_bytes() == before
+    assert (tmp_path / QAT).read_bytes() == (tmp_path / "whole" / QAT).read_bytes()
+
+    read = load_checkpoint(tmp_path / QAT).student()
+    given = course.feed.whole(course.pool.parts[1].records.signals[0], 64)
+    for network in (made, read):
+        assert all(quantizer.mode == "quantize" for quantizer in network.quantizers())
+    outputs = [network(given.ecg, given.mask, given.anchor)[0] for network in (made, read)]
+    assert torch.equal(*outputs)
+    codes = read.features(given.ecg, given.mask, given.anchor) / read.blocks[-1].out.scale
+    torch.testing.assert_close(codes, codes.round(), rtol=0, atol=1e-3)
+    # Another length is another run.
+    said.clear()
+    quantised(course, SCHEDULE, source, tmp_path, 3, said.append)
+    assert not said[0].startswith("going on")
+
+
+def test_it_begins_near_the_network_in_float32(
+    course: Course, small: StudentConfig, tmp_path: Path
+) -> None:
+    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
+    whole = load_checkpoint(tmp_path / LAST).student()
+    rounded = quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 1, lambda _: None)
+    batch = next(
+        iter(course.feed.batches(course.pool, 4, course.augmentation, Sampling(), 500, 9, range(1)))
+    )
+    with torch.no_grad():
+        a, b = (network(batch.ecg, batch.mask, batch.anchor)[0] for network in (whole, rounded))
+    assert (a - b).abs().max() < 0.1
+
+
+def test_without_a_source_it_says_so(course: Course, tmp_path: Path) -> None:
+    with pytest.raises(QuantizeError, match="is missing"):
+        quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 4)
