@@ -10,7 +10,6 @@ from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.train import COOL_AVERAGE, AnySchedule, Course, run_steps
 from quantize.qat import calibrate
 from quantize.student import Student
-from quantize.train import SAMPLING_HZ
 
 QAT = "qat.safetensors"
 CALIBRATION_STEPS = 64  # batches, of other steps than those that train
@@ -42,16 +41,9 @@ def quantised(
         student = before.student()
         if at is not None:
             return student.fold().set_mode("quantize")
-        batches = course.feed.batches(
-            course.pool,
-            schedule.batch,
-            course.augmentation,
-            course.sampling,
-            round(schedule.crop_s * SAMPLING_HZ),
-            schedule.seed + 1,
-            range(CALIBRATION_STEPS),
+        return calibrate(
+            student, course.batches(schedule, schedule.seed + 1, range(CALIBRATION_STEPS))
         )
-        return calibrate(student, batches)
 
     return run_steps(
         make, course, schedule, range(steps), at, file, COOL_AVERAGE, say, cooled=True, more=about

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from quantize.any_leads.checkpoint import Checkpoint, load_checkpoint, save_chec
 from quantize.any_leads.feed import AnyFeed, Pool
 from quantize.any_leads.sampling import Sampling
 from quantize.augment import Augmentation
+from quantize.feed import Batch
 from quantize.objective import Loss
 from quantize.student import Student
 from quantize.train import SAMPLING_HZ, Averager, mean_losses, step_loss
@@ -58,6 +59,12 @@ class Course:
     """Of the averaged network: for the reader, never for choosing a step."""
     about: Mapping[str, Any] = field(default_factory=dict)
     """For the card: data, their shares, the moments of the anchor."""
+
+    def batches(self, schedule: AnySchedule, seed: int, steps: range) -> Iterator[Batch]:
+        """What is drawn at these steps."""
+        n = round(schedule.crop_s * SAMPLING_HZ)
+        how = self.augmentation, self.sampling
+        return self.feed.batches(self.pool, schedule.batch, *how, n, seed, steps)
 
 
 def train_any(
@@ -140,15 +147,7 @@ def run_steps(
     about = {"schedule": asdict(schedule), **course.about, **(more or {})}
     if cooled:
         about |= {"cooled_from": span.start, "cooled_to": span.stop}
-    batches = course.feed.batches(
-        course.pool,
-        schedule.batch,
-        course.augmentation,
-        course.sampling,
-        round(schedule.crop_s * SAMPLING_HZ),
-        schedule.seed,
-        range(first, span.stop),
-    )
+    batches = course.batches(schedule, schedule.seed, range(first, span.stop))
     losses: list[Loss] = []
     begun = time.monotonic()
     for step, batch in enumerate(batches, first):

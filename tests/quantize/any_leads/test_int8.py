@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
@@ -14,7 +15,6 @@ from quantize.any_leads import int8
 from quantize.any_leads import train as train_module
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.int8 import QAT, quantised
-from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.train import LAST, AnySchedule, Course, train_any
 from quantize.errors import QuantizeError
 from quantize.student import Student, StudentConfig
@@ -69,9 +69,7 @@ def test_it_begins_near_the_network_in_float32(
     train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
     whole = load_checkpoint(tmp_path / LAST).student()
     rounded = quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 1, lambda _: None)
-    batch = next(
-        iter(course.feed.batches(course.pool, 4, course.augmentation, Sampling(), 500, 9, range(1)))
-    )
+    batch = next(course.batches(SCHEDULE, 9, range(1)))
     with torch.no_grad():
         a, b = (network(batch.ecg, batch.mask, batch.anchor)[0] for network in (whole, rounded))
     assert (a - b).abs().max() < 0.1
@@ -80,3 +78,36 @@ def test_it_begins_near_the_network_in_float32(
 def test_without_a_source_it_says_so(course: Course, tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="is missing"):
         quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 4)
+
+
+@pytest.mark.parametrize("float32", [False, True])
+def test_its_graph_is_today_s_with_wider_ends(
+    course: Course, small: StudentConfig, tmp_path: Path, float32: bool
+) -> None:
+    """Leads, mask and anchor in; anchor times leads plus residual and twelve log sigmas out."""
+    pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="graphs need onnxruntime")
+    from quantize.export import graph_from_student
+
+    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
+    if float32:
+        student = load_checkpoint(tmp_path / LAST).student().fold().set_mode("off")
+    else:
+        student = quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 2, lambda _: None)
+    graph, states = graph_from_student(student, float32=float32)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    batch = next(course.batches(SCHEDULE, 9, range(1)))
+    frames = batch.ecg.shape[-1]
+    given = {
+        "ecg": batch.ecg.numpy(),
+        "mask": batch.mask[:, :, None].expand(-1, -1, 4, -1).contiguous().numpy(),
+        "anchor": batch.anchor[:, :, :, None, None].numpy(),
+    }
+    empty = {s.input: np.zeros((len(batch.ecg), *s.shape), s.dtype) for s in states}
+    ecg_mv, log_sigma = session.run(["ecg_mv", "log_sigma"], {**given, **empty})
+    with torch.no_grad():
+        residual, expected_sigma = student(batch.ecg, batch.mask, batch.anchor)
+        expected = residual + torch.einsum("boi,bint->bont", batch.anchor, batch.ecg)
+    assert ecg_mv.shape == (2, 8, 4, frames) and log_sigma.shape == (2, 12, 4, frames)
+    np.testing.assert_allclose(ecg_mv, expected.numpy(), atol=2e-3)
+    np.testing.assert_allclose(log_sigma, expected_sigma.numpy(), atol=2e-2)
