@@ -14,7 +14,7 @@ from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.subsets import INDEPENDENT_ROWS, TWELVE, classes_of, known, label
 from quantize.data import SCORED_S, Records, zero_phase_highpass
-from quantize.feed import samples_from_frames
+from quantize.feed import Batch, samples_from_frames
 from quantize.student import Student
 
 BATCH = 32
@@ -34,6 +34,8 @@ class SetScore:
     linear_rmse_uv: float
     variance_ratio: float
     """Predicted over true, median over records, of the lead where it is farthest from 1."""
+    error_in_sigmas: float
+    """Root mean square over all unknown leads: 1 is honest."""
     twelve_uv: float
     """RMSE over all twelve leads, of known ones 0: what ranks sets of other leads."""
 
@@ -42,7 +44,8 @@ class SetScore:
         return (
             f"{self.leads:<18} r {self.r:.4f}  RMSE {self.rmse_uv:6.2f} uV   "
             f"linear {self.linear_r:.4f} {self.linear_rmse_uv:6.2f}   "
-            f"variance {self.variance_ratio:.2f}  twelve {self.twelve_uv:6.2f} uV"
+            f"variance {self.variance_ratio:.2f}  sigmas {self.error_in_sigmas:.2f}  "
+            f"twelve {self.twelve_uv:6.2f} uV"
         )
 
 
@@ -58,34 +61,71 @@ def score_sets(
     signals = _signals(records, spec, feed.hop)
     until = min(SCORED_S[1], records.ecg_uv.shape[-1] / records.sampling_hz - EDGE_S)
     scored = slice(*(round(s * records.sampling_hz) for s in (SCORED_S[0], until)))
-    truth = zero_phase_highpass(signals[:, 2], records.sampling_hz)[..., scored]
+    student.eval()
     for which in classes:
-        linear, shown = (
-            zero_phase_highpass(made, records.sampling_hz)[..., scored]
-            for made in predictions(student, signals, feed, which)
-        )
-        yield _score(truth, shown, linear, which)
+        parts = []
+        for start in range(0, len(signals), BATCH):
+            batch = feed.whole(signals[start : start + BATCH], which)
+            made = _made(student, batch)
+            truth, linear, shown = (
+                zero_phase_highpass(one, records.sampling_hz)[..., scored] for one in made[:3]
+            )
+            parts.append(_of_records(truth, linear, shown, made[3][..., scored], which))
+        yield _score(which, parts)
 
 
-def _score(
-    truth: NDArray[np.float64],
-    shown: NDArray[np.float64],
-    linear: NDArray[np.float64],
-    which: int,
-) -> SetScore:
-    """Of signals as they are compared, (n_records, 8, n_samples) mV."""
-    rows = ~known(which)[INDEPENDENT_ROWS]
-    (r, rmse), (linear_r, linear_rmse) = (
-        (float(np.nanmean(one[0])), 1000 * float(one[1].mean()))
-        for one in (r_and_rmse(truth[:, rows], made[:, rows]) for made in (shown, linear))
+@torch.no_grad()
+def _made(student: Student, batch: Batch) -> tuple[NDArray[np.float32], ...]:
+    """Truth, the linear map, the network (n_records, 8, n_samples) and its sigma (n_records, 12, n), mV."""
+    assert batch.projection is not None
+    residual, log_sigma = (
+        samples_from_frames(one) for one in student(batch.ecg, batch.mask, batch.anchor)
     )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratios = np.nanmedian(shown[:, rows].var(-1) / truth[:, rows].var(-1), 0)
-    worst = ratios[np.abs(np.log(np.maximum(ratios, 1e-6))).argmax()]
+    base = batch.truth - batch.target
+    shown = base + batch.projection @ residual
+    return batch.truth.numpy(), base.numpy(), shown.numpy(), log_sigma.exp().numpy()
+
+
+def _of_records(
+    truth: NDArray[np.float64],
+    linear: NDArray[np.float64],
+    shown: NDArray[np.float64],
+    sigma: NDArray[np.float32],
+    which: int,
+) -> tuple[NDArray[np.float64], ...]:
+    """Per record and unknown lead: r, RMSE, both of the linear map, variance ratio; RMSE of all twelve, and
+    the mean square of error over sigma."""
+    rows = ~known(which)[INDEPENDENT_ROWS]
     error = TWELVE @ (shown - truth)
     error[:, known(which)] = 0
-    twelve = 1000 * float(np.sqrt(np.square(error).mean(-1)).mean())
-    return SetScore(label(which), r, rmse, linear_r, linear_rmse, float(worst), twelve)
+    squares = np.square(error)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        ratio = shown[:, rows].var(-1) / truth[:, rows].var(-1)
+    return (
+        *r_and_rmse(truth[:, rows], shown[:, rows]),
+        *r_and_rmse(truth[:, rows], linear[:, rows]),
+        ratio,
+        np.sqrt(squares.mean(-1)),
+        (squares / np.square(sigma))[:, ~known(which)].mean(-1),
+    )
+
+
+def _score(which: int, parts: list[tuple[NDArray[np.float64], ...]]) -> SetScore:
+    r, rmse, linear_r, linear_rmse, ratio, twelve, z = (
+        np.concatenate(one) for one in zip(*parts, strict=True)
+    )
+    ratios = np.nanmedian(ratio, 0)
+    worst = ratios[np.abs(np.log(np.maximum(ratios, 1e-6))).argmax()]
+    return SetScore(
+        label(which),
+        float(np.nanmean(r)),
+        1000 * float(rmse.mean()),
+        float(np.nanmean(linear_r)),
+        1000 * float(linear_rmse.mean()),
+        float(worst),
+        float(np.sqrt(z.mean())),
+        1000 * float(twelve.mean()),
+    )
 
 
 def costly_leads(twelve_uv: Mapping[int, float]) -> dict[tuple[str, str], float]:
@@ -103,23 +143,6 @@ def costly_leads(twelve_uv: Mapping[int, float]) -> dict[tuple[str, str], float]
             if after is not None and after > before:
                 found[label(which), LEADS[row]] = after - before
     return dict(sorted(found.items(), key=lambda item: -item[1]))
-
-
-@torch.no_grad()
-def predictions(
-    student: Student, signals: NDArray[np.float32], feed: AnyFeed, which: int
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """What the linear map and the network make of `_signals`, both (n_records, 8, n_samples) mV."""
-    linear, shown = [], []
-    student.eval()
-    for start in range(0, len(signals), BATCH):
-        batch = feed.whole(signals[start : start + BATCH], which)
-        assert batch.projection is not None
-        residual = samples_from_frames(student(batch.ecg, batch.mask, batch.anchor)[0])
-        base = batch.truth - batch.target
-        linear.append(base.numpy())
-        shown.append((base + batch.projection @ residual).numpy())
-    return np.concatenate(linear), np.concatenate(shown)
 
 
 def r_and_rmse(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,7 @@ from quantize.any_leads.scores import costly_leads, r_and_rmse, score_sets
 from quantize.any_leads.subsets import class_of
 from quantize.data import Records
 from quantize.feed import ALL_ON, Feed
+from quantize.network import FIRST_LOG_SIGMA
 from quantize.student import Student, StudentConfig
 from tests.benchmarks.synthetic import simulated_records
 
@@ -96,6 +99,27 @@ def test_variance_and_the_error_over_all_twelve(
     assert errors == sorted(errors, reverse=True)
     assert scores[-1].twelve_uv == pytest.approx(scores[-1].rmse_uv / 12)
     assert all(0 < score.variance_ratio < 1.5 for score in scores)
+
+
+def test_sigma_is_honest_where_error_over_sigma_is_one(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    """Of an untrained network all twelve are FIRST_LOG_SIGMA: what is measured must not count."""
+    which = class_of(
+        ("II", "V1", "V2", "V3", "V4", "V5", "V6")
+    )  # I is open, and what follows from it
+    (score,) = score_sets(Student(small), records, feed, [which])
+    quarter = Student(small)
+    assert quarter.sigma_head.conv.bias is not None
+    torch.nn.init.constant_(quarter.sigma_head.conv.bias, FIRST_LOG_SIGMA - math.log(4))
+    (smaller,) = score_sets(quarter, records, feed, [which])
+    assert smaller.error_in_sigmas == pytest.approx(4 * score.error_in_sigmas, rel=1e-4)
+    # III and aVL are as wrong as I, aVR and aVF half as much.
+    mean_square = (3 + 2 / 4) / 5 * (score.rmse_uv / 1000) ** 2
+    sigmas = math.sqrt(mean_square) / math.exp(FIRST_LOG_SIGMA)
+    assert score.error_in_sigmas == pytest.approx(
+        sigmas, rel=0.2
+    )  # r.m.s. here, a mean of r.m.s. there
 
 
 def test_a_lead_that_makes_a_set_worse_is_named() -> None:
