@@ -31,9 +31,9 @@ MOST_LEADS = 7  # of a random subset: eight would leave nothing open
 class Sampling:
     """Shares of the sets that are drawn; what remains are random subsets."""
 
-    first: float = 0.25
+    first: float = 0.15
     """Of NAMED_SETS, the first."""
-    named: float = 0.3
+    named: float = 0.45
     """Any of NAMED_SETS."""
     lead_off: float = 0.12
     """Share of all of which one more lead is off, while one is left."""
