@@ -12,7 +12,15 @@ from numpy.typing import NDArray
 from edge.leads import INDEPENDENT_LEADS, LEADS
 from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
-from quantize.any_leads.subsets import INDEPENDENT_ROWS, TWELVE, classes_of, known, label
+from quantize.any_leads.sampling import MOST_LEADS
+from quantize.any_leads.subsets import (
+    INDEPENDENT_ROWS,
+    TWELVE,
+    classes_of,
+    every_subset,
+    known,
+    label,
+)
 from quantize.data import SCORED_S, Records, zero_phase_highpass
 from quantize.feed import Batch, samples_from_frames
 from quantize.student import Student
@@ -126,6 +134,16 @@ def _score(which: int, parts: list[tuple[NDArray[np.float64], ...]]) -> SetScore
         float(np.sqrt(z.mean())),
         1000 * float(twelve.mean()),
     )
+
+
+def gain_by_number(gain: Mapping[int, float]) -> dict[int, float]:
+    """Of 1 to MOST_LEADS leads, the mean over all subsets of so many, of a value that each class has."""
+    subsets = every_subset()
+    classes, size = classes_of(subsets), subsets.sum(1)
+    return {
+        n: float(np.mean([gain[c] for c in classes[size == n].tolist()]))
+        for n in range(1, MOST_LEADS + 1)
+    }
 
 
 def costly_leads(twelve_uv: Mapping[int, float]) -> dict[tuple[str, str], float]:

@@ -17,7 +17,7 @@ from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Part, Pool
 from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
-from quantize.any_leads.scores import costly_leads, score_sets
+from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
 from quantize.any_leads.subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from quantize.any_leads.train import COOLING, LAST, AnySchedule, Course, cool, train_any
 from quantize.augment import Augmentation, Noise
@@ -84,6 +84,12 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     costly = costly_leads({c: row["twelve_uv"] for c, row in zip(classes, rows, strict=True)})
     worst = [f"{lead} to {leads} by {by:.2f} uV" for (leads, lead), by in costly.items()][:5]
     print(f"Leads that make a set worse: {', '.join(worst) or 'none'}")
+    if given.every_set:
+        gains = {c: row["r"] - row["linear_r"] for c, row in zip(classes, rows, strict=True)}
+        by_number = [f"{n}: {gain:.3f}" for n, gain in gain_by_number(gains).items()]
+        print(
+            f"Gain in r over the linear map, mean over all subsets of n leads: {', '.join(by_number)}"
+        )
     if given.json:
         about = {"step": checkpoint.step, "data": records.name, "records": len(records)}
         given.json.write_text(json.dumps({**about, "sets": rows}, indent=1))

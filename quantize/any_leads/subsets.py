@@ -52,6 +52,13 @@ def classes_of(present: NDArray[np.bool_]) -> NDArray[np.intp]:
     return np.asarray((state << N_CHEST) + present[..., N_LIMB:] @ _CHEST_BITS, np.intp)
 
 
+def every_subset() -> NDArray[np.bool_]:
+    """(4095, 12): each non-empty subset of LEADS."""
+    return np.array(
+        [[s >> row & 1 for row in range(len(LEADS))] for s in range(1, 1 << len(LEADS))], bool
+    )
+
+
 def known(which: int) -> NDArray[np.bool_]:
     """(12,) which of LEADS follow from what a class measures."""
     state, chest = which >> N_CHEST, (which & _CHEST_BITS) > 0

@@ -21,8 +21,8 @@ from edge.leads import (
 from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import NAMED_SETS
-from quantize.any_leads.scores import costly_leads, r_and_rmse, score_sets
-from quantize.any_leads.subsets import class_of
+from quantize.any_leads.scores import costly_leads, gain_by_number, r_and_rmse, score_sets
+from quantize.any_leads.subsets import N_CLASSES, class_of
 from quantize.data import Records
 from quantize.feed import ALL_ON, Feed
 from quantize.network import FIRST_LOG_SIGMA
@@ -127,3 +127,14 @@ def test_a_lead_that_makes_a_set_worse_is_named() -> None:
     costly = costly_leads({class_of(leads): uv for leads, uv in errors.items()})
     assert costly == {("I", "V1"): pytest.approx(1.5), ("I+II", "V1"): pytest.approx(0.2)}
     assert list(costly) == [("I", "V1"), ("I+II", "V1")]
+
+
+def test_gains_are_averaged_over_subsets_not_classes() -> None:
+    """Of 66 pairs 15 are of two limb leads: one class."""
+    gains = dict.fromkeys(range(1, N_CLASSES), 0.0)
+    gains[class_of(("I", "II"))] = 1.0
+    by_number = gain_by_number(gains)
+    assert list(by_number) == [1, 2, 3, 4, 5, 6, 7]
+    assert by_number[1] == 0 and by_number[7] == 0
+    assert by_number[2] == pytest.approx(15 / 66)
+    assert by_number[6] == pytest.approx(1 / 924)

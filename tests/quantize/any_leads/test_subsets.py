@@ -20,6 +20,7 @@ from quantize.any_leads.subsets import (
     class_of,
     classes_of,
     completed,
+    every_subset,
     known,
     label,
     measurement,
@@ -27,7 +28,7 @@ from quantize.any_leads.subsets import (
     restored,
 )
 
-EVERY = np.array([[s >> i & 1 for i in range(12)] for s in range(1, 4096)], bool)
+EVERY = every_subset()
 
 
 def subsets() -> st.SearchStrategy[np.ndarray]:
@@ -40,6 +41,7 @@ def moments_of(seed: int) -> np.ndarray:
 
 
 def test_the_4095_subsets_are_511_classes() -> None:
+    assert len({row.tobytes() for row in EVERY}) == 4095 and EVERY.any(1).all()
     classes = classes_of(EVERY)
     assert len(set(classes.tolist())) == 511
     assert classes.min() == 1 and classes.max() == N_CLASSES - 1
