@@ -95,19 +95,26 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
     if name == "any-leads":
         add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
         add("--seed", type=int, default=0)
-        add("--steps", type=int, help="at the constant rate; stop it when you like, it goes on")
-        add("--cooldown", type=int, metavar="STEPS", help="let the rate fall to zero from here")
-        add("--qat", type=int, metavar="STEPS", help="of INT8 training, from what was cooled")
+        add("--steps", type=_count, help="at the constant rate; stop it when you like, it goes on")
+        add("--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here")
+        add("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
-        add("--patients", type=int, help="so many only, drawn at random: a learning curve")
-        add("--channels", type=int, help="of its features")
+        add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
+        add("--channels", type=_count, help="of its features")
         add("--bfloat16", action="store_true", help="half the time, where the processor has it")
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
     add("--larger", action="store_true", help="all of fold 9, at 100 Hz")
     add("--every-set", action="store_true", help="all 510 classes, not the named ones")
-    add("--records", type=int, help="the first so many")
+    add("--records", type=_count, help="the first so many")
     add("--json", type=Path)
+
+
+def _count(text: str) -> int:
+    """A number of things, 1 at least."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 1 at least")
+    return int(text)
 
 
 def _data(_: argparse.Namespace) -> int:

@@ -36,7 +36,7 @@ class Augmentation:
     """Share of records with one or two inputs off."""
     own_anchor: float = 0.1
     """Share of records whose anchor is shrunk towards their own, as calibration makes it."""
-    hiss: float = 0.0
+    white_noise: float = 0.0
     """Share of records with white noise on the inputs: of any leads alone."""
 
     @classmethod
@@ -46,7 +46,7 @@ class Augmentation:
 
     def calm(self) -> Augmentation:
         """Without what turns the heart, adds noise or moves the anchor."""
-        return replace(self, rotation_deg=0.0, axes=0.0, noise=0.0, own_anchor=0.0)
+        return replace(self, rotation_deg=0.0, axes=0.0, noise=0.0, own_anchor=0.0, white_noise=0.0)
 
 
 def lead_maps(augmentation: Augmentation, n: int, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,8 @@ class Checkpoint:
     def put_into(
         self, network: Student, averager: Averager[Student], optimiser: torch.optim.Optimizer
     ) -> None:
-        """Go on from here. Raises QuantizeError for a network of another shape."""
-        if self.config() != network.config:
+        """Go on from here, whatever the dropout. Raises QuantizeError for a network of another shape."""
+        if replace(self.config(), dropout=network.config.dropout) != network.config:
             raise QuantizeError(
                 f"the run has a network of {self.config()}, not {network.config}: take another --run"
             )

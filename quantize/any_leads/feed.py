@@ -23,11 +23,11 @@ from quantize.feed import COLD_STARTS, Batch
 from quantize.prepared import RESIDUAL, SEEN, TRUTH, Prepared
 
 _TWELVE = TWELVE.astype(np.float32)
-HISS_RMS_MV = (0.002, 0.015)  # white noise on the inputs: an amplifier's, good and poor
+WHITE_NOISE_RMS_MV = (0.002, 0.015)  # white noise on the inputs: an amplifier's, good and poor
 
 
 @dataclass(frozen=True)
-class Part:
+class Source:
     """Records of one kind, all of one length."""
 
     records: Prepared
@@ -37,24 +37,24 @@ class Part:
     """Of what is drawn."""
 
 
-class Pool:
+class Mixture:
     """Records of several kinds, drawn by their shares, every one of a kind as often as the others."""
 
-    def __init__(self, *parts: Part) -> None:
-        if not parts or not all(len(part.rows) for part in parts):
+    def __init__(self, *sources: Source) -> None:
+        if not sources or not all(len(source.rows) for source in sources):
             raise QuantizeError("no records to train on: ask for more patients")
-        self.parts = parts
-        shares = np.array([part.share for part in parts])
+        self.sources = sources
+        shares = np.array([source.share for source in sources])
         self._until = np.cumsum(shares / shares.sum())
 
     def __len__(self) -> int:
-        return sum(len(part.rows) for part in self.parts)
+        return sum(len(source.rows) for source in self.sources)
 
     def draw(self, n: int, rng: np.random.Generator) -> list[tuple[Prepared, int]]:
         """n records, each with its row."""
-        kind = np.minimum(np.searchsorted(self._until, rng.random(n)), len(self.parts) - 1)
-        parts = [self.parts[k] for k in kind.tolist()]
-        return [(one.records, int(rng.choice(one.rows))) for one in parts]
+        kind = np.minimum(np.searchsorted(self._until, rng.random(n)), len(self.sources) - 1)
+        drawn = [self.sources[k] for k in kind.tolist()]
+        return [(one.records, int(rng.choice(one.rows))) for one in drawn]
 
 
 class AnyFeed:
@@ -71,7 +71,7 @@ class AnyFeed:
 
     def batches(
         self,
-        pool: Pool,
+        mixture: Mixture,
         size: int,
         augmentation: Augmentation,
         sampling: Sampling,
@@ -82,7 +82,7 @@ class AnyFeed:
         """A batch for each step: augmented, cropped at random to `n_samples`, of leads drawn anew."""
         for step in steps:
             rng = np.random.default_rng((seed, step))
-            yield self._drawn(pool, size, augmentation, sampling, n_samples, rng)
+            yield self._drawn(mixture, size, augmentation, sampling, n_samples, rng)
 
     def whole(self, signals: NDArray[np.floating], which: int) -> Batch:
         """Records of one pace as `Prepared.signals` keeps them, all of one class."""
@@ -92,14 +92,14 @@ class AnyFeed:
 
     def _drawn(
         self,
-        pool: Pool,
+        mixture: Mixture,
         size: int,
         augmentation: Augmentation,
         sampling: Sampling,
         n: int,
         rng: np.random.Generator,
     ) -> Batch:
-        drawn = pool.draw(size, rng)
+        drawn = mixture.draw(size, rng)
         parts = np.empty((3, size, len(INDEPENDENT_LEADS), n), np.float32)
         # A stream starts cold: so does every fourth batch, at the first sample of its records.
         cold = rng.random() < COLD_STARTS
@@ -116,11 +116,11 @@ class AnyFeed:
             anchor[i] = anchor_of(shrunk(own, self.moments), int(classes[i]))
         if self.noise is not None:
             self.noise.add(residual, seen, augmentation.noise, rng)
-        for i in np.flatnonzero(rng.random(size) < augmentation.hiss).tolist():
-            level = np.float32(np.exp(rng.uniform(*np.log(HISS_RMS_MV))))
-            hiss = level * rng.standard_normal(residual[i].shape, np.float32)
-            residual[i] += hiss
-            seen[i] += hiss
+        for i in np.flatnonzero(rng.random(size) < augmentation.white_noise).tolist():
+            level = np.float32(np.exp(rng.uniform(*np.log(WHITE_NOISE_RMS_MV))))
+            white_noise = level * rng.standard_normal(residual[i].shape, np.float32)
+            residual[i] += white_noise
+            seen[i] += white_noise
         return self._batch(residual, seen, truth, classes, anchor)
 
     def _batch(

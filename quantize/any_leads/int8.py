@@ -7,7 +7,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from quantize.any_leads.checkpoint import load_checkpoint
-from quantize.any_leads.train import COOL_AVERAGE, AnySchedule, Course, run_steps
+from quantize.any_leads.train import (
+    COOLDOWN_AVERAGE,
+    AnySchedule,
+    Experiment,
+    run_steps,
+    without_dropout,
+)
 from quantize.qat import calibrate
 from quantize.student import Student
 
@@ -17,7 +23,7 @@ RATE = 8e-4
 
 
 def quantised(
-    course: Course,
+    experiment: Experiment,
     schedule: AnySchedule,
     source: Path,
     folder: Path,
@@ -30,7 +36,7 @@ def quantised(
     is none.
     """
     before, file = load_checkpoint(source), folder / QAT
-    course = replace(course, augmentation=course.augmentation.calm())
+    experiment = replace(experiment, augmentation=experiment.augmentation.calm())
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
@@ -38,13 +44,22 @@ def quantised(
         at = None
 
     def make() -> Student:
-        student = before.student()
+        student = without_dropout(before.student())
         if at is not None:
             return student.fold().set_mode("quantize")
         return calibrate(
-            student, course.batches(schedule, schedule.seed + 1, range(CALIBRATION_STEPS))
+            student, experiment.batches(schedule, schedule.seed + 1, range(CALIBRATION_STEPS))
         )
 
     return run_steps(
-        make, course, schedule, range(steps), at, file, COOL_AVERAGE, say, cooled=True, more=about
+        make,
+        experiment,
+        schedule,
+        range(steps),
+        at,
+        file,
+        COOLDOWN_AVERAGE,
+        say,
+        cooled=True,
+        more=about,
     )

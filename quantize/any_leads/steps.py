@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.checkpoint import load_checkpoint
-from quantize.any_leads.feed import AnyFeed, Part, Pool
+from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
 from quantize.any_leads.subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
-from quantize.any_leads.train import COOLING, LAST, AnySchedule, Course, cool, train_any
+from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, cool, train_any
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, load
 from quantize.errors import QuantizeError
@@ -29,13 +29,13 @@ from quantize.student import Student, StudentConfig
 
 NATIVE_SHARE = 0.35  # of what is drawn, 13 % of the records: they alone hold what lies above 47 Hz
 HUNDRED_HZ_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
-AUGMENTATION = Augmentation(hiss=0.3)
-CONFIG = StudentConfig(n_inputs=12, n_outputs=8, n_sigmas=12, dropout=0.05)
+AUGMENTATION = Augmentation(white_noise=0.3)
+CONFIG = StudentConfig(n_inputs=12, n_outputs=8, n_sigmas=12, dropout=0.02)
 QUICK_CONFIG = replace(CONFIG, channels=32, dilations=(1, 4), dropout=0.0)
 QUICK_RECORDS = 64
 QUICK_STEPS = 150
-LOOKED_AT = 66  # records of fold 9, during a run
-LOOKED_AT_SETS = (0, 1, 3, 4, 6, 7, 10)  # of NAMED_SETS
+VALIDATION_RECORDS = 66  # records of fold 9, during a run
+VALIDATION_SETS = (0, 1, 3, 4, 6, 7, 10)  # of NAMED_SETS
 
 
 def any_leads(given: argparse.Namespace) -> int:
@@ -49,15 +49,15 @@ def any_leads(given: argparse.Namespace) -> int:
     if given.channels is not None:
         config = replace(config, channels=given.channels)
     if given.cooldown or given.qat:  # is there, before minutes go by
-        source = given.run / (LAST if given.cooldown else COOLING)
+        source = given.run / (LAST if given.cooldown else COOLDOWN)
         load_checkpoint(source)
-    course = _course(given)
+    experiment = _experiment(given)
     if given.qat:
-        quantised(course, schedule, source, given.run, given.qat)
+        quantised(experiment, schedule, source, given.run, given.qat)
     elif given.cooldown:
-        cool(lambda: Student(config), course, schedule, given.run, given.cooldown)
+        cool(lambda: Student(config), experiment, schedule, given.run, given.cooldown)
     else:
-        train_any(lambda: Student(config), course, schedule, given.run, start=given.start)
+        train_any(lambda: Student(config), experiment, schedule, given.run, start=given.start)
     return 0
 
 
@@ -101,44 +101,44 @@ def _every_open_class() -> list[int]:
 
 
 def _newest(run: Path) -> Path:
-    """What was written last: of the run, of its cooling, or of its quantisation."""
-    found = [run / name for name in (QAT, COOLING, LAST) if (run / name).exists()]
+    """What was written last: of the run, of its cooldown, or of its INT8 training."""
+    found = [run / name for name in (QAT, COOLDOWN, LAST) if (run / name).exists()]
     if not found:
         raise QuantizeError(f"no run in {run}: run `python -m quantize any-leads --run {run}`")
     return max(found, key=lambda file: file.stat().st_mtime)
 
 
-def _course(given: argparse.Namespace) -> Course:
+def _experiment(given: argparse.Namespace) -> Experiment:
     """All patients of folds 1-8, filtered, kept beside the run; a few records of fold 9 to look at."""
     spec, hop, cache = Conditioning(), CONFIG.hop, _cache(given.run)
     native = without_withdrawn(load("train"))
-    sources: list[tuple[Records, tuple[float, ...], float]] = [(native, PACES, NATIVE_SHARE)]
+    kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, PACES, NATIVE_SHARE)]
     if given.quick:  # the 250 Hz records alone: reading the others takes longer than training
-        sources = [(native.take(QUICK_RECORDS), HUNDRED_HZ_PACES, 1.0)]
+        kinds = [(native.take(QUICK_RECORDS), HUNDRED_HZ_PACES, 1.0)]
     else:
         more = load_hundred_hz("train_100", cache=cache)
-        sources.append((more, HUNDRED_HZ_PACES, 1 - NATIVE_SHARE))
-    chosen = chosen_rows([records for records, _, _ in sources], given.patients, given.seed)
-    parts = [
-        Part(prepare(records, spec, hop, paces, cache), rows, share)
-        for (records, paces, share), rows in zip(sources, chosen, strict=True)
+        kinds.append((more, HUNDRED_HZ_PACES, 1 - NATIVE_SHARE))
+    chosen = chosen_rows([records for records, _, _ in kinds], given.patients, given.seed)
+    sources = [
+        Source(prepare(records, spec, hop, paces, cache), rows, share)
+        for (records, paces, share), rows in zip(kinds, chosen, strict=True)
     ]
     last = given.run / LAST
-    source = last if last.exists() else given.start
+    begun = last if last.exists() else given.start
     about: dict[str, Any] = {
         "data": {
-            records.name: len(rows) for (records, _, _), rows in zip(sources, chosen, strict=True)
+            records.name: len(rows) for (records, _, _), rows in zip(kinds, chosen, strict=True)
         },
-        "native_share": parts[0].share,
+        "native_share": sources[0].share,
         "augmentation": asdict(AUGMENTATION),
         "sampling": asdict(Sampling()),
     }
-    moments = mean_moments(parts) if source is None else _moments(load_checkpoint(source).about)
+    moments = mean_moments(sources) if begun is None else _moments(load_checkpoint(begun).about)
     about["moments"] = moments.tolist()
     noise = Noise.load(spec, hop)
     feed = AnyFeed(moments, hop, noise)
-    pool = Pool(*(part for part in parts if len(part.rows)))
-    return Course(pool, feed, AUGMENTATION, Sampling(), _look(feed), about)
+    mixture = Mixture(*(one for one in sources if len(one.rows)))
+    return Experiment(mixture, feed, AUGMENTATION, Sampling(), _validation(feed), about)
 
 
 def chosen_rows(sources: list[Records], patients: int | None, seed: int) -> list[NDArray[np.intp]]:
@@ -154,16 +154,18 @@ def chosen_rows(sources: list[Records], patients: int | None, seed: int) -> list
     ]
 
 
-def mean_moments(parts: list[Part]) -> NDArray[np.float64]:
+def mean_moments(sources: list[Source]) -> NDArray[np.float64]:
     """(8, 8) mV^2 over all training records, each as much as every other."""
-    return np.asarray(np.concatenate([part.records.moments[part.rows] for part in parts]).mean(0))
+    return np.asarray(np.concatenate([one.records.moments[one.rows] for one in sources]).mean(0))
 
 
-def _look(feed: AnyFeed) -> Callable[[Student], Mapping[str, Any]]:
+def _validation(feed: AnyFeed) -> Callable[[Student], Mapping[str, Any]]:
     """Scores of a few records and sets, for the log."""
     records = without_withdrawn(load("validation"))
-    few = rows_of(records, np.linspace(0, len(records) - 1, LOOKED_AT).astype(int).tolist())
-    classes = [class_of(NAMED_SETS[i]) for i in LOOKED_AT_SETS]
+    few = rows_of(
+        records, np.linspace(0, len(records) - 1, VALIDATION_RECORDS).astype(int).tolist()
+    )
+    classes = [class_of(NAMED_SETS[i]) for i in VALIDATION_SETS]
 
     def look(student: Student) -> Mapping[str, Any]:
         return {

@@ -10,24 +10,24 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
 from quantize.any_leads.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from quantize.any_leads.feed import AnyFeed, Pool
+from quantize.any_leads.feed import AnyFeed, Mixture
 from quantize.any_leads.sampling import Sampling
 from quantize.augment import Augmentation
 from quantize.feed import Batch
 from quantize.objective import Loss
-from quantize.student import Student
+from quantize.student import Block, Student
 from quantize.train import SAMPLING_HZ, Averager, mean_losses, step_loss
 
-LAST, COOLING = "last.safetensors", "cooling.safetensors"
+LAST, COOLDOWN = "last.safetensors", "cooldown.safetensors"
 SAY_EVERY, SAVE_EVERY, VALIDATE_EVERY = 50, 100, 500
-COOL_AVERAGE = 0.99  # the rate falls: what is averaged must be young
+COOLDOWN_AVERAGE = 0.99  # the rate falls: what is averaged must be young
 
 
 @dataclass(frozen=True)
@@ -48,10 +48,10 @@ class AnySchedule:
 
 
 @dataclass(frozen=True)
-class Course:
+class Experiment:
     """What a run draws from, and how it is looked at on the way."""
 
-    pool: Pool
+    mixture: Mixture
     feed: AnyFeed
     augmentation: Augmentation
     sampling: Sampling
@@ -64,12 +64,12 @@ class Course:
         """What is drawn at these steps."""
         n = round(schedule.crop_s * SAMPLING_HZ)
         how = self.augmentation, self.sampling
-        return self.feed.batches(self.pool, schedule.batch, *how, n, seed, steps)
+        return self.feed.batches(self.mixture, schedule.batch, *how, n, seed, steps)
 
 
 def train_any(
     make: Callable[[], Student],
-    course: Course,
+    experiment: Experiment,
     schedule: AnySchedule,
     folder: Path,
     say: Callable[[str], None] = print,
@@ -83,12 +83,14 @@ def train_any(
     last = folder / LAST
     source = last if last.exists() else start
     at = None if source is None else load_checkpoint(source)
-    return run_steps(make, course, schedule, range(schedule.steps), at, last, schedule.average, say)
+    return run_steps(
+        make, experiment, schedule, range(schedule.steps), at, last, schedule.average, say
+    )
 
 
 def cool(
     make: Callable[[], Student],
-    course: Course,
+    experiment: Experiment,
     schedule: AnySchedule,
     folder: Path,
     steps: int,
@@ -96,15 +98,35 @@ def cool(
 ) -> Student:
     """From LAST in the folder let the rate fall to zero over so many steps; LAST stays.
 
-    Interrupted, it goes on from COOLING, unless LAST has moved on since.
+    What is learned last is the record as it is, by the whole network: calm, without dropout. Interrupted, it
+    goes on from COOLDOWN, unless LAST has moved on since.
     """
-    last, cooling = load_checkpoint(folder / LAST), folder / COOLING
+    last, file = load_checkpoint(folder / LAST), folder / COOLDOWN
     span = range(last.step, last.step + steps)
-    if cooling.exists():
-        begun = load_checkpoint(cooling)
+    calm = replace(experiment, augmentation=experiment.augmentation.calm())
+    if file.exists():
+        begun = load_checkpoint(file)
         if (begun.about["cooled_from"], begun.about["cooled_to"]) == (span.start, span.stop):
             last = begun
-    return run_steps(make, course, schedule, span, last, cooling, COOL_AVERAGE, say, cooled=True)
+    return run_steps(
+        lambda: without_dropout(make()),
+        calm,
+        schedule,
+        span,
+        last,
+        file,
+        COOLDOWN_AVERAGE,
+        say,
+        cooled=True,
+    )
+
+
+def without_dropout(student: Student) -> Student:
+    """The same network, all of it at work at every step."""
+    for block in student.blocks:
+        assert isinstance(block, Block)
+        block.dropout.p = 0.0
+    return student
 
 
 def rate_at(step: int, schedule: AnySchedule, cooled: range | None = None) -> float:
@@ -116,7 +138,7 @@ def rate_at(step: int, schedule: AnySchedule, cooled: range | None = None) -> fl
 
 def run_steps(
     make: Callable[[], Student],
-    course: Course,
+    experiment: Experiment,
     schedule: AnySchedule,
     span: range,
     at: Checkpoint | None,
@@ -144,10 +166,10 @@ def run_steps(
         say(f"going on after step {first}")
     network.trunk_bfloat16 = schedule.bfloat16
     network.train()
-    about = {"schedule": asdict(schedule), **course.about, **(more or {})}
+    about = {"schedule": asdict(schedule), **experiment.about, **(more or {})}
     if cooled:
         about |= {"cooled_from": span.start, "cooled_to": span.stop}
-    batches = course.batches(schedule, schedule.seed, range(first, span.stop))
+    batches = experiment.batches(schedule, schedule.seed, range(first, span.stop))
     losses: list[Loss] = []
     begun = time.monotonic()
     for step, batch in enumerate(batches, first):
@@ -170,8 +192,8 @@ def run_steps(
                 **mean_losses(losses),
                 "s_per_step": round((time.monotonic() - begun) / len(losses), 3),
             }
-            if course.validate is not None and (done % VALIDATE_EVERY == 0 or ends):
-                row["validation"] = course.validate(averager.averaged)
+            if experiment.validate is not None and (done % VALIDATE_EVERY == 0 or ends):
+                row["validation"] = experiment.validate(averager.averaged)
             file.parent.mkdir(parents=True, exist_ok=True)
             with (file.parent / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")

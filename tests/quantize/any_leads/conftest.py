@@ -1,4 +1,4 @@
-"""What the tests of any-lead training share: simulated records, a pool of two kinds, a small network."""
+"""What the tests of any-lead training share: simulated records, a mixture of two kinds, a small network."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from quantize.data import Records
 from tests.benchmarks.synthetic import simulated_records
 
 if TYPE_CHECKING:
-    from quantize.any_leads.feed import AnyFeed, Pool
-    from quantize.any_leads.train import Course
+    from quantize.any_leads.feed import AnyFeed, Mixture
+    from quantize.any_leads.train import Experiment
     from quantize.student import StudentConfig
 
 
@@ -22,23 +22,23 @@ def simulated() -> Records:
 
 
 @pytest.fixture(scope="session")
-def pool(simulated: Records) -> Pool:
+def mixture(simulated: Records) -> Mixture:
     """Four records of 6 s at three paces, two of 4 s at one: the shorter ones as often as the longer."""
     pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
     pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
     from edge.signal.conditioning import Conditioning
-    from quantize.any_leads.feed import Part, Pool
+    from quantize.any_leads.feed import Mixture, Source
     from quantize.hundred_hz import rows_of
     from quantize.prepared import prepare
 
     shorter = simulated_records(2, seconds=4.0)
-    return Pool(
-        Part(
+    return Mixture(
+        Source(
             prepare(rows_of(simulated, [0, 1, 2, 3]), Conditioning(), 4, (0.9, 1.0, 1.1)),
             np.arange(4),
             0.5,
         ),
-        Part(prepare(shorter, Conditioning(), 4, (1.0,)), np.arange(2), 0.5),
+        Source(prepare(shorter, Conditioning(), 4, (1.0,)), np.arange(2), 0.5),
     )
 
 
@@ -50,12 +50,14 @@ def feed(moments: np.ndarray) -> AnyFeed:
 
 
 @pytest.fixture
-def course(pool: Pool, feed: AnyFeed) -> Course:
+def experiment(mixture: Mixture, feed: AnyFeed) -> Experiment:
     from quantize.any_leads.sampling import Sampling
-    from quantize.any_leads.train import Course
+    from quantize.any_leads.train import Experiment
     from quantize.augment import Augmentation
 
-    return Course(pool, feed, Augmentation(hiss=0.5), Sampling(), about={"moments": [[1.0]]})
+    return Experiment(
+        mixture, feed, Augmentation(white_noise=0.5), Sampling(), about={"moments": [[1.0]]}
+    )
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the feed makes tensors: install lea
 
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning
-from quantize.any_leads.feed import AnyFeed, Part, Pool
+from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.subsets import TWELVE, class_of
 from quantize.augment import Augmentation, Noise
@@ -26,10 +26,10 @@ SETS = [*NAMED_SETS, ("aVR",), ("III", "V4"), ("aVL", "aVF", "V6")]
 
 
 def batches(
-    feed: AnyFeed, pool: Pool, steps: range, how: Augmentation | None = None, size: int = 8
+    feed: AnyFeed, mixture: Mixture, steps: range, how: Augmentation | None = None, size: int = 8
 ) -> list[Batch]:
-    how = how or Augmentation(hiss=0.3)
-    return list(feed.batches(pool, size, how, Sampling(), N, 5, steps))
+    how = how or Augmentation(white_noise=0.3)
+    return list(feed.batches(mixture, size, how, Sampling(), N, 5, steps))
 
 
 def fields(batch: Batch) -> list[torch.Tensor]:
@@ -41,9 +41,9 @@ def equal(a: Batch, b: Batch) -> bool:
     return all(torch.equal(x, y) for x, y in zip(fields(a), fields(b), strict=True))
 
 
-def test_a_step_is_the_same_wherever_the_run_began(feed: AnyFeed, pool: Pool) -> None:
-    run = batches(feed, pool, range(4))
-    later = batches(feed, pool, range(2, 4))
+def test_a_step_is_the_same_wherever_the_run_began(feed: AnyFeed, mixture: Mixture) -> None:
+    run = batches(feed, mixture, range(4))
+    later = batches(feed, mixture, range(2, 4))
     assert equal(run[2], later[0]) and equal(run[3], later[1])
     assert not equal(run[2], run[3])
     assert run[0].ecg.shape == (8, 12, 4, N // 4)
@@ -52,9 +52,9 @@ def test_a_step_is_the_same_wherever_the_run_began(feed: AnyFeed, pool: Pool) ->
 
 @pytest.mark.parametrize("leads", SETS, ids="+".join)
 def test_no_lead_that_is_not_measured_reaches_the_network(
-    feed: AnyFeed, pool: Pool, leads: tuple[str, ...]
+    feed: AnyFeed, mixture: Mixture, leads: tuple[str, ...]
 ) -> None:
-    signals = pool.parts[0].records.signals[1].astype(np.float32)
+    signals = mixture.sources[0].records.signals[1].astype(np.float32)
     which = class_of(leads)
     before = feed.whole(signals, which)
     assert before.projection is not None
@@ -85,9 +85,9 @@ def test_what_is_measured_needs_no_residual(
 
 
 def test_for_the_special_set_it_shows_what_the_special_feed_shows(
-    feed: AnyFeed, pool: Pool, moments: np.ndarray
+    feed: AnyFeed, mixture: Mixture, moments: np.ndarray
 ) -> None:
-    signals = pool.parts[0].records.signals[1]
+    signals = mixture.sources[0].records.signals[1]
     special = Feed(Conditioning(), moments).whole(signals)
     any_of = feed.whole(signals, class_of(INPUT_LEADS))
     inputs = [LEADS.index(lead) for lead in INPUT_LEADS]
@@ -100,16 +100,16 @@ def test_for_the_special_set_it_shows_what_the_special_feed_shows(
 
 
 def test_augmentation_leaves_truth_the_sum_of_anchor_and_target(
-    feed: AnyFeed, pool: Pool, moments: np.ndarray
+    feed: AnyFeed, mixture: Mixture, moments: np.ndarray
 ) -> None:
     """Noise is on the inputs alone, an own anchor changes nothing of the truth."""
     recorded = np.random.default_rng(1).standard_normal((6, 5000)).astype(np.float32)
     noisy = AnyFeed(moments, noise=Noise(recorded, Conditioning(), 4))
     plain = Augmentation.none()
-    loud = replace(plain, noise=1.0, hiss=1.0)
+    loud = replace(plain, noise=1.0, white_noise=1.0)
     own = replace(plain, own_anchor=1.0)
     quiet, with_noise, with_own = (
-        batches(noisy, pool, range(1), how)[0] for how in (plain, loud, own)
+        batches(noisy, mixture, range(1), how)[0] for how in (plain, loud, own)
     )
     for other in (with_noise, with_own):
         assert torch.equal(quiet.truth, other.truth)
@@ -121,11 +121,13 @@ def test_augmentation_leaves_truth_the_sum_of_anchor_and_target(
     assert torch.equal(differs, on)
 
 
-def test_hiss_reaches_where_100_hz_records_have_nothing(feed: AnyFeed, pool: Pool) -> None:
+def test_white_noise_reaches_where_100_hz_records_have_nothing(
+    feed: AnyFeed, mixture: Mixture
+) -> None:
     plain = Augmentation.none()
     quiet, loud = (
-        samples_from_frames(batches(feed, pool, range(1), how)[0].ecg).numpy()
-        for how in (plain, replace(plain, hiss=1.0))
+        samples_from_frames(batches(feed, mixture, range(1), how)[0].ecg).numpy()
+        for how in (plain, replace(plain, white_noise=1.0))
     )
     spectrum = np.abs(np.fft.rfft(loud - quiet, axis=-1)) ** 2
     f = np.fft.rfftfreq(N, 1 / 250)
@@ -133,10 +135,10 @@ def test_hiss_reaches_where_100_hz_records_have_nothing(feed: AnyFeed, pool: Poo
     assert high == pytest.approx(low, rel=0.3)
 
 
-def test_a_pool_draws_by_shares_and_only_what_trains(pool: Pool) -> None:
-    first, second = pool.parts
-    some = Pool(
-        Part(first.records, np.array([1, 3]), 3.0), Part(second.records, np.array([0]), 1.0)
+def test_a_mixture_draws_by_shares_and_only_what_trains(mixture: Mixture) -> None:
+    first, second = mixture.sources
+    some = Mixture(
+        Source(first.records, np.array([1, 3]), 3.0), Source(second.records, np.array([0]), 1.0)
     )
     assert len(some) == 3
     drawn = some.draw(4000, np.random.default_rng(0))
@@ -146,6 +148,6 @@ def test_a_pool_draws_by_shares_and_only_what_trains(pool: Pool) -> None:
     assert counts[True, 1] == pytest.approx(counts[True, 3], rel=0.15)
 
 
-def test_nobody_left_to_train_on_is_one_line(pool: Pool) -> None:
+def test_nobody_left_to_train_on_is_one_line(mixture: Mixture) -> None:
     with pytest.raises(QuantizeError, match="ask for more patients"):
-        Pool(Part(pool.parts[0].records, np.array([], np.intp), 1.0))
+        Mixture(Source(mixture.sources[0].records, np.array([], np.intp), 1.0))

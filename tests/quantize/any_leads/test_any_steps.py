@@ -13,7 +13,7 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
 from quantize.__main__ import main
-from quantize.any_leads.feed import Part, Pool
+from quantize.any_leads.feed import Mixture, Source
 from quantize.any_leads.steps import chosen_rows, mean_moments
 from quantize.data import Records
 
@@ -42,9 +42,12 @@ def test_so_many_patients_are_drawn_from_all_with_all_their_records() -> None:
     assert all((a == b).all() for a, b in zip(again, chosen_rows(sources, 2, 3), strict=True))
 
 
-def test_moments_are_those_of_who_trains(pool: Pool) -> None:
-    first, second = pool.parts
-    some = [Part(first.records, np.array([2]), 0.9), Part(second.records, np.array([0, 1]), 0.1)]
+def test_moments_are_those_of_who_trains(mixture: Mixture) -> None:
+    first, second = mixture.sources
+    some = [
+        Source(first.records, np.array([2]), 0.9),
+        Source(second.records, np.array([0, 1]), 0.1),
+    ]
     each = [first.records.moments[2], *second.records.moments]
     np.testing.assert_allclose(mean_moments(some), np.mean(each, 0))
 
@@ -59,7 +62,7 @@ def test_a_quick_run_learns_is_cooled_and_scored(
     assert main([*train, "--cooldown", "30"]) == 0
     assert "going on after step 70" in capsys.readouterr().out
     assert main(score) == 0
-    assert "cooling.safetensors: step 100" in capsys.readouterr().out
+    assert "cooldown.safetensors: step 100" in capsys.readouterr().out
     found = json.loads(report.read_text())
     assert found["data"] == "validation" and len(found["sets"]) == 11
     by_set = {row["leads"]: row for row in found["sets"]}
@@ -86,3 +89,13 @@ def test_what_was_not_run_is_one_line(
     assert main([*more, "--run", str(tmp_path / "run")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and said in lines[0]
+
+
+@pytest.mark.parametrize("option", ["--steps", "--cooldown", "--qat", "--patients", "--channels"])
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_a_number_that_is_none_is_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["any-leads", f"{option}={value}"])
+    assert "give a whole number, 1 at least" in capsys.readouterr().err

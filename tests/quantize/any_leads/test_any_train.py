@@ -18,14 +18,15 @@ from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.train import (
-    COOLING,
+    COOLDOWN,
     LAST,
     AnySchedule,
-    Course,
+    Experiment,
     cool,
     rate_at,
     train_any,
 )
+from quantize.augment import Augmentation
 from quantize.errors import QuantizeError
 from quantize.student import Student, StudentConfig
 from quantize.train import step_loss
@@ -49,7 +50,7 @@ def same(a: Path, b: Path) -> bool:
 
 
 def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
-    course: Course, small: StudentConfig, tmp_path: Path
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
 ) -> None:
     def stop(line: str) -> None:
         if '"step": 3,' in line:
@@ -57,7 +58,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
 
     def trained(folder: str, **more: object) -> Student:
         how = {"say": silent, "schedule": SCHEDULE, **more}
-        return train_any(lambda: Student(small), course, folder=tmp_path / folder, **how)
+        return train_any(lambda: Student(small), experiment, folder=tmp_path / folder, **how)
 
     whole = trained("whole")
     with pytest.raises(KeyboardInterrupt):
@@ -77,37 +78,50 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
 
 
 def test_a_run_is_cooled_and_stays_where_it_was(
-    course: Course, small: StudentConfig, tmp_path: Path
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
 ) -> None:
     def make() -> Student:
         return Student(small)
 
-    train_any(make, course, SCHEDULE, tmp_path, silent)
+    train_any(make, experiment, SCHEDULE, tmp_path, silent)
     before = (tmp_path / LAST).read_bytes()
-    cool(make, course, SCHEDULE, tmp_path, 4, silent)
+    cool(make, experiment, SCHEDULE, tmp_path, 4, silent)
     assert (tmp_path / LAST).read_bytes() == before
-    about = load_checkpoint(tmp_path / COOLING).about
+    about = load_checkpoint(tmp_path / COOLDOWN).about
     assert (about["step"], about["cooled_from"], about["cooled_to"]) == (10, 6, 10)
     assert about["moments"] == [[1.0]]
-    whole = (tmp_path / COOLING).read_bytes()
+    whole = (tmp_path / COOLDOWN).read_bytes()
 
-    (tmp_path / COOLING).unlink()
+    (tmp_path / COOLDOWN).unlink()
 
     def stop(line: str) -> None:
         if '"step": 9,' in line:
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cool(make, course, SCHEDULE, tmp_path, 4, stop)
+        cool(make, experiment, SCHEDULE, tmp_path, 4, stop)
     said: list[str] = []
-    cool(make, course, SCHEDULE, tmp_path, 4, said.append)
+    cool(make, experiment, SCHEDULE, tmp_path, 4, said.append)
     assert said[0] == "going on after step 8"
-    assert (tmp_path / COOLING).read_bytes() == whole
+    assert (tmp_path / COOLDOWN).read_bytes() == whole
     said.clear()
-    cool(
-        make, course, SCHEDULE, tmp_path, 6, said.append
-    )  # another cooling begins where the run stands
+    # Another cooldown begins where the run stands.
+    cool(make, experiment, SCHEDULE, tmp_path, 6, said.append)
     assert said[0] == "going on after step 6"
+
+
+def test_what_is_learned_last_is_the_record_as_it_is(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
+) -> None:
+    """The same steps twice with other augmentation and dropout: cooled, they end the same."""
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path / "one", silent)
+    (tmp_path / "two").mkdir()
+    (tmp_path / "two" / LAST).write_bytes((tmp_path / "one" / LAST).read_bytes())
+    loud = replace(experiment, augmentation=Augmentation(rotation_deg=9.0, white_noise=1.0))
+    for folder, how, dropout in (("one", experiment, 0.1), ("two", loud, 0.5)):
+        config = replace(small, dropout=dropout)
+        cool(lambda config=config: Student(config), how, SCHEDULE, tmp_path / folder, 2, silent)  # type: ignore[misc]
+    assert same(tmp_path / "one" / COOLDOWN, tmp_path / "two" / COOLDOWN)
 
 
 def test_the_rate_warms_up_stays_and_falls_to_nothing() -> None:
@@ -119,10 +133,10 @@ def test_the_rate_warms_up_stays_and_falls_to_nothing() -> None:
 
 
 def test_the_log_has_what_was_looked_at(
-    course: Course, small: StudentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    experiment: Experiment, small: StudentConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "VALIDATE_EVERY", 3)
-    looking = replace(course, validate=lambda student: {"training": student.training})
+    looking = replace(experiment, validate=lambda student: {"training": student.training})
     train_any(lambda: Student(small), looking, SCHEDULE, tmp_path, silent)
     rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows] == [3, 6]
@@ -130,11 +144,15 @@ def test_the_log_has_what_was_looked_at(
 
 
 def test_what_is_measured_counts_for_nothing(
-    course: Course, small: StudentConfig, feed: AnyFeed
+    experiment: Experiment, small: StudentConfig, feed: AnyFeed
 ) -> None:
     """Whatever the heads say of a measured lead, residual or sigma, the loss is the same."""
     batch = next(
-        iter(feed.batches(course.pool, 4, course.augmentation, Sampling(), 500, 0, range(1)))
+        iter(
+            feed.batches(
+                experiment.mixture, 4, experiment.augmentation, Sampling(), 500, 0, range(1)
+            )
+        )
     )
     student = Student(small).eval()
     before = step_loss(student, batch)
@@ -183,9 +201,13 @@ def test_a_file_that_is_no_checkpoint_is_one_line(tmp_path: Path, what: str) -> 
 
 
 def test_a_network_of_another_shape_does_not_go_on(
-    course: Course, small: StudentConfig, tmp_path: Path
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
 ) -> None:
-    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, silent)
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, silent)
     wider = replace(small, channels=9)
     with pytest.raises(QuantizeError, match="take another --run"):
-        train_any(lambda: Student(wider), course, SCHEDULE, tmp_path, silent)
+        train_any(lambda: Student(wider), experiment, SCHEDULE, tmp_path, silent)
+    said: list[str] = []
+    steadier = replace(small, dropout=0.0)
+    train_any(lambda: Student(steadier), experiment, SCHEDULE, tmp_path, said.append)
+    assert said[0] == "going on after step 6"

@@ -15,7 +15,7 @@ from quantize.any_leads import int8
 from quantize.any_leads import train as train_module
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.int8 import QAT, quantised
-from quantize.any_leads.train import LAST, AnySchedule, Course, train_any
+from quantize.any_leads.train import LAST, AnySchedule, Experiment, train_any
 from quantize.errors import QuantizeError
 from quantize.student import Student, StudentConfig
 
@@ -30,9 +30,9 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numbers_are_rounded_and_the_source_stays(
-    course: Course, small: StudentConfig, tmp_path: Path
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
 ) -> None:
-    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, lambda _: None)
     source = tmp_path / LAST
     before = source.read_bytes()
 
@@ -40,17 +40,17 @@ def test_numbers_are_rounded_and_the_source_stays(
         if '"step": 3,' in line:
             raise KeyboardInterrupt
 
-    quantised(course, SCHEDULE, source, tmp_path / "whole", 4, lambda _: None)
+    quantised(experiment, SCHEDULE, source, tmp_path / "whole", 4, lambda _: None)
     with pytest.raises(KeyboardInterrupt):
-        quantised(course, SCHEDULE, source, tmp_path, 4, stop)
+        quantised(experiment, SCHEDULE, source, tmp_path, 4, stop)
     said: list[str] = []
-    made = quantised(course, SCHEDULE, source, tmp_path, 4, said.append)
+    made = quantised(experiment, SCHEDULE, source, tmp_path, 4, said.append)
     assert said[0] == "going on after step 2"
     assert source.read_bytes() == before
     assert (tmp_path / QAT).read_bytes() == (tmp_path / "whole" / QAT).read_bytes()
 
     read = load_checkpoint(tmp_path / QAT).student()
-    given = course.feed.whole(course.pool.parts[1].records.signals[0], 64)
+    given = experiment.feed.whole(experiment.mixture.sources[1].records.signals[0], 64)
     for network in (made, read):
         assert all(quantizer.mode == "quantize" for quantizer in network.quantizers())
     outputs = [network(given.ecg, given.mask, given.anchor)[0] for network in (made, read)]
@@ -59,44 +59,44 @@ def test_numbers_are_rounded_and_the_source_stays(
     torch.testing.assert_close(codes, codes.round(), rtol=0, atol=1e-3)
     # Another length is another run.
     said.clear()
-    quantised(course, SCHEDULE, source, tmp_path, 3, said.append)
+    quantised(experiment, SCHEDULE, source, tmp_path, 3, said.append)
     assert not said[0].startswith("going on")
 
 
 def test_it_begins_near_the_network_in_float32(
-    course: Course, small: StudentConfig, tmp_path: Path
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
 ) -> None:
-    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, lambda _: None)
     whole = load_checkpoint(tmp_path / LAST).student()
-    rounded = quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 1, lambda _: None)
-    batch = next(course.batches(SCHEDULE, 9, range(1)))
+    rounded = quantised(experiment, SCHEDULE, tmp_path / LAST, tmp_path, 1, lambda _: None)
+    batch = next(experiment.batches(SCHEDULE, 9, range(1)))
     with torch.no_grad():
         a, b = (network(batch.ecg, batch.mask, batch.anchor)[0] for network in (whole, rounded))
     assert (a - b).abs().max() < 0.1
 
 
-def test_without_a_source_it_says_so(course: Course, tmp_path: Path) -> None:
+def test_without_a_source_it_says_so(experiment: Experiment, tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="is missing"):
-        quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 4)
+        quantised(experiment, SCHEDULE, tmp_path / LAST, tmp_path, 4)
 
 
 @pytest.mark.parametrize("float32", [False, True])
 def test_its_graph_is_today_s_with_wider_ends(
-    course: Course, small: StudentConfig, tmp_path: Path, float32: bool
+    experiment: Experiment, small: StudentConfig, tmp_path: Path, float32: bool
 ) -> None:
     """Leads, mask and anchor in; anchor times leads plus residual and twelve log sigmas out."""
     pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
     onnxruntime = pytest.importorskip("onnxruntime", reason="graphs need onnxruntime")
     from quantize.export import graph_from_student
 
-    train_any(lambda: Student(small), course, SCHEDULE, tmp_path, lambda _: None)
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, lambda _: None)
     if float32:
         student = load_checkpoint(tmp_path / LAST).student().fold().set_mode("off")
     else:
-        student = quantised(course, SCHEDULE, tmp_path / LAST, tmp_path, 2, lambda _: None)
+        student = quantised(experiment, SCHEDULE, tmp_path / LAST, tmp_path, 2, lambda _: None)
     graph, states = graph_from_student(student, float32=float32)
     session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
-    batch = next(course.batches(SCHEDULE, 9, range(1)))
+    batch = next(experiment.batches(SCHEDULE, 9, range(1)))
     frames = batch.ecg.shape[-1]
     given = {
         "ecg": batch.ecg.numpy(),
