@@ -3,8 +3,8 @@
 As `quantize.feed`, with the twelve LEADS in and the eight INDEPENDENT_LEADS out. Each batch has the
 randomness of its step alone, so a run goes on from any step as if it had not been interrupted.
 
-The leads of a crop stay the same: where they change within a record, what was trained so costs 3 to 7 % of RMSE
-for a second, and nothing after it (83 records of fold 9, six changes, step 2,700).
+The leads of a crop stay the same: where they change within a record, what was trained so costs 3 to 7 % of
+RMSE for a second, and nothing after it (83 records of fold 9, six changes, step 2,700).
 """
 
 from __future__ import annotations
