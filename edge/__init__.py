@@ -1,25 +1,31 @@
 """leadlift on the device: three measured ECG leads in, a live 12-lead ECG out.
 
-`import edge` needs NumPy alone; engines, transports and file formats are imported when used.
+`import edge` imports nothing but this file; a name is imported when it is used, and most need NumPy alone.
+Engines, transports and file formats come later still.
 """
 
-from edge.engines.base import Engine
-from edge.errors import (
-    BundleError,
-    EngineError,
-    InputError,
-    LeadliftError,
-    PatientError,
-    SinkError,
-)
-from edge.leads import INPUT_LEADS, LEADS, Provenance
-from edge.offline import reconstruct
-from edge.quality import Quality
-from edge.reconstructor import Reconstructor
-from edge.samples import SampleBlock, TwelveLeadBlock
-from edge.sinks.base import Sink
-from edge.sinks.registry import open_sink
-from edge.stream import Stream, open_stream
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from edge.engines.base import Engine
+    from edge.errors import (
+        BundleError,
+        EngineError,
+        InputError,
+        LeadliftError,
+        PatientError,
+        SinkError,
+    )
+    from edge.leads import INPUT_LEADS, LEADS, Provenance
+    from edge.offline import reconstruct
+    from edge.quality import Quality
+    from edge.reconstructor import Reconstructor
+    from edge.samples import SampleBlock, TwelveLeadBlock
+    from edge.sinks import LiveStatus, Metadata, Sink, open_sink
+    from edge.stream import Stream, open_stream
 
 __version__ = "0.2.0"
 
@@ -31,6 +37,8 @@ __all__ = [
     "EngineError",
     "InputError",
     "LeadliftError",
+    "LiveStatus",
+    "Metadata",
     "PatientError",
     "Provenance",
     "Quality",
@@ -44,3 +52,35 @@ __all__ = [
     "open_stream",
     "reconstruct",
 ]
+
+_ROOMS = {
+    "engines.base": ("Engine",),
+    "errors": (
+        "BundleError",
+        "EngineError",
+        "InputError",
+        "LeadliftError",
+        "PatientError",
+        "SinkError",
+    ),
+    "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
+    "offline": ("reconstruct",),
+    "quality": ("Quality",),
+    "reconstructor": ("Reconstructor",),
+    "samples": ("SampleBlock", "TwelveLeadBlock"),
+    "sinks": ("LiveStatus", "Metadata", "Sink", "open_sink"),
+    "stream": ("Stream", "open_stream"),
+}
+_ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _ROOM_OF:
+        raise AttributeError(f"module 'edge' has no attribute {name!r}")
+    value = getattr(import_module(f"edge.{_ROOM_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,4 +1,4 @@
-"""`leadlift`: the command line, its exit codes and its errors.
+"""The entry of `leadlift`: light enough that Ctrl-C while the rest loads ends in one line.
 
 Exit codes: 0 done (Ctrl-C and SIGTERM end a live run cleanly), 1 failed, 2 wrong usage. An error is one
 line on stderr; `--debug` shows where it came from.
@@ -6,65 +6,55 @@ line on stderr; `--debug` shows where it came from.
 
 from __future__ import annotations
 
-import argparse
 import os
+import signal
 import sys
-from collections.abc import Sequence
+import threading
+from typing import TYPE_CHECKING
 
-from edge import __version__
-from edge.commands import (
-    build_engine,
-    calibrate,
-    demo,
-    devices,
-    doctor,
-    monitor,
-    reconstruct,
-    run,
-    simulate,
-)
-from edge.commands.common import UsageError, one_line
-from edge.errors import LeadliftError
-
-COMMANDS = (demo, run, reconstruct, calibrate, devices, doctor, monitor, simulate, build_engine)
-
-
-def parser() -> argparse.ArgumentParser:
-    """The parser of every command."""
-    top = argparse.ArgumentParser(
-        prog="leadlift",
-        description="Twelve leads from three, live, on the device. Research use only, "
-        "not a medical device.",
-    )
-    top.add_argument("--version", action="version", version=f"leadlift {__version__}")
-    top.add_argument("--debug", action="store_true", help="show the traceback of an error")
-    subparsers = top.add_subparsers(required=True, metavar="COMMAND")
-    for command in COMMANDS:
-        command.add(subparsers)
-    for subparser in subparsers.choices.values():
-        subparser.add_argument(
-            "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
-        )
-    return top
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
+    from types import FrameType
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
-    top = parser()
-    arguments = top.parse_args(argv)
     try:
-        return int(arguments.command(arguments))
-    except LeadliftError as error:
-        if arguments.debug:
-            raise
-        print(f"leadlift: error: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        before = _leave_at_once()
+        try:
+            from edge.commands.program import run_command
+        finally:
+            if before is not None:
+                signal.signal(signal.SIGINT, before)
+        return run_command(argv)
     except KeyboardInterrupt:  # outside a live run, which stops cleanly: the work is not done
         print("leadlift: interrupted", file=sys.stderr)
         return 1
-    except BrokenPipeError:  # `leadlift doctor | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+
+
+def parser() -> argparse.ArgumentParser:
+    """The parser of every command."""
+    from edge.commands import program
+
+    return program.parser()
+
+
+def _leave_at_once() -> signal.Handlers | None:
+    """While modules load Ctrl-C ends the process: KeyboardInterrupt inside an import is often caught,
+    renamed or printed by the module that it interrupts. What to put back, if anything was changed."""
+    if threading.current_thread() is not threading.main_thread():
+        return None
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.default_int_handler:  # ignored, or somebody else's
+        return None
+    signal.signal(signal.SIGINT, _leave)
+    return before  # type: ignore[return-value]
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"leadlift: interrupted\n")
+    os._exit(1)
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from edge.leads import lead_indices
 from edge.samples import TwelveLeadBlock
 
 if TYPE_CHECKING:
+    from edge.files.recording import Metadata
     from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
 
@@ -68,6 +69,15 @@ class Stream:
 
     def __next__(self) -> TwelveLeadBlock:
         return next(self._blocks)
+
+    def metadata(self) -> Metadata:
+        """What a recording says of this stream; complete from the first block on.
+
+        As `open_sink("file:OUT.edf", 250.0, metadata=stream.metadata)`: asked when the file is begun.
+        """
+        from edge.live.description import live_metadata
+
+        return live_metadata(self.runtime, self.reconstructor)
 
     def close(self) -> None:
         """Stop the acquisition and release the engine; a second call does nothing."""

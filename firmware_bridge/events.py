@@ -7,10 +7,26 @@ size and never raises on their account. `firmware_bridge.source` adds the arriva
 from __future__ import annotations
 
 from dataclasses import dataclass
+from enum import Enum
 from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
+
+
+class RateSource(str, Enum):
+    """Where the sampling rate of a stream comes from."""
+
+    DEVICE = "device"
+    """The device says it, or all of its kind have it."""
+    DECLARED = "declared"
+    """The user said it: `rate=`."""
+    TIME_COLUMN = "time column"
+    """Estimated from the times that the device sends beside its samples."""
+    ARRIVALS = "arrivals"
+    """Estimated from when the first samples arrived."""
+    ASSUMED = "assumed"
+    """Neither: a default."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +44,9 @@ class StreamInfo:
     session: int = 0
     device: str = ""
     firmware: str = ""
+    rate_source: RateSource = RateSource.DEVICE
+    simulated: bool = False
+    """The signal is no person's: a simulator made it."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,8 +123,28 @@ class Battery:
     percent: int
 
 
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What the user should know of how the stream is read: what was said, and what was assumed.
+
+    It goes beside the data and is no sign of a valid frame; whoever shows the stream shows it once.
+    """
+
+    text: str
+    """One line."""
+
+
 Event = (
-    StreamInfo | Samples | Gap | Duplicate | Late | Corrupt | LeadOffChanged | Restarted | Battery
+    StreamInfo
+    | Samples
+    | Gap
+    | Duplicate
+    | Late
+    | Corrupt
+    | LeadOffChanged
+    | Restarted
+    | Battery
+    | Notice
 )
 
 
@@ -131,4 +170,22 @@ class HostedDecoder(Decoder, Protocol):
 
     def data_to_send(self) -> bytes:
         """What the device has to be told now; each byte is handed out once."""
+        ...
+
+
+@runtime_checkable
+class ArrivalDecoder(Decoder, Protocol):
+    """A decoder that holds samples back until it knows, from when they arrive, how fast they come."""
+
+    @property
+    def held_samples(self) -> int:
+        """Samples that were understood and are held back."""
+        ...
+
+    def arrived(self, now_ns: int) -> None:
+        """The bytes that follow arrived at this time (`time.monotonic_ns()`)."""
+        ...
+
+    def ended(self) -> list[Event]:
+        """No more bytes will come: what was held back."""
         ...

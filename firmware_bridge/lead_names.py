@@ -7,6 +7,7 @@ unit behind a name is split off. What is ambiguous is no lead: better refused th
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from firmware_bridge.wire.spec import LEADS
 
@@ -42,6 +43,14 @@ _NOTE_TAIL = re.compile(r"[\s_-]*[(\[{][^()\[\]{}]*[)\]}]$")
 _WORD_TAIL = re.compile(
     r"(?:[\s_-]+(?:ref|reference|ra|wct|filtered|filt|raw|lead|signal|ecg|ekg)|\+|[\s_-]+)$", re.I
 )
+
+# Electrodes of the 10-20 system and what a sleep laboratory adds: none of them is in an ECG.
+_EEG = re.compile(
+    r"eeg\b.*|(?:a?f[3478z]|fp[12z]|fc?[zt]|[cop]z|p[3478z]|o[12z]|t[3-8]|a[12]|m[12]|e[12])(?:[\W_].*)?"
+    r"|(?:[lr][\W_]*)?(?:eog|emg|chin|loc|roc)(?:[\W_].*)?",
+    re.I,
+)
+_CENTRAL = re.compile(r"(?<![a-z])c[1-6](?!\d)", re.I)
 
 
 def unit_named(text: str) -> str | None:
@@ -84,6 +93,17 @@ def lead_of(label: str) -> str | None:
             return None
         name = shorter
     return None
+
+
+def leads_of(labels: Sequence[str]) -> list[str | None]:
+    """As `lead_of` for the labels of one recording: beside EEG signals, `C3` and `C4` are EEG as well."""
+    leads = [lead_of(label) for label in labels]
+    if not any(_EEG.fullmatch(label.strip()) for label in labels):
+        return leads
+    return [
+        None if lead is not None and _CENTRAL.search(label) else lead
+        for label, lead in zip(labels, leads, strict=True)
+    ]
 
 
 def _is_one_word(name: str) -> bool:

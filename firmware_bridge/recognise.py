@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from firmware_bridge.devices.ganglion import PROFILE as GANGLION
-from firmware_bridge.wire.gatt import WIRE_PROFILE, short_uuid
+from firmware_bridge.devices.registry import DEVICES
+from firmware_bridge.wire.gatt import short_uuid
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,12 +24,10 @@ class _Kind:
     name: str = ""
     """How its name begins; no name if empty."""
     service: str = ""
-    options: str | None = None
 
 
-# What people own: read, or told apart because this host must not be fed from it by mistake.
+# What people own, told apart because this host must not be fed from it by mistake.
 _OTHERS = (
-    _Kind(GANGLION.title, "Ganglion-", GANGLION.service, "?device=ganglion&leads=1:II,2:V1,3:V5"),
     _Kind("Polar chest strap, one lead only", name="Polar "),
     _Kind("Movesense, one lead only", name="Movesense "),
     _Kind("HealthyPi, one lead only", name="healthypi", service=short_uuid(0x1122)),
@@ -39,10 +37,15 @@ _OTHERS = (
 
 def believed_to_be(name: str, services: Sequence[str]) -> Belief | None:
     """What advertises `name` (maybe empty) and `services` (UUIDs); None if nothing known does."""
-    if WIRE_PROFILE.service in services:
-        return Belief(WIRE_PROFILE.title, "")
+    for device in DEVICES.values():
+        profile = device.profile
+        if profile and (profile.service in services or _begins(name, device.ble_name)):
+            return Belief(device.title, device.options)
     for kind in _OTHERS:
-        named = bool(kind.name) and name.lower().startswith(kind.name.lower())
-        if named or kind.service in services:
-            return Belief(kind.title, kind.options)
+        if kind.service in services or _begins(name, kind.name):
+            return Belief(kind.title, None)
     return None
+
+
+def _begins(name: str, beginning: str) -> bool:
+    return bool(beginning) and name.lower().startswith(beginning.lower())

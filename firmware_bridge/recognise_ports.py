@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from firmware_bridge.devices.registry import DEVICES
 from firmware_bridge.transports.ports import PortInfo
-
-CYTON_OPTIONS = "?device=cyton&leads=1:II,2:V1,3:V5"
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,28 +21,33 @@ class PortBelief:
 
 # By what the product or manufacturer says of itself, before the numbers: the first that is contained.
 _NAMES = (
-    ("leadlift", PortBelief("leadlift wearable")),
+    *(
+        (name, PortBelief(title, device.options))
+        for device in DEVICES.values()
+        for name, title in device.usb_names.items()
+    ),
     ("healthypi", PortBelief("HealthyPi, one lead only", readable=False)),
-    ("openbci", PortBelief("OpenBCI board", CYTON_OPTIONS)),
     ("gnss", PortBelief("satellite receiver, no ECG", readable=False)),
     ("modem", PortBelief("modem, no ECG", readable=False)),
 )
 
-# (vendor, product). The dongle of the Cyton is an FT231X with FTDI's own numbers.
+# (vendor, product).
 _PRODUCTS = {
     (0x0403, 0x6001): PortBelief("FTDI FT232R serial adapter"),
     (0x0403, 0x6010): PortBelief("FTDI FT2232 serial adapter"),
     (0x0403, 0x6011): PortBelief("FTDI FT4232 serial adapter"),
     (0x0403, 0x6014): PortBelief("FTDI FT232H serial adapter"),
-    (0x0403, 0x6015): PortBelief(
-        "FTDI FT231X serial adapter, maybe OpenBCI's dongle", CYTON_OPTIONS
-    ),
     (0x10C4, 0xEA60): PortBelief("CP210x serial adapter, as on many ESP32 boards"),
     (0x1A86, 0x7523): PortBelief("CH340 serial adapter, as on many Arduino and ESP32 boards"),
     (0x1A86, 0x55D4): PortBelief("CH9102 serial adapter, as on many ESP32 boards"),
     (0x067B, 0x2303): PortBelief("PL2303 serial adapter"),
     (0x0483, 0x374B): PortBelief("ST-LINK of an STM32 board"),
     (0x16C0, 0x0483): PortBelief("Teensy board"),
+    **{
+        numbers: PortBelief(title, device.options)
+        for device in DEVICES.values()
+        for numbers, title in device.usb_chips.items()
+    },
 }
 
 _VENDORS = {

@@ -4,47 +4,43 @@
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
     serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=60]
     ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
+    tcp:HOST:PORT[?device=...&reconnect=60]      connects to a board, or a server before its serial port
+    udp:[HOST:]PORT[?device=...&reconnect=60]    listens at 127.0.0.1; at 0.0.0.0 for boards on the network
 
 and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`).
 
-SCHEMES is a registry, as `devices.registry` is for device formats: a module that adds one adds an entry.
+`firmware_bridge.links` has what stands behind each.
 """
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
-from datetime import datetime, timezone
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
-from firmware_bridge.devices.registry import BAUDS, PROFILES, make_decoder
-from firmware_bridge.errors import (
-    BridgeError,
-    PeerError,
-    SourceSpecError,
-    StallError,
-    TransportLost,
+from firmware_bridge.errors import SourceSpecError, StallError, TransportLost
+from firmware_bridge.events import (
+    ArrivalDecoder,
+    Corrupt,
+    Event,
+    HostedDecoder,
+    Notice,
+    StreamInfo,
 )
-from firmware_bridge.events import Corrupt, Decoder, Event, HostedDecoder
+from firmware_bridge.links import SCHEMES, Link
 from firmware_bridge.reconnect import Supervisor
-from firmware_bridge.source_spec import Options, parse_spec
-from firmware_bridge.transports.base import Received, Transport
+from firmware_bridge.source_spec import parse_spec
+from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.bounded import bounded
-from firmware_bridge.transports.replay import CaptureWriter, ReplayTransport, read_header
-from firmware_bridge.wire.decoder import WireDecoder
-from firmware_bridge.wire.packets import Command, encode_frame
-from firmware_bridge.wire.spec import DELIMITER, FrameType
+from firmware_bridge.transports.replay import Capture
+from firmware_bridge.watchdog import AWAKE_S, LATE_S, Watchdog
 
 STALL_S = 5.0  # five stream infos of a device that says one every second
 PEER_S = 3.0  # three of them, and a bootloader's chatter is over
-BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
-SERIAL_RECONNECT_S = 60.0  # a cable that is pulled and found and plugged in again
-IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,123 +52,11 @@ class Timed:
     """`time.monotonic_ns()`."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
-    """What a spec stands for: how to reach the device, and how to understand it."""
-
-    transport: Transport
-    decoder: Decoder
-    device: str
-    """Name of the decoder in `devices.registry.DEVICES`."""
-    device_options: dict[str, str] = field(default_factory=dict)
-    """What the decoder was made with; a capture remembers it."""
-    hello: bytes = b""
-    """Sent after each opening."""
-    resync: bytes = b""
-    """Given to the decoder after each reopening: ends the frame that the loss of the link cut."""
-    reconnect_s: float = 0.0
-    """How long the link may be gone where the caller does not say."""
-    live: bool = True
-    """Whether silence means that something is wrong: not so for a recording."""
-
-
-# Gone is gone: the number of one that was closed goes to the next, which may be somebody's shell.
-_PSEUDO_TERMINAL = re.compile(r"/dev/(pts/|ttys)\d+")
-
-_HELLOS = {"wire": IDENTIFY}
-_RESYNCS = {"wire": DELIMITER}
-
-
-def _serial(port: str, options: Options) -> Link:
-    from firmware_bridge.transports.serial_port import SerialTransport
-
-    if not port:
-        raise SourceSpecError("serial: needs a port, such as serial:/dev/ttyACM0")
-    device, decoder, used = make_decoder(options, "serial")
-    transport = SerialTransport(port, options.integer("baud", BAUDS.get(device, 115200)))
-    reconnect_s = 0.0 if _PSEUDO_TERMINAL.fullmatch(port) else SERIAL_RECONNECT_S
-    return _live(transport, device, decoder, used, options.number("reconnect", reconnect_s))
-
-
-def _ble(target: str, options: Options) -> Link:
-    from firmware_bridge.transports.ble import SCAN_S, BleTransport
-
-    device, decoder, used = make_decoder(options, "ble")
-    transport = BleTransport(
-        target,
-        PROFILES[device],
-        adapter=options.text("adapter", "") or None,
-        use_start_notify=options.choice("notify", ("start", "acquire"), "start") == "start",
-        pair=options.choice("pair", ("0", "1"), "0") == "1",
-        scan_s=options.number("scan", SCAN_S),
-    )
-    return _live(transport, device, decoder, used, options.number("reconnect", BLE_RECONNECT_S))
-
-
-def _live(
-    transport: Transport, device: str, decoder: Decoder, used: dict[str, str], reconnect_s: float
-) -> Link:
-    hello, resync = _HELLOS.get(device, b""), _RESYNCS.get(device, b"")
-    return Link(transport, decoder, device, used, hello, resync, reconnect_s)
-
-
-def _replay(path: str, options: Options) -> Link:
-    if not path:
-        raise SourceSpecError("replay: needs a file, such as replay:session.capture")
-    transport = ReplayTransport(path, options.number("speed", 1.0))
-    header = read_header(path)
-    recorded = header.get("options")
-    if isinstance(recorded, dict):
-        options.add_defaults({str(name): str(value) for name, value in recorded.items()})
-    options.add_defaults({"device": str(header["device"])})
-    device, decoder, used = make_decoder(options)
-    return Link(transport, decoder, device, used, live=False)
-
-
-def _sim(name: str, options: Options) -> Link:
-    from firmware_bridge.simulators.ecg import EcgSimulator
-    from firmware_bridge.simulators.in_process import SimTransport
-    from firmware_bridge.simulators.wearable import VirtualWearable
-
-    if name:
-        raise SourceSpecError(f"sim:{name}: the simulator takes options only, such as sim:?hr=72")
-    rate = options.number("rate", 250.0)
-    heart_rate = options.number("hr", 60.0)
-    territory = options.text("territory", "anterior")
-    seed = options.integer("seed", 0)
-    numbers = {
-        "variability": options.number("variability", 0.03),
-        "pvc_share": options.number("pvc", 0.0),
-        "st_shift_mv": options.number("st", 0.0),
-        "baseline_mv": options.number("baseline", 0.02),
-        "mains_mv": options.number("mains", 0.0),
-        "muscle_mv": options.number("muscle", 0.005),
-    }
-    clock_ppm = options.number("ppm", 0.0)
-
-    def signal_at(rate_hz: float) -> EcgSimulator:
-        return EcgSimulator(rate_hz, heart_rate, st_territory=territory, seed=seed, **numbers)
-
-    def make() -> VirtualWearable:
-        return VirtualWearable(signal_at(rate), clock_ppm=clock_ppm, signal_at=signal_at)
-
-    make()  # says now, not when the source opens, what is wrong with an option
-    return Link(SimTransport(make), WireDecoder(), "wire", hello=IDENTIFY)
-
-
-SCHEMES: dict[str, Callable[[str, Options], Link]] = {
-    "ble": _ble,
-    "replay": _replay,
-    "serial": _serial,
-    "sim": _sim,
-}
-"""What makes the link for each `scheme:rest?options`."""
-
-
 def open_source(
     spec: str,
     *,
     capture: str | Path | None = None,
+    overwrite: bool = False,
     stall_s: float = STALL_S,
     peer_s: float = PEER_S,
     reconnect_s: float | None = None,
@@ -180,7 +64,8 @@ def open_source(
 ) -> Source:
     """The source that `spec` names, to be entered as an async context manager.
 
-    `capture` records the byte stream to a file that `replay:` plays. The device may be silent for
+    `capture` records the byte stream to a new file that `replay:` plays, made when the first bytes come;
+    one that exists is refused, or with `overwrite` replaced at the end. The device may be silent for
     `stall_s`, may send nonsense for `peer_s` at first, and may be gone for `reconnect_s` (by default what
     `reconnect=` in the name says, else 60 s for a serial port, 0 s for a pseudo-terminal, 300 s over BLE).
     `say` is called with a line when the link is lost and waited for, and when it is back.
@@ -198,6 +83,7 @@ def open_source(
         link,
         name=spec,
         capture=capture,
+        overwrite=overwrite,
         stall_s=stall_s,
         peer_s=peer_s,
         reconnect_s=reconnect_s,
@@ -221,6 +107,7 @@ class Source:
         *,
         name: str,
         capture: str | Path | None = None,
+        overwrite: bool = False,
         stall_s: float = STALL_S,
         peer_s: float = PEER_S,
         reconnect_s: float | None = None,
@@ -228,40 +115,32 @@ class Source:
     ) -> None:
         self.name = name
         self.link = link
-        self.n_bytes = 0
-        """Bytes received so far."""
         self.reconnects = 0
         """Times the link was lost, or stalled, and was opened again."""
         self._say = say or (lambda line: None)
-        self._capture_path = capture
-        self._capture: CaptureWriter | None = None
-        self._stall_s = stall_s
-        self._peer_s = peer_s
+        self._capture: Capture | None = None
+        if capture is not None:
+            header = {
+                "device": link.device,
+                "options": link.device_options,
+                "source": name,
+                "simulated": link.simulated,
+            }
+            self._capture = Capture(capture, header, overwrite=overwrite)
+        self._watchdog = Watchdog(name, link.device, stall_s, peer_s)
         self._supervisor = Supervisor(
             self._open,
             link.transport.close,
             link.reconnect_s if reconnect_s is None else reconnect_s,
         )
         self._ready: deque[Timed] = deque()
-        self._understood = False
-        # Time spent waiting for the device (not in the consumer) since its first bytes, later since
-        # its last valid frame.
-        self._waited_s = 0.0
-        self._bytes_since_valid = 0
         self._valid_ns = 0  # when the last valid frame arrived
-        self._why = ""  # what the last bytes that were none were
+        self._says_simulated = False
         decoder = link.decoder
         self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
+        self._timed = decoder if isinstance(decoder, ArrivalDecoder) else None
 
     async def __aenter__(self) -> Source:
-        if self._capture_path is not None:
-            header = {
-                "device": self.link.device,
-                "options": self.link.device_options,
-                "source": self.name,
-                "created": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            }
-            self._capture = CaptureWriter(self._capture_path, header)
         try:
             await self._open()
         except BaseException:
@@ -283,6 +162,16 @@ class Source:
         return self
 
     @property
+    def n_bytes(self) -> int:
+        """Bytes received so far."""
+        return self._watchdog.n_bytes
+
+    @property
+    def simulated(self) -> bool:
+        """Whether what comes is known to be nobody's heart; StreamInfo says the same."""
+        return self.link.simulated or self._says_simulated
+
+    @property
     def in_outage(self) -> bool:
         """Whether the link is lost at the moment, or back without a valid frame yet."""
         return self._supervisor.in_outage
@@ -292,14 +181,23 @@ class Source:
             try:
                 received = await self._read()
                 if not received.data and not received.reopened:
-                    if self.n_bytes and not self._understood:
-                        raise self._peer_error()
-                    raise StopAsyncIteration
+                    self._end(received)
+                    continue
                 self._take(received)
                 await self._answer()
             except (TransportLost, StallError) as error:
                 await self._reconnect(error)
         return self._ready.popleft()
+
+    def _end(self, received: Received) -> None:
+        """The stream has ended: say what the decoder held back, or that it never made sense."""
+        if self._timed is not None and self._timed.held_samples:
+            events = self._timed.ended()
+            self._queue(events, received.arrival_ns)
+            return
+        if self.n_bytes and not self._watchdog.understood:
+            raise self._watchdog.peer_error()
+        raise StopAsyncIteration
 
     async def _open(self) -> None:
         await self.link.transport.open()
@@ -307,8 +205,7 @@ class Source:
             await self.link.transport.write(self.link.hello)
         self._greet()
         await self._answer()
-        self._waited_s = 0.0
-        self._bytes_since_valid = 0
+        self._watchdog.opened()
 
     def _greet(self) -> None:
         if self._hosted is not None:
@@ -322,13 +219,24 @@ class Source:
     async def _read(self) -> Received:
         if not self.link.live:
             return await self.link.transport.read()
-        start_s = time.monotonic()
         try:
-            return await bounded(self.link.transport.read(), self._stall_s)
+            return await self._within(self._watchdog.stall_s)
         except asyncio.TimeoutError as error:
-            raise self._stall_error() from error
+            raise self._watchdog.error() from error
+
+    async def _within(self, seconds: float, again: bool = False) -> Received:
+        """What comes in so many seconds in which this host is awake; asyncio.TimeoutError without any."""
+        clock = asyncio.get_running_loop().time
+        start_s = clock()
+        try:
+            return await bounded(self.link.transport.read(), seconds)
+        except asyncio.TimeoutError:
+            if again or clock() - start_s < seconds + LATE_S:
+                raise
         finally:
-            self._waited_s += time.monotonic() - start_s
+            self._watchdog.waited(clock() - start_s)
+        # The host slept: what came meanwhile has yet to reach the transport.
+        return await self._within(AWAKE_S, again=True)
 
     def _take(self, received: Received) -> None:
         if self._capture is not None:
@@ -336,29 +244,35 @@ class Source:
         if received.reopened:
             self._greet()
             return
-        if not self.n_bytes:
-            self._waited_s = 0.0
-        self.n_bytes += len(received.data)
-        self._bytes_since_valid += len(received.data)
+        self._watchdog.heard(len(received.data))
         if self._hosted is not None and self._valid_ns:
             self._hosted.silent((received.arrival_ns - self._valid_ns) * 1e-9)
+        n_held = 0
+        if self._timed is not None:
+            self._timed.arrived(received.arrival_ns)
+            n_held = self._timed.held_samples
         events = self.link.decoder.receive_data(received.data)
-        self._ready.extend(Timed(event, received.arrival_ns) for event in events)
-        if any(not isinstance(event, Corrupt) for event in events):
-            self._understood = True
+        holds_more = self._timed is not None and self._timed.held_samples > n_held
+        self._queue(events, received.arrival_ns)
+        if holds_more or any(not isinstance(event, Corrupt | Notice) for event in events):
             self._valid_ns = received.arrival_ns
             if self.in_outage:
                 self._say(f"{self.name} is back")
             self._supervisor.recovered()
-            self._waited_s = 0.0
-            self._bytes_since_valid = 0
+            self._watchdog.understands()
             return
-        self._why = next((f" ({e.reason})" for e in events if isinstance(e, Corrupt)), self._why)
-        if self._waited_s > (self._stall_s if self._understood else self._peer_s):
-            raise self._stall_error()
+        self._watchdog.doubts(next((e.reason for e in events if isinstance(e, Corrupt)), None))
+
+    def _queue(self, events: list[Event], arrival_ns: int) -> None:
+        for event in events:
+            if isinstance(event, StreamInfo):
+                self._says_simulated |= event.simulated
+                if self.link.simulated:
+                    event = replace(event, simulated=True)
+            self._ready.append(Timed(event, arrival_ns))
 
     async def _reconnect(self, error: TransportLost | StallError) -> None:
-        if isinstance(error, StallError) and not self._understood:
+        if isinstance(error, StallError) and not self._watchdog.understood:
             raise error  # it never spoke: asking again is no remedy
         if self._supervisor.within_s > 0 and not self.in_outage:
             self._say(f"{error}; waiting for it, {self._supervisor.within_s:g} s at most")
@@ -368,19 +282,4 @@ class Source:
             self._capture.write(Received(b"", time.monotonic_ns(), reopened=True))
         if self.link.resync:
             self._take(Received(self.link.resync, time.monotonic_ns()))
-            self._bytes_since_valid = 0  # the device has not said any of them
-
-    def _stall_error(self) -> BridgeError:
-        if self._bytes_since_valid and not self._understood:
-            return self._peer_error()
-        seen = f"{self._bytes_since_valid:,} bytes but no valid frame"
-        return StallError(
-            f"{self.name}: {seen if self._bytes_since_valid else 'silent'} for {self._stall_s:g} s; "
-            "check that the device is on and sends"
-        )
-
-    def _peer_error(self) -> PeerError:
-        return PeerError(
-            f"{self.name}: received {self.n_bytes:,} bytes but no valid frame{self._why}; "
-            f"check device= ({self.link.device} here) and baud="
-        )
+            self._watchdog.opened()  # the device has not said any of them

@@ -26,9 +26,15 @@ class Options:
         """Options not used yet, defaults included."""
         return {**self._defaults, **self._left}
 
+    def has(self, name: str) -> bool:
+        """Whether the option is given, here or by default; a question uses nothing up."""
+        self._accepted.append(name)
+        return name in self._left or name in self._defaults
+
     def text(self, name: str, default: str) -> str:
         """The option as it is written."""
-        self._accepted.append(name)
+        if name not in self._accepted:
+            self._accepted.append(name)
         fallback = self._defaults.pop(name, default)
         return self._left.pop(name, fallback)
 

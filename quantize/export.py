@@ -1,9 +1,9 @@
 """From a folded, quantised student to the ONNX graph of a bundle, node by node in the pinned form.
 
-The uint8 spelling, which ONNX Runtime fuses: activations after a ReLU are uint8 with zero point 0 and
-never exceed code 127, everything else int8. States are the quantised tensors themselves, one scale on
-both sides of every concat, so the integers do not depend on how the stream is cut. `edge.engines.
-spelling` derives the int8 spelling and the float32 twin from this one.
+In the types that ONNX Runtime fuses: activations after a ReLU are uint8 with zero point 0, everything else
+int8. A Clip holds uint8 codes to 127, where int8 and training saturate, so that all engines agree on any
+input. States are the quantised tensors themselves, one scale on both sides of every concat, so the integers
+do not depend on how the stream is cut. `edge.engines.graph_rewrites` derives the int8 and the float32 graph.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning
 from quantize.errors import QuantizeError
 from quantize.student import (
+    QMAX,
     Block,
     CausalConv,
     Quantizer,
@@ -77,13 +78,16 @@ class GraphWriter:
         return name
 
     def quantize(self, x: str, quantizer: Quantizer, name: str) -> Codes:
-        """QuantizeLinear with the quantiser's scale and zero point 0."""
+        """QuantizeLinear with the quantiser's scale and zero point 0; no code is above QMAX."""
         if not quantizer.scale > 0:
             raise QuantizeError(f"{name} has no scale: calibrate the student before export")
         dtype = np.int8 if quantizer.signed else np.uint8
         scale = self.constant(f"{name}_scale", np.array(quantizer.scale.item(), np.float32))
         zero = self.constant(f"{name}_zero", np.array(0, dtype))
         codes = self.node("QuantizeLinear", [x, scale, zero], f"{name}_codes")
+        if not quantizer.signed:
+            largest = self.constant(f"{name}_largest", np.array(QMAX, dtype))
+            codes = self.node("Clip", [codes, "", largest], f"{name}_saturated")
         return Codes(codes, scale, zero, quantizer.scale.item())
 
     def dequantize(self, codes: Codes, name: str) -> str:

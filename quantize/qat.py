@@ -41,9 +41,8 @@ class QatSchedule:
 def calibrate(student: Student, batches: Iterable[Batch]) -> Student:
     """Fold the batch norms and set each activation scale from what the batches make it hold.
 
-    Above code 127 training and int8 saturate, while ONNX Runtime's uint8 goes on to 255, and one such code
-    changes many after it. So the scale leaves headroom; `verify` counts what is beyond it, and bounds
-    what it does.
+    Codes saturate at 127 in training and in every engine, and what is cut off is lost: so the scale leaves
+    headroom. `verify` counts what is beyond it.
     """
     student.eval().fold().set_mode("observe")
     with torch.no_grad():

@@ -172,7 +172,7 @@ def without(model: onnx.ModelProto, tensor: Quantised, weights: Weights) -> onnx
 
 
 def _without_pair(model: onnx.ModelProto, codes: str) -> list[onnx.NodeProto]:
-    """The nodes without this QuantizeLinear and the DequantizeLinears of its codes; states retyped."""
+    """The nodes without this QuantizeLinear, the Clip and the DequantizeLinears of its codes; states retyped."""
     floats, renamed, nodes = set(), dict[str, str](), []
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.output[0] == codes:
@@ -180,7 +180,7 @@ def _without_pair(model: onnx.ModelProto, codes: str) -> list[onnx.NodeProto]:
             floats.add(node.input[0])
             continue
         node.input[:] = [renamed.get(name, name) for name in node.input]
-        if node.op_type == "DequantizeLinear" and node.input[0] in floats:
+        if node.op_type in ("Clip", "DequantizeLinear") and node.input[0] in floats:
             renamed[node.output[0]] = node.input[0]
             continue
         if node.op_type in SAME_CODES and floats & set(node.input):

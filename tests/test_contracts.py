@@ -114,7 +114,9 @@ def test_every_wait_can_be_cancelled() -> None:
 LOADED = """
 import sys
 before = set(sys.modules)
-import {module}
+import {module} as imported
+for name in getattr(imported, "__all__", ()):
+    getattr(imported, name)  # `edge` imports a name when it is used
 from pathlib import Path
 def third_party(name):
     origin = getattr(sys.modules[name], "__file__", None) or ""
@@ -125,7 +127,7 @@ print(",".join(sorted(found)))
 
 
 @pytest.mark.parametrize(
-    "module", ["edge", "edge.cli", "edge.live.runtime", "firmware_bridge.source"]
+    "module", ["edge", "edge.commands.program", "edge.live.runtime", "firmware_bridge.source"]
 )
 def test_the_device_part_imports_numpy_alone(module: str) -> None:
     script = LOADED.format(module=module)
@@ -136,11 +138,21 @@ def test_the_device_part_imports_numpy_alone(module: str) -> None:
     assert set(done.stdout.strip().split(",")) - ours == {"numpy"}
 
 
+def test_the_entry_of_the_command_line_is_light() -> None:
+    """Ctrl-C while the rest loads is met by the entry: until then nothing of ours, or NumPy, may load."""
+    script = "import edge.cli, sys; print(*(n for n in sys.modules if n.split('.')[0] in ('edge', 'numpy')))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=True
+    )
+    assert set(done.stdout.split()) == {"edge", "edge.cli"}
+
+
 def test_public_names_are_pinned() -> None:
     assert set(edge.__all__) == {
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
         *("Reconstructor", "reconstruct", "Stream", "open_stream"),
         *("SampleBlock", "TwelveLeadBlock"),
+        *("Sink", "open_sink", "LiveStatus", "Metadata"),
         *("BundleError", "EngineError", "InputError", "LeadliftError"),
         *("PatientError", "SinkError", "Engine", "Sink", "open_sink"),
     }
@@ -174,8 +186,9 @@ LIVE = {"--model", "--engine", "--seconds", "--report"}
 COMMANDS = {
     "demo": {"--headless", *LIVE},
     "run": {"--source", "--sink", "--patient", *LIVE},
-    "reconstruct": {"--leads", "--model", "--engine", "--patient"},
-    "calibrate": {"-o", "--model", "--engine"},
+    "reconstruct": {"--leads", "--unit", "--rate", "--model", "--engine", "--patient"},
+    "calibrate": {"-o", "--leads", "--unit", "--rate", "--model", "--engine"},
+    "repair": {"-o"},
     "devices": set(),
     "doctor": {"--json"},
     "monitor": {"--capture"},
@@ -262,10 +275,18 @@ def test_other_files_are_short_too() -> None:
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PYTHON = [code for language, code in FENCE.findall(README) if language == "python"]
-JETSON = (ROOT / ".github" / "JETSON.md").read_text(encoding="utf-8")
+PAGES = [
+    ROOT / "README.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *(ROOT / ".github").glob("*.md"),
+]
 SHELL = "\n".join(
-    code for kind, code in FENCE.findall(README + JETSON) if kind in ("sh", "bash", "text")
+    code
+    for page in PAGES
+    for kind, code in FENCE.findall(page.read_text(encoding="utf-8"))
+    if kind in ("sh", "bash", "text")
 )
+LINK = re.compile(r"\]\((?!\w+:)([^)#\s]+)")
 PROGRAM = re.compile(r" *(leadlift|python3? -m (?!venv)\w+(?:\.\w+)*) +(.*)")
 
 
@@ -278,6 +299,18 @@ def shown_commands() -> list[tuple[str, str, list[str]]]:
             options = re.findall(r"(?<![\w-])--[a-z][a-z0-9-]*", alternative)
             found.append((shown[1], alternative.split()[0], options))
     return found
+
+
+def test_the_readme_is_short_and_figures_have_pages() -> None:
+    assert README.count("\n") <= 120
+    assert {"fidelity.md", "latency.md"} <= {page.name for page in PAGES}
+
+
+@pytest.mark.parametrize("page", [*ROOT.glob("*/**/*.md"), ROOT / "README.md"], ids=named)
+def test_links_of_a_page_lead_somewhere(page: Path) -> None:
+    if not set(page.relative_to(ROOT).parts) & {"build", ".venv", "runs", "node_modules"}:
+        for target in LINK.findall(page.read_text(encoding="utf-8")):
+            assert (page.parent / target).exists(), f"{named(page)} links to {target}"
 
 
 def test_the_readme_shows_code_and_commands() -> None:

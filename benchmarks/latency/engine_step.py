@@ -66,9 +66,9 @@ def float32_bundle(bundle: Bundle) -> Bundle:
         raise BenchmarkError(
             f"the float32 twin needs onnx ({error}): pip install 'leadlift[train]'"
         ) from error
-    from edge.engines.spelling import float32_twin
+    from edge.engines.graph_rewrites import float32_graph
 
-    model = float32_twin(onnx.load_from_string(bundle.data))
+    model = float32_graph(onnx.load_from_string(bundle.data))
     m = bundle.manifest
     shapes = {
         value.name: tuple(dim.dim_value for dim in value.type.tensor_type.shape.dim)[1:]

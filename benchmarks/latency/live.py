@@ -118,7 +118,8 @@ def run_live(
     """
     with tempfile.TemporaryDirectory() as folder, Reconstructor.open(bundle, engine) as r:
         log = Path(folder) / "frames.csv"
-        rates = ("--rate", f"{device_hz:g}", "--frames-hz", f"{frames_hz:g}")
+        # Of one length, so that a frame's number says when it was due.
+        rates = ("--rate", f"{device_hz:g}", "--frames-hz", f"{frames_hz:g}", "--fixed-frames")
         options = (*WEARABLE, *rates, "--write-times", str(log))
         sink = TimingSink(seconds, frames_hz)
         with virtual_wearable(options) as port:

@@ -28,6 +28,8 @@ _IMPORT = """
 import sys, time, json
 begun = time.perf_counter()
 import edge
+for name in edge.__all__:  # imported when used
+    getattr(edge, name)
 seconds = time.perf_counter() - begun
 tops = {name.partition(".")[0] for name in sys.modules}
 foreign = sorted(tops - set(sys.stdlib_module_names) - {"__main__", "sitecustomize"})

@@ -23,11 +23,11 @@ import numpy as np
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency.live import TAIL_S, TimingSink, match
 from benchmarks.report import Target, percentiles
+from benchmarks.wire.bluez import private_bus
 from edge.bundle import Bundle
 from edge.live.runtime import Runtime
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
-from firmware_bridge.simulators import private_bus
 from firmware_bridge.source import open_source
 
 FRAMES_HZ = 25.0
@@ -50,7 +50,7 @@ def run_ble(
 
     Raises BenchmarkError where there can be no private bus or nothing came, BridgeError, LeadliftError.
     """
-    from firmware_bridge.simulators.fake_radio import ADDRESS, Peripheral, Radio
+    from benchmarks.wire.bluez.fake_radio import ADDRESS, Peripheral, Radio
 
     _check()
     sink = TimingSink(seconds, FRAMES_HZ)
@@ -89,7 +89,7 @@ def run_outages(
 
     Raises BenchmarkError where there can be no private bus or the stream does not come back.
     """
-    from firmware_bridge.simulators.fake_radio import ADDRESS, Peripheral, Radio
+    from benchmarks.wire.bluez.fake_radio import ADDRESS, Peripheral, Radio
 
     _check()
     every_s = over_s / losses

@@ -13,10 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import Bundle, load_bundle
-from edge.commands.common import Subparsers, UsageError, say, write_report
+from edge.commands.common import Subparsers, UsageError, say, usage, write_report
+from edge.commands.outputs import add_overwrite_option, check_outputs
 from edge.engines.trt.graph import FRAMES, MAX_FRAMES
 from edge.engines.trt.library import LIBRARIES, TensorRtLibrary
 from edge.errors import EngineBuildError, EngineMissingError, SinkError
+from firmware_bridge.new_file import stamped, write_file
 
 if TYPE_CHECKING:
     from edge.engines.trt.cache import EngineCache
@@ -55,6 +57,7 @@ def add(subparsers: Subparsers) -> None:
         help="write the engine to a file, too, for other tools: leadlift never loads it from there",
     )
     option("--report", metavar="OUT.json", help="write layers, sizes and times as JSON")
+    add_overwrite_option(parser)
     option("--force", action="store_true", help="build again what is cached")
     parser.set_defaults(command=run)
 
@@ -65,6 +68,15 @@ def run(arguments: argparse.Namespace) -> int:
     target = arguments.compute_capability
     if target is not None and not re.fullmatch(r"\d+\.\d", target):
         raise UsageError(f"{target!r} is no compute capability: give one such as 8.6")
+    report_name = stamped(arguments.report or "")
+    files = _engine_files(stamped(arguments.output or ""), lengths)
+    outputs = [("the engine", path) for path in files.values()]
+    with usage():
+        check_outputs(
+            [*outputs, ("the report", report_name)],
+            {"the model": arguments.model},
+            overwrite=arguments.overwrite,
+        )
     bundle = load_bundle(arguments.model)
     if target is None:
         report = _build_here(bundle, arguments.library, lengths, force=arguments.force)
@@ -72,11 +84,11 @@ def run(arguments: argparse.Namespace) -> int:
         report = _build_elsewhere(bundle, arguments.library, lengths, target)
     for engine in report["engines"]:
         data = engine.pop("data")
-        if arguments.output is not None:
-            engine["output"] = _write(arguments.output, engine["frames"], len(lengths), data)
+        if path := files.get(engine["frames"]):
+            engine["output"] = _write(path, data, overwrite=arguments.overwrite)
     print("\n".join(_in_words(report)))
-    if arguments.report is not None:
-        write_report(arguments.report, report)
+    if report_name:
+        write_report(report_name, report, overwrite=arguments.overwrite)
     return 0
 
 
@@ -206,16 +218,21 @@ def _facts(data: bytes, frames: int, layers_of: str) -> dict[str, Any]:
     }
 
 
-def _write(output: str, frames: int, lengths: int, data: bytes) -> str:
+def _engine_files(output: str, lengths: list[int]) -> dict[int, Path]:
+    """The file of each engine, by frames a step; none where none is asked for."""
     path = Path(output)
-    if lengths > 1:
-        path = path.with_name(f"{path.stem}-{frames}{path.suffix}")
+    if not output:
+        return {}
+    if len(lengths) == 1:
+        return {lengths[0]: path}
+    return {frames: path.with_name(f"{path.stem}-{frames}{path.suffix}") for frames in lengths}
+
+
+def _write(path: Path, data: bytes, *, overwrite: bool) -> str:
     try:
-        path.write_bytes(data)
+        write_file(path, data, overwrite=overwrite)
     except OSError as error:
-        raise SinkError(
-            f"cannot write the engine {path}: {error.strerror}; choose another place"
-        ) from error
+        raise SinkError(f"cannot write the engine {path}: {error.strerror}") from error
     return str(path)
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from pathlib import Path
+import os
 
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
-from edge.errors import InputError, SinkError
+from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
+from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
+from edge.files.formats import readable
+from edge.signal.plausibility import implausible_unit
 
 
 def add(subparsers: Subparsers) -> None:
@@ -17,7 +20,7 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "reference",
         metavar="REFERENCE",
-        help="recording of the twelve leads, or of I, II, V1 to V6: .edf, .npz, .csv or FILE.npz#17",
+        help=f"recording of the twelve leads, or of I, II, V1 to V6: {readable()}",
     )
     parser.add_argument(
         "-o", "--output", required=True, metavar="PATIENT.json", help="calibration to write"
@@ -27,7 +30,9 @@ def add(subparsers: Subparsers) -> None:
         action="store_true",
         help="take leads that seem exchanged or inverted as they are: the electrodes were checked",
     )
+    add_read_options(parser, "leads to use (default: all that the file names)")
     add_model_options(parser)
+    add_overwrite_option(parser)
     parser.set_defaults(command=run)
 
 
@@ -35,29 +40,34 @@ def run(arguments: argparse.Namespace) -> int:
     """Fit, write, and say how well the reference is explained."""
     from edge.calibrate.fit import MAX_S, calibrate
     from edge.calibrate.reference import check_leads
-    from edge.files.records import open_record
+    from edge.files.records import open_record, split_pick
     from edge.offline import check_rate
+    from firmware_bridge.new_file import stamped
 
-    output, given = Path(arguments.output), Path(arguments.reference.partition("#")[0])
+    output = stamped(arguments.output)
     with usage():
-        if output.exists() and given.exists() and output.samefile(given):
-            raise InputError(f"{output} is the reference: write the calibration to another file")
-    with open_record(arguments.reference) as record:
+        options = read_options(arguments)
+        given, _ = split_pick(arguments.reference)
+        inputs = {"the reference": given, "the model": arguments.model}
+        check_outputs([("the calibration", output)], inputs, overwrite=arguments.overwrite)
+    with open_record(
+        arguments.reference, options.leads, sampling_hz=options.sampling_hz, unit=options.unit
+    ) as record:
         check_leads(record.leads)
+        warn_of(record)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
         with open_reconstructor(arguments) as reconstructor:
+            ecg_mv = record.read(0, n)
+            warn_of_unit(record, implausible_unit(ecg_mv, record.sampling_hz))
             patient = calibrate(
                 reconstructor,
-                record.read(0, n),
+                ecg_mv,
                 record.sampling_hz,
                 record.leads,
-                name=given.name,
+                name=os.fsencode(given.name).decode(errors="replace"),  # whatever the locale
                 trust_order=arguments.trust_order,
             )
-    try:
-        output.write_text(patient.as_json(), encoding="utf-8")
-    except OSError as error:
-        raise SinkError(f"cannot write {output}: {error.strerror}; choose another place") from error
+    write_output("the calibration", output, patient.as_json(), overwrite=arguments.overwrite)
     left = patient.quality["unexplained"]
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "

@@ -8,20 +8,28 @@ import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from edge.commands.outputs import (
+    add_overwrite_option,
+    check_outputs,
+    file_of_sink,
+    file_of_source,
+    write_output,
+)
 from edge.errors import InputError, LeadliftError, SinkError
 from edge.live.memory import read_memory
 from firmware_bridge.errors import SourceSpecError
+from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
     from edge.live.runtime import Runtime
-    from edge.patient.patient import Patient
     from edge.reconstructor import Reconstructor
-    from edge.signal.conditioning import Conditioning
     from firmware_bridge.source import Source
 
 MAINS_HZ: dict[str, float | Literal["bundle"] | None] = {
@@ -56,7 +64,9 @@ def clean_stop(stop: Callable[[], object]) -> Iterator[None]:
         signal.signal(number, before[number])
         stop()
 
+    # What is ignored from the start (SIGHUP under nohup, SIGINT in a shell's background) stays ignored.
     before = {number: signal.getsignal(number) for number in numbers}
+    numbers = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
     for number in numbers:
         signal.signal(number, on_signal)
     try:
@@ -102,6 +112,7 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=seconds, metavar="S", help="stop after S seconds of signal"
     )
     parser.add_argument("--report", metavar="OUT.json", help="write counts and latencies as JSON")
+    add_overwrite_option(parser)
 
 
 def open_reconstructor(
@@ -129,52 +140,78 @@ def say(text: str) -> None:
     print(f"leadlift: {text}", file=sys.stderr, flush=True)
 
 
-def in_words(patient: Patient | None) -> str:
-    """A calibration as the header of a recording says it; empty without one."""
-    return "" if patient is None else patient.in_words()
+@dataclass(frozen=True, slots=True)
+class LiveOutputs:
+    """What a live run writes, looked at and found free before anything opens."""
+
+    sinks: tuple[str, ...]
+    report: str | None
+    overwrite: bool
+
+    @property
+    def draws(self) -> bool:
+        """Whether a screen is drawn, which lines on stderr would break."""
+        return "terminal:" in self.sinks and sys.stdout.isatty()
 
 
-def prefilter(conditioning: Conditioning) -> str:
-    """Filters in EDF's words: `HP:0.05Hz N:50Hz`."""
-    words = {
-        "HP": conditioning.highpass_hz,
-        "LP": conditioning.lowpass_hz,
-        "N": conditioning.mains_hz,
+def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: str) -> LiveOutputs:
+    """The sinks and the report, `{time}` filled in.
+
+    Raises UsageError for what cannot be understood and for a file that is used twice; SinkError for one
+    that exists, without --overwrite, or cannot be made.
+    """
+    from edge.sinks.registry import check_sink
+
+    now = datetime.now()
+    named = tuple(stamped(spec, now) for spec in sinks)
+    report = stamped(arguments.report, now) if arguments.report else None
+    inputs = {
+        "the source": file_of_source(source),
+        "the calibration": getattr(arguments, "patient", None),
+        "the model": arguments.model,
     }
-    return " ".join(f"{name}:{hz:g}Hz" for name, hz in words.items() if hz)
+    with usage():
+        for spec in named:
+            check_sink(spec)
+            if named.count(spec) > 1:
+                raise InputError(f"sink {spec!r} is given twice: name each output once")
+        files = [("the recording", file_of_sink(spec)) for spec in named]
+        check_outputs([*files, ("the report", report)], inputs, overwrite=arguments.overwrite)
+    return LiveOutputs(named, report, arguments.overwrite)
 
 
 def run_live(
     source: Source,
     reconstructor: Reconstructor,
-    sinks: Sequence[str],
+    outputs: LiveOutputs,
     *,
     seconds: float | None,
-    report: str | None,
-    simulated: bool = False,
-) -> dict[str, object]:
-    """Record from `source` into `sinks` until it ends or is stopped; the report, also written if asked.
+) -> dict[str, Any]:
+    """Record from `source` into the outputs until it ends or is stopped; the report, also written if asked.
 
-    Raises UsageError for a sink that cannot be understood, and what either end of the path raises.
+    Raises what either end of the path raises; a sink that fails while others go on is in the report.
     """
+    from edge.live.description import live_metadata
     from edge.live.runtime import Runtime
-    from edge.sinks import Metadata, open_sink
+    from edge.sinks import open_sink
 
-    runtime = Runtime(source, reconstructor, leads=reconstructor.leads)
-    metadata = Metadata(
-        prefilter=prefilter(reconstructor.conditioning),
-        device=source.name,
-        simulated=simulated,
-        calibration=in_words(reconstructor.patient),
+    later: list[str] = []
+    runtime = Runtime(
+        source,
+        reconstructor,
+        leads=reconstructor.leads,
+        say=later.append if outputs.draws else say,
     )
     outcome = "done"
     try:
-        for spec in sinks:
+        for spec in outputs.sinks:
             with usage():
-                if spec in runtime.sinks:
-                    raise InputError(f"sink {spec!r} is given twice: name each output once")
                 runtime.sinks[spec] = open_sink(
-                    spec, reconstructor.sampling_hz, metadata=metadata, status=runtime.status
+                    spec,
+                    reconstructor.sampling_hz,
+                    metadata=lambda: live_metadata(runtime, reconstructor),
+                    status=runtime.status,
+                    overwrite=outputs.overwrite,
                 )
         with clean_stop(runtime.stop):
             runtime.run(seconds)
@@ -183,10 +220,13 @@ def run_live(
         raise
     finally:
         for sink in runtime.sinks.values():  # those that were open when another one did not open
-            sink.close()
+            with suppress(SinkError):  # told by now
+                sink.close()
+        for line in later:  # the screen has gone
+            say(line)
         result = live_report(runtime, reconstructor) | {"outcome": outcome}
-        if report is not None:
-            write_report(report, result)
+        if outputs.report is not None:
+            write_report(outputs.report, result, overwrite=outputs.overwrite)
     return result
 
 
@@ -207,14 +247,14 @@ def peak_memory_mb() -> float | None:
     return None if math.isnan(peak_mb) else peak_mb
 
 
-def write_report(path: str, report: dict[str, object]) -> None:
+def write_report(path: str, report: dict[str, object], *, overwrite: bool = False) -> None:
     """Write `report` as JSON. Raises SinkError if that fails."""
-    try:
-        Path(path).write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    except OSError as error:
-        raise SinkError(
-            f"cannot write the report {path}: {error.strerror}; choose another place"
-        ) from error
+    write_output("the report", path, json.dumps(report, indent=2) + "\n", overwrite=overwrite)
+
+
+def exit_code(report: dict[str, Any]) -> int:
+    """0 for a live run that did all it was asked; 1 where an output failed."""
+    return 1 if report["sink_failures"] else 0
 
 
 def summary(report: dict[str, Any]) -> str:
@@ -239,6 +279,7 @@ def summary(report: dict[str, Any]) -> str:
             f"engine     {report['engine']}, model {report['bundle_sha256'][:12]}",
             f"patient    {calibration}",
             f"outputs    {outputs}",
+            *(f"warning    {line}" for line in report["warnings"]),
         ]
     )
 

@@ -8,11 +8,20 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime
+from dataclasses import replace
 from typing import TextIO, cast
 
-from edge.commands.common import Subparsers, add_live_options, open_reconstructor, run_live, summary
+from edge.commands.common import (
+    Subparsers,
+    add_live_options,
+    exit_code,
+    live_outputs,
+    open_reconstructor,
+    run_live,
+    summary,
+)
 from firmware_bridge.errors import TransportError
+from firmware_bridge.new_file import TIME
 
 START_S = 20.0  # a Jetson that imports NumPy from an SD card takes seconds
 END_S = 5.0  # the wearable ends within one frame once its input closes
@@ -36,23 +45,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C, SIGTERM or --seconds, then say how it went."""
     from firmware_bridge.source import open_source
 
-    output = arguments.output or f"leadlift-demo-{datetime.now():%Y%m%d-%H%M%S}.edf"
+    output = arguments.output or f"leadlift-demo-{TIME}.edf"
     sinks = [f"file:{output}"]
     if not arguments.headless and sys.stdout.isatty():
         sinks.append("terminal:")
+    outputs = live_outputs(sinks, arguments, "")
     with open_reconstructor(arguments) as reconstructor, virtual_wearable() as port:
         print(f"The signal is simulated: a virtual wearable on {port}, not a person.", flush=True)
-        report = run_live(
-            open_source(f"serial:{port}"),
-            reconstructor,
-            sinks,
-            seconds=arguments.seconds,
-            report=arguments.report,
-            simulated=True,
-        )
+        source = open_source(f"serial:{port}")
+        source.link = replace(source.link, simulated=True)
+        report = run_live(source, reconstructor, outputs, seconds=arguments.seconds)
     print(summary(report))
     print("The signal was simulated. Research use only, not a medical device.")
-    return 0
+    return exit_code(report)
 
 
 @contextmanager

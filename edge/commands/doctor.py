@@ -18,7 +18,7 @@ from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
-PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyedflib", "pyserial", "rich", "bleak", "torch")
+PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyserial", "rich", "bleak", "torch")
 
 
 def add(subparsers: Subparsers) -> None:

@@ -16,11 +16,13 @@ from numpy.typing import NDArray
 
 from edge.commands.common import Subparsers, clean_stop, say, seconds, usage
 from edge.commands.monitor_screen import MonitorScreen, Shown
+from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
 from edge.leads import LEADS
 from edge.live.ingest import Ingest
 from edge.samples import SampleBlock
 from edge.sinks.traces import TraceRing
 from firmware_bridge.events import StreamInfo
+from firmware_bridge.new_file import stamped
 from firmware_bridge.source import Source, Timed, open_source
 from firmware_bridge.transports.ports import latency_hint
 from firmware_bridge.transports.serial_port import SerialTransport
@@ -35,6 +37,7 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("source", metavar="SOURCE", help="as for `leadlift run --source`")
     parser.add_argument("--capture", metavar="FILE", help="record the bytes, for replay:FILE")
+    add_overwrite_option(parser)
     parser.add_argument("--seconds", type=seconds, metavar="S", help="stop after S seconds")
     parser.add_argument(
         "--lines",
@@ -46,16 +49,22 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Show traces, or a line a second, until the source ends, Ctrl-C, SIGTERM or --seconds."""
+    capture = stamped(arguments.capture or "")
     with usage():
         on_screen = sys.stdout.isatty() and not arguments.lines
+        inputs = {"the source": file_of_source(arguments.source)}
+        check_outputs([("the capture", capture)], inputs, overwrite=arguments.overwrite)
         source = open_source(
-            arguments.source, capture=arguments.capture, say=None if on_screen else say
+            arguments.source,
+            capture=capture or None,
+            overwrite=arguments.overwrite,
+            say=None if on_screen else say,
         )
     asyncio.run(_watch(source, arguments.seconds, on_screen))
-    if arguments.capture:
-        print(
-            f"{source.n_bytes} bytes captured; play them with --source replay:{arguments.capture}"
-        )
+    if capture and source.n_bytes:
+        print(f"{source.n_bytes} bytes captured; play them with --source replay:{capture}")
+    elif capture:
+        print("nothing came: there is no capture")
     return 0
 
 
@@ -63,6 +72,7 @@ async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None
     loop = asyncio.get_running_loop()
     task = cast("asyncio.Task[None]", asyncio.current_task())
     monitor = Monitor()
+    later: list[str] = []
     try:
         with (
             clean_stop(lambda: loop.call_soon_threadsafe(task.cancel)),
@@ -78,7 +88,11 @@ async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None
                     for line in monitor.take(timed, monotonic_ns()):
                         if not on_screen:
                             print(line, flush=True)
+                    for notice in monitor.new_notices():
+                        (later.append if on_screen else say)(f"warning: {notice}")
     finally:
+        for line in later:  # the screen has gone
+            say(line)
         print(f"{monitor.totals()}, {source.reconnects} reconnects")
         if hint := _hint(source):
             print(hint)
@@ -103,14 +117,22 @@ class Monitor:
         self._title = "waiting for the device"
         self._lock = threading.Lock()  # a screen looks from a thread of its own
         self._ring: TraceRing | None = None
+        self._told = 0
+
+    def new_notices(self) -> list[str]:
+        """What a person should be told, and was not yet."""
+        notices = self.ingest.notices[self._told :]
+        self._told += len(notices)
+        return notices
 
     def take(self, timed: Timed, now_ns: int) -> Iterator[str]:
         """Follow an event; the lines of text that are due at `now_ns`."""
         event = timed.event
         if isinstance(event, StreamInfo) and not self.ingest.leads:
-            counters, battery = self.ingest.counters, self.ingest.battery_percent
+            before = self.ingest
             self.ingest = Ingest(event.leads)  # whatever it measures, decoder or not
-            self.ingest.counters, self.ingest.battery_percent = counters, battery
+            self.ingest.counters, self.ingest.notices = before.counters, before.notices
+            self.ingest.battery_percent = before.battery_percent
             self._line_ns = now_ns
             self._forget_range()
             self._title = _introduce(event)
@@ -130,7 +152,9 @@ class Monitor:
         with self._lock:
             ring = None if self._ring is None else self._ring.copy()
         leads, leads_off = self.ingest.leads, self.ingest.leads_off
-        return Shown(self._title, self._line, leads, leads_off, ring, in_outage)
+        notices = self.ingest.notices
+        title = f"WARNING {notices[-1]}  {self._title}" if notices else self._title
+        return Shown(title, self._line, leads, leads_off, ring, in_outage)
 
     def _keep(self, block: SampleBlock) -> None:
         ring = self._ring
@@ -176,7 +200,9 @@ class Monitor:
 
 def _introduce(info: StreamInfo) -> str:
     firmware = f", firmware {info.firmware}" if info.firmware else ""
+    simulated = "SIMULATED SIGNAL: " if info.simulated else ""
     return (
-        f"{info.device or 'device'}{firmware}: {', '.join(info.leads)} at {info.sampling_hz:g} Hz, "
+        f"{simulated}{info.device or 'device'}{firmware}: {', '.join(info.leads)} "
+        f"at {info.sampling_hz:g} Hz, "
         f"{info.sample_bits} bits of {info.nanovolts_per_lsb:g} nV"
     )

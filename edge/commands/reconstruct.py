@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import sys
-from collections.abc import Iterator
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,14 +13,17 @@ from edge.commands.common import (
     Subparsers,
     add_model_options,
     add_patient_option,
-    in_words,
     open_reconstructor,
-    prefilter,
     usage,
 )
+from edge.commands.outputs import add_overwrite_option, check_outputs
+from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.errors import InputError
+from edge.files.formats import kept, readable
 from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
+from edge.signal.plausibility import ImplausibleUnit, implausible_unit
+from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
     from edge.files.records import Record
@@ -35,77 +36,101 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "reconstruct", help="reconstruct a recording: three leads in, twelve leads out"
     )
-    parser.add_argument("input", metavar="INPUT", help="recording: .edf, .npz, .csv or FILE.npz#17")
-    parser.add_argument("output", metavar="OUTPUT", help="recording to write: .edf, .npz or .csv")
-    parser.add_argument(
-        "--leads",
-        metavar="II,V1,V5",
-        help="leads to use (default: all that the model takes); one left out is treated as off",
+    parser.add_argument("input", metavar="INPUT", help=f"recording: {readable()}")
+    parser.add_argument("output", metavar="OUTPUT", help=f"recording to write: {kept()}")
+    add_read_options(
+        parser, "leads to use (default: all that the model takes); one left out is treated as off"
     )
     add_model_options(parser)
     add_patient_option(parser)
+    add_overwrite_option(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
-    from edge.files.records import open_record
+    from edge.files.records import open_record, split_pick
+    from edge.live.description import prefilter
     from edge.offline import check_rate, reconstruct_pieces
     from edge.sinks import Metadata, open_sink
+    from edge.sinks.registry import check_sink
 
+    output = stamped(arguments.output)
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
         with usage():
-            leads = _leads(arguments.leads, reconstructor.leads)
-            _refuse_to_overwrite(Path(arguments.input.partition("#")[0]), Path(arguments.output))
-        with open_record(arguments.input, leads) as record:
+            options = read_options(arguments)
+            leads = _leads(options.leads, reconstructor.leads)
+            check_sink(f"file:{output}")
+            inputs = {
+                "the input": split_pick(arguments.input)[0],
+                "the calibration": arguments.patient,
+                "the model": arguments.model,
+            }
+            check_outputs([("the recording", output)], inputs, overwrite=arguments.overwrite)
+        with open_record(
+            arguments.input, leads, sampling_hz=options.sampling_hz, unit=options.unit
+        ) as record:
             check_rate(record.sampling_hz)
-            rows = lead_indices(leads, reconstructor.leads)
-            pieces = _pieces(record, rows, len(reconstructor.leads))
+            warn_of(record)
+            patient = reconstructor.patient
             metadata = Metadata(
                 prefilter=prefilter(reconstructor.conditioning),
-                calibration=in_words(reconstructor.patient),
+                calibration="" if patient is None else patient.in_words(),
+                device=record.device,
+                simulated=record.simulated,
+                started_at=record.started_at,
             )
             with usage():
-                sink = open_sink(f"file:{arguments.output}", record.sampling_hz, metadata=metadata)
+                sink = open_sink(
+                    f"file:{output}",
+                    record.sampling_hz,
+                    metadata=metadata,
+                    overwrite=arguments.overwrite,
+                )
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
             with sink:
+                pieces = _pieces(record, reconstructor.leads)
                 for block in reconstruct_pieces(reconstructor, pieces, record.sampling_hz):
                     sink.write(block)
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
             minutes = record.n_samples / record.sampling_hz / 60
-            print(f"{arguments.output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
-            for lead, n_off in zip(reconstructor.leads, off, strict=True):
-                if n_off:
-                    lacking = f"{lead} is missing or flat for {n_off / record.sampling_hz:.1f} s"
-                    print(
-                        f"leadlift: warning: {lacking}: the reconstructed leads lack it there",
-                        file=sys.stderr,
-                    )
+            print(f"{output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
+            warn(
+                [
+                    f"{lead} is missing or flat for {n_off / record.sampling_hz:.1f} s: "
+                    "the reconstructed leads lack it there"
+                    for lead, n_off in zip(reconstructor.leads, off, strict=True)
+                    if n_off
+                ]
+            )
     return 0
 
 
-def _refuse_to_overwrite(given: Path, output: Path) -> None:
-    if given.exists() and output.exists() and given.samefile(output):
-        raise InputError(f"{output} is the input: write the twelve leads to another file")
-
-
-def _leads(asked: str | None, takes: tuple[str, ...]) -> tuple[str, ...]:
+def _leads(
+    asked: Sequence[str] | Mapping[str, str] | None, takes: tuple[str, ...]
+) -> Sequence[str] | Mapping[str, str]:
     if asked is None:
         return takes
-    names = tuple(asked.split(","))
-    lead_indices(names)
-    beyond = [name for name in names if name not in takes]
+    beyond = [name for name in asked if name not in takes]
     if beyond:
         raise InputError(f"this model takes {', '.join(takes)}, not {beyond[0]}: leave it out")
-    return names
+    return asked
 
 
-def _pieces(record: Record, rows: list[int], n_inputs: int) -> Iterator[NDArray[np.float32]]:
-    """The recording as (n_inputs, n) mV in the decoder's order; leads not used are missing."""
+def _pieces(record: Record, takes: tuple[str, ...]) -> Iterator[NDArray[np.float32]]:
+    """The recording as (n_inputs, n) mV in the decoder's order; leads not used are missing.
+
+    Says once if the values cannot be millivolts.
+    """
     step = max(1, round(PIECE_S * record.sampling_hz))
+    rows = lead_indices(record.leads, takes)
+    doubt: ImplausibleUnit | None = None
     for start in range(0, record.n_samples, step):
         stop = min(start + step, record.n_samples)
-        ecg_mv = np.full((n_inputs, stop - start), np.nan, np.float32)
+        ecg_mv = np.full((len(takes), stop - start), np.nan, np.float32)
         ecg_mv[rows] = record.read(start, stop)
+        if doubt is None:
+            doubt = implausible_unit(ecg_mv[rows], record.sampling_hz)
+            warn_of_unit(record, doubt)
         yield ecg_mv

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from edge.commands.common import (
     Subparsers,
     add_live_options,
     add_patient_option,
+    exit_code,
+    live_outputs,
     open_reconstructor,
     run_live,
     say,
@@ -24,7 +25,8 @@ def add(subparsers: Subparsers) -> None:
         "--source",
         required=True,
         metavar="SPEC",
-        help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], replay:FILE or sim:",
+        help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
+        "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:",
     )
     parser.add_argument(
         "--sink",
@@ -43,17 +45,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Record until the source ends, Ctrl-C, SIGTERM or --seconds."""
     from firmware_bridge.source import open_source
 
+    outputs = live_outputs(arguments.sink, arguments, arguments.source)
     with usage():
-        drawn = sys.stdout.isatty() and any(x.startswith("terminal:") for x in arguments.sink)
-        source = open_source(arguments.source, say=None if drawn else say)  # a screen shows it
+        source = open_source(arguments.source, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
-        report = run_live(
-            source,
-            reconstructor,
-            arguments.sink,
-            seconds=arguments.seconds,
-            report=arguments.report,
-            simulated=arguments.source.startswith("sim:"),
-        )
+        report = run_live(source, reconstructor, outputs, seconds=arguments.seconds)
     print(summary(report))
-    return 0
+    return exit_code(report)

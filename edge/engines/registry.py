@@ -20,17 +20,9 @@ def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
     from edge.jetpack import look, require
 
     require(look())  # without importing anything that takes long
-    from edge.engines.self_check import self_check
     from edge.engines.trt.engine import TensorRtEngine
 
-    engine = TensorRtEngine(bundle, say=say)
-    try:
-        with _onnxruntime(bundle, say) as reference:
-            self_check(engine, reference)
-    except BaseException:
-        engine.close()
-        raise
-    return engine
+    return TensorRtEngine(bundle, say=say)
 
 
 def _onnxruntime(bundle: Bundle, say: Say | None) -> Engine:
@@ -50,6 +42,7 @@ MAKERS: dict[str, Callable[[Bundle, Say | None], Engine]] = {
     "onnxruntime": _onnxruntime,
     "torch": _torch,
 }
+REFERENCE = "onnxruntime"  # what every other engine must agree with, on this machine, to be taken
 AUTO = ("tensorrt", "onnxruntime")  # best first; torch is the reference, not for a device
 MODULES = {"torch": ("torch", "onnx")}  # what an engine imports that is not in AUTO
 
@@ -66,19 +59,36 @@ class Choice:
 def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> Choice:
     """Open the engine called `name`, or the best that works. `say` hears of a build, which takes long.
 
-    Raises InputError for an unknown name, EngineError when that engine, or none, works here.
+    Raises InputError for an unknown name, EngineError when that engine, or none, works here, BundleError for
+    a bundle whose output is not finite.
     """
     if name != "auto" and name not in MAKERS:
         raise InputError(f"unknown engine {name!r}: use auto, {', '.join(MAKERS)}")
     skipped: dict[str, str] = {}
     for candidate in AUTO if name == "auto" else (name,):
         try:
-            return Choice(MAKERS[candidate](bundle, say), skipped)
+            return Choice(_checked(MAKERS[candidate](bundle, say), candidate), skipped)
         except EngineError as error:
             if name != "auto":
                 raise
             skipped[candidate] = str(error)
     raise EngineError("no engine works here: " + "; ".join(f"{k}: {v}" for k, v in skipped.items()))
+
+
+def _checked(engine: Engine, name: str) -> Engine:
+    """The engine, once it computes what the bundle says; else it is closed."""
+    from edge.engines.self_check import check_finite, self_check
+
+    try:
+        if name == REFERENCE:
+            check_finite(engine)
+        else:
+            with MAKERS[REFERENCE](engine.bundle, None) as reference:
+                self_check(engine, reference)
+    except BaseException:
+        engine.close()
+        raise
+    return engine
 
 
 @dataclass(frozen=True)

@@ -68,10 +68,10 @@ class TorchEngine(Engine):
         mask = np.broadcast_to(mask, ecg.shape).astype(np.float32)
         given = {"ecg": ecg, "mask": mask, "anchor": anchor, **self._state}
         values = {name: self._torch.from_numpy(np.array(a)) for name, a in given.items()}
-        values.update(self._constants)
+        values.update(self._constants)  # an input that is left out has the empty name, and is None
         with self._torch.no_grad():
             for operator, inputs, outputs, attributes in self._nodes:
-                results = operator([values[name] for name in inputs], attributes)
+                results = operator([values.get(name) for name in inputs], attributes)
                 values.update(zip(outputs, results, strict=True))
         self._state = {s.input: values[s.output].numpy() for s in self.manifest.states}
         return values
@@ -93,6 +93,10 @@ def _operators() -> dict[str, Operator]:
     """ONNX operator -> (inputs, attributes) -> outputs, as far as bundles use them."""
     import torch
     from torch.nn import functional
+
+    def clip(x: list[Any], _: dict[str, Any]) -> list[torch.Tensor]:
+        value, least, largest = x
+        return [value.clamp(least, largest)]
 
     def quantize(x: list[Any], _: dict[str, Any]) -> list[torch.Tensor]:
         value, scale, zero = x
@@ -123,6 +127,7 @@ def _operators() -> dict[str, Operator]:
 
     return {
         "Add": lambda x, _: [x[0] + x[1]],
+        "Clip": clip,
         "Concat": lambda x, a: [torch.cat(x, a["axis"])],
         "Conv": convolve,
         "DequantizeLinear": dequantize,

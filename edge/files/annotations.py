@@ -11,6 +11,10 @@ from edge.leads import LEADS, Provenance
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 
+END_OF_RECORDING = "end of recording"
+"""Behind it, a file whose records are full has padding only."""
+STARTED_AT = "started at "
+"""Before the time of the first sample, ISO 8601: an EDF header has whole seconds and no time zone."""
 MERGE_S = 0.5
 """The same condition back within half a second is one annotation: a loose electrode or noise
 flickers, and a file holds only so many. The quality signal has every sample."""

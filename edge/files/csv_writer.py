@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.files.recording import Metadata, RecordingSink
+from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS
 from edge.quality import describe
 from edge.samples import TwelveLeadBlock
@@ -24,24 +24,29 @@ class CsvSink(RecordingSink):
     row: `time_s`, which starts at 0, jumps.
     """
 
-    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
-        """Create the file. Raises SinkError if it cannot be created."""
-        super().__init__(str(path), sampling_hz, metadata)
+    def __init__(
+        self, path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+    ) -> None:
+        """As every recording."""
+        super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
+        self._file: FileIO
         self._pending: list[str] = []
         self._pending_samples = 0
-        try:
-            self._file = FileIO(str(path), "w")
-        except OSError as error:
-            raise self.failure(error) from error
+        self._is_empty = True
+
+    def _open(self) -> None:
+        self._file = self.output.create()
 
     def _begin(self, block: TwelveLeadBlock) -> None:
+        started_at = self.metadata.started_at
         lines = [
             "leadlift 12-lead ECG in mV. Research use only, not a medical device.",
             f"sampling_hz: {self.sampling_hz:.12g}",
-            f"started_at: {self.metadata.started_at.isoformat()}",
+            f"started_at: {'unknown' if started_at is None else started_at.isoformat()}",
             f"first_sample: {block.first_sample}",
             f"prefilter: {self.metadata.prefilter}",
             f"device: {self.metadata.device}",
+            *([f"source: {self.metadata.source}"] if self.metadata.source else []),
             *([self.metadata.calibration] if self.metadata.calibration else []),
             *(["simulated signal"] if self.metadata.simulated else []),
             *(f"{lead}: {source}" for lead, source in zip(LEADS, block.provenance, strict=True)),
@@ -83,9 +88,12 @@ class CsvSink(RecordingSink):
             ):  # a device cannot be truncated; the first error is the one to report
                 self._file.truncate(size)
             raise
+        self._is_empty = False
 
     def _finish(self) -> None:
         try:
             self._write_pending()
         finally:
             self._file.close()
+            if self._is_empty:
+                self.output.discard()

@@ -1,75 +1,214 @@
-"""Reads EDF and EDF+ through pyedflib."""
+"""Reads the ECG signals of EDF, EDF+ and BDF files, in pieces of bounded memory.
+
+Read here and not by pyedflib, which refuses a whole recording for a date that was taken out, for the unit or
+the range of a signal that nobody asked for, for a byte behind the last record, and for every gap.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import ReadOptions, Record, mv_per, pick_leads
+from edge.files.annotations import END_OF_RECORDING, STARTED_AT
+from edge.files.edf_header import EdfSignal, read_header
+from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
+from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
+from edge.quality import Quality
+
+_CHUNK_BYTES = 1 << 20
+_LAST_RECORDS = 64  # where that annotation is looked for: those that wait fill about 26 records
+_ABSENT = int(Quality.GAP | Quality.LEAD_OFF)
 
 
 class EdfRecord(Record):
-    """The ECG signals of an EDF file, all at one rate."""
+    """The ECG signals of an EDF file, all at one rate. Samples that are missing are NaN."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         """Raises InputError for a file that is no EDF, is truncated, or lacks a lead."""
-        from pyedflib import EdfReader
-
-        _check_length(path)
+        self.path = path
+        self._file = path.open("rb")
         try:
-            self._reader = EdfReader(str(path))
-        except OSError as error:
-            why = str(error).replace(str(path), "").strip(": ")
-            raise InputError(f"cannot read {path} as EDF: {why}") from error
-        try:
-            labels = self._reader.getSignalLabels()
-            names, self._signals = pick_leads(labels, options.leads, path)
-            rates = {float(self._reader.getSampleFrequency(i)) for i in self._signals}
-            if len(rates) != 1:
-                raise InputError(
-                    f"{path} has leads at {', '.join(f'{r:g}' for r in sorted(rates))} Hz: "
-                    "resample them to one rate"
-                )
-            units = [self._reader.getPhysicalDimension(i) for i in self._signals]
-            self._mv = np.array([mv_per(unit, path) for unit in units])[:, None]
-            n_samples = int(min(self._reader.getNSamples()[self._signals]))
-            super().__init__(path, names, rates.pop(), n_samples)
-        except InputError:
-            self._reader.close()
+            self._open(options)
+        except BaseException:
+            self._file.close()
             raise
 
+    def _open(self, options: ReadOptions) -> None:
+        path = self.path
+        self._header = header = read_header(self._file, path)
+        warnings = list(header.warnings)
+        signals = [s for s in header.signals if not s.is_annotations and s.samples]
+        if not signals:
+            raise InputError(f"{path} holds annotations and no signals: nothing to reconstruct")
+        names, rows = pick_leads([s.label for s in signals], options.leads, path, warnings)
+        chosen = [signals[row] for row in rows]
+        sampling_hz = self._rate(chosen, options)
+        self._samples = chosen[0].samples
+        unit = [
+            unit_mv(s.dimension, s.label, options, f"{path}, signal {s.number}", warnings)
+            for s in chosen
+        ]
+        gain, offset = zip(*(self._scale(s) for s in chosen), strict=True)
+        self._gain = (np.array(gain) * unit)[:, None]
+        self._offset = (np.array(offset) * unit)[:, None]
+        texts = next((s for s in header.signals if s.is_annotations and s.samples), None)
+        self._timeline = EdfTimeline(
+            [Run(0, 0, header.n_records)], header.n_records * self._samples
+        )
+        if header.discontinuous and texts is not None:
+            self._timeline = place_records(self._onsets(texts), self._samples, sampling_hz)
+            warnings += self._timeline.warnings
+        n_samples = self._timeline.n_samples
+        self._quality = None
+        if "leadlift" in header.recording and texts is not None:
+            quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
+            self._quality = quality[0] if quality else None
+            n_samples = min(n_samples, self._end(texts, sampling_hz))
+        self._read_signals = [*chosen, *([self._quality] if self._quality else [])]
+        super().__init__(path, names, sampling_hz, n_samples)
+        self.warnings = tuple(warnings)
+        self._identify(b"" if texts is None else self._bytes(0, texts.offset, texts.samples))
+
+    def _rate(self, chosen: list[EdfSignal], options: ReadOptions) -> float:
+        """The one sampling rate of the chosen signals, in Hz."""
+        record_s = self._header.record_s
+        if not record_s and options.sampling_hz is None:
+            raise InputError(
+                f"{self.path}: its data records last 0 s, so that it has no sampling rate: give --rate"
+            )
+        counts = sorted({signal.samples for signal in chosen})
+        if len(counts) != 1:
+            rates = [f"{float(n / record_s):g} Hz" if record_s else f"{n} a record" for n in counts]
+            raise InputError(
+                f"{self.path} has leads at {', '.join(rates)}: name those of one rate with --leads"
+            )
+        return rate_of(float(counts[0] / record_s) if record_s else None, options, self.path)
+
+    def _identify(self, first_texts: bytes) -> None:
+        """Start and device, from `Startdate 01-MAR-2026 X X EQUIPMENT MORE` and the first annotations."""
+        onset = record_onset(first_texts) or 0.0
+        if self._header.started_at is not None and 0 <= onset < 366 * 86400:
+            self.started_at = self._header.started_at + timedelta(seconds=onset)
+        words = self._header.recording.split()
+        equipment = words[4] if len(words) > 4 and words[0] == "Startdate" else "X"
+        if equipment.startswith("leadlift"):  # what wrote the file; the device stands behind it
+            self.simulated = "simulated_signal" in words[5:]
+            words = [word for word in words[5:] if word != "simulated_signal"]
+            equipment = words[0] if words else "X"
+            for _, text in annotation_texts(first_texts):
+                if text.startswith(STARTED_AT):  # to the microsecond, with the time zone
+                    with suppress(ValueError):
+                        self.started_at = datetime.fromisoformat(text.removeprefix(STARTED_AT))
+        self.device = "" if equipment == "X" else equipment.replace("_", " ")
+
+    def _scale(self, signal: EdfSignal) -> tuple[float, float]:
+        """(physical units per digit, physical value of digit 0); a negative gain is legal."""
+        (pmin, pmax), (dmin, dmax) = signal.physical, signal.digital
+        if (
+            pmin is None
+            or pmax is None
+            or dmin is None
+            or dmax is None
+            or pmin == pmax
+            or dmin == dmax
+        ):
+            raise InputError(
+                f"{self.path}: signal {signal.number} ({signal.label!r}) has the physical range "
+                f"{pmin} to {pmax} for the digital range {dmin} to {dmax}: correct those fields"
+            )
+        gain = (pmax - pmin) / (dmax - dmin)
+        return gain, pmin - dmin * gain
+
+    def _onsets(self, signal: EdfSignal) -> Iterator[float | None]:
+        """When each data record says that it begins."""
+        for record in range(self._header.n_records):
+            yield record_onset(self._bytes(record, signal.offset, signal.samples))
+
+    def _end(self, annotated: EdfSignal, sampling_hz: float) -> int:
+        """Samples before the padding of a file of ours."""
+        n = self._header.n_records
+        for record in range(max(0, n - _LAST_RECORDS), n):
+            data = self._bytes(record, annotated.offset, annotated.samples)
+            for onset, text in annotation_texts(data):
+                if text == END_OF_RECORDING and onset > 0:
+                    return round(onset * sampling_hz)
+        return n * self._samples
+
+    def _bytes(self, record: int, offset: int, n_samples: int) -> bytes:
+        header = self._header
+        self._file.seek(header.data_offset + record * header.record_bytes + offset)
+        n_bytes = n_samples * header.sample_bytes
+        data = self._file.read(n_bytes)
+        if len(data) != n_bytes:
+            raise InputError(f"{self.path} became shorter while it was read")
+        return data
+
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
-        rows = [self._reader.readSignal(i, start, stop - start) for i in self._signals]
-        if any(len(row) != stop - start for row in rows):
-            raise InputError(f"{self.path} ends before sample {stop}: it is truncated")
-        return np.asarray(np.stack(rows) * self._mv, np.float32)
+        out = np.full((len(self.leads), stop - start), np.nan, np.float32)
+        runs = self._timeline.runs
+        for run in runs[max(0, bisect_right(runs, start, key=lambda r: r.first_sample) - 1) :]:
+            if run.first_sample >= stop:
+                break
+            a = max(start, run.first_sample)
+            b = min(stop, run.first_sample + run.n_records * self._samples)
+            at = run.first_record * self._samples - run.first_sample
+            while a < b:
+                codes = self._codes(a + at, b + at)
+                out[:, a - start : a - start + codes.shape[1]] = self._millivolts(codes)
+                a += codes.shape[1]
+        return out
+
+    def _codes(self, start: int, stop: int) -> NDArray[np.int32]:
+        """Digital values of every signal read from sample `start` of the records on, up to a chunk."""
+        header, n = self._header, self._samples
+        record, a = divmod(start, n)
+        count = min(stop - start, n - a)
+        width = header.sample_bytes
+        if a or count < n or header.record_bytes > _CHUNK_BYTES:
+            return np.stack(
+                [
+                    _integers(
+                        np.frombuffer(self._bytes(record, s.offset + a * width, count), np.uint8),
+                        width,
+                    )
+                    for s in self._read_signals
+                ]
+            )
+        n_records = min((stop - start) // n, _CHUNK_BYTES // header.record_bytes)
+        data = self._bytes(record, 0, n_records * header.record_bytes // width)
+        records = np.frombuffer(data, np.uint8).reshape(n_records, header.record_bytes)
+        return np.stack(
+            [
+                _integers(records[:, s.offset : s.offset + n * width], width)
+                for s in self._read_signals
+            ]
+        )
+
+    def _millivolts(self, codes: NDArray[np.int32]) -> NDArray[np.float32]:
+        """(n_leads, n) float32 mV; what a file of ours flags as absent and holds as 0 is NaN."""
+        signals = codes[: len(self.leads)]
+        ecg_mv = np.asarray(signals * self._gain + self._offset, np.float32)
+        if self._quality is not None:
+            ecg_mv[(signals == 0) & (codes[-1] & _ABSENT != 0)] = np.nan
+        return ecg_mv
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""
-        self._reader.close()
+        self._file.close()
 
 
-def _check_length(path: Path) -> None:
-    """Refuse a file that is not as long as its header says, which pyedflib would print and not say."""
-    with path.open("rb") as file:
-        fixed = file.read(256)
-        try:
-            header_bytes, n_records, n_signals = (
-                int(fixed[a:b]) for a, b in ((184, 192), (236, 244), (252, 256))
-            )
-            file.seek(256 + 216 * n_signals)
-            counts = file.read(8 * n_signals)
-            record_bytes = 2 * sum(int(counts[8 * i : 8 * i + 8]) for i in range(n_signals))
-        except ValueError as error:
-            raise InputError(f"{path} is no EDF file, or only the start of one") from error
-    if n_records < 0:
-        raise InputError(f"{path} was never finished by its writer: repair its number of records")
-    if path.stat().st_size != header_bytes + n_records * record_bytes:
-        held = max(0, path.stat().st_size - header_bytes) // max(1, record_bytes)
-        raise InputError(
-            f"{path} is truncated or damaged: its header says {n_records} data records, "
-            f"the file holds {held}"
-        )
+def _integers(data: NDArray[np.uint8], width: int) -> NDArray[np.int32]:
+    """Little-endian integers of 2 or 3 bytes, flat, from their bytes."""
+    flat = np.ascontiguousarray(data).reshape(-1, width)
+    if width == 2:
+        return flat.view("<i2").ravel().astype(np.int32)
+    padded = np.zeros((len(flat), 4), np.uint8)
+    padded[:, 1:] = flat
+    return (padded.view("<i4") >> 8).ravel()

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import deque
 from dataclasses import replace
+from datetime import datetime
 from importlib.metadata import PackageNotFoundError, version
 from io import SEEK_END, FileIO
 from pathlib import Path
@@ -17,8 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from edge.errors import InputError
-from edge.files.annotations import Annotation, QualityAnnotator
-from edge.files.recording import Metadata, RecordingSink
+from edge.files.annotations import END_OF_RECORDING, STARTED_AT, Annotation, QualityAnnotator
+from edge.files.edf_header import UNKNOWN_START
+from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -42,37 +44,51 @@ class EdfSink(RecordingSink):
     """Writes EDF+C: signals `ECG I` .. `ECG V6` in mV, then `quality`, the OR of the quality bits.
 
     Time runs on through gaps: lost samples and samples of a lead that is off are 0 mV, with the
-    quality bits set and an annotation that says since when and for how long.
+    quality bits set and an annotation that says since when and for how long. So is what fills the last
+    record up, behind the annotation `end of recording`.
     """
 
-    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
-        """Create the file. Raises InputError for a rate EDF cannot hold, SinkError if it cannot be."""
-        super().__init__(str(path), sampling_hz, metadata)
-        if not float(sampling_hz).is_integer() or sampling_hz > MAX_SAMPLING_HZ:
+    def __init__(
+        self, path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+    ) -> None:
+        """As every recording; raises InputError for a rate EDF cannot hold, too."""
+        super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
+        if not 1.0 <= sampling_hz <= MAX_SAMPLING_HZ:
             raise InputError(
-                f"{path}: EDF in one-second records needs a whole number of samples a second up to "
-                f"{MAX_SAMPLING_HZ}, not {sampling_hz:g}: write .npz or .csv"
+                f"{path}: EDF in one-second records holds 1 to {MAX_SAMPLING_HZ} samples a second, not "
+                f"{sampling_hz:g}: write .npz or .csv"
             )
         self.samples_clipped = 0
         """Samples beyond the range of the file, written as its largest value and annotated."""
         self.annotations_dropped = 0
         self._equipment = _equipment()  # here, so that the first block does not wait for it
-        self._path = path
-        self._second = int(sampling_hz)
+        self._file: FileIO
+        self._second = round(sampling_hz)
+        # At 250.137 Hz a record of 250 samples lasts 0.999452 s: all that the header's 8 characters hold.
+        self._record_us = round(self._second / sampling_hz * 1e6)
+        self._file_hz = self._second * 1e6 / self._record_us
         self._record = np.zeros((_ROWS, self._second), "<i2")
         self._filled = 0
         self._records = 0
         self._record_bytes = 2 * self._record.size + _ANNOTATION_BYTES
         self._pending: deque[Annotation] = deque(maxlen=PENDING_ANNOTATIONS)
         self._annotator: QualityAnnotator | None = None
-        try:
-            self._file = FileIO(str(path), "w")
-        except OSError as error:
-            raise self.failure(error) from error
+
+    def counters(self) -> dict[str, int]:
+        """Samples beyond the file's range, and annotations that found no room."""
+        return {
+            "samples_clipped": self.samples_clipped,
+            "annotations_dropped": self.annotations_dropped,
+        }
+
+    def _open(self) -> None:
+        self._file = self.output.create()
 
     def _begin(self, block: TwelveLeadBlock) -> None:
         self._annotator = QualityAnnotator(self.sampling_hz, block.provenance)
         self._write_all(self._header(block.provenance))
+        if self.metadata.started_at is not None:  # the header has whole seconds and no time zone
+            self._annotate(Annotation(0, 0, STARTED_AT + self.metadata.started_at.isoformat()))
         if self.metadata.calibration:
             self._annotate(Annotation(0, 0, self.metadata.calibration))
         if self.metadata.simulated:
@@ -80,10 +96,10 @@ class EdfSink(RecordingSink):
 
     def _header(self, provenance: tuple[Provenance, ...]) -> bytes:
         """The header: a fixed part, then each field for all signals in turn. No patient data."""
-        start = self.metadata.started_at
+        start = self.metadata.started_at or UNKNOWN_START
         device = _ascii(self.metadata.device.strip(), 20).replace(" ", "_")
         recording = [
-            f"Startdate {start.day:02d}-{_MONTHS[start.month - 1]}-{start.year} X X",
+            f"Startdate {_startdate(self.metadata.started_at)} X X",
             self._equipment,
             *(["simulated_signal"] if self.metadata.simulated else []),
             *([device] if device else []),
@@ -97,7 +113,7 @@ class EdfSink(RecordingSink):
             (str(_HEADER_BYTES), 8),
             ("EDF+C", 44),
             ("0", 8),
-            ("1", 8),
+            (_seconds(self._record_us), 8),
             (str(_ROWS + 1), 4),
         ]
         bits = " ".join(f"{flag.value}={str(flag.name).lower()}" for flag in Quality if flag)
@@ -188,7 +204,7 @@ class EdfSink(RecordingSink):
 
     def _annotation_bytes(self) -> bytes:
         """The annotation signal of the next record: its time, then as many annotations as fit."""
-        signal = f"+{self._records}\x14\x14\x00".encode()
+        signal = f"+{_seconds(self._records * self._record_us)}\x14\x14\x00".encode()
         while self._pending:
             text = self._time_stamped(self._pending[0])
             if len(signal) + len(text) > _ANNOTATION_BYTES:
@@ -199,30 +215,43 @@ class EdfSink(RecordingSink):
 
     def _time_stamped(self, annotation: Annotation) -> bytes:
         """One time-stamped annotation list of the EDF+ standard."""
-        onset = f"+{annotation.onset / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
-        duration = f"{annotation.n_samples / self.sampling_hz:.6f}".rstrip("0").rstrip(".")
+        onset, duration = (
+            _seconds(round(n / self._file_hz * 1e6))
+            for n in (annotation.onset, annotation.n_samples)
+        )
         lasting = f"\x15{duration}" if annotation.n_samples else ""
-        return f"{onset}{lasting}\x14{annotation.text}\x14\x00".encode()
+        return f"+{onset}{lasting}\x14{annotation.text}\x14\x00".encode(errors="replace")
 
     def _finish(self) -> None:
         try:
             self._write_tail()
         finally:
-            if self._path.is_file():
+            if not self.output.is_stream:
                 self._file.truncate(_HEADER_BYTES + self._records * self._record_bytes)
             self._file.close()
-            if self._records == 0 and self._path.is_file():
-                self._path.unlink()  # not one second was written: a header alone is no recording
+            if self._records == 0:
+                self.output.discard()  # not one second was written: a header alone is no recording
 
     def _write_tail(self) -> None:
         """The last partial second, padded to a record, and the annotations still open."""
         for annotation in self._annotator.finish() if self._annotator is not None else []:
             self._annotate(annotation)
         if self._filled:
-            self._annotate(Annotation(self.timeline.end, 0, "end of recording"))
+            self._annotate(Annotation(self.timeline.end, 0, END_OF_RECORDING))
         while self._filled or self._pending:
-            self._record[:, self._filled :] = 0
+            self._record[:-1, self._filled :] = 0
+            self._record[-1, self._filled :] = Quality.GAP
             self._write_record()
+
+
+def _seconds(microseconds: int) -> str:
+    """As EDF writes a time: without zeros at the end."""
+    return f"{microseconds // 1_000_000}.{microseconds % 1_000_000:06d}".rstrip("0").rstrip(".")
+
+
+def _startdate(start: datetime | None) -> str:
+    """The day as EDF+ writes it in its recording field; X where it is not known."""
+    return f"{start.day:02d}-{_MONTHS[start.month - 1]}-{start.year}" if start is not None else "X"
 
 
 def _equipment() -> str:

@@ -1,16 +1,24 @@
 """Reads NPZ archives without loading them: members are mapped in place, or unpacked to disk first.
 
-Known arrays: `ecg_mv`, float (n_leads, n) or (N, n_leads, n) in millivolts, or `ecg_uv` in microvolts;
-`leads`, their names; `sampling_hz`. Nothing is ever unpickled.
+Known arrays: `ecg_mv`, float (n_leads, n) or (N, n_leads, n) in millivolts, or `ecg_uv` in microvolts, or
+`ecg` in the unit that the caller says; `leads`, their names; `sampling_hz`. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
+import lzma
+import math
+import shutil
 import struct
 import tempfile
 import tokenize
+import warnings
 import zipfile
 import zlib
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import IO, Literal
 
@@ -18,18 +26,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.record import ReadOptions, Record, pick_leads
+from edge.files.record import ReadOptions, Record, pick_leads, printable, rate_of, unit_mv
 
 _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
-_SCALES_MV = {"ecg_mv": 1.0, "ecg_uv": 1e-3}
+_LARGEST_RATIO = 1100  # what DEFLATE can shrink to one byte, and a little
+_UNITS = {"ecg_mv": "mV", "ecg_uv": "uV", "ecg": ""}
+_SMALL = ("leads", "sampling_hz", "device", "simulated", "started_at")
 # What zipfile and NumPy's header parser raise on damaged bytes.
 _DAMAGED = (
     zipfile.BadZipFile,
     zlib.error,
     tokenize.TokenError,
     struct.error,
+    lzma.LZMAError,
     EOFError,
+    MemoryError,
     LookupError,
     OverflowError,
     RuntimeError,
@@ -44,31 +56,45 @@ class NpzRecord(Record):
 
     def __init__(self, path: Path, options: ReadOptions, number: int | None) -> None:
         """Raises InputError for a damaged file, unknown arrays, or one of many records not picked."""
+        said: list[str] = []
         try:
             with zipfile.ZipFile(path) as archive:
                 names = {name.removesuffix(".npy") for name in archive.namelist()}
-                lacking = [name for name in ("leads", "sampling_hz") if name not in names]
-                signal = next((name for name in _SCALES_MV if name in names), None)
+                signal = next((name for name in _UNITS if name in names), None)
+                lacking = [
+                    name
+                    for name, given in (
+                        ("leads", options.leads),
+                        ("sampling_hz", options.sampling_hz),
+                    )
+                    if name not in names and given is None
+                ]
                 if signal is None or lacking:
-                    wanted = "ecg_mv or ecg_uv, leads and sampling_hz"
-                    has = ", ".join(sorted(names)) or "nothing"
+                    wanted = "ecg_mv or ecg_uv, leads and sampling_hz (or --leads and --rate)"
+                    has = printable(", ".join(sorted(names)[:24])) or "nothing"
                     raise InputError(f"{path} needs the arrays {wanted}: it has {has}")
-                labels = [str(label) for label in _small(archive, "leads").ravel()]
-                sampling_hz = float(_small(archive, "sampling_hz"))
                 self._ecg = _mapped(path, archive, signal, number)
+                given = {name: _small(archive, name) for name in _SMALL if name in names}
         except InputError:
             raise
         except _DAMAGED as error:
-            why = (str(error) or type(error).__name__).splitlines()[0]
+            why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
             raise InputError(f"cannot read {path} as NPZ, it is damaged: {why}") from error
+        labels = _labels(given.get("leads"), options, sum(self._ecg.shape[:1]))
         if self._ecg.ndim != 2 or self._ecg.shape[0] != len(labels):
             raise InputError(
                 f"{path}: {signal} of shape {self._ecg.shape} does not fit {len(labels)} leads: "
                 "expected (n_leads, n_samples)"
             )
-        self._scale = _SCALES_MV[signal]
-        chosen, self._rows = pick_leads(labels, options.leads, path)
-        super().__init__(path, chosen, sampling_hz, self._ecg.shape[1])
+        self._scale = unit_mv(_UNITS[signal], signal, options, str(path), said)
+        chosen, self._rows = pick_leads(labels, options.leads, path, said)
+        rate = _number(given["sampling_hz"], path) if "sampling_hz" in given else None
+        super().__init__(path, chosen, rate_of(rate, options, path), self._ecg.shape[1])
+        self.warnings = tuple(said)
+        self.device = " ".join(_texts(given.get("device")))
+        self.simulated = bool(np.any(given.get("simulated", np.False_)))
+        with suppress(ValueError):
+            self.started_at = datetime.fromisoformat(" ".join(_texts(given.get("started_at"))))
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         part = np.asarray(self._ecg[:, start:stop])[self._rows]
@@ -76,54 +102,121 @@ class NpzRecord(Record):
             return np.asarray(part * np.float32(self._scale), np.float32)
 
 
+def _labels(given: NDArray[np.generic] | None, options: ReadOptions, n_rows: int) -> list[str]:
+    """Names of the rows: the file's, or what the caller says of a file that names none."""
+    if given is not None:
+        labels = _texts(given)
+        return labels[0].split(",") if given.ndim == 0 else labels
+    if options.leads is None or isinstance(options.leads, Mapping):
+        return [f"row {i + 1}" for i in range(n_rows)]  # a mapping may pick them by place
+    return list(options.leads)
+
+
+def _texts(given: NDArray[np.generic] | None) -> list[str]:
+    if given is None:
+        return []
+    return [
+        printable(one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one))
+        for one in given.ravel().tolist()
+    ]
+
+
+def _number(given: NDArray[np.generic], path: Path) -> float:
+    try:
+        return float(given.reshape(()).item())
+    except (ValueError, TypeError, OverflowError) as error:
+        raise InputError(f"{path}: its sampling_hz is no number: correct it") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Member:
+    """The header of an array in the archive, held to the bytes that are there."""
+
+    info: zipfile.ZipInfo
+    shape: tuple[int, ...]
+    fortran: bool
+    dtype: np.dtype[np.generic]
+    header_bytes: int
+
+    @classmethod
+    def read(cls, archive: zipfile.ZipFile, name: str) -> _Member:
+        """Raises ValueError for a member that holds objects, or claims more than it can hold."""
+        info = archive.getinfo(f"{name}.npy")
+        with archive.open(info) as member, warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # NumPy takes some damage for Python 2
+            version = np.lib.format.read_magic(member)
+            read_header = {
+                (1, 0): np.lib.format.read_array_header_1_0,
+                (2, 0): np.lib.format.read_array_header_2_0,
+            }[version]
+            shape, fortran, dtype = read_header(member)
+            found = cls(info, shape, fortran, dtype, member.tell())
+        if dtype.hasobject:
+            raise ValueError(f"{name} holds Python objects, which are never unpickled, not numbers")
+        held = info.file_size
+        if info.compress_type == zipfile.ZIP_STORED:
+            held = min(held, info.compress_size)
+        elif info.compress_type == zipfile.ZIP_DEFLATED:
+            held = min(held, _LARGEST_RATIO * info.compress_size)
+        if min(shape, default=0) < 0 or found.header_bytes + found.n_bytes > held:
+            raise ValueError(f"{name} ends early: it claims more than the file can hold")
+        return found
+
+    @property
+    def n_bytes(self) -> int:
+        """Bytes of the values."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+
 def _small(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
     """A member that is small by nature."""
-    if archive.getinfo(f"{name}.npy").file_size > _COPY_BYTES:
+    member = _Member.read(archive, name)
+    if member.n_bytes > _COPY_BYTES:
         raise ValueError(f"{name} is larger than a megabyte")
-    with archive.open(f"{name}.npy") as member:
-        return np.asarray(np.lib.format.read_array(member, allow_pickle=False))
+    with archive.open(member.info) as file:
+        data = file.read(member.header_bytes + member.n_bytes)[member.header_bytes :]
+    if member.dtype.itemsize == 0:  # an empty text
+        return np.zeros(member.shape, member.dtype)
+    order: Literal["F", "C"] = "F" if member.fortran else "C"
+    return np.frombuffer(data, member.dtype).reshape(member.shape, order=order)
 
 
 def _mapped(
     path: Path, archive: zipfile.ZipFile, name: str, number: int | None
 ) -> NDArray[np.generic]:
     """Record `number` of a member as an array on disk, never whole in memory."""
-    info = archive.getinfo(f"{name}.npy")
-    with archive.open(info) as member:
-        version = np.lib.format.read_magic(member)
-        read_header = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }[version]
-        shape, fortran, dtype = read_header(member)
-        header_bytes = member.tell()
-        if dtype.kind not in "iuf":
-            raise ValueError(f"{name} has type {dtype}, not numbers")
-        skip = 0
-        if len(shape) == 3 and not fortran:
-            if number is None and shape[0] != 1:
-                raise InputError(f"{path} holds {shape[0]} records: pick one, as in {path.name}#0")
-            number = number or 0
-            if number >= shape[0]:
-                raise InputError(f"{path} holds records 0..{shape[0] - 1}: there is no {number}")
-            shape = shape[1:]
-            skip = number * int(np.prod(shape)) * dtype.itemsize
-        elif number:
-            raise InputError(f"{path} holds one record: leave out #{number}")
-        n_bytes = int(np.prod(shape)) * dtype.itemsize
-        if header_bytes + skip + n_bytes > info.file_size:
-            raise ValueError(f"{name} ends early")
-        order: Literal["F", "C"] = "F" if fortran else "C"
-        if n_bytes == 0:
-            return np.empty(shape, dtype)
-        if info.compress_type == zipfile.ZIP_STORED:
-            offset = _data_offset(path, info) + header_bytes + skip
-            return np.memmap(path, dtype, "r", offset, shape, order)
-        with tempfile.TemporaryFile() as spool:
-            _copy(member, None, skip)
-            _copy(member, spool, n_bytes)
-            spool.flush()
-            return np.memmap(spool, dtype, "r", 0, shape, order)
+    member = _Member.read(archive, name)
+    shape, dtype, skip = member.shape, member.dtype, 0
+    if dtype.kind not in "iuf":
+        raise ValueError(f"{name} has type {dtype}, not numbers")
+    if len(shape) == 3 and not member.fortran:
+        if number is None and shape[0] != 1:
+            raise InputError(f"{path} holds {shape[0]} records: pick one, as in {path.name}#0")
+        number = number or 0
+        if number >= shape[0]:
+            raise InputError(f"{path} holds records 0..{shape[0] - 1}: there is no {number}")
+        shape = shape[1:]
+        skip = number * math.prod(shape) * dtype.itemsize
+    elif number:
+        raise InputError(f"{path} holds one record: leave out #{number}")
+    n_bytes = math.prod(shape) * dtype.itemsize
+    order: Literal["F", "C"] = "F" if member.fortran else "C"
+    if n_bytes == 0:
+        return np.empty(shape if max(shape, default=0) < _COPY_BYTES else (0, 0), dtype)
+    skip += member.header_bytes
+    if member.info.compress_type == zipfile.ZIP_STORED:
+        return np.memmap(path, dtype, "r", _data_offset(path, member.info) + skip, shape, order)
+    free = shutil.disk_usage(tempfile.gettempdir()).free
+    if n_bytes > free:
+        raise InputError(
+            f"{path}: {name} unpacks to {n_bytes / 1e9:.3g} GB, {tempfile.gettempdir()} has "
+            f"{free / 1e9:.3g} GB: set TMPDIR to a larger place, or save it uncompressed"
+        )
+    with archive.open(member.info) as source, tempfile.TemporaryFile() as spool:
+        _copy(source, None, skip)
+        _copy(source, spool, n_bytes)
+        spool.flush()
+        return np.memmap(spool, dtype, "r", 0, shape, order)
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:

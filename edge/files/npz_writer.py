@@ -8,9 +8,9 @@ that appending needs no knowledge of n. After a crash the spool is what was reco
 
 from __future__ import annotations
 
+import os
 import shutil
-import zipfile
-from io import BytesIO
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,51 +18,57 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import SinkError
-from edge.files.recording import Metadata, RecordingSink
+from edge.files.recording import MetadataSource, RecordingSink
+from edge.files.repair import pack_spool
 from edge.leads import LEADS
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
+from firmware_bridge.new_file import INTERRUPTED, publish
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
-_COPY_BYTES = 1 << 20
 
 
 class NpzSink(RecordingSink):
     """Writes `ecg_mv`, `sigma_mv` (12, n) float32 mV and `quality` (12, n) uint8, and what they mean.
 
     Also `sampling_hz`, `first_sample` (stream index of column 0), `leads`, `provenance`, `restarts`
-    (columns where the stream began anew), `prefilter`, `device`, `calibration`, `started_at`,
-    `simulated`. A gap is NaN with `Quality.GAP`, so column i is always (first_sample + i) / sampling_hz
-    but after a restart.
+    (columns where the stream began anew), `prefilter`, `device`, `calibration`, `source`,
+    `started_at` (ISO, empty if unknown), `simulated`. A gap is NaN with `Quality.GAP`, so column i is
+    always (first_sample + i) / sampling_hz but after a restart.
     """
 
-    def __init__(self, path: Path, sampling_hz: float, metadata: Metadata) -> None:
-        """Create the spool and the file. Raises SinkError if either cannot be created."""
-        super().__init__(str(path), sampling_hz, metadata)
-        self._path = path
-        self._spool = path.with_name(path.name + ".part")
+    def __init__(
+        self, path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+    ) -> None:
+        """As every recording; what an interrupted one left in the spool is refused, too."""
+        super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
+        self._spool = self.output.part
         self._growing: dict[str, _GrowingArray] = {}
         self._first_sample = 0
         self._restarts: list[int] = []
         self._saved_until = 0
+        self._refuse_interrupted()
+        if self.output.is_stream:
+            raise SinkError(f"cannot write {self.target}: NPZ needs a file, write .csv to a pipe")
+
+    def _refuse_interrupted(self, error: OSError | None = None) -> None:
+        if os.path.lexists(self._spool):
+            raise SinkError(f"cannot write {self.target}: {self._spool} {INTERRUPTED}") from error
+
+    def _open(self) -> None:
+        self.output.check()
         try:
-            path.open("ab").close()
-            self._spool.mkdir()
+            self._spool.mkdir()  # exclusive: whoever makes it has the name
         except FileExistsError as error:
-            raise SinkError(
-                f"{self._spool} holds a recording that was interrupted: move it away first "
-                "(its .npy files open with numpy.load)"
-            ) from error
-        except OSError as error:
-            raise self.failure(error) from error
+            self._refuse_interrupted(error)
+            raise
 
     def _begin(self, block: TwelveLeadBlock) -> None:
         self._first_sample = block.first_sample
         for name, dtype in (("ecg_mv", "<f4"), ("sigma_mv", "<f4"), ("quality", "|u1")):
             self._growing[name] = _GrowingArray(self._spool / f"{name}.npy", np.dtype(dtype))
-        for name, array in self._small().items():
-            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
+        self._save(self._small())
 
     def _append(self, block: TwelveLeadBlock, onset: int) -> None:
         self._extend(block.ecg_mv, block.sigma_mv, block.quality)
@@ -75,6 +81,11 @@ class NpzSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         self._restarts.append(onset)
+        self._save({"restarts": np.array(self._restarts, np.int64)})
+
+    def _save(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
+        for name, array in arrays.items():
+            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
 
     def _extend(
         self, ecg_mv: NDArray[np.float32], sigma_mv: NDArray[np.float32], quality: NDArray[np.uint8]
@@ -88,6 +99,8 @@ class NpzSink(RecordingSink):
 
     def _small(self) -> dict[str, NDArray[np.generic]]:
         """The members beside the growing ones."""
+        start = self.metadata.started_at
+        started_at = "" if start is None else start.isoformat()
         return {
             "sampling_hz": np.array(self.sampling_hz),
             "first_sample": np.array(self._first_sample),
@@ -97,51 +110,37 @@ class NpzSink(RecordingSink):
             "prefilter": np.array(self.metadata.prefilter),
             "device": np.array(self.metadata.device),
             "calibration": np.array(self.metadata.calibration),
-            "started_at": np.array(self.metadata.started_at.isoformat()),
+            "started_at": np.array(started_at),
+            "source": np.array(self.metadata.source),
             "simulated": np.array(self.metadata.simulated),
         }
 
     def _finish(self) -> None:
-        if not self._growing:
-            self._spool.rmdir()
-            if self._path.is_file() and self._path.stat().st_size == 0:
-                self._path.unlink()  # not one sample came
+        for growing in self._growing.values():
+            growing.close()
+        if "quality" not in self._growing or not self._growing["quality"].n:
+            shutil.rmtree(self._spool)
             return
+        if self._failed:  # there is no room to pack: the spool is the recording
+            return
+        packed = self._spool / "packed.npz"
         try:
-            for growing in self._growing.values():
-                growing.close()
-            self._pack()
+            with packed.open("wb") as target:
+                pack_spool(self._spool, target)
+            publish(packed, self.output.path, overwrite=self.output.overwrite)
         except OSError:
-            self._path.unlink(missing_ok=True)
+            packed.unlink(missing_ok=True)
             raise
         shutil.rmtree(self._spool)
 
     def failure(self, error: OSError) -> SinkError:
         """The one line for a system error, with where the recording is."""
-        if not self._growing:
+        if not self._opened:
             return super().failure(error)
         return SinkError(
             f"cannot write {self.target}: {error.strerror or error}; what was recorded is kept in "
-            f"{self._spool}: make room, its .npy files open with numpy.load"
+            f"{self._spool}: make room, then `leadlift repair {self._spool}`"
         )
-
-    def _pack(self) -> None:
-        """Pack the spool into the output. Sigma and flags shrink to nothing, ECG hardly."""
-        with zipfile.ZipFile(self._path, "w") as archive:
-            for name, growing in self._growing.items():
-                member = zipfile.ZipInfo.from_file(growing.path, f"{name}.npy")
-                member.compress_type = (
-                    zipfile.ZIP_STORED if name == "ecg_mv" else zipfile.ZIP_DEFLATED
-                )
-                with (
-                    growing.path.open("rb") as source,
-                    archive.open(member, "w", force_zip64=True) as target,
-                ):
-                    shutil.copyfileobj(source, target, _COPY_BYTES)
-            for name, array in self._small().items():
-                content = BytesIO()
-                np.save(content, array, allow_pickle=False)
-                archive.writestr(f"{name}.npy", content.getvalue())
 
 
 class _GrowingArray:

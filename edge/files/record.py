@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
+from edge.leads import LEADS
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, leads_of, split_unit, unit_named
 
 
 @dataclass(frozen=True)
@@ -86,7 +87,12 @@ class Record(ABC):
         self.close()
 
 
-def mv_per(unit: str, path: Path) -> float:
+def printable(text: str) -> str:
+    """`text` of a file as one line that a terminal can show."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def mv_per(unit: str, path: Path | str) -> float:
     """Millivolts per `unit`. Raises InputError for one that is no voltage."""
     name = unit_named(unit)
     if name is None:
@@ -99,24 +105,109 @@ def unit_of(label: str) -> str | None:
     return split_unit(label)[1]
 
 
+def unit_mv(
+    stated: str, label: str, options: ReadOptions, where: str, warnings: list[str]
+) -> float:
+    """Millivolts per unit of one signal: what the caller says counts, then the file, then the label.
+
+    Raises InputError for a unit that is no voltage, or none at all.
+    """
+    in_file = stated.strip() or unit_of(label) or ""
+    if options.unit is None:
+        if not in_file:
+            raise InputError(f"{where} ({label!r}) states no unit: give --unit, as in --unit mV")
+        return mv_per(in_file, where)
+    mv = mv_per(options.unit, "--unit")
+    if in_file and unit_named(in_file) != unit_named(options.unit):
+        text = f"the file says {in_file!r}, read in {options.unit} as you say"
+        if text not in warnings:
+            warnings.append(text)
+    return mv
+
+
+def rate_of(stated: float | None, options: ReadOptions, where: str | Path) -> float:
+    """The sampling rate in Hz that a file states, or what the caller says where it states none.
+
+    Raises InputError without either, and for a caller who contradicts the file.
+    """
+    given = options.sampling_hz
+    if stated is None:
+        if given is None:
+            raise InputError(f"{where} does not state its sampling rate: give --rate")
+        return given
+    if given is not None and not abs(given - stated) <= 0.01 * stated:
+        raise InputError(f"{where} is sampled at {stated:g} Hz, not {given:g}: leave out --rate")
+    return stated
+
+
 def pick_leads(
     labels: Sequence[str],
     wanted: Sequence[str] | Mapping[str, str] | None,
     path: Path,
+    warnings: list[str] | None = None,
 ) -> tuple[tuple[str, ...], list[int]]:
     """(names, positions in `labels`) of the `wanted` leads, or of all; the first of a name counts.
 
-    Raises InputError naming what the file has and what is missing.
+    A mapping gives each lead the label of its signal, or its place: `#3` is the third. Where a name or a
+    label is there twice, `warnings` gets which one was taken. Raises InputError naming what the file has
+    and what is missing.
     """
-    found: dict[str, int] = {}
-    for position, label in enumerate(labels):
-        lead = lead_of(label)
-        if lead is not None:
-            found.setdefault(lead, position)
-    names = tuple(found) if wanted is None else tuple(wanted)
-    missing = [name for name in names if name not in found]
-    if missing or not names:
-        needed = ", ".join(missing) if missing else "any ECG lead"
-        has = ", ".join(str(label).strip() for label in labels[:24]) or "nothing"
-        raise InputError(f"{path} lacks {needed}: it has {has}; name its leads with --leads")
-    return names, [found[name] for name in names]
+    said = [] if warnings is None else warnings
+    named = leads_of(labels)
+    if isinstance(wanted, Mapping):
+        picks = {lead: _labelled(labels, named, label) for lead, label in wanted.items()}
+        missing = [
+            lead if wanted[lead] == lead else f"{wanted[lead]!r} for {lead}"
+            for lead, places in picks.items()
+            if not places
+        ]
+    else:
+        names = dict.fromkeys(name for name in named if name) if wanted is None else wanted
+        picks = {name: [i for i, lead in enumerate(named) if lead == name] for name in names}
+        missing = [name for name, places in picks.items() if not places]
+    if missing or not picks:
+        raise InputError(_missing(labels, named, missing, path))
+    for lead, places in picks.items():
+        if len(places) > 1:
+            both = " and ".join(f"#{i + 1} ({labels[i].strip()!r})" for i in places[:4])
+            said.append(
+                f"{lead} is there {len(places)} times, {both}: the first is taken; "
+                f"--leads {lead}=#{places[1] + 1} takes the other"
+            )
+    positions = [places[0] for places in picks.values()]
+    if len(set(positions)) < len(positions):
+        raise InputError(f"{path}: --leads gives one signal to two leads: {', '.join(picks)}")
+    return tuple(picks), positions
+
+
+def _labelled(labels: Sequence[str], named: Sequence[str | None], label: str) -> list[int]:
+    """Places of the signals that a caller's `label` means: by place, by label, or by the lead it names."""
+    if label.startswith("#") and label[1:].isdecimal():
+        return [int(label[1:]) - 1] if 1 <= int(label[1:]) <= len(labels) else []
+    for same in (str, str.strip, lambda text: " ".join(text.split()).casefold()):
+        found = [i for i, one in enumerate(labels) if same(one) == same(label)]
+        if found:
+            return found
+    lead = lead_of(label)
+    return [i for i, name in enumerate(named) if name is not None and name == lead]
+
+
+def _missing(
+    labels: Sequence[str], named: Sequence[str | None], missing: Sequence[str], path: Path
+) -> str:
+    has = printable(", ".join(label.strip() for label in labels[:24])) or "nothing"
+    more = f" and {len(labels) - 24} more" if len(labels) > 24 else ""
+    eeg = [
+        label.strip()
+        for label, name in zip(labels, named, strict=True)
+        if name is None and lead_of(label)
+    ]
+    beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
+    example = missing[0] if missing and missing[0] in LEADS else "II"
+    label = next(
+        (printable(x.strip()) for x, name in zip(labels, named, strict=True) if not name), "CH1"
+    )
+    return (
+        f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
+        f"name its leads with --leads, as in --leads \"{example}='{label}'\""
+    )

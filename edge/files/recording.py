@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
 from types import TracebackType
 
 import numpy as np
@@ -12,6 +14,8 @@ import numpy as np
 from edge.errors import InputError, SinkError
 from edge.leads import LEADS, Provenance
 from edge.samples import TwelveLeadBlock
+from firmware_bridge.new_file import NewFile, stamped
+from firmware_bridge.wall_time import wall_time
 
 MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
@@ -29,8 +33,14 @@ class Metadata:
     """The patient calibration that was applied; empty for none."""
     simulated: bool = False
     """The signal is simulated; every sink says so."""
-    started_at: datetime = field(default_factory=datetime.now)
-    """Local time of the first sample."""
+    started_at: datetime | None = None
+    """Local time of the first sample, with its time zone; None where nobody knows it."""
+    source: str = ""
+    """Where the samples came from, as the user named it: `serial:/dev/ttyACM0`."""
+
+
+MetadataSource = Metadata | Callable[[], Metadata]
+"""What is known now, or what tells it once the first samples are there."""
 
 
 @dataclass(slots=True)
@@ -63,16 +73,36 @@ class RecordingSink(ABC):
     After a failed write the file is closed with what it holds, and stays readable.
     """
 
-    def __init__(self, target: str, sampling_hz: float, metadata: Metadata) -> None:
-        """`target` names the output in error messages; `sampling_hz` is that of every block."""
+    def __init__(
+        self,
+        path: str | Path,
+        sampling_hz: float,
+        metadata: MetadataSource,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        """Refuse what cannot be written; the file is made with the first block.
+
+        `{time}` in the name of `path` stands for the time now; `sampling_hz` is that of every block.
+        `metadata` may be a callable: it is asked at the first block. Raises SinkError for a path that
+        exists, unless `overwrite`, or that can take no file.
+        """
         if not (np.isfinite(sampling_hz) and sampling_hz > 0):
             raise InputError(f"sampling rate {sampling_hz} Hz: give a positive number")
-        self.target = target
+        self.output = NewFile(stamped(str(path)), overwrite=overwrite)
+        self.target = str(self.output.path)
         self.sampling_hz = sampling_hz
-        self.metadata = metadata
+        self.metadata = Metadata() if callable(metadata) else metadata
         self.timeline = Timeline(sampling_hz)
         self.provenance: tuple[Provenance, ...] | None = None
+        self._ask = metadata if callable(metadata) else None
+        self._opened = False
         self._closed = False
+        self._failed = False
+        try:
+            self.output.check()
+        except OSError as error:
+            raise self.failure(error) from error
 
     def write(self, block: TwelveLeadBlock) -> None:
         """Append `block`, with the samples missing before it marked as a gap.
@@ -87,8 +117,7 @@ class RecordingSink(ABC):
             return
         try:
             if self.provenance is None:
-                self.provenance = block.provenance
-                self._begin(block)
+                self._start(block)
             missing, restarted = self.timeline.place(block)
             onset = self.timeline.end - block.n_samples
             if restarted:
@@ -97,20 +126,39 @@ class RecordingSink(ABC):
                 self._gap(missing, onset - missing)
             self._append(block, onset)
         except (OSError, SinkError) as error:
+            failure = error if isinstance(error, SinkError) else self.failure(error)
             self._abandon()
-            if isinstance(error, SinkError):
-                raise
-            raise self.failure(error) from error
+            raise failure from error
 
     def close(self) -> None:
         """Finish the file; a second call does nothing. Raises SinkError if it cannot be finished."""
         if self._closed:
             return
         self._closed = True
+        if not self._opened:
+            return
         try:
             self._finish()
+            if not self._failed:
+                self.output.keep()
         except OSError as error:
             raise self.failure(error) from error
+
+    def counters(self) -> dict[str, int]:
+        """What the format could not hold, by name."""
+        return {}
+
+    def _start(self, block: TwelveLeadBlock) -> None:
+        if self._ask is not None:
+            self.metadata = self._ask()
+        if self.metadata.started_at is None and block.acquired_ns:
+            lasting = timedelta(seconds=(block.n_samples - 1) / self.sampling_hz)
+            started_at = wall_time(block.acquired_ns) - lasting
+            self.metadata = replace(self.metadata, started_at=started_at)
+        self.provenance = block.provenance
+        self._open()
+        self._opened = True
+        self._begin(block)
 
     def __enter__(self) -> RecordingSink:
         return self
@@ -126,13 +174,18 @@ class RecordingSink(ABC):
     def failure(self, error: OSError) -> SinkError:
         """The one line for a system error on this output."""
         why = error.strerror or str(error)
+        if not self._opened:
+            return SinkError(f"cannot write {self.target}: {why}")
+        part = self.output.growing
+        kept = "kept" if part == self.output.path else f"kept in {part}"
         return SinkError(
-            f"cannot write {self.target}: {why}; what was recorded until then is kept, "
+            f"cannot write {self.target}: {why}; what was recorded until then is {kept}, "
             "make room or choose another place"
         )
 
     def _abandon(self) -> None:
         """Close after a failed write; the write's own error is the one to report."""
+        self._failed = True
         try:
             self.close()
         except SinkError:
@@ -158,6 +211,10 @@ class RecordingSink(ABC):
             )
 
     @abstractmethod
+    def _open(self) -> None:
+        """Make the file, exclusively (`self.output`); nothing is written yet."""
+
+    @abstractmethod
     def _begin(self, block: TwelveLeadBlock) -> None:
         """Write what precedes the first sample; `self.provenance` is known."""
 
@@ -175,4 +232,4 @@ class RecordingSink(ABC):
 
     @abstractmethod
     def _finish(self) -> None:
-        """Close the file."""
+        """Close the file, and discard it (`self.output`) if it holds nothing."""

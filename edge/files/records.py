@@ -1,14 +1,26 @@
-"""Recordings as input: leads from EDF, NPZ and CSV files, read in pieces of bounded memory."""
+"""Recordings as input: leads from EDF, BDF, NPZ and CSV files, read in pieces of bounded memory."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import InputError
+from edge.files.formats import HEAD_BYTES, NPZ, format_of, readable
 from edge.files.record import ReadOptions, Record
 
-__all__ = ["ReadOptions", "Record", "open_record"]
+__all__ = ["ReadOptions", "Record", "open_record", "split_pick"]
+
+_PICK = re.compile(r"(.*\.npz)#([^/\\]*)", re.IGNORECASE | re.DOTALL)
+
+
+def split_pick(path: str | Path) -> tuple[Path, str]:
+    """A recording's file, and what follows the `#` of `FILE.npz#17`; any other `#` is part of the name."""
+    found = _PICK.fullmatch(str(path))
+    if found is None or Path(path).is_file():
+        return Path(path), ""
+    return Path(found[1]), found[2]
 
 
 def open_record(
@@ -18,36 +30,58 @@ def open_record(
     sampling_hz: float | None = None,
     unit: str | None = None,
 ) -> Record:
-    """Open a recording: `FILE.edf`, `FILE.csv`, `FILE.npz`, or `FILE.npz#17` for one of many.
+    """Open a recording, whose format its content or its name tells; `FILE.npz#17` for one of many.
 
-    `leads` picks and orders the rows, or maps leads to the file's own labels; None takes every lead that the
-    file has. `sampling_hz` and `unit` stand in for what the file does not say. Raises InputError
-    for a file that is missing, truncated or of another kind, and for leads that it lacks.
+    Parameters
+    ----------
+    path
+        An EDF, EDF+, BDF, NPZ or CSV file.
+    leads
+        Leads to read, in the order of the rows; or lead -> label of its signal in the file, `#3` for the
+        third; None for every lead that the file names.
+    sampling_hz
+        Sampling rate, for a file that states none.
+    unit
+        Unit of the values (`mV`, `uV`), for a file that states none, or a wrong one.
+
+    Returns
+    -------
+    Record
+        Open, a context manager; its `warnings` say what was assumed.
+
+    Raises
+    ------
+    InputError
+        For a file that is missing, damaged beyond reading or of another kind, and for leads that it lacks.
     """
     options = ReadOptions(leads, sampling_hz, unit)
-    name, _, pick = (
-        str(path).partition("#") if ".npz#" in str(path).lower() else (str(path), "", "")
-    )
-    if pick and not pick.isdecimal():
+    file, pick = split_pick(path)
+    if pick and not re.fullmatch(r"[0-9]{1,9}", pick):
         raise InputError(f"{path}: after # comes the number of a record, as in FILE.npz#17")
-    file = Path(name)
     if not file.is_file():
-        what = "is a directory" if file.is_dir() else "does not exist"
-        raise InputError(f"{file} {what}: give a recording ending in .edf, .npz or .csv")
+        raise InputError(_not_there(file))
     try:
-        match file.suffix.lower():
-            case ".edf":
-                from edge.files.edf_reader import EdfRecord
-
-                return EdfRecord(file, options)
-            case ".npz":
-                from edge.files.npz_reader import NpzRecord
-
-                return NpzRecord(file, options, int(pick) if pick else None)
-            case ".csv":
-                from edge.files.csv_reader import CsvRecord
-
-                return CsvRecord(file, options)
+        with file.open("rb") as start:
+            head = start.read(HEAD_BYTES)
+        if not head and _spool(file).is_dir():
+            raise InputError(_not_there(file))
+        return format_of(file, head).reader(file, options, int(pick) if pick else None)
     except OSError as error:
         raise InputError(f"cannot read {file}: {error.strerror or error}") from error
-    raise InputError(f"cannot tell the format of {file}: use .edf, .npz or .csv")
+
+
+def _spool(file: Path) -> Path:
+    """Where the writer of NPZ files keeps what it has, until it is finished."""
+    return Path(f"{file}.part")
+
+
+def _not_there(file: Path) -> str:
+    spool = file if file.name.lower().endswith(".npz.part") else _spool(file)
+    if file.suffix.lower() in (*NPZ.suffixes, ".part") and spool.is_dir():
+        whole = spool.with_name(spool.name.removesuffix(".part"))
+        return (
+            f"{whole} was interrupted while it was recorded, or is being recorded: what there is lies in "
+            f"{spool}; `leadlift repair {whole}` packs it"
+        )
+    what = "is a directory" if file.is_dir() else "does not exist"
+    return f"{file} {what}: give a recording, {readable()}"

@@ -11,9 +11,11 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS
+from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
+from edge.signal.plausibility import UnitCheck
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import (
     Battery,
@@ -21,6 +23,7 @@ from firmware_bridge.events import (
     Duplicate,
     Event,
     Late,
+    Notice,
     Restarted,
     Samples,
     StreamInfo,
@@ -62,6 +65,10 @@ class Ingest:
         self.battery_percent: int | None = None
         self.leads_off: tuple[str, ...] = ()
         """The leads whose electrode is off in the newest packet."""
+        self.notices: list[str] = []
+        """What a person should be told of the stream, a line each, each once."""
+        self._rate: ArrivalRate | None = None
+        self._units: UnitCheck | None = None
         self._rows: list[int] = []
         self._heard: int | None = (
             None  # device index just after the newest packet, taken or dropped
@@ -78,6 +85,11 @@ class Ingest:
     def sampling_hz(self) -> float | None:
         """Rate of the device; None until it has said so."""
         return None if self.info is None else self.info.sampling_hz
+
+    @property
+    def arrival_hz(self) -> float | None:
+        """Samples a second as they arrive, lost ones counted in; None in the first seconds."""
+        return None if self._rate is None else self._rate.hz
 
     def push(self, event: Event, arrival_ns: int) -> SampleBlock | None:
         """Take the next event and its arrival (`time.monotonic_ns()`); return its samples, if any.
@@ -110,8 +122,15 @@ class Ingest:
             self.clock.reset()
         elif isinstance(event, Battery):
             self.battery_percent = event.percent
+        elif isinstance(event, Notice):
+            self.tell(event.text)
         # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
         return None
+
+    def tell(self, text: str) -> None:
+        """Keep a notice, unless it was told before."""
+        if text not in self.notices:
+            self.notices.append(text)
 
     def _stream_info(self, info: StreamInfo) -> None:
         old = self.info
@@ -138,6 +157,9 @@ class Ingest:
             )
         self._rows = [info.leads.index(lead) for lead in self.leads]
         self.info = info
+        if old is None:
+            self._rate = ArrivalRate(info.sampling_hz)
+            self._units = UnitCheck(len(self.leads), info.sampling_hz)
 
     def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
         info = self.info
@@ -172,6 +194,7 @@ class Ingest:
                 self.counters.samples_interpolated += n_missing
                 first = self._index
                 ecg_mv, quality = self._filled(n_missing, ecg_mv, quality)
+        self._doubt(ecg_mv, arrival_ns, info)
         tick_us = self._end_tick_us(packet, info, arrival_ns)
         self.clock.observe(tick_us, arrival_ns)
         self._restarted = False
@@ -182,6 +205,21 @@ class Ingest:
         return SampleBlock(
             ecg_mv, first, info.sampling_hz, quality, arrival_ns, self.clock.host_ns(tick_us)
         )
+
+    def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: StreamInfo) -> None:
+        """Tell of a rate that is not the declared one, and of values that are not millivolts."""
+        if self._rate is not None and self._rate.observe(self._heard or 0, arrival_ns):
+            hz = self._rate.hz or 0.0
+            self.tell(
+                f"samples arrive at {hz:.4g} Hz, not at {info.sampling_hz:g} Hz as declared: all times and "
+                f"rates are wrong by a factor of {hz / info.sampling_hz:.3g}; set rate= where the device "
+                "takes it, or mend its firmware"
+            )
+        if self._units is not None and not self._units.decided:
+            verdict = self._units.push(ecg_mv)
+            if verdict is not None:
+                remedy = "" if verdict.unit_mv is None else f" such as unit_mv={verdict.unit_mv:g}"
+                self.tell(f"{verdict}; say what one unit is{remedy}")
 
     def _missing_before(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> int:
         """Samples between the last one taken and this packet; negative where it overlaps."""

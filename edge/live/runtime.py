@@ -13,8 +13,9 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from contextlib import closing, suppress
 from dataclasses import asdict, replace
+from datetime import datetime, timedelta
 from time import monotonic_ns
 from typing import Protocol, cast
 
@@ -24,13 +25,16 @@ from numpy.typing import NDArray
 from edge.leads import INPUT_LEADS
 from edge.live.handover import Handover, Run
 from edge.live.ingest import Ingest
+from edge.live.outputs import Outputs
 from edge.live.telemetry import LatencyTelemetry
 from edge.offline import check_rate
-from edge.samples import TwelveLeadBlock
+from edge.samples import SampleBlock, TwelveLeadBlock
 from edge.signal.resampling import RateConverter
 from edge.sinks.base import LiveStatus, Sink
 from firmware_bridge.errors import StallError
 from firmware_bridge.source import Source
+from firmware_bridge.transports.base import Notified
+from firmware_bridge.wall_time import arrival_time
 
 DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from last byte to block
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
@@ -81,16 +85,23 @@ class Runtime:
         *,
         leads: Sequence[str] = INPUT_LEADS,
         deadline_s: float = DEADLINE_S,
+        say: Callable[[str], object] | None = None,
     ) -> None:
         """`sinks` are open sinks by the name that the report gives them; the runtime closes them.
 
-        A block later than one hop plus `deadline_s` after its last byte is a deadline miss.
+        A block later than one hop plus `deadline_s` after its last byte is a deadline miss. `say` is
+        called with a line, from either thread, when the stream is not what it says it is, and when a sink
+        fails.
         """
-        self.sinks: dict[str, Sink] = dict(sinks or {})
+        self._say = say or (lambda line: None)
+        self._outputs = Outputs(sinks or {}, self._say)
+        self.started_at: datetime | None = None
+        """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
         self.ingest = Ingest(leads)
         self.latency = LatencyTelemetry()
         self.samples_out = 0
         self.deadline_misses = 0
+        self._told = 0  # of the notices
         self._source = source
         self._reconstructor = reconstructor
         self._converter: RateConverter | None = None
@@ -110,6 +121,16 @@ class Runtime:
         self._acquired = False  # the acquisition thread has put all that it will
         self._failure: BaseException | None = None
 
+    @property
+    def sinks(self) -> dict[str, Sink]:
+        """The outputs by name; more may be added before the start."""
+        return self._outputs.sinks
+
+    @property
+    def sink_failures(self) -> dict[str, str]:
+        """Why each sink that failed did, by its name; the others went on."""
+        return self._outputs.failures
+
     def stop(self) -> None:
         """End the recording cleanly, from any thread or signal handler: takes no lock, returns at once."""
         if self._stopping:  # a second cancel would interrupt the source while it closes
@@ -121,13 +142,14 @@ class Runtime:
     def run(self, seconds: float | None = None) -> None:
         """Record until the source ends, `stop()`, or `seconds` after the first block; close the sinks.
 
-        An error of either thread ends the run; it is raised here as it was, after the sinks are closed.
+        A sink that fails is closed, and the others go on (`sink_failures`). An error of the source or of
+        inference ends the run, and so does the failure of the last sink; it is raised here as it was, after
+        the sinks are closed.
         """
-        with ExitStack() as stack:
-            for sink in self.sinks.values():
-                stack.callback(sink.close)
-            for block in self.blocks(seconds):
+        with closing(self._outputs), closing(self.blocks(seconds)) as blocks:
+            for block in blocks:
                 self._write(block)
+        self._outputs.raise_if_none_is_left()
 
     def blocks(self, seconds: float | None = None) -> Generator[TwelveLeadBlock, None, None]:
         """As `run`, but the blocks are the caller's; closing the iterator stops the acquisition."""
@@ -154,7 +176,7 @@ class Runtime:
 
     def status(self) -> LiveStatus:
         """How the run is doing; for sinks that show it, from any thread."""
-        whole = self.latency.whole()
+        whole, info = self.latency.whole(), self.ingest.info
         return LiveStatus(
             latency_p50_ms=whole.percentile_ns(50) * 1e-6 if whole.n else float("nan"),
             latency_p99_ms=whole.percentile_ns(99) * 1e-6 if whole.n else float("nan"),
@@ -164,7 +186,22 @@ class Runtime:
             engine=_engine_name(self._reconstructor),
             in_outage=self._source.in_outage,
             reconnects=self._source.reconnects,
+            device="" if info is None else info.device,
+            simulated=info is not None and info.simulated,
+            device_hz=0.0 if info is None else info.sampling_hz,
+            arrival_hz=self.ingest.arrival_hz or float("nan"),
+            warnings=self.warnings,
         )
+
+    @property
+    def source_name(self) -> str:
+        """The source as the user named it."""
+        return self._source.name
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person should know of the stream and of the sinks, a line each."""
+        return (*self.ingest.notices, *self.sink_failures.values())
 
     @property
     def seconds(self) -> float:
@@ -186,6 +223,7 @@ class Runtime:
     def report(self) -> dict[str, object]:
         """Plain values for JSON: what went in, came out and was lost, and how long it took."""
         info, clock = self.ingest.info, self.ingest.clock
+        transport = self._source.link.transport
         return asdict(self.ingest.counters) | {
             "samples_out": self.samples_out,
             "samples_lost": self.samples_lost,
@@ -195,7 +233,12 @@ class Runtime:
             "seconds": self.seconds,
             "device": "" if info is None else info.device,
             "firmware": "" if info is None else info.firmware,
+            "simulated": info is not None and info.simulated,
+            "source": self.source_name,
+            "started_at": None if self.started_at is None else self.started_at.isoformat(),
             "device_hz": 0.0 if info is None else info.sampling_hz,
+            "rate_source": "" if info is None else info.rate_source,
+            "arrival_hz": self.ingest.arrival_hz,
             "sampling_hz": self._reconstructor.sampling_hz,
             "clock_drift_ppm": clock.drift_ppm,
             "arrival_jitter_ms": clock.jitter_s * 1e3,
@@ -204,6 +247,12 @@ class Runtime:
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
             "outputs": list(self.sinks),
+            "sink_failures": dict(self.sink_failures),
+            "warnings": list(self.warnings),
+            "notifications_dropped": (
+                transport.notifications_dropped if isinstance(transport, Notified) else 0
+            ),
+            **self._outputs.counters(),
         }
 
     # The acquisition thread.
@@ -239,8 +288,11 @@ class Runtime:
                 if source.reconnects != reconnects:  # it was away: no device's fault
                     reconnects, sampled_ns = source.reconnects, decoded_ns
                 block = self.ingest.push(timed.event, timed.arrival_ns)
+                self._tell_notices()
                 if block is not None:
                     arrival_ns = timed.arrival_ns
+                    if self.started_at is None:
+                        self.started_at = self._start_of(block)
                     if not live:  # a recording can wait, and its times are not those of this run
                         arrival_ns = decoded_ns
                         block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
@@ -252,6 +304,18 @@ class Runtime:
                     sampled_ns = decoded_ns
                 elif decoded_ns - sampled_ns > NO_SAMPLES_S * 1e9:
                     raise StallError(self._no_samples())
+
+    def _start_of(self, block: SampleBlock) -> datetime | None:
+        """When the device took the first sample of the stream's first block."""
+        lasting = timedelta(seconds=(block.n_samples - 1) / block.sampling_hz)
+        last_at = arrival_time(self._source.link.transport, block.acquired_ns or block.arrival_ns)
+        return None if last_at is None else last_at - lasting
+
+    def _tell_notices(self) -> None:
+        notices = self.ingest.notices
+        while self._told < len(notices):
+            self._say(f"warning: {notices[self._told]}")
+            self._told += 1
 
     def _no_samples(self) -> str:
         counters = self.ingest.counters
@@ -317,8 +381,7 @@ class Runtime:
 
     def _write(self, block: TwelveLeadBlock) -> None:
         began_ns = monotonic_ns()
-        for sink in self.sinks.values():
-            sink.write(block)
+        self._outputs.write(block)
         done_ns = monotonic_ns()
         self.latency.record("sink", done_ns - began_ns)
         self.latency.record("byte_to_sink", done_ns - self._oldest_arrival_ns)

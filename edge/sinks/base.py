@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from edge.samples import TwelveLeadBlock
 
@@ -30,6 +30,15 @@ class Sink(Protocol):
     ) -> None: ...
 
 
+@runtime_checkable
+class CountingSink(Protocol):
+    """A sink that counts what it could not hold; the report has it."""
+
+    def counters(self) -> dict[str, int]:
+        """Counts by name, such as `samples_clipped`."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
     """How the live path is doing, for a sink that shows it."""
@@ -44,3 +53,13 @@ class LiveStatus:
     in_outage: bool = False
     """The link to the device is lost at the moment, and is waited for."""
     reconnects: int = 0
+    device: str = ""
+    """The device's own name; empty until it has said so."""
+    simulated: bool = False
+    """The signal is no person's."""
+    device_hz: float = 0.0
+    """Rate that the device declares; 0 until it has said so."""
+    arrival_hz: float = float("nan")
+    """Samples a second as they arrive, lost ones counted in; NaN in the first seconds."""
+    warnings: tuple[str, ...] = ()
+    """What a person should be told of the stream or of an output, a line each, oldest first."""

@@ -1,90 +1,98 @@
-"""From a sink spec to the sink: one table of schemes, one of file formats."""
+"""From a sink spec to the sink: one table of schemes; the formats of files stand in edge.files.formats."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 from edge.errors import InputError
-from edge.files.recording import Metadata
+from edge.files.formats import writer_for, written
+from edge.files.recording import Metadata, MetadataSource
 from edge.sinks.base import LiveStatus, Sink
 
 StatusCallable = Callable[[], LiveStatus]
-SinkFactory = Callable[[str, float, Metadata, StatusCallable | None], Sink]
-"""(what follows the scheme, sampling_hz, metadata, status) -> an open sink."""
 
 
-def _open_file(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    suffix = Path(target).suffix.lower()
-    if suffix not in FILE_FORMATS:
-        raise InputError(
-            f"cannot tell the format of {target!r}: end the name in {', '.join(FILE_FORMATS)}"
-        )
-    return FILE_FORMATS[suffix](target, sampling_hz, metadata, status)
+@dataclass(frozen=True, slots=True)
+class SinkOptions:
+    """What `open_sink` was given beside the spec; a factory takes what concerns it."""
+
+    sampling_hz: float
+    metadata: MetadataSource
+    status: StatusCallable | None
+    overwrite: bool
 
 
-def _open_edf(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    from edge.files.edf_writer import EdfSink
-
-    return EdfSink(Path(target), sampling_hz, metadata)
+SinkFactory = Callable[[str, SinkOptions], Sink]
+"""(what follows the scheme, options) -> an open sink."""
 
 
-def _open_npz(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    from edge.files.npz_writer import NpzSink
-
-    return NpzSink(Path(target), sampling_hz, metadata)
+def _open_file(target: str, options: SinkOptions) -> Sink:
+    writer = writer_for(target)
+    return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
 
 
-def _open_csv(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
-    from edge.files.csv_writer import CsvSink
-
-    return CsvSink(Path(target), sampling_hz, metadata)
-
-
-def _open_terminal(
-    target: str, sampling_hz: float, metadata: Metadata, status: StatusCallable | None
-) -> Sink:
+def _open_terminal(target: str, options: SinkOptions) -> Sink:
     from edge.sinks.terminal import TerminalSink
 
-    if target:
-        raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
-    return TerminalSink(sampling_hz, metadata, status)
+    known = Metadata() if callable(options.metadata) else options.metadata
+    return TerminalSink(options.sampling_hz, known, options.status)
 
 
-FILE_FORMATS: dict[str, SinkFactory] = {".edf": _open_edf, ".npz": _open_npz, ".csv": _open_csv}
 SINKS: dict[str, SinkFactory] = {"file": _open_file, "terminal": _open_terminal}
+
+
+def check_sink(spec: str) -> None:
+    """Raise InputError, listing what can be understood, for a spec that cannot; opens nothing."""
+    scheme, colon, target = spec.partition(":")
+    if not colon or scheme not in SINKS:
+        raise InputError(
+            f"unknown sink {spec!r}: use file:NAME with {written()}, or one of "
+            + ", ".join(f"{name}:" for name in SINKS if name != "file")
+        )
+    if scheme == "file" and not target:
+        raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
+    if scheme == "file":
+        writer_for(target)
+    if scheme == "terminal" and target:
+        raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
 
 
 def open_sink(
     spec: str,
     sampling_hz: float,
     *,
-    metadata: Metadata | None = None,
+    metadata: MetadataSource | None = None,
     status: StatusCallable | None = None,
+    overwrite: bool = False,
 ) -> Sink:
-    """Open the sink that `spec` names: `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `terminal:`.
+    """Open the sink that `spec` names.
 
-    `sampling_hz` is the rate of the blocks to come; `status` is asked for the state of the live path
-    by sinks that show it, up to ten times a second, from a thread of theirs.
+    Parameters
+    ----------
+    spec
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `terminal:`. `{time}` in a name stands for the
+        time now. A file is made with the first block.
+    sampling_hz
+        Rate of the blocks to come.
+    metadata
+        What a file says of the recording; a callable is asked when the first block is there, such as
+        `Stream.metadata`.
+    status
+        Asked for the state of the live path by sinks that show it, up to ten times a second, from a
+        thread of theirs.
+    overwrite
+        Replace a file that exists, once the new one is whole.
 
-    Raises InputError for a spec that cannot be understood (it lists what can), and SinkError for
-    an output that cannot be opened.
+    Raises
+    ------
+    InputError
+        The spec cannot be understood; the text lists what can.
+    SinkError
+        The output exists, or cannot be made.
     """
-    scheme, colon, target = spec.partition(":")
-    if not colon or scheme not in SINKS:
-        formats = "|".join(FILE_FORMATS)
-        raise InputError(
-            f"unknown sink {spec!r}: use file:NAME with {formats}, or one of "
-            + ", ".join(f"{name}:" for name in SINKS if name != "file")
-        )
-    if scheme == "file" and not target:
-        raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
-    return SINKS[scheme](target, sampling_hz, metadata or Metadata(), status)
+    check_sink(spec)
+    scheme, _, target = spec.partition(":")
+    known = Metadata() if metadata is None else metadata
+    return SINKS[scheme](target, SinkOptions(sampling_hz, known, status, overwrite))

@@ -85,6 +85,8 @@ def status_line(picture: Picture) -> str:
         parts.append(f"late {status.deadline_misses}")
     if picture.simulated:
         parts.append("SIMULATED SIGNAL")
+    if status.warnings:
+        parts.append(f"WARNING {status.warnings[-1]}")
     if picture.provenance is None:
         parts.append("waiting for samples")
     if status.engine:

@@ -120,9 +120,9 @@ class TerminalSink:
             provenance = self._provenance
         if pending:
             self._heart_rate.push(np.concatenate(pending))
-        return Picture(
-            ring, provenance, quality, self._heart_rate.bpm, self._status(), self._simulated
-        )
+        status = self._status()
+        simulated = self._simulated or status.simulated
+        return Picture(ring, provenance, quality, self._heart_rate.bpm, status, simulated)
 
     def _draw(self) -> None:
         draw(self._stream, self._stop, lambda width, height: frame(self._picture(), width, height))

@@ -1,8 +1,15 @@
 """Lines of numbers, `II,V1,V5`, as a microcontroller sketch prints them on its first day.
 
-*What a line is.* Numbers between commas, one per lead; an empty field or `nan` says that the electrode is
-off. A header line (`t,II,V1,V5`) names the leads, and whether a first column of time or index is there to
-be skipped. Everything else (boot chatter, half lines) is `Corrupt`.
+*What a line is.* Numbers, one per lead, with any separator, bracket and decimal sign
+(`devices.csv_fields`), or with labels: `II:0.1 V1:0.2 V5:0.3`. An empty field or `nan` says that the
+electrode is off. Everything else (boot chatter, half lines) is `Corrupt`.
+
+*What a column is.* A header line (`time_ms,II (uV),V1 (uV),V5 (uV)`) names leads, units and a column of
+time; it is believed when a line of as many numbers follows it. Columns that are no leads are skipped, and a
+`Notice` says so.
+
+*The rate* is what `sampling_hz` says; else it is estimated, from the column of time or from when the lines
+arrive, and the first seconds are held back meanwhile. A header that comes within them holds for them, too.
 
 The format has no sequence: `first_sample` counts good lines, so a lost line cannot be known and shifts
 what follows it. Firmware that should be trusted speaks the wire format.
@@ -11,26 +18,41 @@ what follows it. Firmware that should be trusted speaks the wire format.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted
+from firmware_bridge.devices.csv_fields import Line, Row, split_line, value_of
+from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
+from firmware_bridge.devices.device import Device
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, Event, LeadOffChanged, Samples, StreamInfo
+from firmware_bridge.events import (
+    Corrupt,
+    Duplicate,
+    Event,
+    LeadOffChanged,
+    Notice,
+    Samples,
+    StreamInfo,
+)
+from firmware_bridge.lead_names import MV_PER_UNIT
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.framing import FrameError, Splitter
-from firmware_bridge.wire.spec import LEADS, MAX_CHANNELS
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
 NANOVOLTS_PER_LSB = 100.0  # four decimals of a millivolt are exact; the rails are at 838 mV
+COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
 _RAIL = (1 << (SAMPLE_BITS - 1)) - 1
-_LEADS_BY_NAME = {lead.lower(): lead for lead in LEADS}
-_INDEX_COLUMNS = {"t", "time", "timestamp", "ms", "us", "s", "millis", "micros", "sample", "index"}
-_INDEX_COLUMNS |= {"time_ms", "time_us", "time_s", "sample_index", "n"}
 
 
 class CsvDecoder:
-    """Decodes CSV lines. Holds one unfinished line.
+    """Decodes CSV lines. Holds one unfinished line, and the first seconds while their rate is not known.
 
     The complete lines of one `receive_data` call become one Samples event (more where the lead-off mask
     changes), after one StreamInfo at the start and at each header that names other leads.
@@ -39,139 +61,286 @@ class CsvDecoder:
     def __init__(
         self,
         leads: Sequence[str] = ("II", "V1", "V5"),
-        sampling_hz: float = 250.0,
-        millivolts_per_unit: float = 1.0,
+        sampling_hz: float | None = ASSUMED_HZ,
+        millivolts_per_unit: float | None = None,
     ) -> None:
         """Expect the columns `leads` until a header line names others.
 
-        A value of 1 is `millivolts_per_unit` millivolts, rounded to 100 nV and clipped to the rails.
+        `leads` may also say which column is which lead, by number from 1 (`3:V5`) or by the name in the
+        header (`CH2:V1`, `V1=CH2`). `sampling_hz` of None estimates the rate; this needs `arrived`. A value
+        of 1 is `millivolts_per_unit` millivolts, or what the header says, or one; rounded to 100 nV and
+        clipped to the rails.
         Raises SourceSpecError for unknown or repeated leads and for a rate or unit not above zero.
         """
-        self._leads = _lead_names(leads)
+        self._wanted = wanted(leads)
         for name, value in (("rate", sampling_hz), ("unit", millivolts_per_unit)):
-            if not (math.isfinite(value) and value > 0):
+            if value is not None and not (math.isfinite(value) and value > 0):
                 raise SourceSpecError(f"CSV {name} of {value:g}: give a number above 0")
-        self._sampling_hz = sampling_hz
-        self._counts_per_unit = millivolts_per_unit * 1e6 / NANOVOLTS_PER_LSB
+        self._unit_mv = millivolts_per_unit
         self._splitter = Splitter(b"\n", MAX_LINE_BYTES, "line")
-        self._skip_columns = 0
-        self._config_id = 0
-        self._told_info = False
+        self._columns: Columns | None = None
+        self._header: Header | None = None  # heard, and not yet followed by numbers
+        self._header_names: tuple[str, ...] = ()  # of the one that is believed
+        self._counted: list[float] = []  # first fields of lines that have one too many
+        self._last_text = ""
         self._first_line = True
+        self._rate = RateEstimate(sampling_hz)
+        self._held: list[Row] | None = [] if sampling_hz is None else None
+        self._info: StreamInfo | None = None  # as last told
         self._n_samples = 0
         self._lead_off = 0
+        self._events: list[Event] = []  # to be returned
+        self._rows: list[list[int]] = []  # that come after them
 
     @property
     def held_bytes(self) -> int:
         """Bytes of the unfinished line, at most MAX_LINE_BYTES."""
         return self._splitter.held_bytes
 
+    @property
+    def held_samples(self) -> int:
+        """Lines that were understood and are held back, at most MAX_HELD."""
+        return len(self._held or ())
+
+    def arrived(self, now_ns: int) -> None:
+        """The bytes that follow arrived at this time."""
+        if self._held is None and self._first_line:
+            self._held = []  # what comes before the first header may have another order
+        self._rate.arrivals.arrived(now_ns)
+
+    def ended(self) -> list[Event]:
+        """No more lines will come: those held back."""
+        self._release(at_end=True)
+        return self._said()
+
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream, in pieces of any size, and say what they completed."""
-        events: list[Event] = []
-        rows: list[list[int]] = []
-        for line in self._splitter.receive_data(data):
+        self._release()
+        # A carriage return ends a line, too; the empty lines that this makes of CR LF are skipped.
+        for line in self._splitter.receive_data(data.replace(b"\r", b"\n")):
             if isinstance(line, Corrupt):
                 self._first_line = False
-                events.append(line)
+                self._say(line)
                 continue
-            text = line.strip()
+            text = _text(line)
             if not text:
                 continue
             try:
-                if not self._read_header(text, rows, events):
-                    self._read_numbers(text, rows, events)
+                self._take(text)
             except FrameError as error:
-                events.append(Corrupt(str(error), len(line)))
+                self._say(Corrupt(str(error), len(line)))
             self._first_line = False
-        self._flush(rows, events)
-        return events
+        return self._said()
 
-    def _read_header(self, text: bytes, rows: list[list[int]], events: list[Event]) -> bool:
-        names = [name.strip().strip('"').lower() for name in text.decode("latin-1").split(",")]
-        skip = 1 if names[0] in _INDEX_COLUMNS else 0
-        columns = names[skip:]
-        if not columns or any(name not in _LEADS_BY_NAME for name in columns):
-            return False
-        if len(columns) > MAX_CHANNELS or len(set(columns)) != len(columns):
-            raise FrameError(f"a header of {len(columns)} leads, some twice or more than 8")
-        leads = tuple(_LEADS_BY_NAME[name] for name in columns)
-        self._skip_columns = skip
-        if leads != self._leads:
-            self._flush(rows, events)
-            self._leads = leads
-            self._config_id = (self._config_id + 1) % 256
-            self._told_info = False
-        return True
+    def _say(self, event: Event) -> None:
+        self._flush()
+        self._events.append(event)
 
-    def _read_numbers(self, text: bytes, rows: list[list[int]], events: list[Event]) -> None:
-        fields = text.split(b",")
-        expected = len(self._leads) + self._skip_columns
-        if len(fields) != expected:
-            raise FrameError(
-                f"{len(fields)} columns and {expected} expected: name the columns in a header line"
-            )
+    def _notice(self, texts: Iterable[str]) -> None:
+        for text in texts:
+            self._say(Notice(text))
+
+    def _said(self) -> list[Event]:
+        self._flush()
+        said, self._events = self._events, []
+        return said
+
+    def _take(self, text: str) -> None:
+        """Take a line that is not empty. Raises FrameError for one that is no line of numbers."""
+        line = split_line(text)
+        row = [value_of(field) for field in line.fields]
+        pairs = zip(row, line.fields, strict=True)
+        numbers = [value is not None and field != "" for value, field in pairs]
+        if line.labels is not None and any(numbers):
+            self._hear(Header(line.labels, read_header(line.labels, self._wanted), is_label=True))
+        elif not any(numbers) and any(line.fields):
+            self._hear(self._header_in(line))
+            return
+        row = self._understood(row)
+        if self._first_line:  # "3,0.1,0.2" may be the tail of "0.123,0.1,0.2"
+            raise FrameError("the first line may be half a line")
+        columns = self._columns
+        if columns is not None and columns.clock is not None:
+            if text == self._last_text:
+                self._say(Duplicate(0))
+                return
+            self._last_text = text
+            time = row[columns.clock]
+            self._rate.time(columns, None if time is None else time[0])
+        if self._held is not None:
+            self._rate.arrivals.line()
+            self._held.append(row)
+        else:
+            self._add(row)
+        self._notice(self._rate.notices())
+
+    def _header_in(self, line: Line) -> Header:
+        """The header that a line without numbers may be. Raises FrameError for one that is none."""
+        names = list(line.fields)
+        while not names[-1]:
+            names.pop()
+        columns = read_header(names, self._wanted)
+        header = Header(tuple(names), columns, may_be_cut=self._first_line)
+        known = columns is not None and not columns.others
+        if self._first_line and "" in names:
+            raise FrameError("the first line may be half a line")
+        # What was believed once is not unsaid by a damaged line, and words with blanks are no header.
+        if (self._header_names or line.separator == " ") and not known:
+            raise self._miscounted(len(names))
+        if columns is None:
+            self._header = header  # said, if lines of as many numbers follow
+            raise self._miscounted(len(names))
+        return header
+
+    def _hear(self, header: Header) -> None:
+        self._header = None if header.names == self._header_names else header
+
+    def _understood(self, row: Row) -> Row:
+        """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
+        header, self._header = self._header, None
+        if header is not None and not header.fits(row):
+            if header.columns is not None and not header.may_be_cut:
+                self._notice([header.misfit(len(row))])
+            header = None
+        if header is not None:
+            row = row[: len(header.names)]
+            self._adopt(header)
+        if self._columns is None:
+            self._columns = self._wanted.columns(len(row)) or self._with_clock(row)
+        columns = self._columns
+        if columns is None:
+            if len(row) == len(self._wanted.leads) + 1 and _is_missing(row[-1]):
+                self._columns = columns = self._wanted.columns(len(row) - 1)
+            if columns is None:
+                raise self._miscounted(len(row))
+        if len(row) == columns.n_columns + 1 and _is_missing(row[-1]):
+            row = row[:-1]  # a separator at the end of the line
+        if len(row) != columns.n_columns:
+            raise self._miscounted(len(row))
+        if any(row[place] is None for place in columns.places):
+            raise FrameError("a line that is not numbers between commas")
+        return row
+
+    def _adopt(self, header: Header) -> None:
+        self._notice(header.remarks(self._wanted, self._unit_mv))
+        columns = header.columns or self._wanted.columns(len(header.names))
+        if columns is not None:
+            self._columns = columns
+            self._header_names = header.names
+
+    def _with_clock(self, row: Row) -> Columns | None:
+        """Columns of lines without a header that have one too many in front, which counts."""
+        leads, first = self._wanted.leads, row[0]
+        if self._wanted.sources or len(row) != len(leads) + 1 or first is None:
+            return None
+        if self._counted and not first[0] > self._counted[-1]:
+            self._counted.clear()
+        self._counted.append(first[0])
+        if len(self._counted) < COUNTING_LINES:
+            return None
+        self._notice(
+            [
+                f"{len(row)} columns and no header: the first counts, and is taken for time; "
+                f"the others for {', '.join(leads)}"
+            ]
+        )
+        places = tuple(range(1, len(row)))
+        return Columns(len(row), leads, places, (None,) * len(leads), clock=0)
+
+    def _miscounted(self, n_columns: int) -> FrameError:
+        expected = self._columns.n_columns if self._columns else len(self._wanted.leads)
+        return FrameError(
+            f"{n_columns} columns and {expected} expected: name the columns in a header line"
+        )
+
+    def _release(self, at_end: bool = False) -> None:
+        """Say what was held back, once rate and columns are known."""
+        held = self._held
+        if not held or not self._rate.is_known(bool(self._header_names), len(held), at_end):
+            return
+        self._held = None
+        self._notice(self._rate.notices())
+        columns = self._columns
+        for row in held:
+            if columns is None or len(row) != columns.n_columns:
+                self._say(Corrupt("a line before the header, of other columns", len(row)))
+            elif any(row[place] is None for place in columns.places):
+                self._say(Corrupt("a line before the header that is not numbers", len(row)))
+            else:
+                self._add(row)
+
+    def _add(self, row: Row) -> None:
+        """Put a row of known columns into counts."""
+        columns = self._columns
+        assert columns is not None
+        if self._info is None or self._info.leads != columns.leads:
+            self._flush()
+            self._info = self._stream_info(columns.leads)
+            self._say(self._info)
         counts = []
         lead_off = 0
-        for channel, field in enumerate(fields[self._skip_columns :]):
-            value = _number(field)
+        for channel, place in enumerate(columns.places):
+            value, unit = row[place] or (math.nan, None)
             if math.isnan(value):
                 lead_off |= 1 << channel
                 counts.append(0)
-            else:
-                scaled = max(-_RAIL - 1.0, min(float(_RAIL), value * self._counts_per_unit))
-                counts.append(round(scaled))
-        if self._first_line:  # "3,0.1,0.2" may be the tail of "0.123,0.1,0.2"
-            raise FrameError("the first line may be half a line")
-        if not self._told_info:
-            self._told_info = True
-            events.append(self._stream_info())
+                continue
+            scale = MV_PER_UNIT[unit] if unit else columns.scales[channel]
+            millivolts = value * (self._unit_mv or scale or 1.0)
+            scaled = max(-_RAIL - 1.0, min(float(_RAIL), millivolts * 1e6 / NANOVOLTS_PER_LSB))
+            counts.append(round(scaled))
         if lead_off != self._lead_off:
-            self._flush(rows, events)
+            self._flush()  # under the mask before
             self._lead_off = lead_off
-            events.append(LeadOffChanged(self._n_samples, lead_off))
-        rows.append(counts)
+            self._say(LeadOffChanged(self._n_samples, lead_off))
+        self._rows.append(counts)
 
-    def _stream_info(self) -> StreamInfo:
+    def _stream_info(self, leads: tuple[str, ...]) -> StreamInfo:
         return StreamInfo(
-            leads=self._leads,
-            sampling_hz=self._sampling_hz,
+            leads=leads,
+            sampling_hz=self._rate.hz,
             nanovolts_per_lsb=NANOVOLTS_PER_LSB,
             sample_bits=SAMPLE_BITS,
-            config_id=self._config_id,
+            config_id=0 if self._info is None else (self._info.config_id + 1) % 256,
             device="CSV lines",
+            rate_source=self._rate.source,
         )
 
-    def _flush(self, rows: list[list[int]], events: list[Event]) -> None:
+    def _flush(self) -> None:
         """Turn the rows so far into one Samples event."""
-        if not rows:
+        if not self._rows or self._info is None:
             return
-        counts = np.ascontiguousarray(np.array(rows, np.int32).T)
-        events.append(
-            Samples(self._n_samples, counts, lead_off=self._lead_off, config_id=self._config_id)
+        counts = np.ascontiguousarray(np.array(self._rows, np.int32).T)
+        config_id = self._info.config_id
+        self._events.append(
+            Samples(self._n_samples, counts, lead_off=self._lead_off, config_id=config_id)
         )
-        self._n_samples += len(rows)
-        rows.clear()
+        self._n_samples += len(self._rows)
+        self._rows.clear()
 
 
-def _lead_names(leads: Sequence[str]) -> tuple[str, ...]:
-    unknown = [lead for lead in leads if lead.lower() not in _LEADS_BY_NAME]
-    if unknown:
-        raise SourceSpecError(f"unknown lead {unknown[0]!r}: use names from {', '.join(LEADS)}")
-    names = tuple(_LEADS_BY_NAME[lead.lower()] for lead in leads)
-    if not 1 <= len(names) <= MAX_CHANNELS or len(set(names)) != len(names):
-        raise SourceSpecError(f"leads {','.join(names)}: name 1 to {MAX_CHANNELS} leads, each once")
-    return names
-
-
-def _number(field: bytes) -> float:
-    """The number in a field, NaN if it is empty. Raises FrameError for anything else."""
-    if not field.strip():
-        return math.nan
+def _text(line: bytes) -> str:
     try:
-        value = float(field)
-    except ValueError:
-        value = math.inf
-    if math.isinf(value) or b"_" in field:  # Python reads 1_0 as ten
-        raise FrameError("a line that is not numbers between commas")
-    return value
+        return line.decode().strip()
+    except UnicodeDecodeError:
+        return line.decode("latin-1").strip()
+
+
+def _is_missing(value: tuple[float, str | None] | None) -> bool:
+    return value is not None and math.isnan(value[0])
+
+
+def _make(options: Options) -> CsvDecoder:
+    leads = options.text("leads", "II,V1,V5").split(",")
+    rate = options.number("rate", 0.0) if options.has("rate") else None
+    unit = options.number("unit_mv", 0.0) if options.has("unit_mv") else None
+    return CsvDecoder(leads, rate, unit)
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.twins import wearable
+
+    return wearable(setup, "csv")
+
+
+DEVICE = Device("csv", "sketch that prints CSV lines", _make, _twin, takes_rate=True)

@@ -13,6 +13,8 @@ is believed when the packet after goes on from it, else that one byte was damage
 a wrap are told by the host's clock, unless a backlog shows that it was the host who was late. A damaged
 channel value cannot be known: between the board and the dongle the radio's CRC guards it, over USB nothing.
 
+*Order.* A packet that comes twice is dropped; two neighbours that were swapped are put in order.
+
 *Wiring.* `srb2` is how a reset leaves the board: each channel is SRB2 less its N pin, all P pins joined to
 SRB2. An electrode on an N pin is then measured upside down, which the lead map says (`1:-LL&reference=RA`).
 Without it a channel is P less N, each pin for itself. Channels that no lead needs are switched off, since
@@ -22,15 +24,31 @@ open inputs would disturb the bias drive.
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from firmware_bridge.devices.device import Device, wired
 from firmware_bridge.devices.lead_map import LeadMap
+from firmware_bridge.devices.recent import RECENT_PACKETS, Recent
 from firmware_bridge.devices.silence import Silence
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.events import (
+    Corrupt,
+    Duplicate,
+    Event,
+    Gap,
+    Notice,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.spec import REPORT_BYTES
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 8
 SAMPLING_HZ = 250.0
@@ -42,6 +60,7 @@ START, END, LAST_END = 0xA0, 0xC0, 0xC6
 EOT = b"$$$"
 KNOWN_FIRMWARE = ("1", "2", "3")
 WRAP = 256
+ANSWER_PACKETS = 500  # 2 s: a board that is to answer its reset has stopped sending long before
 _START = bytes([START])
 _TEXT_BYTES = 1024  # a banner has about 150; the tail of longer answers is kept
 _TEXT = re.compile(rb"[\t\n\r -~]*\Z")
@@ -70,10 +89,12 @@ class CytonDecoder:
         self._next_sample = 0
         self._lost = 0  # samples known lost, and not yet told in a Gap
         self._silence = Silence(SAMPLING_HZ)
+        self._recent = Recent()
         self._session = 0
         self._told_info = False
         self._firmware = ""
-        self._refusal = ""  # why nothing of this device is taken
+        self._unanswered = False  # whether the board has yet to answer its reset
+        self._n_unanswered = 0  # packets that came meanwhile
         self._garbage = 0  # bytes skipped, not in `_text` and not yet reported
         self._text = b""
         self._to_send = b""
@@ -88,6 +109,7 @@ class CytonDecoder:
         """The link was opened: stop the board, whatever it does, and reset it."""
         self._held, self._text, self._locked = b"", b"", False
         self._commands = []
+        self._unanswered, self._n_unanswered = True, 0
         self._to_send = b"sv"
 
     def silent(self, seconds: float) -> None:
@@ -135,9 +157,17 @@ class CytonDecoder:
             missed = self._silence.wrapped(0, WRAP, n)
             self._deliver(rows[:good], missed, events)
             return good * PACKET_BYTES
+        packet = rows[0].tobytes()
+        is_again = packet in self._recent and not self._silence.is_long
+        if is_again or (whole > 1 and packet == rows[1].tobytes()):
+            events.append(Duplicate(packet[1]))
+            return PACKET_BYTES
         if n == 1:
             return 0  # the next packet tells whether this counter is true
         first, then = int(counters[0]), int(counters[1]) if whole > 1 else -1
+        if (then, first) == ((self._counter + 1) % WRAP, (self._counter + 2) % WRAP):
+            self._deliver(rows[[1, 0]], 0, events)  # they were swapped
+            return 2 * PACKET_BYTES
         ahead = (first - self._counter - 1) % WRAP
         if then == (first + 1) % WRAP:
             self._lost += ahead + self._silence.wrapped(ahead, WRAP, n)
@@ -155,9 +185,9 @@ class CytonDecoder:
             events.append(Corrupt(_MARKERS, garbage))
         n = len(rows)
         self._counter = int(rows[-1, 1])
-        if self._refusal:
-            events.append(Corrupt(self._refusal, n * PACKET_BYTES))
-            return
+        for row in rows[-RECENT_PACKETS:]:
+            self._recent.add(row.tobytes())
+        self._without_banner(n, events)
         self._lost += missed
         if not self._told_info:
             self._told_info = True
@@ -214,34 +244,49 @@ class CytonDecoder:
             self._garbage -= REPORT_BYTES
             events.append(Corrupt(_MARKERS, REPORT_BYTES))
 
+    def _without_banner(self, n_packets: int, events: list[Event]) -> None:
+        """Say that the board sends and does not answer, once it has had the time to."""
+        before = self._n_unanswered
+        self._n_unanswered += n_packets if self._unanswered else 0
+        if before < ANSWER_PACKETS <= self._n_unanswered:
+            events.append(
+                Notice(
+                    "this Cyton sends without answering its reset: its packets are read with "
+                    f"gain={self._gain} and srb2={self._srb2:d}, whatever it was set to"
+                )
+            )
+
     def _answered(self, text: str, events: list[Event]) -> None:
-        if "Firmware:" in text or "OpenBCI V" in text:
-            self._was_reset(text, events)
-        elif "Failure" in text:
+        if "Failure" in text:
             what = (
                 _BOARD_OFF if "poll" in text else "the board refused a setting: check its firmware"
             )
             events.append(Corrupt(what, len(text)))
+        elif self._unanswered or "Firmware:" in text or "OpenBCI V" in text:
+            self._was_reset(text, events)
         if self._commands:
             self._to_send += self._commands.pop(0)
 
     def _was_reset(self, banner: str, events: list[Event]) -> None:
         version = re.search(r"Firmware: v(\d+)\S*", banner)
-        self._firmware = version[0].removeprefix("Firmware: v") if version else "1"
+        self._unanswered = False
+        self._firmware = version[0].removeprefix("Firmware: v") if version else ""
+        if not version and "OpenBCI V" in banner:
+            self._firmware = "1"  # which does not tell
         self._counter, self._lost, self._next_sample = None, 0, 0
-        self._refusal = ""
+        self._recent.clear()
         if self._told_info:
             self._told_info = False
             self._session = (self._session + 1) % 256
             events.append(Restarted(self._session))
-        if version and version[1] not in KNOWN_FIRMWARE:
-            self._commands = []
-            self._refusal = (
-                f"Cyton firmware v{self._firmware}, and known are {', '.join(KNOWN_FIRMWARE)}: "
-                "update leadlift, or the board"
+        if self._firmware.partition(".")[0] not in KNOWN_FIRMWARE:
+            what = f"firmware v{self._firmware}" if version else f"banner {_shown(banner)}"
+            events.append(
+                Notice(
+                    f"this Cyton's {what} is not known (known are firmware "
+                    f"{', '.join(KNOWN_FIRMWARE)}): its packets are read as theirs; compare an amplitude"
+                )
             )
-            events.append(Corrupt(self._refusal, len(banner)))
-            return
         # A Daisy halves the rate of every channel; this reads the first eight at full rate.
         self._commands = [b"c"] if "On Daisy" in banner else []
         used = self._map.weights.any(axis=0)
@@ -251,6 +296,11 @@ class CytonDecoder:
         # Switching off has no answer, as starting has none.
         unused = "".join(str(i + 1) for i in np.flatnonzero(~used))
         self._commands.append(unused.encode() + b"b")
+
+
+def _shown(banner: str) -> str:
+    text = " ".join(banner.split())
+    return repr(text if len(text) <= 60 else f"{text[:57]}...")
 
 
 def _leading(good: NDArray[np.bool_]) -> int:
@@ -263,3 +313,30 @@ def _int24_big_endian(rows: NDArray[np.uint8]) -> NDArray[np.int32]:
     wide = np.zeros((len(rows), rows.shape[1] // 3, 4), np.uint8)
     wide[:, :, :3] = rows.reshape(len(rows), -1, 3)
     return (wide.view(">i4")[:, :, 0] >> 8).astype(np.int32).T
+
+
+def _make(options: Options) -> CytonDecoder:
+    lead_map = wired(options, "cyton", CHANNELS)
+    gain = options.integer("gain", DEFAULT_GAIN)
+    srb2 = options.choice("srb2", ("0", "1"), "1" if lead_map.reference else "0")
+    return CytonDecoder(lead_map, gain, srb2=srb2 == "1")
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.cyton import VirtualCyton
+    from firmware_bridge.simulators.twins import board
+
+    return board(VirtualCyton, setup, SAMPLING_HZ, CHANNELS)
+
+
+DEVICE = Device(
+    "cyton",
+    "OpenBCI Cyton",
+    _make,
+    _twin,
+    is_wired=True,
+    nominal_hz=SAMPLING_HZ,
+    usual="device=cyton&leads=1:II,2:V1,3:V5",
+    usb_names={"openbci": "OpenBCI board"},
+    usb_chips={(0x0403, 0x6015): "FTDI FT231X serial adapter, maybe OpenBCI's dongle"},
+)

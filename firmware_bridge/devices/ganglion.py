@@ -18,16 +18,37 @@ service FE84; the board resets when it is connected to, `b` starts it, `s` stops
 
 *Losses.* The id wraps after 1.005 s; longer outages are told by the host's clock. With firmware 2 a lost
 packet makes all that follow unreadable until the next id 0, at most a second later: a gap too.
+
+*Order.* A notification that comes twice is dropped. One that comes too early waits for the next, so that two
+that were swapped are put in order; one that comes later than that is dropped, and costs only itself.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
+from firmware_bridge.devices.device import Device, wired
 from firmware_bridge.devices.lead_map import RAIL, LeadMap
+from firmware_bridge.devices.recent import RECENT_PACKETS, Recent
 from firmware_bridge.devices.silence import Silence
-from firmware_bridge.events import Corrupt, Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.events import (
+    Corrupt,
+    Duplicate,
+    Event,
+    Gap,
+    Late,
+    Notice,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.gatt import GattProfile, short_uuid
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 4
 SAMPLING_HZ = 200.0
@@ -40,7 +61,6 @@ TEXT, TEXT_END = 206, 207
 FIRMWARE = ("auto", "2", "3")
 _UUID = "2d30c0{}-f39f-4ce6-923f-3484ea480596"
 PROFILE = GattProfile(
-    "ganglion",
     "OpenBCI Ganglion",
     short_uuid(0xFE84),
     _UUID.format("82"),
@@ -73,6 +93,10 @@ class GanglionDecoder:
         self._cycle = CYCLE
         self._wraps_without_200 = 0
         self._last: tuple[int, int] | None = None  # bits and number of the last packet in its cycle
+        self._recent = Recent()
+        self._early: bytes | None = (
+            None  # came before its time: the next may be the one it overtook
+        )
         self._values: list[int] | None = None  # what a delta is taken from
         self._next_sample = 0
         self._undelivered = 0  # samples passed since the last Samples event
@@ -118,9 +142,38 @@ class GanglionDecoder:
         elif number > TEXT_END or (number <= LAST_19 and len(data) != NOTIFICATION_BYTES):
             reason = f"a notification of {len(data)} bytes with id {number}: is it no Ganglion?"
             events.append(Corrupt(reason, len(data)))
+        elif number <= LAST_19 and data in self._recent and not self._silence.is_long:
+            events.append(Duplicate(number))
         elif number <= LAST_19 and self._understood(number, data, events):
-            self._samples(number, data, events)
+            self._recent.add(data)
+            self._in_order(data, events)
         # 201 to 205 are impedances, which nobody asked for.
+
+    def _in_order(self, data: bytes, events: list[Event]) -> None:
+        """Deliver a packet, after the one that it overtook if that comes next; drop what comes too late."""
+        early, self._early = self._early, None
+        if self._last is None or self._silence.is_long:
+            for packet in filter(None, (early, data)):
+                self._samples(packet, events)
+            return
+        ahead = self._missing_before(data)
+        if ahead > self._cycle - 2 * RECENT_PACKETS - 2:
+            self._early = early
+            place = self._next_sample + self._undelivered + ahead - self._cycle
+            events.append(Late(data[0], max(0, place), 2))
+        elif early is None and ahead:
+            self._early = data
+        elif early is None:
+            self._samples(data, events)
+        elif ahead >= self._missing_before(early):
+            self._samples(early, events)  # what it overtook is lost
+            self._in_order(data, events)
+        else:
+            self._samples(data, events)
+            if self._missing_before(early):
+                self._early = early
+            else:
+                self._samples(early, events)
 
     def _take_text(self, data: bytes, events: list[Event]) -> None:
         self._text = (self._text + data[1:])[-_TEXT_BYTES:]
@@ -129,7 +182,7 @@ class GanglionDecoder:
             _, known, version = text.partition("Ganglion v")
             if known and version[:1].isdecimal() and version[0] not in FIRMWARE:
                 reason = f"Ganglion firmware {version.split()[0]}, and known are 2 and 3"
-                events.append(Corrupt(f"{reason}: update leadlift, or the board", len(data)))
+                events.append(Notice(f"{reason}: it is read as these"))
 
     def _understood(self, number: int, data: bytes, events: list[Event]) -> bool:
         """Whether the firmware, and so the meaning of `number`, is known."""
@@ -151,8 +204,8 @@ class GanglionDecoder:
             events.append(Corrupt(reason, len(data)))
         return bool(self._firmware)
 
-    def _samples(self, number: int, data: bytes, events: list[Event]) -> None:
-        bits, k = self._place(number)
+    def _samples(self, data: bytes, events: list[Event]) -> None:
+        bits, k = self._place(data[0])
         ahead = self._ahead(bits, k)
         if self._firmware == "2" and k == 0:
             rows = [[_int24(data[1 + 3 * i : 4 + 3 * i]) for i in range(CHANNELS)]]
@@ -197,9 +250,17 @@ class GanglionDecoder:
             self._wraps_without_200 += 1
             if self._firmware == "3" and self._wraps_without_200 > 1:
                 self._cycle = SHORT_CYCLE
-        first = 0 if k == 0 and self._cycle == CYCLE else 2 * k - 1
-        ahead = (first - 2 * before - 1) % self._cycle
+        ahead = self._between(before, k)
         return ahead + self._silence.wrapped(ahead, self._cycle, 2)
+
+    def _missing_before(self, data: bytes) -> int:
+        """Samples between the last packet and `data`, less than a cycle; nothing is changed by asking."""
+        _, k = self._place(data[0])
+        return 0 if self._last is None else self._between(self._last[1], k)
+
+    def _between(self, before: int, k: int) -> int:
+        first = 0 if k == 0 and self._cycle == CYCLE else 2 * k - 1
+        return (first - 2 * before - 1) % self._cycle
 
     def _summed(self, deltas: list[int]) -> list[list[int]]:
         """Two samples from their differences: a difference is the sample before less the one after."""
@@ -254,3 +315,29 @@ def _unpack(data: bytes, bits: int) -> list[int]:
         value = packed >> (n_bits - i * bits) & ((1 << bits) - 1)
         values.append(value - (1 << bits) if value & 1 else value)
     return values
+
+
+def _make(options: Options) -> GanglionDecoder:
+    lead_map = wired(options, "ganglion", CHANNELS)
+    return GanglionDecoder(lead_map, options.choice("firmware", FIRMWARE, "auto"))
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.ganglion import VirtualGanglion
+    from firmware_bridge.simulators.twins import board
+
+    return board(VirtualGanglion, setup, SAMPLING_HZ, CHANNELS)
+
+
+DEVICE = Device(
+    "ganglion",
+    PROFILE.title,
+    _make,
+    _twin,
+    on_serial=False,
+    profile=PROFILE,
+    is_wired=True,
+    nominal_hz=SAMPLING_HZ,
+    usual="device=ganglion&leads=1:II,2:V1,3:V5",
+    ble_name="Ganglion-",
+)

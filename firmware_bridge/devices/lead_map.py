@@ -25,6 +25,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import (
+    ArrivalDecoder,
     Decoder,
     Event,
     HostedDecoder,
@@ -164,6 +165,7 @@ class MissingLeads:
     def __init__(self, decoder: Decoder, missing: Sequence[str]) -> None:
         self._decoder = decoder
         self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
+        self._timed = decoder if isinstance(decoder, ArrivalDecoder) else None
         self._missing = tuple(missing)
         self._absent: tuple[str, ...] = ()
         self._told = False
@@ -182,10 +184,27 @@ class MissingLeads:
         """As the decoder's."""
         return b"" if self._hosted is None else self._hosted.data_to_send()
 
+    @property
+    def held_samples(self) -> int:
+        """As the decoder's."""
+        return 0 if self._timed is None else self._timed.held_samples
+
+    def arrived(self, now_ns: int) -> None:
+        """As the decoder's."""
+        if self._timed is not None:
+            self._timed.arrived(now_ns)
+
+    def ended(self) -> list[Event]:
+        """As the decoder's."""
+        return [] if self._timed is None else self._masked(self._timed.ended())
+
     def receive_data(self, data: bytes) -> list[Event]:
         """The decoder's events, with rows of zeros that are marked as off."""
+        return self._masked(self._decoder.receive_data(data))
+
+    def _masked(self, said: Sequence[Event]) -> list[Event]:
         events: list[Event] = []
-        for event in self._decoder.receive_data(data):
+        for event in said:
             if isinstance(event, StreamInfo):
                 # One that is measured after all is not masked.
                 self._absent = tuple(lead for lead in self._missing if lead not in event.leads)

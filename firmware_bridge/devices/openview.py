@@ -12,7 +12,8 @@ depends on the decimation: 0x800000 for that sketch (R2 = 4, R3 = 64).
 of one's own (IN1 RA, IN2 LA, IN3 LL, IN4 V1, IN5 V5, terminal to IN6) it measures II, V1 and V5.
 
 *What a format without a counter costs.* Lost frames are estimated, from the bytes that were no frame and
-from silence; a damaged value is noticed only where its bits beyond the converter's range change. The
+from silence; a damaged value is noticed only where its bits beyond the converter's range change; a frame that
+comes twice is told by its bytes (`devices.repeats`), frames that were swapped by nothing. The
 sketch reads when it can, and its rate is the nominal one.
 """
 
@@ -20,14 +21,21 @@ from __future__ import annotations
 
 import math
 import struct
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from firmware_bridge.devices.device import Device, wired
 from firmware_bridge.devices.lead_map import RAIL, LeadMap
+from firmware_bridge.devices.repeats import Repeats
 from firmware_bridge.devices.silence import Silence
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, Event, Gap, Samples, StreamInfo
+from firmware_bridge.events import Corrupt, Duplicate, Event, Gap, Samples, StreamInfo
+from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.spec import REPORT_BYTES
+
+if TYPE_CHECKING:
+    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 3
 SAMPLING_HZ = 100.0
@@ -62,6 +70,7 @@ class OpenViewDecoder:
         self._adc_max = adc_max
         self._held = b""
         self._silence = Silence(sampling_hz)
+        self._repeats = Repeats()
         self._garbage = 0  # bytes since the last frame that were none, and not yet reported
         self._unheard = 0  # the same, those reported among them
         self._next_sample = 0
@@ -76,6 +85,7 @@ class OpenViewDecoder:
         """The link was opened: a frame that was begun will not be ended."""
         self._held = b""
         self._garbage = self._unheard = 0
+        self._repeats.clear()
 
     def silent(self, seconds: float) -> None:
         """So long before the bytes that follow, the last frame arrived."""
@@ -108,13 +118,30 @@ class OpenViewDecoder:
             if codes is None:
                 self._skip(size, rows, events)
             else:
-                waiting = (len(held) - place) // FRAME_BYTES
-                self._before(waiting, rows, events)
-                rows.append(codes)
+                self._take(held[place : place + size], codes, len(held) - place, rows, events)
             place += size
         self._held = held[place:]
         self._flush(rows, events)
         return events
+
+    def _take(
+        self,
+        frame: bytes,
+        codes: tuple[int, ...],
+        n_held: int,
+        rows: list[tuple[int, ...]],
+        events: list[Event],
+    ) -> None:
+        """Take a frame that is valid, unless it is the last one again; `n_held` bytes begin with it."""
+        if self._silence.is_long or self._unheard:
+            self._repeats.clear()
+        n_samples = self._repeats.samples(frame)
+        if n_samples == 0:
+            self._flush(rows, events)
+            events.append(Duplicate(0))
+            return
+        self._before(n_held // FRAME_BYTES, rows, events)
+        rows += [codes] * n_samples
 
     def _codes(self, frame: bytes) -> tuple[int, ...] | None:
         """The converter codes of a frame, None if it is no sample frame of an ADS1293."""
@@ -191,3 +218,33 @@ def _frame(held: bytes, place: int) -> tuple[int, bytes | None]:
     if tail == bytes([PAD, END]):
         return end + 2 - place, held[place:end]
     return 1, None
+
+
+def _make(options: Options) -> OpenViewDecoder:
+    lead_map = wired(options, "openview", CHANNELS, "1:I,2:II,3:V1")
+    rate = options.number("rate", SAMPLING_HZ)
+    text = options.text("adcmax", hex(ADC_MAX))
+    try:
+        adc_max = int(text, 0)
+    except ValueError:
+        raise SourceSpecError(f"adcmax={text}: use a whole number such as 0xF30000") from None
+    return OpenViewDecoder(lead_map, rate, adc_max)
+
+
+def _twin(setup: Setup) -> Twin:
+    from firmware_bridge.simulators.openview import VirtualOpenView
+    from firmware_bridge.simulators.twins import board
+
+    return board(VirtualOpenView, setup, SAMPLING_HZ, CHANNELS)
+
+
+DEVICE = Device(
+    "openview",
+    "ProtoCentral ADS1293",
+    _make,
+    _twin,
+    baud=57600,
+    is_wired=True,
+    takes_rate=True,
+    nominal_hz=SAMPLING_HZ,
+)

@@ -1,96 +1,57 @@
-"""The device formats by the name that `device=` takes: what decodes each, and how it is reached."""
+"""The devices by the name that `device=` takes, and the decoder that the options of a source ask for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
-from firmware_bridge.devices import cyton, ganglion, openview
-from firmware_bridge.devices.csv_lines import CsvDecoder
-from firmware_bridge.devices.lead_map import LeadMap, MissingLeads, lead_map, missing_leads
+from firmware_bridge.devices import csv_lines, cyton, ganglion, openview, wearable
+from firmware_bridge.devices.device import Device
+from firmware_bridge.devices.lead_map import MissingLeads, missing_leads
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
 from firmware_bridge.source_spec import Options
-from firmware_bridge.wire.decoder import WireDecoder
-from firmware_bridge.wire.gatt import WIRE_PROFILE, GattProfile
 
-
-def _wire(options: Options) -> Decoder:
-    return WireDecoder()
-
-
-def _csv(options: Options) -> Decoder:
-    leads = options.text("leads", "II,V1,V5").split(",")
-    return CsvDecoder(leads, options.number("rate", 250.0), options.number("unit_mv", 1.0))
-
-
-def _cyton(options: Options) -> Decoder:
-    wired = _wired(options, "cyton", cyton.CHANNELS)
-    gain = options.integer("gain", cyton.DEFAULT_GAIN)
-    srb2 = options.choice("srb2", ("0", "1"), "1" if wired.reference else "0")
-    return cyton.CytonDecoder(wired, gain, srb2=srb2 == "1")
-
-
-def _ganglion(options: Options) -> Decoder:
-    wired = _wired(options, "ganglion", ganglion.CHANNELS)
-    firmware = options.choice("firmware", ganglion.FIRMWARE, "auto")
-    return ganglion.GanglionDecoder(wired, firmware)
-
-
-def _openview(options: Options) -> Decoder:
-    wired = _wired(options, "openview", openview.CHANNELS, "1:I,2:II,3:V1")
-    rate = options.number("rate", openview.SAMPLING_HZ)
-    text = options.text("adcmax", hex(openview.ADC_MAX))
-    try:
-        adc_max = int(text, 0)
-    except ValueError:
-        raise SourceSpecError(f"adcmax={text}: use a whole number such as 0xF30000") from None
-    return openview.OpenViewDecoder(wired, rate, adc_max)
-
-
-def _wired(options: Options, device: str, n_channels: int, shipped: str = "") -> LeadMap:
-    text = options.text("leads", shipped)
-    reference = options.text("reference", "")
-    if not text:
-        raise SourceSpecError(
-            f"device={device} needs leads=, since you wire its {n_channels} channels: leads=1:II,2:V1,3:V5, "
-            "or by electrode leads=1:LA,2:LL,3:V1,4:V5&reference=RA"
-        )
-    return lead_map(text, n_channels, reference)
-
-
-DEVICES: dict[str, Callable[[Options], Decoder]] = {
-    "csv": _csv,
-    "cyton": _cyton,
-    "ganglion": _ganglion,
-    "openview": _openview,
-    "wire": _wire,
+DEFAULT = wearable.DEVICE
+"""What a source is taken for that does not say."""
+DEVICES: dict[str, Device] = {
+    module.DEVICE.name: module.DEVICE for module in (wearable, csv_lines, cyton, ganglion, openview)
 }
-"""What makes the decoder for each `device=` from its options."""
-
-PROFILES: dict[str, GattProfile] = {"wire": WIRE_PROFILE, "ganglion": ganglion.PROFILE}
-"""Where each `device=` that speaks BLE has its bytes; all others speak over a serial port."""
-
-BAUDS = {"openview": 57600}
-"""Baud rates other than 115200, where `baud=` does not say."""
+"""All of them; who adds a device adds its file here."""
 
 
-def make_decoder(options: Options, link: str = "") -> tuple[str, Decoder, dict[str, str]]:
-    """Take `device=` and its own options out of `options`: its name, a decoder, and what it was made with.
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What the options of a source ask for."""
 
-    `link` is "serial" or "ble" where the device has to speak over one. Raises SourceSpecError for a device
-    that is unknown or does not, and for its options.
+    device: Device
+    decoder: Decoder
+    used: dict[str, str]
+    """The options that made it; a capture remembers them."""
+    simulated: bool
+    """Whether the user says that it measures nobody's heart."""
+
+
+def make_decoder(options: Options, link: str = "") -> Asked:
+    """Take `device=` and its own options out of `options`.
+
+    `link` is "serial" or "ble" where the device has to be there. Raises SourceSpecError for a device that is
+    unknown or is not, and for its options.
     """
-    device = options.choice("device", DEVICES, "wire")
-    if link == "ble" and device not in PROFILES:
+    device = DEVICES[options.choice("device", DEVICES, DEFAULT.name)]
+    if link == "ble" and device.profile is None:
+        on_ble = sorted(name for name, other in DEVICES.items() if other.profile is not None)
         raise SourceSpecError(
-            f"device={device} does not speak BLE here: use one of {', '.join(sorted(PROFILES))}"
+            f"device={device.name} does not speak BLE here: use one of {', '.join(on_ble)}"
         )
-    if link == "serial" and device == "ganglion":
-        raise SourceSpecError("device=ganglion speaks BLE: name it as ble:NAME?device=ganglion")
+    if link == "serial" and not device.on_serial:
+        raise SourceSpecError(
+            f"device={device.name} speaks BLE: name it as ble:NAME?device={device.name}"
+        )
     before = options.left()
-    decoder = DEVICES[device](options)
+    decoder = device.make(options)
     missing = options.text("missing", "")
     if missing:
         decoder = MissingLeads(decoder, missing_leads(missing))
+    simulated = options.choice("simulated", ("0", "1"), "0") == "1"
     used = {name: value for name, value in before.items() if name not in options.left()}
-    return device, decoder, used
+    return Asked(device, decoder, used, simulated)

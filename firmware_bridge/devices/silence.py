@@ -13,6 +13,11 @@ class Silence:
         self.seconds = 0.0
         self._sampling_hz = sampling_hz
 
+    @property
+    def is_long(self) -> bool:
+        """Whether it was so long that counters may have wrapped."""
+        return self.seconds >= SHORTEST_S
+
     def wrapped(self, ahead: int, wrap: int, n_waiting: int) -> int:
         """Samples, a multiple of `wrap`, that passed beside the `ahead` that a counter of `wrap` shows.
 

@@ -15,6 +15,23 @@ static const uint32_t CRC_OF_NIBBLE[16] = {
 
 #define CRC_START 0xFFFFFFFFu /* and the result is inverted */
 
+#if LEADLIFT_MAX_PACKET_BYTES > 3u * LEADLIFT_COBS_BLOCK
+#error "frame_bytes knows packets of at most three COBS blocks"
+#endif
+
+/* LEADLIFT_FRAME_BYTES of 1 to LEADLIFT_MAX_PACKET_BYTES, without a division: on a Cortex-M0 that is a call. */
+static uint32_t frame_bytes(uint32_t packet_bytes)
+{
+    uint32_t blocks = 1u;
+    if (packet_bytes > LEADLIFT_COBS_BLOCK) {
+        blocks++;
+    }
+    if (packet_bytes > 2u * LEADLIFT_COBS_BLOCK) {
+        blocks++;
+    }
+    return packet_bytes + blocks + 1u;
+}
+
 static uint32_t crc_update(uint32_t crc, uint8_t byte)
 {
     crc ^= byte;
@@ -139,6 +156,15 @@ static bool info_is_good(const leadlift_stream_info_t *info)
            text_bytes(info->firmware) <= LEADLIFT_MAX_TEXT_BYTES;
 }
 
+uint8_t leadlift_frame_samples(const leadlift_encoder_t *encoder, uint8_t fewest, uint8_t most)
+{
+    uint32_t crc = crc_update(CRC_START, (uint8_t)encoder->sequence);
+    crc = crc_update(crc, (uint8_t)(encoder->sequence >> 8));
+    unsigned lengths = (unsigned)(most - fewest) + 1u;
+    unsigned draw = (unsigned)(~crc & 0xFFu);
+    return (uint8_t)(fewest + (draw * lengths >> 8)); /* at most 255 * 256: 16 bits hold it */
+}
+
 bool leadlift_begin(leadlift_encoder_t *encoder, const leadlift_stream_info_t *info, uint8_t session)
 {
     encoder->info = info_is_good(info) ? info : NULL;
@@ -176,7 +202,7 @@ size_t leadlift_encode_samples(leadlift_encoder_t *encoder, const int32_t *count
         return 0;
     }
     uint32_t packet_bytes = LEADLIFT_SAMPLES_PACKET_BYTES((uint32_t)info->channels, count, info->sample_bits);
-    if (packet_bytes > LEADLIFT_MAX_PACKET_BYTES || capacity < LEADLIFT_FRAME_BYTES(packet_bytes)) {
+    if (packet_bytes > LEADLIFT_MAX_PACKET_BYTES || capacity < frame_bytes(packet_bytes)) {
         return 0;
     }
     uint8_t type = info->sample_bits == 16u ? LEADLIFT_SAMPLES_INT16 : LEADLIFT_SAMPLES_INT24;
@@ -234,7 +260,7 @@ static bool parse_command(const uint8_t *packet, uint8_t length, leadlift_comman
     uint8_t type = packet[1];
     uint8_t expected = LEADLIFT_HEADER_BYTES + LEADLIFT_CRC_BYTES;
     if (type == LEADLIFT_SET_RATE) {
-        expected += LEADLIFT_SET_RATE_FIXED_BYTES;
+        expected = LEADLIFT_COMMAND_PACKET_BYTES;
     } else if (type != LEADLIFT_START && type != LEADLIFT_STOP && type != LEADLIFT_IDENTIFY) {
         return false;
     }

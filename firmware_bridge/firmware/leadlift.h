@@ -149,6 +149,14 @@ bool leadlift_begin(leadlift_encoder_t *encoder, const leadlift_stream_info_t *i
 size_t leadlift_encode_stream_info(leadlift_encoder_t *encoder, uint8_t *frame, size_t capacity);
 
 /*
+ * How many samples of each channel the next frame is to have, `fewest` to `most`: another number for each frame,
+ * the same after each boot. Ask when a frame is begun. BLE sends at multiples of its connection interval; frames
+ * of one length keep step with that, and then no host can tell the device's time from when they arrive.
+ * Interrupts: yes. Time: constant.
+ */
+uint8_t leadlift_frame_samples(const leadlift_encoder_t *encoder, uint8_t fewest, uint8_t most);
+
+/*
  * Samples: `counts` has `count` (above 0) samples of each channel in converter codes with zero volts at zero,
  * all channels of a moment together, in the order of the leads; codes beyond the rails of `sample_bits` are
  * clipped to them. `tick_us` is a free-running microsecond timer read when the first of them was taken, modulo

@@ -106,6 +106,7 @@ def _setup(options: argparse.Namespace) -> Setup:
         options.rate,
         tuple(options.leads.split(",")),
         frames_hz=options.frames_hz,
+        vary_frames=not options.fixed_frames,
         sample_bits=options.bits,
         clock_ppm=options.clock_ppm,
         session=os.getpid() % 256,

@@ -25,6 +25,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--bits", type=int, choices=(16, 24), default=24, help="bits per sample")
     add("--battery", type=int, default=100, metavar="PERCENT", help="charge (default: %(default)s)")
     add("--frames-hz", type=float, default=25.0, help="frames per second (default: %(default)s)")
+    add("--fixed-frames", action="store_true", help="all of one length; else 30 %% either way")
     add("--clock-ppm", type=float, default=0.0, help="how much the device's clock runs fast")
     add("--record", metavar="FILE.npz", help="play ecg_mv (n_leads, n), sampling_hz, leads")
     add("--loop", action="store_true", help="play the recording over and over")

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Protocol, TypeVar, runtime_checkable
 
-from firmware_bridge.devices import cyton, ganglion, openview
 from firmware_bridge.devices.lead_map import lead_map
+from firmware_bridge.devices.registry import DEFAULT
+from firmware_bridge.devices.registry import DEVICES as READ
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.board import VirtualBoard
-from firmware_bridge.simulators.cyton import VirtualCyton
-from firmware_bridge.simulators.ganglion import VirtualGanglion
-from firmware_bridge.simulators.openview import VirtualOpenView
 from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
 from firmware_bridge.wire.gatt import GattProfile
@@ -20,7 +18,8 @@ from firmware_bridge.wire.gatt import GattProfile
 LEADS = ("II", "V1", "V5")
 """What a twin measures unless it is told otherwise."""
 _BoardT = TypeVar("_BoardT", bound=VirtualBoard)
-_RATES = {"csv": 250.0, "openview": openview.SAMPLING_HZ}  # of formats that do not tell theirs
+RATE_HZ = 250.0
+"""What one samples at whose kind has no rate of its own."""
 
 
 class Twin(Protocol):
@@ -39,6 +38,7 @@ class Twin(Protocol):
         ...
 
 
+@runtime_checkable
 class BleTwin(Twin, Protocol):
     """A twin that can also be a BLE peripheral."""
 
@@ -67,6 +67,8 @@ class Setup:
     leads: tuple[str, ...] = LEADS
     """What its channels measure."""
     frames_hz: float = 25.0
+    vary_frames: bool = True
+    """Whether each frame of a wearable has another length."""
     sample_bits: int = 24
     clock_ppm: float = 0.0
     session: int = 0
@@ -74,12 +76,14 @@ class Setup:
     """In percent, of a device that tells its charge."""
 
 
-def _wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
-    rate_hz = 250.0 if setup.sampling_hz is None else setup.sampling_hz
+def wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
+    """A device of ours, or a sketch that prints what it measures."""
+    rate_hz = RATE_HZ if setup.sampling_hz is None else setup.sampling_hz
     return VirtualWearable(
         setup.signal_at(rate_hz),
         stream_info(rate_hz, setup.leads, sample_bits=setup.sample_bits, session=setup.session),
         frames_hz=setup.frames_hz,
+        vary_frames=setup.vary_frames,
         clock_ppm=setup.clock_ppm,
         format=format,
         signal_at=setup.signal_at,
@@ -87,24 +91,16 @@ def _wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
     )
 
 
-def _csv(setup: Setup) -> Twin:
-    return _wearable(setup, "csv")
-
-
-def _board(
-    make: Callable[..., _BoardT], sampling_hz: float, n_channels: int
-) -> Callable[[Setup], _BoardT]:
-    """The maker of another maker's board, at its own rate unless asked for another."""
-
-    def made(setup: Setup) -> _BoardT:
-        return make(
-            setup.signal_at(sampling_hz if setup.sampling_hz is None else setup.sampling_hz),
-            lead_map(_numbered(setup.leads), n_channels),
-            bursts_hz=setup.frames_hz,
-            clock_ppm=setup.clock_ppm,
-        )
-
-    return made
+def board(
+    make: Callable[..., _BoardT], setup: Setup, sampling_hz: float, n_channels: int
+) -> _BoardT:
+    """Another maker's board, at its own rate unless asked for another."""
+    return make(
+        setup.signal_at(sampling_hz if setup.sampling_hz is None else setup.sampling_hz),
+        lead_map(_numbered(setup.leads), n_channels),
+        bursts_hz=setup.frames_hz,
+        clock_ppm=setup.clock_ppm,
+    )
 
 
 def _numbered(leads: Sequence[str]) -> str:
@@ -112,21 +108,14 @@ def _numbered(leads: Sequence[str]) -> str:
     return ",".join(f"{number}:{lead}" for number, lead in enumerate(leads, 1))
 
 
-PTY_TWINS: dict[str, Callable[[Setup], Twin]] = {
-    "csv": _csv,
-    "cyton": _board(VirtualCyton, cyton.SAMPLING_HZ, cyton.CHANNELS),
-    "openview": _board(VirtualOpenView, openview.SAMPLING_HZ, openview.CHANNELS),
-    "wearable": _wearable,
+TWINS = {d.twin_name or d.name: d for d in READ.values() if d.twin is not None}
+"""The devices that have a twin, by the name of that."""
+DEVICES = sorted(TWINS)
+PORTS = {
+    "pty": frozenset(name for name, d in TWINS.items() if d.on_serial),
+    "ble": frozenset(name for name, d in TWINS.items() if d.profile is not None),
 }
-"""What makes the twin for each `--device` that has a serial port; who adds a twin adds an entry."""
-BLE_TWINS: dict[str, Callable[[Setup], BleTwin]] = {
-    "ganglion": _board(VirtualGanglion, ganglion.SAMPLING_HZ, ganglion.CHANNELS),
-    "wearable": _wearable,
-}
-"""The same for each that speaks BLE."""
-PORTS = {"pty": frozenset(PTY_TWINS), "ble": frozenset(BLE_TWINS)}
-"""The devices for each `--port`."""
-DEVICES = sorted(PTY_TWINS | BLE_TWINS)
+"""The twins for each `--port`."""
 
 
 def chosen_port(device: str, port: str | None = None) -> str:
@@ -144,26 +133,39 @@ def chosen_port(device: str, port: str | None = None) -> str:
 def make_twin(device: str, setup: Setup) -> Twin:
     """The twin of `device` on a pty. Raises SourceSpecError where there is none, or it cannot be as asked."""
     chosen_port(device, "pty")
-    return PTY_TWINS[device](setup)
+    return _made(device, setup)
 
 
 def make_ble_twin(device: str, setup: Setup) -> BleTwin:
     """The twin of `device` on BLE. Raises SourceSpecError where there is none, or it cannot be as asked."""
     chosen_port(device, "ble")
-    return BLE_TWINS[device](setup)
+    twin = _made(device, setup)
+    assert isinstance(twin, BleTwin)
+    return twin
+
+
+def _made(device: str, setup: Setup) -> Twin:
+    make = TWINS[device].twin
+    assert make is not None
+    return make(setup)
 
 
 def source_options(
     device: str, leads: Sequence[str] = LEADS, sampling_hz: float | None = None
 ) -> str:
     """What follows `serial:PORT` or `ble:NAME` in the source that reads a twin; a wearable says it all."""
-    if device == "wearable":
+    kind = TWINS[device]
+    if kind is DEFAULT:
         return ""
-    options = [f"device={device}"]
-    if device != "csv":
+    options = [f"device={kind.name}"]
+    if kind.is_wired:
         options.append(f"leads={_numbered(leads)}")
     elif tuple(leads) != LEADS:
         options.append(f"leads={','.join(leads)}")
-    if sampling_hz not in (None, _RATES.get(device)) and device in _RATES:
+    if kind.takes_rate and (sampling_hz or kind.nominal_hz) != kind.nominal_hz:
         options.append(f"rate={sampling_hz:g}")
+    elif kind.takes_rate and kind.nominal_hz is None:
+        options.append(f"rate={RATE_HZ:g}")
+    if not kind.says_simulated:
+        options.append("simulated=1")
     return "?" + "&".join(options)

@@ -14,11 +14,12 @@ from firmware_bridge.events import StreamInfo
 from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.wire import gatt, spec
 from firmware_bridge.wire.decoder import CommandDecoder
-from firmware_bridge.wire.encoder import WireEncoder
+from firmware_bridge.wire.encoder import WireEncoder, frame_samples
 from firmware_bridge.wire.packets import Command, InfoPacket, encode_frame
 from firmware_bridge.wire.spec import FrameType
 
 FORMATS = ("wire", "csv")
+VARIATION = 0.3  # of a frame's length, either way
 BATTERY_PERIOD_S = 5.0  # a host that comes late need not wait long; 12 bytes cost nothing
 
 
@@ -38,7 +39,8 @@ def stream_info(
         config_id=1,
         session=session,
         device="virtual wearable",
-        firmware="simulated",
+        firmware=spec.SIMULATED,
+        simulated=True,
     )
 
 
@@ -56,7 +58,9 @@ class DueFrame:
 class VirtualWearable:
     """Says `signal` in frames, as the device that `info` describes would, and obeys its host.
 
-    `frames_hz` frames per second, fewer samples in each where the format has no room for all;
+    `frames_hz` frames per second, fewer samples in each where the format has no room for all; on average,
+    since each has another length (see `frame_samples`), 30 % either way, unless `vary_frames` is False or
+    it writes lines;
     `clock_ppm` is how much the device's crystal runs fast, and its samples and ticks with it. Stream info
     precedes the first frame and then comes every second of device time, a battery frame every 5 s and when
     the charge has changed. `lead_off` and `battery` may be set at any time.
@@ -76,6 +80,7 @@ class VirtualWearable:
         info: StreamInfo | None = None,
         *,
         frames_hz: float = 25.0,
+        vary_frames: bool = True,
         clock_ppm: float = 0.0,
         format: str = "wire",
         signal_at: Callable[[float], Signal] | None = None,
@@ -96,6 +101,7 @@ class VirtualWearable:
         self.sampling = True
         """Whether it takes samples; a stopped device says its stream info every second all the same."""
         self._frames_hz = frames_hz
+        self._variation = VARIATION if vary_frames and format == "wire" else 0.0
         self._clock = 1.0 + clock_ppm * 1e-6  # seconds of device time in one of host time
         self._signal_at = signal_at
         self._commands = CommandDecoder()
@@ -121,12 +127,19 @@ class VirtualWearable:
         """The stream info of the session at hand."""
         self._signal = signal
         self._rows = [signal.leads.index(lead) for lead in info.leads]
-        self._frame_samples = min(
-            max(1, round(info.sampling_hz / self._frames_hz)), self._encoder.max_samples
-        )
+        most = self._encoder.max_samples
+        mean = min(max(1, round(info.sampling_hz / self._frames_hz)), most)
+        spread = min(round(mean * self._variation), most - mean)
+        self._lengths = (mean - spread, mean + spread)
+        self._frames = 0  # of this session
         self._counts: NDArray[np.int32] | None = None  # of the next frame
         self._begin_s = self._time_s  # device time of the session's first sample
         self._next_sample = 0
+
+    @property
+    def _frame_samples(self) -> int:
+        """How many samples the next frame has."""
+        return frame_samples(self._frames, *self._lengths)
 
     def next_due_s(self) -> float | None:
         """When the next frame is due, in seconds of host time after the start; None at the end.
@@ -161,6 +174,7 @@ class VirtualWearable:
                 self._encoder.stream_info() if say_info else b"", first_sample, 0, due_s
             )
         counts, self._counts = self._counts, None
+        self._frames += 1
         self._next_sample += counts.shape[1]
         self._time_s = self._sample_s(self._next_sample)
         make = self._csv_lines if self.format == "csv" else self._wire_frames

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,4 +45,14 @@ class Transport(Protocol):
 
     async def close(self) -> None:
         """Close the link; closing twice is fine."""
+        ...
+
+
+@runtime_checkable
+class Notified(Protocol):
+    """A transport whose bytes come by themselves, and are lost where nobody takes them in time."""
+
+    @property
+    def notifications_dropped(self) -> int:
+        """Pieces lost so."""
         ...

@@ -24,10 +24,7 @@ from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.ble_errors import explain, faults
 from firmware_bridge.transports.ble_scan import DBUS_S, Heard, find
 from firmware_bridge.transports.bounded import bounded
-from firmware_bridge.wire.framing import FrameError
 from firmware_bridge.wire.gatt import WIRE_PROFILE, GattProfile
-from firmware_bridge.wire.packets import InfoPacket, parse_frame
-from firmware_bridge.wire.spec import DELIMITER
 
 if TYPE_CHECKING:
     from bleak import BleakClient
@@ -91,7 +88,7 @@ class BleTransport:
         self.profile = profile
         self.address: str | None = None
         """Of the device that was opened last."""
-        self.info: InfoPacket | None = None
+        self.info: object | None = None
         """What the device said of itself when it was opened, where the profile has a place for it."""
         self._adapter = adapter
         self._use_start_notify = use_start_notify
@@ -232,19 +229,16 @@ class BleTransport:
         for uuid in filter(None, (profile.stream, profile.control)):
             self._characteristic(client, uuid)
         info = client.services.get_characteristic(profile.info) if profile.info else None
-        if info is None:
+        if info is None or profile.read_info is None:
             return
         value = bytes(await bounded(client.read_gatt_char(info), ANSWER_S))
         try:
-            _, packet = parse_frame(value.removesuffix(DELIMITER))
-        except FrameError as error:
+            self.info = profile.read_info(value)
+        except ValueError as error:
             raise PeerError(
                 f"{name} says of itself what this host does not understand ({error}): "
                 "update its firmware, or leadlift"
             ) from error
-        if not isinstance(packet, InfoPacket):
-            raise PeerError(f"{name} gives no stream info as its info: check its firmware")
-        self.info = packet
 
     def _characteristic(self, client: BleakClient, uuid: str) -> BleakGATTCharacteristic:
         found = client.services.get_characteristic(uuid)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
@@ -12,6 +13,13 @@ from firmware_bridge.errors import NotFoundError
 
 SYSFS = Path("/sys")
 _LIST_ATTEMPTS = 3
+# A board's own UARTs that pyserial's lister does not look for; the kernel makes the file for those it has.
+_OWN_UARTS = {
+    "/dev/ttyTHS*": "UART of a Jetson, as on its 40-pin header",
+    "/dev/ttymxc*": "UART of an i.MX board",
+    "/dev/ttySTM*": "UART of an STM32MP board",
+    "/dev/ttyO[0-9]*": "UART of an OMAP board",
+}
 LEAST_TIMER_MS = (
     1  # what leadlift asks for when it opens a port; FTDI's default of 16 comes in bursts
 )
@@ -70,6 +78,13 @@ def list_ports() -> list[PortInfo]:
             port.location or None,
         )
         for port in found
+    ]
+    names = {port.name for port in ports}
+    ports += [
+        PortInfo(name, title)
+        for pattern, title in _OWN_UARTS.items()
+        for name in glob.glob(pattern)  # noqa: PTH207 - as pyserial looks for the others
+        if name not in names
     ]
     return sorted(ports, key=lambda port: port.name)
 

@@ -24,11 +24,13 @@ import time
 import zlib
 from collections.abc import Mapping
 from dataclasses import replace
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
 from firmware_bridge.errors import CaptureError, SourceSpecError, TransportError
+from firmware_bridge.new_file import NewFile
 from firmware_bridge.transports.base import Received
 
 MAGIC = b"leadlift capture 1\n"
@@ -39,25 +41,34 @@ _CRC = struct.Struct("<I")
 
 
 class CaptureWriter:
-    """Records pieces of a byte stream to `path`, replacing it; a context manager.
+    """Records pieces of a byte stream to the new file `path`; a context manager.
 
-    `header` must name the device format under "device"; other keys are the caller's.
-    Raises CaptureError if the file cannot be written.
+    `header` must name the device format under "device"; other keys are the caller's. With `overwrite`
+    a file that exists is replaced when the capture is closed. Raises CaptureError if the file exists
+    otherwise, or cannot be written. The recording begins at `start_ns`, by default now.
     """
 
-    def __init__(self, path: str | Path, header: Mapping[str, object]) -> None:
-        self.path = Path(path)
+    def __init__(
+        self,
+        path: str | Path,
+        header: Mapping[str, object],
+        *,
+        overwrite: bool = False,
+        start_ns: int | None = None,
+    ) -> None:
+        self._new = NewFile(path, overwrite=overwrite)
+        self.path = self._new.path
         start = MAGIC + json.dumps(dict(header)).encode() + b"\n"
         if "device" not in header or len(start) > MAX_HEADER_BYTES:
             raise CaptureError("a capture header names its device format and fits 4,096 bytes")
         try:
             # Unbuffered: each record is one write, so a killed recording ends with a whole record.
-            self._file = self.path.open("wb", buffering=0)
+            self._file = self._new.create()
         except OSError as error:
             raise CaptureError(f"cannot write {self.path}: {error.strerror}") from error
         self._append(start)
         self._crc = zlib.crc32(start)
-        self._last_ns = time.monotonic_ns()
+        self._last_ns = time.monotonic_ns() if start_ns is None else start_ns
 
     def write(self, piece: Received) -> None:
         """Append one piece. Raises CaptureError when the disk is full or the piece too long."""
@@ -71,8 +82,14 @@ class CaptureWriter:
         self._last_ns += delta_ns
 
     def close(self) -> None:
-        """Close the file; closing twice is fine."""
+        """Close the file; closing twice is fine. Raises CaptureError if it cannot take its name."""
         self._file.close()
+        try:
+            self._new.keep()
+        except OSError as error:
+            raise CaptureError(
+                f"cannot write {self.path}: {error.strerror}; it is {self._new.part}"
+            ) from error
 
     def __enter__(self) -> CaptureWriter:
         return self
@@ -90,10 +107,42 @@ class CaptureWriter:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
-            self.close()
+            self._file.close()
+            kept = self._new.leave()
             raise CaptureError(
-                f"cannot write {self.path}: {error.strerror}; what was captured before is readable"
+                f"cannot write {self.path}: {error.strerror}; what was captured before is in {kept}"
             ) from error
+
+
+class Capture:
+    """A recorder whose file is made when the first bytes are there: no bytes, no file."""
+
+    def __init__(
+        self, path: str | Path, header: Mapping[str, object], *, overwrite: bool = False
+    ) -> None:
+        """As CaptureWriter; `created`, the time of the first bytes, is added to `header`."""
+        self._path = path
+        self._header = header
+        self._overwrite = overwrite
+        self._writer: CaptureWriter | None = None
+
+    def write(self, piece: Received) -> None:
+        """Append one piece. Raises what CaptureWriter does."""
+        if self._writer is None:
+            if not piece.data:
+                return
+            ago_us = (time.monotonic_ns() - piece.arrival_ns) / 1000
+            created = datetime.now(timezone.utc) - timedelta(microseconds=ago_us)
+            header = {**self._header, "created": created.isoformat(timespec="milliseconds")}
+            self._writer = CaptureWriter(
+                self._path, header, overwrite=self._overwrite, start_ns=piece.arrival_ns
+            )
+        self._writer.write(piece)
+
+    def close(self) -> None:
+        """Close the file, if there is one."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def read_header(path: str | Path) -> dict[str, object]:
@@ -120,11 +169,20 @@ class ReplayTransport:
         self._crc = 0
         self._start_ns = 0
         self._offset_ns = 0
+        self._created: datetime | None = None
+
+    def recorded_at(self, arrival_ns: int) -> datetime | None:
+        """Local time at which a piece that was read arrived when it was captured; None if not known."""
+        if self._created is None:
+            return None
+        offset_us = (arrival_ns - self._start_ns) / 1000
+        return (self._created + timedelta(microseconds=offset_us)).astimezone()
 
     async def open(self) -> None:
         """Open the file and start its clock. Raises CaptureError."""
         await self.close()
-        self._file, _, self._crc = _open(self.path)
+        self._file, header, self._crc = _open(self.path)
+        self._created = _time(header.get("created"))
         self._start_ns = time.monotonic_ns()
         self._offset_ns = 0
 
@@ -184,6 +242,15 @@ class ReplayTransport:
         self._crc = crc
         self._offset_ns += delta_ns
         return Received(data, self._start_ns + self._offset_ns, reopened=n_bytes == 0)
+
+
+def _time(text: object) -> datetime | None:
+    """A time with its zone out of a header; None where it says none."""
+    try:
+        time = datetime.fromisoformat(str(text))
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else None
 
 
 def _open(path: Path) -> tuple[BinaryIO, dict[str, object], int]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,16 @@ from firmware_bridge.wire.packets import (
     SamplePacket,
     encode_frame,
 )
+
+
+def frame_samples(sequence: int, fewest: int, most: int) -> int:
+    """How many samples frame number `sequence` is to have, `fewest` to `most`, as the C source has it.
+
+    Frames of one length keep step with BLE's connection events, and then no host can tell the device's time
+    from when they arrive.
+    """
+    draw = zlib.crc32((sequence % 2**16).to_bytes(2, "little")) % 256
+    return fewest + (draw * (most - fewest + 1) >> 8)
 
 
 class WireEncoder:

@@ -6,7 +6,10 @@ MTU says, a frame where its delimiter says, and neither knows of the other.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+
+from firmware_bridge.wire.packets import read_info_frame
 
 ATT_HEADER_BYTES = 3  # of each notification and write, out of the MTU
 MIN_MTU = 23  # what any link has, before or without negotiation
@@ -69,8 +72,6 @@ CHARACTERISTICS = (
 class GattProfile:
     """Where a kind of device has its byte stream."""
 
-    device: str
-    """What the decoder of the stream is called in `firmware_bridge.devices.registry.DEVICES`."""
     title: str
     """What the kind of device is called, for people."""
     service: str
@@ -80,12 +81,14 @@ class GattProfile:
     control: str | None = None
     """Takes what the host writes; None for a device that listens to nobody."""
     info: str | None = None
-    """Holds a stream info frame of the wire format; None where there is no such thing."""
+    """Holds what the device says of itself; None where there is no such thing."""
+    read_info: Callable[[bytes], object] | None = None
+    """Reads `info`; raises ValueError, with the reason, for what this host does not understand."""
     notification_bytes: int | None = None
     """Of every notification, where the format counts on that; None: as many as the MTU has room for."""
 
 
-WIRE_PROFILE = GattProfile("wire", "leadlift wearable", SERVICE, STREAM, CONTROL, INFO)
+WIRE_PROFILE = GattProfile("leadlift wearable", SERVICE, STREAM, CONTROL, INFO, read_info_frame)
 
 
 def characteristics(profile: GattProfile) -> tuple[Characteristic, ...]:

@@ -123,7 +123,7 @@ class InfoPacket:
             nanovolts_per_lsb=info.nanovolts_per_lsb,
             leads=info.leads,
             device=info.device,
-            firmware=info.firmware,
+            firmware=spec.SIMULATED if info.simulated else info.firmware,
         )
 
     def stream_info(self, session: int) -> StreamInfo:
@@ -137,6 +137,7 @@ class InfoPacket:
             session=session,
             device=self.device,
             firmware=self.firmware,
+            simulated=self.firmware == spec.SIMULATED,
         )
 
     def encode(self) -> bytes:
@@ -295,6 +296,14 @@ def parse_frame(frame: bytes) -> tuple[Header, Packet]:
     if parse is None:
         raise FrameError(f"unknown frame type {number:#04x}")
     return Header(session, sequence), parse(FrameType(number), packet[spec.HEADER_STRUCT.size :])
+
+
+def read_info_frame(value: bytes) -> InfoPacket:
+    """The stream info that a device has as its info characteristic. Raises FrameError for anything else."""
+    _, packet = parse_frame(value.removesuffix(spec.DELIMITER))
+    if not isinstance(packet, InfoPacket):
+        raise FrameError("it is no stream info")
+    return packet
 
 
 def _pack(frame_type: FrameType, *values: float) -> bytes:

@@ -38,6 +38,7 @@ REPORT_BYTES = 65_536
 # BLE keep the order, so this serves relays that do not; 64 frames are 2.5 s of 20-sample frames at 500 Hz.
 REORDER_FRAMES = 64
 
+SIMULATED = "simulated"  # as its firmware: what a device says that measures nobody's heart
 STREAM_INFO_PERIOD_S = 1.0  # a host that joins late waits this long for the scale of the samples
 
 # Lead codes are positions in this tuple plus one; 0 is never sent.

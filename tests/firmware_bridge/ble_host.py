@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from benchmarks.wire.bluez.fake_radio import ADDRESS, NAME
 from firmware_bridge.errors import BridgeError, TransportError
 from firmware_bridge.simulators.ble_wearable import BleWearable
-from firmware_bridge.simulators.fake_radio import ADDRESS, NAME
 from firmware_bridge.transports.ble import BleTransport
 
 __all__ = ["ADDRESS", "NAME", "first_bytes", "opening", "run", "running"]

@@ -12,7 +12,7 @@ from bumble.device import Connection, Device, DeviceConfiguration, Peer
 from bumble.hci import Address
 from bumble.link import LocalLink
 
-from firmware_bridge.simulators.fake_bluez import FakeBlueZ, FakeCharacteristic, FakePeripheral
+from benchmarks.wire.bluez.fake_bluez import FakeBlueZ, FakeCharacteristic, FakePeripheral
 from firmware_bridge.simulators.wearable import VirtualWearable
 from firmware_bridge.wire import gatt
 from firmware_bridge.wire.packets import InfoPacket, encode_frame

@@ -130,6 +130,7 @@ class CLibrary:
         self.stream_info = function("encode_stream_info", c_size_t, [encoder, *frame])
         self.samples = function("encode_samples", c_size_t, samples)
         self.battery = function("encode_battery", c_size_t, [encoder, c_uint8, *frame])
+        self.frame_samples = function("frame_samples", c_uint8, [encoder, c_uint8, c_uint8])
         self.skip_samples = function("skip_samples", None, [encoder, c_uint32])
         self.receive = function("receive", c_bool, receive)
 

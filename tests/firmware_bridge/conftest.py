@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from firmware_bridge.simulators import private_bus
+from benchmarks.wire.bluez import private_bus
 
 if TYPE_CHECKING:
-    from firmware_bridge.simulators.fake_radio import Peripheral, Radio
+    from benchmarks.wire.bluez.fake_radio import Peripheral, Radio
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def bluetooth() -> None:
 @pytest.fixture
 def radio(bluetooth: None) -> Iterator[Radio]:
     """An adapter that is on, and nothing in reach."""
-    from firmware_bridge.simulators.fake_radio import Radio
+    from benchmarks.wire.bluez.fake_radio import Radio
 
     with Radio() as radio:
         yield radio
@@ -32,7 +32,7 @@ def radio(bluetooth: None) -> Iterator[Radio]:
 @pytest.fixture
 def device(radio: Radio) -> Iterator[Peripheral]:
     """A virtual wearable in reach."""
-    from firmware_bridge.simulators.fake_radio import Peripheral
+    from benchmarks.wire.bluez.fake_radio import Peripheral
 
     with Peripheral(radio) as device:
         yield device

@@ -8,11 +8,11 @@ import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
 
+from benchmarks.wire.bluez.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.errors import (
     TransportError,
     TransportLost,
 )
-from firmware_bridge.simulators.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.transports import ble, ble_scan
 from firmware_bridge.transports.ble import BleTransport
 from tests.firmware_bridge.ble_host import ADDRESS, NAME, first_bytes, opening, run

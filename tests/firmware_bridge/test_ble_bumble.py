@@ -13,10 +13,10 @@ pytest.importorskip("bumble", reason="a negotiated MTU needs bumble: install lea
 
 from bumble.link import LocalLink
 
+from benchmarks.wire.bluez.private_bus import PrivateBus
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import Corrupt, Event, Gap, Samples
 from firmware_bridge.simulators.ecg import EcgSimulator
-from firmware_bridge.simulators.private_bus import PrivateBus
 from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.source import open_source
 from tests.firmware_bridge.bumble_radio import ADDRESS, BumbleBlueZ, BumbleWearable

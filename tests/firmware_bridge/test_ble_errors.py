@@ -11,6 +11,9 @@ pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which b
 
 from bleak import exc
 
+from benchmarks.wire.bluez import private_bus
+from benchmarks.wire.bluez.fake_bluez import FAILED, FakeCharacteristic, FakePeripheral
+from benchmarks.wire.bluez.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.errors import (
     AccessError,
     AdapterError,
@@ -19,9 +22,6 @@ from firmware_bridge.errors import (
     RefusedError,
     TransportError,
 )
-from firmware_bridge.simulators import private_bus
-from firmware_bridge.simulators.fake_bluez import FAILED, FakeCharacteristic, FakePeripheral
-from firmware_bridge.simulators.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.transports.ble import BleTransport
 from firmware_bridge.transports.ble_errors import explain
 from firmware_bridge.wire import gatt
@@ -190,7 +190,7 @@ def test_firmware_that_cannot_be_understood(device: Peripheral) -> None:
     for value, says in (
         (b"", "too short"),
         (known[:-6] + b"zzzzz\x00", "CRC does not match"),
-        (WireEncoder(INFO).battery(50), "no stream info as its info"),
+        (WireEncoder(INFO).battery(50), "it is no stream info"),
     ):
         device.info.value = value
         error = opening()

@@ -12,11 +12,11 @@ import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
 
+from benchmarks.wire.bluez.fake_bluez import FakePeripheral
+from benchmarks.wire.bluez.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.errors import PeerError, SourceSpecError, StallError, TransportLost
 from firmware_bridge.events import Battery, Corrupt, Event, Gap, Restarted, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
-from firmware_bridge.simulators.fake_bluez import FakePeripheral
-from firmware_bridge.simulators.fake_radio import INFO, Peripheral, Radio
 from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.source import Source, Timed, open_source
 from firmware_bridge.wire.spec import LEADS

@@ -210,11 +210,10 @@ def test_packets_lost_on_the_radio_are_a_gap_of_so_many_samples() -> None:
     ("board", "says"),
     [
         (lambda: cyton(board_on=False), "switch the board on"),
-        (lambda: cyton(firmware="9.0.1"), "firmware v9.0.1"),
         (lambda: VirtualWearable(EcgSimulator()), "check device= (cyton here) and baud="),
         (lambda: VirtualOpenView(EcgSimulator(100.0), lead_map(WIRED, 3)), "check device= (cyton"),
     ],
-    ids=["no board", "firmware", "another device", "another board"],
+    ids=["no board", "another device", "another board"],
 )
 def test_what_is_no_cyton_that_can_be_read_is_told_in_one_line(board: object, says: str) -> None:
     with PtyWearable(board()) as port:  # type: ignore[operator]
@@ -260,9 +259,9 @@ def test_a_board_that_is_silent_is_told() -> None:
 @contextmanager
 def on_air(board: VirtualGanglion) -> Iterator[Callable[[], None]]:
     """`board` in reach, on a link that has room for more than 20 bytes; what hides it for a moment."""
+    from benchmarks.wire.bluez.fake_bluez_server import FakeBlueZServer
+    from benchmarks.wire.bluez.fake_radio import Radio
     from firmware_bridge.simulators.ble_wearable import BleWearable
-    from firmware_bridge.simulators.fake_bluez_server import FakeBlueZServer
-    from firmware_bridge.simulators.fake_radio import Radio
     from tests.firmware_bridge.ble_host import running
 
     bluez = FakeBlueZServer(mtu=247)

@@ -15,7 +15,7 @@ from firmware_bridge.events import StreamInfo
 from firmware_bridge.firmware.generate import SOURCES
 from firmware_bridge.wire import spec
 from firmware_bridge.wire.decoder import CommandDecoder
-from firmware_bridge.wire.encoder import WireEncoder
+from firmware_bridge.wire.encoder import WireEncoder, frame_samples
 from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import FrameType
 from tests.firmware_bridge import wire_vectors
@@ -99,6 +99,20 @@ def test_the_decoder_takes_the_golden_commands_and_nothing_else(
     else:
         rate = Command(FrameType.SET_RATE, 500_000)
         assert found == [start, Command(FrameType.STOP), rate, Command(FrameType.IDENTIFY)]
+
+
+@pytest.mark.parametrize(("fewest", "most"), [(7, 13), (11, 21), (5, 5), (0, 255)])
+def test_a_frame_is_to_have_as_many_samples_in_c_as_in_python(
+    library: CLibrary, fewest: int, most: int
+) -> None:
+    encoder = CEncoder(library, INFO)
+    lengths = []
+    for encoder.state.sequence in range(2**16):
+        lengths.append(library.frame_samples(encoder.state, fewest, most))
+    assert lengths == [frame_samples(sequence, fewest, most) for sequence in range(2**16)]
+    assert set(lengths) == set(range(fewest, most + 1))
+    assert np.mean(lengths) == pytest.approx((fewest + most) / 2, abs=0.05)
+    assert frame_samples(2**16 + 3, fewest, most) == lengths[3]
 
 
 INFOS = st.builds(

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from firmware_bridge.devices.csv_lines import MAX_LINE_BYTES, NANOVOLTS_PER_LSB, CsvDecoder
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, LeadOffChanged, Samples, StreamInfo
+from firmware_bridge.events import Corrupt, LeadOffChanged, RateSource, Samples, StreamInfo
 from tests.firmware_bridge.wire_streams import key, of
 
 
@@ -31,7 +31,15 @@ def _after_first(lines, **options):
 
 def test_lines_of_one_call_are_one_block():
     info, samples = _after_first(b"0.1,-0.2,0.3\r\n1.5,2.25,-3\r\n")
-    assert info == StreamInfo(("II", "V1", "V5"), 250.0, 100.0, 24, 0, device="CSV lines")
+    assert info == StreamInfo(
+        ("II", "V1", "V5"),
+        250.0,
+        100.0,
+        24,
+        0,
+        device="CSV lines",
+        rate_source=RateSource.DECLARED,
+    )
     assert samples.counts.dtype == np.int32
     assert samples.counts.flags.c_contiguous
     np.testing.assert_array_equal(samples.counts, [[1000, 15000], [-2000, 22500], [3000, -30000]])

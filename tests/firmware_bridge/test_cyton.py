@@ -12,7 +12,15 @@ from hypothesis import strategies as st
 
 from firmware_bridge.devices.cyton import MICROVOLTS_AT_GAIN_1, CytonDecoder
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import Corrupt, Gap, HostedDecoder, Restarted, Samples, StreamInfo
+from firmware_bridge.events import (
+    Corrupt,
+    Gap,
+    HostedDecoder,
+    Notice,
+    Restarted,
+    Samples,
+    StreamInfo,
+)
 from firmware_bridge.simulators.cyton import VirtualCyton
 from tests.firmware_bridge.board_streams import (
     corrupt_bytes,
@@ -230,13 +238,45 @@ def test_a_dongle_without_a_board_says_so() -> None:
     assert "switch the board on" in events[0].reason
 
 
-def test_firmware_that_is_not_known_is_not_read() -> None:
-    board = VirtualCyton(noise(250.0, 10), MAP, firmware="9.0.1")
+@pytest.mark.parametrize(
+    ("banner", "says"),
+    [
+        (b"OpenBCI V3 8-16 channel\nFirmware: v9.0.1\n$$$", "firmware v9.0.1 is not known"),
+        (b"OpenBCI Emulator $$$", "banner 'OpenBCI Emulator' is not known"),
+        (b"$$$", "banner '' is not known"),
+        (b"hello\n" * 40 + b"$$$", "banner 'hello hello"),
+    ],
+)
+def test_a_banner_that_is_not_known_is_told_and_the_board_read(banner: bytes, says: str) -> None:
     decoder = CytonDecoder(MAP)
-    said, events = _talk(decoder, board)
-    assert said == b"sv"
-    assert "firmware v9.0.1" in events[0].reason
-    assert of(Samples, decoder.receive_data(_STREAM)) == []
+    decoder.opened()
+    assert decoder.data_to_send() == b"sv"
+    (notice,) = decoder.receive_data(banner)
+    assert isinstance(notice, Notice) and says in notice.text and "\n" not in notice.text
+    assert decoder.data_to_send() == b"45678b"
+    events = decoder.receive_data(_STREAM)
+    assert placed(events) == _TRUTH
+    assert of(Notice, events) == []
+
+
+def test_a_known_banner_is_no_notice() -> None:
+    for banner in (b"OpenBCI V3 8bit Board\n$$$", b"OpenBCI V3 16 channel\nFirmware: v3.1.2\n$$$"):
+        decoder = CytonDecoder(MAP)
+        decoder.opened()
+        assert decoder.receive_data(banner) == []
+
+
+def test_a_board_that_sends_and_never_answers_is_told_once_and_read() -> None:
+    decoder = CytonDecoder(MAP)
+    decoder.opened()
+    events = decode(decoder, _PACKETS)
+    assert placed(events) == _TRUTH
+    (notice,) = of(Notice, events)
+    assert "gain=24" in notice.text and "without answering" in notice.text
+    streaming = CytonDecoder(MAP)  # when it was opened, and answers a moment later
+    streaming.opened()
+    events = decode(streaming, [*_PACKETS[:50], b"Firmware: v3.1.2\n$$$", *_PACKETS])
+    assert of(Notice, events) == []
 
 
 def test_a_gain_that_there_is_not() -> None:

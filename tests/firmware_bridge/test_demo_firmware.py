@@ -134,7 +134,9 @@ def test_a_heartbeat_arrives_whole_and_at_its_rate(board: Board) -> None:
     assert_every_sample_is_told(events)
     frames = [said for said in timed if isinstance(said.event, Samples)]
     ticks_us = np.diff([said.event.tick_us for said in frames])
-    assert set(ticks_us) == {40_000}
+    lengths = [said.event.counts.shape[1] for said in frames]
+    np.testing.assert_array_equal(ticks_us, 4_000 * np.array(lengths[:-1]))
+    assert set(lengths) == set(range(7, 14))
     # QEMU's clock follows that of this machine; a frame is late, at worst, by what holds QEMU up.
     arrived_s = (frames[-1].arrival_ns - frames[0].arrival_ns) / 1e9
     assert arrived_s == pytest.approx(ticks_us.sum() / 1e6, abs=1.0)
@@ -228,7 +230,8 @@ def test_commands_are_obeyed_and_answered(board: Board) -> None:
             ticks_us = np.diff([frame.tick_us for frame in frames])
             firsts = np.diff([frame.first_sample for frame in frames])
             np.testing.assert_array_equal(ticks_us, firsts * 2_000)
-            assert 20_000 in ticks_us
+            lengths = [frame.counts.shape[1] for frame in frames]
+            assert (firsts == lengths[:-1]).any()
 
     asyncio.run(asyncio.wait_for(dialogue(), BOUND_S))
 

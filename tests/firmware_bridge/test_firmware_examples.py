@@ -30,14 +30,6 @@ def forward(folder: Path, headers: tuple[str, ...], stub: str) -> None:
         path.write_text(f'#include "{STUBS / stub}"\n')
 
 
-def test_the_arduino_sketch_compiles(tmp_path: Path) -> None:
-    need("c++")
-    forward(tmp_path, ("Arduino.h", "SPI.h"), "arduino.h")
-    sketch = EXAMPLES / "leadlift_arduino" / "leadlift_arduino.ino"
-    options = ["-x", "c++", f"-I{tmp_path}", f"-I{EXAMPLES}"]
-    compile_c(sketch, *options, compiler="c++", standard="c++11")
-
-
 def test_the_zephyr_example_compiles_and_has_our_uuids(tmp_path: Path) -> None:
     need("cc")
     forward(tmp_path / "zephyr", ZEPHYR_HEADERS, "zephyr.h")

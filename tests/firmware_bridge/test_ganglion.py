@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.devices.ganglion import GanglionDecoder, _unpack
-from firmware_bridge.events import Corrupt, Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.events import Corrupt, Event, Gap, Notice, Restarted, Samples, StreamInfo
 from firmware_bridge.simulators.ganglion import VERSIONS, VirtualGanglion
 from tests.firmware_bridge.board_streams import decode, noise, of, placed, stream, summary, wired
 
@@ -180,8 +180,8 @@ def test_what_does_not_fit_is_told() -> None:
         assert of(Samples, events) == []
     (reason,) = _reasons(decode(GanglionDecoder(MAP), [bytes([208, 1, 2])]))
     assert "is it no Ganglion?" in reason
-    (reason,) = _reasons(decode(GanglionDecoder(MAP), [b"\xcf" + b"OpenBCI Ganglion v9.1\n"]))
-    assert "firmware 9.1, and known are 2 and 3" in reason
+    (notice,) = decode(GanglionDecoder(MAP), [b"\xcf" + b"OpenBCI Ganglion v9.1\n"])
+    assert notice == Notice("Ganglion firmware 9.1, and known are 2 and 3: it is read as these")
     assert (
         decode(GanglionDecoder(MAP), [b"\xceOpenBCI", b"\xcf Ganglion v3.0.2", b"\xc9123Z"]) == []
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.lead_names import lead_of, split_unit, unit_named
+from firmware_bridge.lead_names import lead_of, leads_of, split_unit, unit_named
 from firmware_bridge.wire.spec import LEADS
 
 SPELLED = {
@@ -98,3 +98,18 @@ def test_units_are_voltages() -> None:
         *("mV", "mV", "uV", "V", "nV", "uV")
     ]
     assert [unit_named(text) for text in ("", "bpm", "ohm", "counts", "m", "%")] == [None] * 6
+
+
+@pytest.mark.parametrize(
+    ("labels", "leads"),
+    [
+        (["C1", "C2", "II"], ["V1", "V2", "II"]),
+        (["C3", "C4", "Resp", "SpO2", "ACC X"], ["V3", "V4", None, None, None]),
+        (["C3", "C4", "O1"], [None, None, None]),
+        (["ECG II", "C3", "V1", "EEG C4"], ["II", None, "V1", None]),
+        (["EKG C3", "E1-M2", "I"], [None, None, "I"]),
+        (["V3", "MDC_ECG_LEAD_V4", "Fp1"], ["V3", "V4", None]),
+    ],
+)
+def test_c3_and_c4_beside_eeg_are_eeg(labels: list[str], leads: list[str | None]) -> None:
+    assert leads_of(labels) == leads

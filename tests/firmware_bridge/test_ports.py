@@ -13,13 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from serial.tools import list_ports as system
+from serial.tools.list_ports_common import ListPortInfo
 
+from firmware_bridge.devices.wearable import IDENTIFY
 from firmware_bridge.errors import NotFoundError, TransportError, TransportLost
 from firmware_bridge.events import Gap, Samples
+from firmware_bridge.links import Link
+from firmware_bridge.recognise_ports import port_belief
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.wearable import VirtualWearable
-from firmware_bridge.source import IDENTIFY, Link, Source
+from firmware_bridge.source import Source
 from firmware_bridge.transports.ports import (
     PortInfo,
     find_again,
@@ -37,6 +41,18 @@ BOUND_S = 10.0
 FIRST = replace(DONGLE, name="/dev/ttyUSB0")
 NAMELESS = replace(FIRST, serial_number=None)  # as the clones of CH340 are
 OTHER = replace(FIRST, name="/dev/ttyUSB1", serial_number="DM00ZZZZ", location="1-3")
+
+
+def test_a_jetsons_own_uart_is_listed_beside_what_pyserial_finds(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    there = {"/dev/ttyTHS*": ["/dev/ttyTHS2", "/dev/ttyTHS1"], "/dev/ttymxc*": ["/dev/ttymxc0"]}
+    monkeypatch.setattr("glob.glob", lambda pattern, *rest: there.get(pattern, []))
+    monkeypatch.setattr(system, "comports", lambda: [ListPortInfo("/dev/ttymxc0")])
+    ports = list_ports()
+    assert [port.name for port in ports] == ["/dev/ttyTHS1", "/dev/ttyTHS2", "/dev/ttymxc0"]
+    assert "Jetson" in ports[0].description and not ports[0].on_usb
+    assert port_belief(ports[0]) is None
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def test_a_host_that_speaks_gets_every_sample_and_its_write_time(fast: PtyWearab
     start_ns = time.monotonic_ns()
     with serial.Serial(fast.port, timeout=BOUND_S) as port:
         port.write(IDENTIFY)
-        events = events_until(port, WireDecoder(), 100)
+        events = events_until(port, WireDecoder(), 120)
         fast.close()  # a frame is noted after its write, which the host may be faster than
     counts = np.concatenate([e.counts for e in events if isinstance(e, Samples)], axis=1)
     truth = EcgSimulator(250.0).read(counts.shape[1])[ROWS]
@@ -66,10 +66,11 @@ def test_a_host_that_speaks_gets_every_sample_and_its_write_time(fast: PtyWearab
     assert isinstance(events[0], StreamInfo)
     assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     first_samples, written_ns = zip(*list(fast.write_times)[:20], strict=True)
-    assert first_samples == tuple(range(0, 100, 5))
+    firsts = [event.first_sample for event in events if isinstance(event, Samples)]
+    assert list(first_samples) == firsts[:20]
     assert all(np.diff(written_ns) > 0)
     # Paced by the clock: the twentieth frame cannot be sent before its samples were taken.
-    assert written_ns[-1] - start_ns >= 100 / 250 * 1e9
+    assert written_ns[-1] - start_ns >= firsts[20] / 250 * 1e9
     assert fast.frames_dropped == fast.frames_unheard == 0
 
 
@@ -224,12 +225,14 @@ def test_ten_seconds_of_frames_reach_a_host_through_a_process_without_loss(tmp_p
         events = events_until(port, decoder, 5000)
         assert process.wait(BOUND_S) == 0
         assert process.stderr is not None
-        assert process.stderr.read().startswith("250 frames sent, 0 dropped")
+        summary = process.stderr.read()
     counts = np.concatenate([e.counts for e in events if isinstance(e, Samples)], axis=1)
     np.testing.assert_allclose(counts * 50e-6, ecg_mv, atol=26e-6)
     assert {type(e) for e in events} == {StreamInfo, Battery, Samples}
     rows = [tuple(map(int, line.split(","))) for line in log.read_text().splitlines()]
-    assert [row[0] for row in rows] == list(range(0, 5000, 20))
+    firsts = [event.first_sample for event in events if isinstance(event, Samples)]
+    assert [row[0] for row in rows] == firsts
+    assert summary.startswith(f"{len(firsts)} frames sent, 0 dropped")
     assert all(np.diff([row[1] for row in rows]) > 0)
 
 

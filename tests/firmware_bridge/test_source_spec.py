@@ -28,7 +28,7 @@ def test_a_name_is_scheme_rest_and_options() -> None:
         ("usb:1", "replay:, serial:, sim:"),
         ("serial:", "such as serial:/dev/ttyACM0"),
         ("serial:?baud=9600", "such as serial:/dev/ttyACM0"),
-        ("serial:/dev/x?bud=9600", "device, missing, baud"),
+        ("serial:/dev/x?bud=9600", "device, missing, simulated, baud"),
         ("serial:/dev/x?rate=250", "unknown option 'rate'"),
         ("serial:/dev/x?device=morse", "csv, cyton, ganglion, openview, wire"),
         ("serial:/dev/x?device=cyton", "needs leads="),

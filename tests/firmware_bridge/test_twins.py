@@ -14,8 +14,7 @@ from firmware_bridge.simulators.__main__ import main
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.twins import (
-    BLE_TWINS,
-    PTY_TWINS,
+    PORTS,
     Setup,
     Twin,
     chosen_port,
@@ -56,12 +55,12 @@ def test_a_twin_on_a_port_is_read_with_the_options_that_go_with_it(device: str) 
     ("device", "leads", "sampling_hz", "options"),
     [
         ("wearable", ("I", "II"), 500.0, ""),
-        ("csv", ("II", "V1", "V5"), 250.0, "?device=csv"),
-        ("csv", ("I", "II"), 500.0, "?device=csv&leads=I,II&rate=500"),
-        ("cyton", ("I", "II"), 250.0, "?device=cyton&leads=1:I,2:II"),
-        ("openview", ("I", "II", "V1"), None, "?device=openview&leads=1:I,2:II,3:V1"),
-        ("ganglion", ("II", "V1", "V5"), None, "?device=ganglion&leads=1:II,2:V1,3:V5"),
-        ("openview", ("II",), 200.0, "?device=openview&leads=1:II&rate=200"),
+        ("csv", ("II", "V1", "V5"), None, "?device=csv&rate=250&simulated=1"),
+        ("csv", ("I", "II"), 500.0, "?device=csv&leads=I,II&rate=500&simulated=1"),
+        ("cyton", ("I", "II"), 250.0, "?device=cyton&leads=1:I,2:II&simulated=1"),
+        ("openview", ("I", "II", "V1"), None, "?device=openview&leads=1:I,2:II,3:V1&simulated=1"),
+        ("ganglion", ("II", "V1", "V5"), None, "?device=ganglion&leads=1:II,2:V1,3:V5&simulated=1"),
+        ("openview", ("II",), 200.0, "?device=openview&leads=1:II&rate=200&simulated=1"),
     ],
 )
 def test_the_options_of_a_source_are_those_of_the_twin(
@@ -73,8 +72,8 @@ def test_the_options_of_a_source_are_those_of_the_twin(
 @pytest.mark.parametrize(
     ("make", "device"),
     [
-        *((make_twin, device) for device in PTY_TWINS),
-        *((make_ble_twin, device) for device in BLE_TWINS),
+        *((make_twin, device) for device in sorted(PORTS["pty"])),
+        *((make_ble_twin, device) for device in sorted(PORTS["ble"])),
     ],
 )
 def test_a_signal_without_the_rate_of_the_device_is_told(

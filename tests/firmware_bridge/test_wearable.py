@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,8 @@ from firmware_bridge.wire.packets import Command, encode_frame
 from firmware_bridge.wire.spec import LEADS, FrameType
 
 ROWS = [LEADS.index(name) for name in ("II", "V1", "V5")]
+regular = partial(VirtualWearable, vary_frames=False)
+"""One whose frames all have one length."""
 IDENTIFY = encode_frame(Command(FrameType.IDENTIFY))
 
 
@@ -50,7 +53,7 @@ def counts(events: list[Event]) -> NDArray[np.int32]:
 @pytest.mark.parametrize("bits", [16, 24])
 def test_frames_decode_to_the_signal_within_half_an_lsb(rate: float, bits: int) -> None:
     info = stream_info(rate, sample_bits=bits, session=9)
-    made = frames(VirtualWearable(EcgSimulator(rate), info), 75)
+    made = frames(regular(EcgSimulator(rate), info), 75)
     events = decoded(WireDecoder(), made)
     said = [e for e in events if isinstance(e, StreamInfo)]
     assert said == [info] * 3  # at the start and each second
@@ -63,6 +66,23 @@ def test_frames_decode_to_the_signal_within_half_an_lsb(rate: float, bits: int) 
     assert ticks == [40_000 * k for k in range(75)]
 
 
+@pytest.mark.parametrize(
+    ("rate", "frames_hz", "shortest", "longest"),
+    [(250.0, 25.0, 7, 13), (500.0, 25.0, 14, 26), (250.0, 125.0, 1, 3), (250.0, 250.0, 1, 1)],
+)
+def test_frames_have_many_lengths_and_so_many_a_second_on_average(
+    rate: float, frames_hz: float, shortest: int, longest: int
+) -> None:
+    made = frames(VirtualWearable(EcgSimulator(rate), frames_hz=frames_hz), 1000)
+    assert {frame.n_samples for frame in made} == set(range(shortest, longest + 1))
+    assert made[-1].due_s == pytest.approx(1000 / frames_hz, rel=0.02)
+    millivolts = counts(decoded(WireDecoder(), made)) * 50e-6
+    truth = EcgSimulator(rate).read(millivolts.shape[1])[ROWS]
+    np.testing.assert_allclose(millivolts, truth, atol=26e-6)
+    again = frames(VirtualWearable(EcgSimulator(rate), frames_hz=frames_hz), 1000)
+    assert again == made
+
+
 def test_csv_lines_decode_to_the_signal() -> None:
     made = frames(VirtualWearable(EcgSimulator(250.0), format="csv"), 75)
     events = decoded(CsvDecoder(sampling_hz=250.0), made)
@@ -71,7 +91,7 @@ def test_csv_lines_decode_to_the_signal() -> None:
 
 
 def test_the_battery_is_told_at_first_every_five_seconds_and_when_it_has_changed() -> None:
-    wearable, decoder = VirtualWearable(EcgSimulator(), battery=80), WireDecoder()
+    wearable, decoder = regular(EcgSimulator(), battery=80), WireDecoder()
     told = []
     for second in range(13):
         wearable.battery = 79 if second >= 7 else 80
@@ -84,7 +104,7 @@ def test_the_battery_is_told_at_first_every_five_seconds_and_when_it_has_changed
 
 @pytest.mark.parametrize("ppm", [0.0, 100.0, -100.0])
 def test_frames_are_due_when_their_last_sample_is_taken(ppm: float) -> None:
-    made = frames(VirtualWearable(EcgSimulator(500.0), clock_ppm=ppm), 500)
+    made = frames(regular(EcgSimulator(500.0), clock_ppm=ppm), 500)
     for frame in made:
         exact_s = (frame.first_sample + frame.n_samples) / 500 / (1 + ppm * 1e-6)
         assert frame.due_s == pytest.approx(exact_s, abs=1e-9)
@@ -110,7 +130,7 @@ def said(kind: FrameType, rate: int = 0) -> bytes:
 
 
 def test_a_device_that_is_stopped_says_only_what_it_is() -> None:
-    wearable, decoder = VirtualWearable(EcgSimulator()), WireDecoder()
+    wearable, decoder = regular(EcgSimulator()), WireDecoder()
     decoded(decoder, frames(wearable, 3))
     assert decoder.receive_data(wearable.receive(said(FrameType.STOP))) == [wearable.info]
     idle = frames(wearable, 75)
@@ -122,7 +142,7 @@ def test_a_device_that_is_stopped_says_only_what_it_is() -> None:
 
 def test_each_start_is_a_session_of_its_own_and_the_signal_goes_on() -> None:
     wearable, decoder = (
-        VirtualWearable(EcgSimulator(), stream_info(250.0, session=255)),
+        regular(EcgSimulator(), stream_info(250.0, session=255)),
         WireDecoder(),
     )
     before = decoded(decoder, frames(wearable, 3))
@@ -141,7 +161,7 @@ def test_each_start_is_a_session_of_its_own_and_the_signal_goes_on() -> None:
 
 
 def test_a_change_of_rate_is_a_session_with_another_config() -> None:
-    wearable = VirtualWearable(EcgSimulator(), frames_hz=10, signal_at=EcgSimulator)
+    wearable = regular(EcgSimulator(), frames_hz=10, signal_at=EcgSimulator)
     decoder, old = WireDecoder(), wearable.info
     decoded(decoder, frames(wearable, 3))
     begun = decoder.receive_data(wearable.receive(said(FrameType.SET_RATE, 500_000)))
@@ -171,7 +191,7 @@ def test_a_change_of_rate_is_a_session_with_another_config() -> None:
 def test_what_is_so_already_or_cannot_be_changes_nothing(
     command: bytes, signal_at: Callable[[float], EcgSimulator] | None
 ) -> None:
-    wearable, decoder = VirtualWearable(EcgSimulator(), signal_at=signal_at), WireDecoder()
+    wearable, decoder = regular(EcgSimulator(), signal_at=signal_at), WireDecoder()
     before, info = decoded(decoder, frames(wearable, 3)), wearable.info
     assert decoder.receive_data(wearable.receive(command)) == [info]
     after = decoded(decoder, frames(wearable, 3))
@@ -181,7 +201,7 @@ def test_what_is_so_already_or_cannot_be_changes_nothing(
 
 
 def test_a_stopped_device_can_be_given_another_rate() -> None:
-    wearable, decoder = VirtualWearable(EcgSimulator(), signal_at=EcgSimulator), WireDecoder()
+    wearable, decoder = regular(EcgSimulator(), signal_at=EcgSimulator), WireDecoder()
     decoded(decoder, frames(wearable, 1))
     wearable.receive(said(FrameType.STOP))
     wearable.receive(said(FrameType.SET_RATE, 500_000))
@@ -193,7 +213,7 @@ def test_a_stopped_device_can_be_given_another_rate() -> None:
 
 def test_an_electrode_that_is_off_is_told_from_the_next_frame_on() -> None:
     for decoder, name in ((WireDecoder(), "wire"), (CsvDecoder(), "csv")):
-        wearable = VirtualWearable(EcgSimulator(), format=name)
+        wearable = regular(EcgSimulator(), format=name)
         made = frames(wearable, 2)
         wearable.lead_off = 0b100
         made += frames(wearable, 2)
@@ -214,7 +234,7 @@ def test_a_recording_ends_or_loops(tmp_path: Path) -> None:
     ecg = np.random.default_rng(0).normal(size=(3, 25)).astype(np.float32)
     path = tmp_path / "record.npz"
     np.savez(path, ecg_mv=ecg, sampling_hz=250.0, leads=np.array(["V5", "II", "V1"]))
-    once = VirtualWearable(Recording.load(path))
+    once = regular(Recording.load(path))
     made = frames(once, 3)
     assert [frame.n_samples for frame in made] == [10, 10, 5]
     assert once.next_frame() is None

@@ -32,3 +32,10 @@ def run(call: Coroutine[Any, Any, _T]) -> _T:
         return loop.run_until_complete(call)
     finally:
         loop.close()
+
+
+def sleep_of_the_host(seconds: float) -> None:
+    """The clock goes on while this program does not, as when the machine sleeps or the program is stopped."""
+    selector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    assert isinstance(selector, _Selector)
+    selector.now_s += seconds

@@ -1,4 +1,4 @@
-"""From a bundle to the graph that TensorRT gets: int8 spelling, every weight behind a DequantizeLinear, all
+"""From a bundle to the graph that TensorRT gets: int8, every weight behind a DequantizeLinear, all
 dimensions fixed.
 
 Batch is 1 and the number of frames is chosen before parsing, so nothing is left to compute of a shape:
@@ -34,7 +34,7 @@ def static_int8_graph(bundle: Bundle, frames: int) -> bytes:
         import onnx
         from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 
-        from edge.engines.spelling import tensorrt_spelling
+        from edge.engines.graph_rewrites import tensorrt_graph
     except ImportError as error:
         raise EngineMissingError(
             f"TensorRT needs onnx to respell the model ({error}): pip install 'leadlift[jetson]'"
@@ -45,7 +45,7 @@ def static_int8_graph(bundle: Bundle, frames: int) -> bytes:
         raise EngineBuildError(
             "the model does not parse as ONNX: it is truncated or no model"
         ) from error
-    model = tensorrt_spelling(model)
+    model = tensorrt_graph(model)
     _fix_dimensions(model, {"batch": 1, "frames": frames})
     _fix_shapes(model)
     graph: bytes = model.SerializeToString(deterministic=True)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 CODE = "code"
 """The option that holds a hash of the code that makes the graph and asks the builder."""
-CODE_FILES = ("../spelling.py", "build.py", "graph.py", "library.py")
+CODE_FILES = ("../graph_rewrites.py", "build.py", "graph.py", "library.py")
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def engine_key(
 
 
 def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON in the one spelling that a hash needs."""
+    """JSON in the one form that a hash needs."""
     return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 

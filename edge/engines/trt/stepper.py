@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Manifest
 from edge.engines.base import Array
-from edge.engines.spelling import respelled_states
+from edge.engines.graph_rewrites import rewritten_states
 from edge.engines.trt.cuda import Cuda, DeviceBuffer
 from edge.engines.trt.cuda_errors import error_in_log
 from edge.engines.trt.cuda_graph import CaptureError, Graph
@@ -93,7 +93,7 @@ def laid_out(tensors: Mapping[str, Tensor]) -> Layout:
 
 def state_layout(manifest: Manifest) -> Layout:
     """One set of state tensors by input name, as TensorRT has them: int8, (1, channels, 1, frames)."""
-    states = respelled_states(manifest.states, "int8")
+    states = rewritten_states(manifest.states, "int8")
     return laid_out({s.input: Tensor((1, *s.shape), s.dtype, True) for s in states})
 
 

@@ -8,7 +8,8 @@
 #include "ecg_table.h"
 
 #define CHANNELS 3u
-#define FRAME_SAMPLES 10u /* 25 frames/s at 250 Hz: 40 ms, and 90 + 21 bytes fit one BLE notification */
+#define FEWEST_SAMPLES 7u /* 25 frames/s at 250 Hz on average: 40 ms */
+#define MOST_SAMPLES 13u  /* 117 + 23 bytes: one BLE notification */
 #define NANOVOLTS_PER_LSB 50u
 #define LSB_PER_MICROVOLT (1000u / NANOVOLTS_PER_LSB)
 
@@ -26,8 +27,9 @@ static leadlift_stream_info_t info = {
 static uint8_t session;
 static bool sampling;
 
-static int32_t counts[FRAME_SAMPLES][CHANNELS];
+static int32_t counts[MOST_SAMPLES][CHANNELS];
 static uint8_t n_counts;      /* samples in `counts` */
+static uint8_t frame_samples; /* as many as the frame at hand is to have */
 static uint32_t first_us;     /* when the first of them was taken */
 static uint32_t next_us;      /* when the converter takes the next one */
 static uint32_t table_row;
@@ -66,6 +68,7 @@ static void take_sample(void)
 {
     if (n_counts == 0u) {
         first_us = next_us;
+        frame_samples = leadlift_frame_samples(&encoder, FEWEST_SAMPLES, MOST_SAMPLES);
     }
     for (uint32_t i = 0; i < CHANNELS; i++) {
         counts[n_counts][i] = ECG_TABLE_UV[table_row][i] * (int32_t)LSB_PER_MICROVOLT;
@@ -80,7 +83,7 @@ static void take_samples_due(void)
     /* By the clock, not by counting interrupts: an emulator that is held up merges those. */
     while (sampling && (int32_t)(board_now_us() - next_us) >= 0) {
         take_sample();
-        if (n_counts == FRAME_SAMPLES) {
+        if (n_counts == frame_samples) {
             send(leadlift_encode_samples(&encoder, &counts[0][0], n_counts, first_us, 0, frame,
                                          sizeof frame));
             n_counts = 0;

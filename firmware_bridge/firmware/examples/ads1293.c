@@ -70,7 +70,7 @@ bool ads1293_start(ads1293_transfer_t transfer, void *context)
 int32_t ads1293_counts(uint32_t code)
 {
     /* Doubled, so that the converter's range is that of 24 bits, as `sample_bits` promises. */
-    return ((int32_t)code - (1 << 22)) * 2;
+    return ((int32_t)code - ((int32_t)1 << 22)) * 2;
 }
 
 uint8_t ads1293_lead_off(uint8_t error_lod)
@@ -91,7 +91,7 @@ uint8_t ads1293_lead_off(uint8_t error_lod)
 void ads1293_read(ads1293_transfer_t transfer, void *context, int32_t counts[ADS1293_CHANNELS],
                   uint8_t *lead_off)
 {
-    uint8_t out[1 + 3 * ADS1293_CHANNELS] = {READ | DATA_CH1_ECG};
+    static const uint8_t out[1 + 3 * ADS1293_CHANNELS] = {READ | DATA_CH1_ECG}; /* on the stack it costs a memset */
     uint8_t in[sizeof out];
     transfer(context, out, in, sizeof out); /* the address counts up by itself */
     for (size_t i = 0; i < ADS1293_CHANNELS; i++) {

@@ -8,8 +8,8 @@ pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which b
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.wire.ble_path import TARGETS, run_ble, run_outages
+from benchmarks.wire.bluez import private_bus
 from edge.bundle import Bundle
-from firmware_bridge.simulators import private_bus
 
 pytestmark = pytest.mark.realtime
 

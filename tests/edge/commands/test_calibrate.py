@@ -62,6 +62,20 @@ def test_csv_and_edf_references_are_taken(reference: str, tmp_path: Path, patien
     assert ours.maps["111"].weights == pytest.approx(theirs.maps["111"].weights, abs=1e-2)
 
 
+def test_a_reference_with_labels_and_a_unit_of_its_own(
+    reference: str, tmp_path: Path, patient: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    labels = tuple(f"CH{i}" for i in range(12))
+    odd = write(tmp_path / "odd.npz", twelve_leads() * 1e3, labels)
+    mapping = ",".join(f"{lead}='CH{i}'" for i, lead in enumerate(LEADS))
+    out = tmp_path / "patient.json"
+    arguments = ["calibrate", odd, "-o", str(out), "--trust-order", "--leads", mapping]
+    assert main([*arguments, "--unit", "uV"]) == 0
+    assert "read in uV as you say" in error_line(capsys)
+    ours, theirs = load_patient(out), load_patient(patient)
+    assert ours.maps["111"].weights == pytest.approx(theirs.maps["111"].weights, abs=1e-4)
+
+
 def test_reconstruct_applies_it_and_every_format_says_so(
     patient: str, three: str, tmp_path: Path
 ) -> None:

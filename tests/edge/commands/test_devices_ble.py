@@ -6,10 +6,10 @@ import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
 
+from benchmarks.wire.bluez import private_bus
+from benchmarks.wire.bluez.fake_bluez import FakePeripheral
+from benchmarks.wire.bluez.fake_radio import ADDRESS, Peripheral, Radio
 from edge.cli import main
-from firmware_bridge.simulators import private_bus
-from firmware_bridge.simulators.fake_bluez import FakePeripheral
-from firmware_bridge.simulators.fake_radio import ADDRESS, Peripheral, Radio
 from firmware_bridge.wire import gatt
 
 pytestmark = pytest.mark.realtime

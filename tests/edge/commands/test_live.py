@@ -158,7 +158,7 @@ def test_a_port_that_is_plugged_in_again_is_waited_for_and_the_run_goes_on(
         second.close()
     counts = json.loads(report.read_text())
     assert (counts["outcome"], counts["gaps"], counts["reconnects"]) == ("done", 1, 1)
-    assert counts["samples_lost"] >= 100
+    assert counts["samples_lost"] >= 10 * 7  # each frame has 7 samples at least
     said = capsys.readouterr()
     assert "1 gaps, 1 reconnects" in said.out
     lost, back = said.err.splitlines()

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
 from edge.engines.base import Engine
-from edge.engines.spelling import int8_spelling, respelled_states
+from edge.engines.graph_rewrites import int8_graph, rewritten_states
 from edge.signal.anchor import anchor_from_moments
 from edge.signal.conditioning import Conditioner
 from tests.edge.signals import three_leads
@@ -49,10 +49,10 @@ def run(engine: Engine, given: Given, frames: int | None = None) -> tuple[np.nda
 
 
 def int8_bundle(bundle: Bundle) -> Bundle:
-    """The bundle in TensorRT's spelling, with a manifest that says so; ONNX Runtime runs it too."""
+    """The bundle as TensorRT gets it, int8, with a manifest that says so; ONNX Runtime runs it too."""
     import onnx
 
-    model = int8_spelling(onnx.load_from_string(bundle.data))
-    states = respelled_states(bundle.manifest.states, "int8")
+    model = int8_graph(onnx.load_from_string(bundle.data))
+    states = rewritten_states(bundle.manifest.states, "int8")
     manifest = dataclasses.replace(bundle.manifest, states=states)
     return Bundle(model.SerializeToString(deterministic=True), manifest)

@@ -11,8 +11,8 @@ from edge.bundle import Bundle
 from edge.engines import registry
 from edge.engines.base import Array, Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.self_check import STEPS, made_up_stream, self_check
-from edge.errors import EngineError
+from edge.engines.self_check import STEPS, check_finite, made_up_streams, self_check
+from edge.errors import BundleError, EngineError
 
 Break = Callable[["BrokenEngine", Array], Array]
 
@@ -72,9 +72,14 @@ def test_torch_agrees(shipped_bundle: Bundle) -> None:
         assert 0.0 < self_check(engine, reference) < 0.5
 
 
+def saturates_elsewhere(engine: BrokenEngine, ecg_mv: Array) -> Array:
+    return ecg_mv * np.float32(0.99 if np.abs(ecg_mv).max() > 8 else 1)
+
+
 @pytest.mark.parametrize(
     "spoil",
     [
+        saturates_elsewhere,
         forgets_the_stream,
         is_late,
         is_not_a_number,
@@ -90,20 +95,39 @@ def test_a_wrong_engine_is_refused(shipped_bundle: Bundle, spoil: Break) -> None
         self_check(engine, reference)
 
 
-def test_the_stream_moves_what_it_must(shipped_bundle: Bundle) -> None:
-    """Both turns of the states, a step of a block, codes in every state and no input clipped."""
-    ecg, mask, anchor = made_up_stream(shipped_bundle.manifest)
+def test_the_streams_move_what_they_must(shipped_bundle: Bundle) -> None:
+    """Both turns of the states, a step of a block, codes in every state; in the second some saturate."""
+    ecg, fault = made_up_streams(shipped_bundle.manifest)
     assert len(STEPS) > 30 and max(STEPS) > 32
-    assert 0.1 < np.abs(ecg).max() < 4
+    assert 0.1 < np.abs(ecg.ecg).max() < 4
+    assert 30 < np.abs(fault.ecg).max() < 40
     with OnnxRuntimeEngine(shipped_bundle) as engine:
-        engine.step(ecg, mask, anchor)
-        assert all(codes.any() for codes in engine.state().values())
+        for stream, saturate in ((ecg, False), (fault, True)):
+            engine.reset()
+            engine.step(stream.ecg, stream.mask, stream.anchor)
+            assert all(codes.any() for codes in engine.state().values())
+            assert any(codes.max() == 127 for codes in engine.state().values()) is saturate
 
 
-def test_the_registry_checks_tensorrt(
+@pytest.mark.parametrize("weight", [np.nan, np.inf, 1e38])
+def test_weights_that_give_no_numbers_are_refused(shipped_bundle: Bundle, weight: float) -> None:
+    onnx = pytest.importorskip("onnx", reason="a graph is damaged with onnx: leadlift[test]")
+    model = onnx.load_from_string(shipped_bundle.data)
+    for constant in model.graph.initializer:
+        if constant.name == "head_weight":
+            value = np.full_like(onnx.numpy_helper.to_array(constant), weight)
+            constant.CopyFrom(onnx.numpy_helper.from_array(value, constant.name))
+    damaged = Bundle(model.SerializeToString(), shipped_bundle.manifest)
+    for name in ("onnxruntime", "auto"):
+        with pytest.raises(BundleError, match="gives values that are no numbers"):
+            registry.open_engine(damaged, name)
+    with OnnxRuntimeEngine(shipped_bundle) as sound:
+        check_finite(sound)
+
+
+def test_the_registry_checks_every_engine_but_the_reference(
     shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pytest.importorskip("onnx", reason="TensorRT's runner needs onnx: install leadlift[test]")
     closed: list[Engine] = []
 
     def open_broken(bundle: Bundle, say: object = None) -> Engine:
@@ -111,9 +135,13 @@ def test_the_registry_checks_tensorrt(
         monkeypatch.setattr(engine, "close", lambda: closed.append(engine))
         return engine
 
-    monkeypatch.setattr("edge.jetpack.require", lambda machine: None)
-    monkeypatch.setattr("edge.engines.trt.engine.TensorRtEngine", open_broken)
+    others = [name for name in registry.MAKERS if name != registry.REFERENCE]
+    for name in others:
+        monkeypatch.setitem(registry.MAKERS, name, open_broken)
+        with pytest.raises(EngineError, match="does not compute"):
+            registry.open_engine(shipped_bundle, name)
     choice = registry.open_engine(shipped_bundle)
     assert choice.engine.name == "onnxruntime"
     assert "does not compute" in choice.skipped["tensorrt"]
-    assert [engine.name for engine in closed] == ["broken"]
+    assert {engine.name for engine in closed} == {"broken"}
+    assert len(closed) == len(others) + 1

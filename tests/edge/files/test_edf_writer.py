@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
-from datetime import datetime
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
 import edfio
@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from edge.errors import InputError, SinkError
 from edge.files.edf_writer import LSB_MV, PHYSICAL_MAX_MV, EdfSink
 from edge.files.recording import Metadata
+from edge.files.records import open_record
 from edge.leads import LEADS, provenance
 from edge.quality import Quality
 from tests.edge.sinks.blocks import block, ecg
 
-METADATA = Metadata(
-    prefilter="HP:0.05Hz N:50Hz", device="Band 3", started_at=datetime(2026, 3, 1, 12, 30, 15)
-)
+START = datetime(2026, 3, 1, 12, 30, 15, 250_000, timezone(timedelta(hours=2)))
+METADATA = Metadata(prefilter="HP:0.05Hz N:50Hz", device="Band 3", started_at=START)
 
 
 def signals(path: Path) -> np.ndarray:
@@ -34,7 +34,8 @@ def signals(path: Path) -> np.ndarray:
 
 
 def annotations(path: Path) -> list[tuple[float, float | None, str]]:
-    return [(a.onset, a.duration, a.text) for a in edfio.read_edf(path).annotations]
+    found = [(a.onset, a.duration, a.text) for a in edfio.read_edf(path).annotations]
+    return [a for a in found if not a[2].startswith("started at ")]
 
 
 @settings(
@@ -46,7 +47,7 @@ def test_round_trip_within_one_lsb_whatever_the_block_sizes(
 ) -> None:
     path = tmp_path / "out.edf"
     sent = ecg(sum(sizes))
-    with EdfSink(path, 250.0, METADATA) as sink:
+    with EdfSink(path, 250.0, METADATA, overwrite=True) as sink:
         at = 0
         for size in sizes:
             sink.write(block(sent[:, at : at + size], at))
@@ -54,8 +55,26 @@ def test_round_trip_within_one_lsb_whatever_the_block_sizes(
     got = signals(path)
     assert np.abs(got[:12, :at] - sent).max() <= LSB_MV / 2 + 1e-6
     assert got.shape[1] == -(-at // 250) * 250
-    assert not got[:, at:].any()
-    assert not got[12].any()
+    assert not got[:12, at:].any()
+    assert not got[12, :at].any()
+    assert (got[12, at:] == Quality.GAP).all()  # what fills the last record up is no signal
+
+
+@pytest.mark.parametrize("hz", [250.137, 256.2, 249.6, 32768 / 131, 1999.9])
+def test_a_rate_between_integers_is_kept(tmp_path: Path, hz: float) -> None:
+    path = tmp_path / "out.edf"
+    n = 5 * round(hz) + 17
+    sent = ecg(n)
+    with EdfSink(path, hz, METADATA) as sink:
+        sink.write(block(sent, 0, sampling_hz=hz))
+    with open_record(path) as record, pyedflib.EdfReader(str(path)) as reader:
+        assert record.sampling_hz == pytest.approx(hz, rel=1e-6)
+        assert reader.getSampleFrequency(0) == pytest.approx(hz, rel=1e-6)
+        assert record.n_samples == n
+        np.testing.assert_allclose(record.read(0, n), sent, atol=LSB_MV)
+        assert record.warnings == ()
+    assert edfio.read_edf(path).signals[0].sampling_frequency == pytest.approx(hz, rel=1e-6)
+    assert annotations(path)[-1][0] == pytest.approx(n / hz, abs=1e-5)
 
 
 def test_header_says_what_each_lead_is(tmp_path: Path) -> None:
@@ -72,7 +91,18 @@ def test_header_says_what_each_lead_is(tmp_path: Path) -> None:
     assert edf.patient.code == edf.patient.name == "X"
     assert edf.recording.equipment_code.startswith("leadlift_")
     assert edf.recording.additional == ("Band_3",)
-    assert datetime.combine(edf.startdate, edf.starttime) == METADATA.started_at
+    assert datetime.combine(edf.startdate, edf.starttime) == datetime(2026, 3, 1, 12, 30, 15)
+    assert [a.text for a in edf.annotations] == ["started at 2026-03-01T12:30:15.250000+02:00"]
+
+
+def test_a_start_that_nobody_knows_is_not_made_up(tmp_path: Path) -> None:
+    path = tmp_path / "out.edf"
+    with EdfSink(path, 250.0, Metadata()) as sink:
+        sink.write(block(ecg(250)))
+    header = path.read_bytes()[:256]
+    assert b"Startdate X X X leadlift" in header
+    assert b"01.01.85" in header
+    assert edfio.read_edf(path).annotations == ()
     assert LSB_MV <= 0.0005
 
 
@@ -164,6 +194,7 @@ KILLED = """
 import os, signal, sys
 from pathlib import Path
 from edge.files.recording import Metadata
+from edge.files.records import open_record
 from edge.files.edf_writer import EdfSink
 from tests.edge.sinks.blocks import block, ecg
 sent = ecg(250 * 7 + 100)
@@ -258,7 +289,7 @@ def test_million_samples_in_bounded_memory(tmp_path: Path) -> None:
         np.testing.assert_allclose(reader.readSignal(3, 999_500, 500), sent[3], atol=LSB_MV)
 
 
-@pytest.mark.parametrize("rate", [250.5, 4000.0, float("nan"), 0.0])
+@pytest.mark.parametrize("rate", [0.5, 4000.0, float("nan"), 0.0])
 def test_rate_that_edf_cannot_hold(tmp_path: Path, rate: float) -> None:
     with pytest.raises(InputError, match=r"Hz|samples a second"):
         EdfSink(tmp_path / "out.edf", rate, METADATA)
@@ -285,7 +316,7 @@ def test_missing_directory_is_one_line(tmp_path: Path) -> None:
 def test_without_samples_there_is_no_file(tmp_path: Path) -> None:
     path = tmp_path / "out.edf"
     sink = EdfSink(path, 250.0, METADATA)
-    assert path.exists()
+    assert not path.exists()  # it is made with the first block
     sink.close()
     sink.close()
     assert not path.exists()

@@ -18,7 +18,7 @@ def stream(
 ) -> tuple[Host, NDArray[np.float64]]:
     """The host after it, and what its clock said of each frame, in ms past device time and least delay.
 
-    The device's clock is slow by `ppm`. What is complete at a connection event goes with it, unless it is
+    The device's clock runs fast by `ppm`. What is complete at a connection event goes with it, unless it is
     missed; the bytes of one event are read at once, 3 ms and some tenths of jitter later.
     """
     rng = np.random.default_rng(5)
@@ -29,7 +29,7 @@ def stream(
     begin_us = device.at_us
     while device.at_us < begin_us + seconds * 1e6:
         end_us = device.at_us + (FRAME - 1) * US_PER_SAMPLE - begin_us
-        end_ns = EPOCH_NS + end_us * 1e3 * (1 + ppm * 1e-6)
+        end_ns = EPOCH_NS + end_us * 1e3 / (1 + ppm * 1e-6)
         while end_ns > EPOCH_NS + event_ns:
             if waiting and rng.random() >= missed:
                 jitter_ns = rng.exponential(3e5)

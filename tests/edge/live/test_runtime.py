@@ -210,31 +210,51 @@ def test_a_source_that_does_not_open_closes_the_sinks() -> None:
     assert sink.closed == 1
 
 
-def test_a_sink_that_fails_stops_the_acquisition_and_closes_the_others() -> None:
+def test_the_last_sink_to_fail_ends_the_run_with_its_error() -> None:
     device = MemoryDevice()
     device.say_info()
     device.say(8, n_frames=5)
     error = SinkError("cannot write out.edf: disk full")
-    good, bad = ListSink(), ListSink(fail_at=0, error=error)
-    runtime = Runtime(device.source, FakeReconstructor(), {"good": good, "bad": bad})
+    bad, worse = ListSink(fail_at=0, error=KeyError(1)), ListSink(fail_at=0, error=error)
+    runtime = Runtime(device.source, FakeReconstructor(), {"bad": bad, "worse": worse})
     with pytest.raises(SinkError) as raised:
         runtime.run()
     assert raised.value is error
-    assert (good.closed, bad.closed) == (1, 1)
+    assert (bad.closed, worse.closed) == (1, 1)
+    assert list(runtime.sink_failures) == ["bad", "worse"]
     assert "acquisition" not in [thread.name for thread in threading.enumerate()]
 
 
-def test_a_sink_that_fails_to_close_is_told_after_the_others_are_closed() -> None:
+def test_a_sink_that_fails_is_in_the_report_and_the_others_go_on() -> None:
     device = MemoryDevice()
     device.say_info()
     device.say(8)
     device.transport.end()
-    error = SinkError("cannot finish out.edf")
-    first, bad, last = ListSink(), ListSink(error=error), ListSink()
-    runtime = Runtime(device.source, FakeReconstructor(), {"a": first, "b": bad, "c": last})
+    good, bad, unfinished = ListSink(), ListSink(0, BrokenPipeError(32, "Broken pipe")), ListSink()
+    unfinished._error = SinkError("cannot finish")
+    said: list[str] = []
+    sinks = {"bad": bad, "unfinished": unfinished, "good": good}
+    runtime = Runtime(device.source, FakeReconstructor(), sinks, say=said.append)
+    runtime.run()
+    assert good.ecg_mv.shape == (12, 8)
+    assert (good.closed, bad.closed, unfinished.closed) == (1, 1, 1)
+    report = runtime.report()
+    assert list(report["sink_failures"]) == ["bad", "unfinished"]
+    assert report["outputs"] == list(sinks)
+    assert report["warnings"] == list(runtime.status().warnings)
+    assert len(said) == 2
+
+
+def test_the_only_sink_that_cannot_be_finished_fails_the_run() -> None:
+    device = MemoryDevice()
+    device.say_info()
+    device.say(8)
+    device.transport.end()
+    runtime = Runtime(
+        device.source, FakeReconstructor(), {"b": ListSink(error=SinkError("cannot finish"))}
+    )
     with pytest.raises(SinkError, match="cannot finish"):
         runtime.run()
-    assert (first.closed, last.closed) == (1, 1)
 
 
 @pytest.mark.parametrize(

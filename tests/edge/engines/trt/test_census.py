@@ -22,7 +22,7 @@ from tests.edge.engines.trt.rtx import (
 
 onnx = pytest.importorskip("onnx", reason="graphs are respelled with onnx: install leadlift[test]")
 
-from edge.engines.spelling import int8_spelling
+from edge.engines.graph_rewrites import int8_graph
 from edge.engines.trt.graph import static_int8_graph
 
 
@@ -212,7 +212,7 @@ def test_the_plain_int8_spelling_is_why_the_rewrite_is_there(
     tiny_bundle: Bundle, library: TensorRtLibrary
 ) -> None:
     """Without it the head is float, and the parser refuses the slices or computes their bounds."""
-    model = int8_spelling(onnx.load_from_string(tiny_bundle.data))
+    model = int8_graph(onnx.load_from_string(tiny_bundle.data))
     for value in [*model.graph.input, *model.graph.output]:
         for dim in value.type.tensor_type.shape.dim:
             if dim.dim_param:

@@ -19,7 +19,7 @@ from tests.edge.engines.trt.rtx import constant_of, node_of, set_constant, spoil
 
 onnx = pytest.importorskip("onnx", reason="graphs are respelled with onnx: install leadlift[test]")
 
-from edge.engines.spelling import respelled_states, tensorrt_spelling
+from edge.engines.graph_rewrites import rewritten_states, tensorrt_graph
 from edge.engines.trt.graph import MAX_FRAMES, static_int8_graph
 
 
@@ -32,7 +32,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 def streamed(bundle: Bundle, frames: int, given: Given) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     """`ecg_mv` and the last state, from the static graph run by ONNX Runtime, `frames` at a time."""
     session = open_session(static_int8_graph(bundle, frames))
-    states = respelled_states(bundle.manifest.states, "int8")
+    states = rewritten_states(bundle.manifest.states, "int8")
     ecg, mask, anchor = given
     feed = {s.input: np.zeros((1, *s.shape), s.dtype) for s in states}
     pieces = []
@@ -96,7 +96,7 @@ def test_every_dimension_is_fixed(bundle: Bundle, frames: int) -> None:
     m = bundle.manifest
     assert shapes["ecg"] == (1, len(m.input_leads), m.hop, frames)
     assert shapes["ecg_mv"] == (1, len(m.output_leads), m.hop, frames)
-    for state in respelled_states(m.states, "int8"):
+    for state in rewritten_states(m.states, "int8"):
         assert shapes[state.input] == shapes[state.output] == (1, *state.shape)
     for node in model.graph.node:
         if node.op_type == "Slice":
@@ -145,7 +145,7 @@ def weights(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray]:
 def test_any_rounded_weight_is_recovered(made: tuple[np.ndarray, np.ndarray]) -> None:
     codes, scale = made
     stored = codes * scale.reshape(-1, 1, 1, 1)
-    graph = tensorrt_spelling(model_of(stored)).graph
+    graph = tensorrt_graph(model_of(stored)).graph
     assert np.array_equal(constant_of(graph, "weight_codes"), codes)
     again = constant_of(graph, "weight_codes") * constant_of(graph, "weight_scale").reshape(
         -1, 1, 1, 1

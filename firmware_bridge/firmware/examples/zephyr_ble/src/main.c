@@ -26,8 +26,7 @@ static const struct bt_uuid_128 info_uuid = BT_UUID_INIT_128(UUID(0xfba60004));
 
 #define MTU_BYTES 247u /* as prj.conf asks for */
 #define ATT_HEADER_BYTES 3u
-/* 25 notifications/s at 400 Hz on average. Frames of one length can keep step with the connection events, and
- * then no host can tell the device's time from when they arrive: each frame has another length. */
+/* In a frame: 25 notifications/s at 400 Hz on average. */
 #define FEWEST_SAMPLES 11u
 #define MOST_SAMPLES 21u
 _Static_assert(LEADLIFT_SAMPLES_FRAME_BYTES(ADS1293_CHANNELS, MOST_SAMPLES, 24) <= MTU_BYTES - ATT_HEADER_BYTES,
@@ -166,9 +165,7 @@ static void send_samples(void)
 
 static void begin_frame(void)
 {
-    uint8_t random;
-    sys_rand_get(&random, sizeof random);
-    frame_samples = FEWEST_SAMPLES + random % (MOST_SAMPLES - FEWEST_SAMPLES + 1u);
+    frame_samples = leadlift_frame_samples(&encoder, FEWEST_SAMPLES, MOST_SAMPLES);
     first_us = ready_us;
     frame_lead_off = 0;
 }

@@ -1,4 +1,4 @@
-"""One set of weights and scales, three spellings: the same integers, or the same floats."""
+"""One set of weights and scales in other number types: the same integers, or the same floats."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from tests.edge.engines.given import int8_bundle, run, simulated
 if TYPE_CHECKING:
     from quantize.student import Student
 
-onnx = pytest.importorskip("onnx", reason="spellings are made with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
 
-from edge.engines.spelling import float32_twin, int8_spelling, respelled_states
+from edge.engines.graph_rewrites import float32_graph, int8_graph, rewritten_states
 
 
 @pytest.fixture(params=["tiny_bundle", "shipped_bundle"])
@@ -47,8 +47,8 @@ def test_int8_and_uint8_hold_the_same_integers(bundle: Bundle) -> None:
 
 def test_int8_changes_types_and_layout_alone(bundle: Bundle) -> None:
     model = onnx.load_from_string(bundle.data)
-    before, after = model.graph, int8_spelling(model).graph
-    assert [n.op_type for n in before.node if n.op_type != "Transpose"] == [
+    before, after = model.graph, int8_graph(model).graph
+    assert [n.op_type for n in before.node if n.op_type not in ("Transpose", "Clip")] == [
         n.op_type for n in after.node
     ]
     constants = {c.name: onnx.numpy_helper.to_array(c) for c in before.initializer}
@@ -61,13 +61,13 @@ def test_int8_changes_types_and_layout_alone(bundle: Bundle) -> None:
     assert [v.name for v in after.output] == [v.name for v in before.output]
     for value in [*after.input, *after.output]:
         assert value.type.tensor_type.elem_type != onnx.TensorProto.UINT8
-    onnx.checker.check_model(int8_spelling(model), full_check=True)
+    onnx.checker.check_model(int8_graph(model), full_check=True)
 
 
 def test_rewrites_are_deterministic_and_leave_the_original_alone(bundle: Bundle) -> None:
     model = onnx.load_from_string(bundle.data)
     before = model.SerializeToString(deterministic=True)
-    for rewrite in (int8_spelling, float32_twin):
+    for rewrite in (int8_graph, float32_graph):
         one, other = (
             rewrite(onnx.load_from_string(bundle.data)).SerializeToString(deterministic=True)
             for _ in range(2)
@@ -79,7 +79,7 @@ def test_rewrites_are_deterministic_and_leave_the_original_alone(bundle: Bundle)
 
 
 def test_the_float32_twin_has_no_quantisers(bundle: Bundle) -> None:
-    twin = float32_twin(onnx.load_from_string(bundle.data))
+    twin = float32_graph(onnx.load_from_string(bundle.data))
     onnx.checker.check_model(twin, full_check=True)
     assert not {"QuantizeLinear", "DequantizeLinear"} & {n.op_type for n in twin.graph.node}
     written = onnx.load_from_string(bundle.data).graph
@@ -93,11 +93,11 @@ def test_the_float32_twin_is_the_student_without_its_quantisers(
     import torch
 
     ecg, mask, anchor = simulated(tiny_bundle.manifest, 200)
-    twin = float32_twin(onnx.load_from_string(tiny_bundle.data))
+    twin = float32_graph(onnx.load_from_string(tiny_bundle.data))
     session = open_session(twin.SerializeToString(), quantised=False)
     states = {
         s.input: np.zeros((1, *s.shape), np.float32)
-        for s in respelled_states(tiny_bundle.manifest.states, "float32")
+        for s in rewritten_states(tiny_bundle.manifest.states, "float32")
     }
     ecg_mv, log_sigma = session.run(
         ["ecg_mv", "log_sigma"], {"ecg": ecg, "mask": mask, "anchor": anchor, **states}

@@ -9,9 +9,9 @@ from collections.abc import Coroutine
 from types import TracebackType
 from typing import Any, TypeVar
 
+from benchmarks.wire.bluez.fake_bluez import FakeBlueZ, FakeCharacteristic, FakePeripheral
+from benchmarks.wire.bluez.private_bus import PrivateBus
 from firmware_bridge.simulators.ecg import EcgSimulator
-from firmware_bridge.simulators.fake_bluez import FakeBlueZ, FakeCharacteristic, FakePeripheral
-from firmware_bridge.simulators.private_bus import PrivateBus
 from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.wire import gatt
 from firmware_bridge.wire.packets import InfoPacket, encode_frame

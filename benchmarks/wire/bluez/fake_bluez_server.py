@@ -8,6 +8,12 @@ from typing import Any
 
 from dbus_fast import Message, MessageType, Variant
 
+from benchmarks.wire.bluez.fake_bluez import (
+    FakeBlueZ,
+    FakeCharacteristic,
+    FakeError,
+    FakePeripheral,
+)
 from firmware_bridge.simulators.ble_wearable import (
     ADVERTISEMENT,
     ADVERTISING_MANAGER,
@@ -16,12 +22,6 @@ from firmware_bridge.simulators.ble_wearable import (
     OBJECTS,
     PROPERTIES,
     SERVICE,
-)
-from firmware_bridge.simulators.fake_bluez import (
-    FakeBlueZ,
-    FakeCharacteristic,
-    FakeError,
-    FakePeripheral,
 )
 
 ADDRESS = "C0:FF:EE:00:00:0A"  # of what is registered

@@ -1,18 +1,12 @@
-/* arduino.h: as much of Arduino.h and SPI.h (ESP32) as the sketch uses, to compile it; nothing runs. */
-#ifndef STUB_ARDUINO_H
-#define STUB_ARDUINO_H
+/* Arduino.h: as much of an Arduino core as the sketch uses, for the simulated board in board.cpp. */
+#ifndef SIMULATED_ARDUINO_H
+#define SIMULATED_ARDUINO_H
 
 #include <stddef.h>
 #include <stdint.h>
 
-#define IRAM_ATTR
-#define LOW 0
-#define HIGH 1
-#define OUTPUT 1
-#define INPUT_PULLUP 2
-#define FALLING 3
-#define MSBFIRST 1
-#define SPI_MODE0 0
+enum { LOW, HIGH };
+enum { INPUT_PULLUP = 2, OUTPUT = 3, FALLING = 2, MSBFIRST = 1, SPI_MODE0 = 0 };
 
 void pinMode(int pin, int mode);
 void digitalWrite(int pin, int value);
@@ -23,7 +17,6 @@ void interrupts();
 void delay(uint32_t ms);
 uint32_t micros();
 uint32_t millis();
-uint32_t esp_random();
 
 struct SPISettings {
     SPISettings(uint32_t clock_hz, int bit_order, int mode);

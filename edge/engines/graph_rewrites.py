@@ -1,10 +1,11 @@
-"""One set of weights and scales, other spellings: int8 for TensorRT, float32 to compare with.
+"""A bundle's graph in other number types: int8 for TensorRT, float32 to compare with.
 
 ONNX Runtime fuses a ReLU into a quantiser whose lowest code is its zero point: uint8 after a ReLU, and
-its integer convolutions read channels last. TensorRT knows only int8 with zero point 0 and shuffles for
-every transpose. Codes after a ReLU never exceed 127, so both hold the same integers: the rewrite changes
-types and puts channels first. The float32 twin drops the quantisers too and is what the benchmarks time
-INT8 against. Needs the `onnx` package.
+its integer convolutions read channels last. TensorRT knows only int8 with zero point 0, and copies for
+every transpose. Both hold the same integers on any input: int8 saturates at 127, as training did, and
+the uint8 graph has a Clip at 127 behind each of its quantisers. The rewrite to int8 changes types, drops
+those Clips and puts channels first. The float32 graph drops the quantisers too: the benchmarks time INT8
+against it. Needs the `onnx` package.
 """
 
 from __future__ import annotations
@@ -24,11 +25,11 @@ if TYPE_CHECKING:
 EITHER_SIDE = (np.float32(-np.inf), np.float32(np.inf))
 
 
-def int8_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
+def int8_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph with every uint8 tensor as int8 and channels first; codes and scales unchanged."""
     from onnx import TensorProto, numpy_helper
 
-    out = _channels_first(model)
+    out = _unclipped_channels_first(model)
     for constant in out.graph.initializer:
         if constant.data_type == TensorProto.UINT8:
             codes = numpy_helper.to_array(constant).astype(np.int8)
@@ -39,8 +40,8 @@ def int8_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
     return out
 
 
-def tensorrt_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The int8 spelling with the head's weights as codes too, behind a DequantizeLinear per channel.
+def tensorrt_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The int8 graph with the head's weights as codes too, behind a DequantizeLinear per channel.
 
     The head's rounded weights are stored as float32, which suits ONNX Runtime; TensorRT runs a convolution in
     INT8 only where it sees the codes. Code times scale is the stored float32, to the last bit.
@@ -49,7 +50,7 @@ def tensorrt_spelling(model: onnx.ModelProto) -> onnx.ModelProto:
     """
     from onnx import helper, numpy_helper
 
-    out = int8_spelling(model)
+    out = int8_graph(model)
     constants = {c.name: c for c in out.graph.initializer}
     nodes = []
     for node in out.graph.node:
@@ -92,11 +93,11 @@ def _codes_of(
     return codes.reshape(weight.shape), scale
 
 
-def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
+def float32_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """The same graph in float32: dequantised weights, no quantisers, float32 states."""
     from onnx import TensorProto, numpy_helper
 
-    out = _channels_first(model)
+    out = _unclipped_channels_first(model)
     constants = {c.name: numpy_helper.to_array(c) for c in out.graph.initializer}
     renamed: dict[str, str] = {}
     nodes, weights = [], []
@@ -121,8 +122,11 @@ def float32_twin(model: onnx.ModelProto) -> onnx.ModelProto:
     return out
 
 
-def _channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy without the transposes around each history: states (batch, channels, 1, frames)."""
+def _unclipped_channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy without the Clips of codes and the transposes around each history.
+
+    Its states are (batch, channels, 1, frames).
+    """
     import onnx
     from onnx import numpy_helper
 
@@ -130,10 +134,11 @@ def _channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
     out.CopyFrom(model)
     out.ClearField("metadata_props")  # a rewritten graph is no longer the bundle that was signed
     renamed: dict[str, str] = {}
-    axes = set()
+    axes, limits = set(), set()
     nodes = []
     for node in out.graph.node:
-        if node.op_type == "Transpose":
+        if node.op_type in ("Transpose", "Clip"):
+            limits.update(node.input[1:])
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
             continue
         if node.op_type == "Concat" and node.input[0].startswith("state_"):
@@ -144,8 +149,10 @@ def _channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
         nodes.append(node)
     if not renamed:
         return out
-    out.graph.ClearField("node")
-    out.graph.node.extend(nodes)
+    kept = [c for c in out.graph.initializer if c.name not in limits]
+    for field, values in (("node", nodes), ("initializer", kept)):
+        out.graph.ClearField(field)
+        getattr(out.graph, field).extend(values)
     for constant in out.graph.initializer:
         if constant.name in axes:
             axis = np.full_like(numpy_helper.to_array(constant), 3)
@@ -159,7 +166,7 @@ def _channels_first(model: onnx.ModelProto) -> onnx.ModelProto:
     return out
 
 
-def respelled_states(states: tuple[State, ...], dtype: str) -> tuple[State, ...]:
+def rewritten_states(states: tuple[State, ...], dtype: str) -> tuple[State, ...]:
     """The manifest's states as a rewritten graph has them."""
     return tuple(
         replace(

@@ -1,0 +1,95 @@
+"""What a command is about to write, compared as files with what it reads, before anything is opened."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import unicodedata
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+from pathlib import Path
+
+from edge.errors import InputError, SinkError
+from firmware_bridge.new_file import NewFile, part_of, write_file
+
+_OF_FILES = ("replay", "serial")  # schemes of sources that name something in the file system
+
+
+def add_overwrite_option(parser: argparse.ArgumentParser) -> None:
+    """The option of every command that makes a file."""
+    parser.add_argument(
+        "--overwrite",
+        action="store_true",
+        help="replace files that exist; the old one stays until the new one is whole "
+        "(or write {time} in a name for a new file each time)",
+    )
+
+
+def file_of_source(spec: str) -> str | None:
+    """The file or device that a source names; None where it names none."""
+    scheme, _, rest = spec.partition(":")
+    return rest.partition("?")[0] if scheme in _OF_FILES else None
+
+
+def file_of_sink(spec: str) -> str | None:
+    """The file that a sink names; None where it names none."""
+    scheme, _, rest = spec.partition(":")
+    return rest if scheme == "file" and rest else None
+
+
+def check_outputs(
+    outputs: Sequence[tuple[str, str | Path | None]],
+    inputs: Mapping[str, str | Path | None],
+    *,
+    overwrite: bool,
+) -> None:
+    """Refuse outputs that are an input or one another, that exist, or that cannot be made.
+
+    Both pair what a thing is called in a message with its path; None is left out. Files are compared as the
+    system does: links, other spellings and names that differ only in case are one file. Raises InputError
+    for two uses of one file, SinkError for a file that exists (without `overwrite`) or cannot be made.
+    """
+    made = [(what, Path(path)) for what, path in outputs if path]
+    given = {what: Path(path) for what, path in inputs.items() if path}
+    for what, path in made:
+        for source, read in given.items():
+            if _meet(path, read):
+                raise InputError(f"{what} {path} is {source}: write to another file")
+    for (one, first), (other, second) in combinations(made, 2):
+        if _meet(first, second):
+            raise InputError(
+                f"{one} {first} and {other} {second} are one file: name each output once"
+            )
+    for what, path in made:
+        try:
+            NewFile(path, overwrite=overwrite).check()
+        except OSError as error:
+            raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
+
+
+def write_output(what: str, path: str, text: str, *, overwrite: bool) -> None:
+    """Make the file `path`, whole or not at all. Raises SinkError, naming `what` it is, if that fails."""
+    try:
+        write_file(path, text.encode(), overwrite=overwrite)
+    except OSError as error:
+        raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
+
+
+def _meet(first: Path, second: Path) -> bool:
+    """Whether two paths, or what grows beside them, are one file."""
+    if _same(first, second):
+        return True
+    return _same(part_of(first), second) or _same(first, part_of(second))
+
+
+def _same(first: Path, second: Path) -> bool:
+    try:
+        return first.samefile(second)
+    except (
+        OSError
+    ):  # one of them does not exist: one name, then, as the least particular system sees it
+        return _folded(first) == _folded(second)
+
+
+def _folded(path: Path) -> str:
+    return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

@@ -1,0 +1,106 @@
+"""`leadlift repair`: a whole file from what an interrupted recording left, beside the original."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from io import BufferedWriter
+from pathlib import Path
+from typing import BinaryIO, TypeVar
+
+from edge.commands.common import Subparsers, usage
+from edge.commands.outputs import add_overwrite_option, check_outputs
+from edge.errors import InputError, SinkError
+from firmware_bridge.new_file import NewFile, stamped
+
+T = TypeVar("T")
+PART = ".part"
+"""What the folder of an NPZ recording ends in until the recording is finished."""
+
+
+def add(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser(
+        "repair", help="make a whole file of what an interrupted recording left"
+    )
+    parser.add_argument(
+        "file",
+        metavar="FILE",
+        help="OUT.npz or its OUT.npz.part, or an .edf with a wrong number of records; it is only read",
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        metavar="OUT",
+        help="file to make (default: OUT.npz, or NAME.repaired.edf), a new one",
+    )
+    add_overwrite_option(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Repair FILE into a new one, or say that there is nothing to repair."""
+    from edge.files.formats import EDF, HEAD_BYTES, NPZ, format_of
+    from edge.files.records import open_record
+
+    file = Path(arguments.file)
+    spool = file if file.name.lower().endswith(NPZ.suffixes[0] + PART) else Path(f"{file}{PART}")
+    output = stamped(arguments.output or "")
+    if spool.is_dir() and (file == spool or not file.is_file() or file.stat().st_size == 0):
+        return _pack(spool, output or str(spool)[: -len(PART)], overwrite=arguments.overwrite)
+    with usage():
+        if not file.is_file():
+            raise InputError(
+                f"{file} does not exist, nor does {spool}: give what is to be repaired"
+            )
+    try:
+        with file.open("rb") as start:
+            form = format_of(file, start.read(HEAD_BYTES))
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+    if form is EDF:
+        mended = output or str(file.with_suffix(".repaired.edf"))
+        return _mend(file, mended, overwrite=arguments.overwrite)
+    with open_record(file) as record:
+        minutes = record.n_samples / record.sampling_hz / 60
+    print(f"{file} is whole ({minutes:.1f} min): nothing to repair")
+    return 0
+
+
+def _pack(spool: Path, output: str, *, overwrite: bool) -> int:
+    from edge.files.repair import pack_spool
+
+    with usage():
+        check_outputs([("the recording", output)], {}, overwrite=overwrite)
+    n_samples = _make(output, lambda target: pack_spool(spool, target), overwrite=overwrite)
+    print(f"{output}: {n_samples} samples, packed from {spool}, which can be removed now")
+    return 0
+
+
+def _mend(file: Path, output: str, *, overwrite: bool) -> int:
+    from edge.files.repair import mend_edf
+
+    if not mend_edf(file, None):
+        print(f"{file} is whole: nothing to repair")
+        return 0
+    with usage():
+        check_outputs([("the recording", output)], {"FILE": file}, overwrite=overwrite)
+    mended = _make(output, lambda target: mend_edf(file, target), overwrite=overwrite)
+    print(f"{output}: {file} with {', '.join(mended)}")
+    return 0
+
+
+def _make(output: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
+    """What `write` returns, having filled the new file `output`; there is none if it fails."""
+    new = NewFile(output, overwrite=overwrite)
+    try:
+        with BufferedWriter(new.create()) as target:
+            result = write(target)
+    except OSError as error:
+        new.discard()
+        raise SinkError(f"cannot write {output}: {error.strerror or error}") from error
+    except BaseException:
+        new.discard()
+        raise
+    new.keep()
+    return result

@@ -1,0 +1,35 @@
+"""What a recording of the live path says of itself, once the first samples are there."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from edge.files.recording import Metadata
+
+if TYPE_CHECKING:
+    from edge.live.runtime import Runtime
+    from edge.reconstructor import Reconstructor
+    from edge.signal.conditioning import Conditioning
+
+
+def live_metadata(runtime: Runtime, reconstructor: Reconstructor) -> Metadata:
+    """Device, start and simulation as the stream has told them by now; filters and calibration."""
+    info, patient = runtime.ingest.info, reconstructor.patient
+    return Metadata(
+        prefilter=prefilter(reconstructor.conditioning),
+        device="" if info is None else info.device,
+        calibration="" if patient is None else patient.in_words(),
+        simulated=info is not None and info.simulated,
+        started_at=runtime.started_at,
+        source=runtime.source_name,
+    )
+
+
+def prefilter(conditioning: Conditioning) -> str:
+    """Filters in EDF's words: `HP:0.05Hz N:50Hz`."""
+    words = {
+        "HP": conditioning.highpass_hz,
+        "LP": conditioning.lowpass_hz,
+        "N": conditioning.mains_hz,
+    }
+    return " ".join(f"{name}:{hz:g}Hz" for name, hz in words.items() if hz)

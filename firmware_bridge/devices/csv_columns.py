@@ -1,0 +1,210 @@
+"""What the columns of a sketch's lines are, by a header or by `leads=`: leads, time, or neither."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import isnan
+
+from firmware_bridge.devices.csv_fields import Row
+from firmware_bridge.errors import SourceSpecError
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit
+from firmware_bridge.wire.framing import FrameError
+from firmware_bridge.wire.spec import LEADS, MAX_CHANNELS
+
+_SECONDS = {
+    **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
+    **dict.fromkeys(("ms", "msec", "millis", "millisecond", "milliseconds"), 1e-3),
+    **dict.fromkeys(("us", "\u00b5s", "\u03bcs", "usec", "micros"), 1e-6),
+    **dict.fromkeys(("microsecond", "microseconds"), 1e-6),
+}
+_TIME_WORDS = {"t", "ts", "time", "timestamp", "stamp", "elapsed", "clock", "uptime"}
+_INDEX_WORDS = {"n", "nr", "no", "sample", "samples", "index", "idx", "count", "counter", "number"}
+_INDEX_WORDS |= {"seq", "sequence", "id", "line", "row", "frame", "packet", "i"}
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which lead stands in which column."""
+
+    n_columns: int
+    leads: tuple[str, ...]
+    places: tuple[int, ...]
+    """Column of each lead, from 0."""
+    scales: tuple[float | None, ...]
+    """Millivolts per unit of each lead, as its header says it; None where it says nothing."""
+    clock: int | None = None
+    """Column that counts time or samples."""
+    clock_s: float | None = None
+    """Seconds per unit of that column, where its name says so."""
+    clock_is_index: bool = False
+    """Whether it counts samples."""
+    others: tuple[str, ...] = ()
+    """Names of the columns that are neither."""
+    again: tuple[str, ...] = ()
+    """Names that say a lead which another column said before: that one is taken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What `leads=` says: leads in the order of their columns, or which column is which lead."""
+
+    leads: tuple[str, ...]
+    sources: tuple[str, ...] = ()
+    """Header name, or number from 1, of each lead's column; empty where the order says it."""
+
+    def by_number(self) -> tuple[int, ...] | None:
+        """The columns, from 0; None where they are not numbers."""
+        numbers = [int(source) - 1 for source in self.sources if source.isdecimal()]
+        return tuple(numbers) if numbers and len(numbers) == len(self.sources) else None
+
+    def lead_named(self, name: str) -> str | None:
+        """The lead that a column of a header holds."""
+        for lead, source in zip(self.leads, self.sources, strict=False):
+            if source.lower() in (name.lower(), split_unit(name)[0].lower()):
+                return lead
+        return lead_of(name)
+
+    def columns(self, n_columns: int) -> Columns | None:
+        """What lines of so many columns without a header are; None where that is not said."""
+        places = self.by_number()
+        if places is None and not self.sources and n_columns == len(self.leads):
+            places = tuple(range(n_columns))
+        if places is None or max(places) >= n_columns:
+            return None
+        return Columns(n_columns, self.leads, places, (None,) * len(places))
+
+
+def wanted(entries: Sequence[str]) -> Wanted:
+    """`("II", "V1")`, `("1:II", "3:V1")`, `("CH1:II", ...)` or `("II=CH1", ...)`.
+
+    Raises SourceSpecError for unknown or repeated leads, and for a mixture.
+    """
+    leads, sources = [], []
+    for entry in entries:
+        source, mark, name = entry.partition(":")
+        if not mark:
+            name, mark, source = entry.partition("=")
+        lead = lead_of(name)
+        if lead is None and mark and lead_of(source) is not None:  # II:CH1
+            lead, source = lead_of(source), name
+        if lead is None:
+            raise SourceSpecError(f"unknown lead {name!r}: use names from {', '.join(LEADS)}")
+        leads.append(lead)
+        if mark:
+            sources.append(source.strip().strip("\"'"))
+    if not 1 <= len(leads) <= MAX_CHANNELS or len(set(leads)) != len(leads):
+        raise SourceSpecError(f"leads {','.join(leads)}: name 1 to {MAX_CHANNELS} leads, each once")
+    if sources and (len(sources) != len(leads) or "" in sources or "0" in sources):
+        raise SourceSpecError(
+            f"leads={','.join(entries)}: give every lead its column, by number from 1 or by name"
+        )
+    return Wanted(tuple(leads), tuple(sources))
+
+
+def read_header(names: Sequence[str], by: Wanted) -> Columns | None:
+    """What the columns of these names are; None where no name is a lead.
+
+    Raises FrameError for a header that names one lead twice and nothing else, or too many.
+    """
+    leads: dict[str, int] = {}
+    scales, others, again = [], [], []
+    clock: int | None = None
+    clock_s: float | None = None
+    is_index = False
+    for place, name in enumerate(names):
+        lead = by.lead_named(name)
+        if lead is not None and lead in leads:
+            again.append(name)
+        elif lead is not None:
+            leads[lead] = place
+            unit = split_unit(name)[1]
+            scales.append(None if unit is None else MV_PER_UNIT[unit])
+        elif clock is None and counts_time(name):
+            clock, clock_s = place, seconds_per_unit(name)
+            is_index = clock_s is None and any(word in _INDEX_WORDS for word in _words(name))
+        elif not counts_time(name):
+            others.append(name)
+    if not leads:
+        return None
+    if len(leads) > MAX_CHANNELS or any(names.count(name) > 1 for name in again):
+        raise FrameError(f"a header of {len(leads) + len(again)} leads, some twice or more than 8")
+    return Columns(
+        len(names),
+        tuple(leads),
+        tuple(leads.values()),
+        tuple(scales),
+        clock,
+        clock_s,
+        is_index,
+        tuple(others),
+        tuple(again),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """The names of columns as a line gave them, and what they were understood as."""
+
+    names: tuple[str, ...]
+    columns: Columns | None
+    is_label: bool = False
+    """Whether every line has them, before each value."""
+    may_be_cut: bool = False
+    """Whether it was the first line, of which only the end may have come."""
+
+    def fits(self, row: Row) -> bool:
+        """Whether it can be the header of a line; a separator at its end is none."""
+        more = row[len(self.names) :]
+        return (
+            len(row) >= len(self.names)
+            and all(v is not None and isnan(v[0]) for v in more[:1])
+            and not more[1:]
+        )
+
+    def misfit(self, n_columns: int) -> str:
+        """That it cannot, for people."""
+        return (
+            f"the header {self._text()} names {len(self.names)} columns and the lines have {n_columns}: "
+            "it is not used"
+        )
+
+    def remarks(self, by: Wanted, unit_mv: float | None) -> list[str]:
+        """What the user should know of how it was understood."""
+        what = f"the {'labels' if self.is_label else 'header'} {self._text()}"
+        columns = self.columns
+        if columns is None:
+            return [
+                f"{what} names no lead: the columns are taken for {', '.join(by.leads)}, in this order; "
+                "say which is which: leads=II=NAME,V1=NAME,V5=NAME"
+            ]
+        remarks = []
+        if columns.others:
+            remarks.append(f"{what}: skipped, since they are no leads: {', '.join(columns.others)}")
+        if columns.again:
+            remarks.append(f"{what} says a lead twice: skipped is {', '.join(columns.again)}")
+        if unit_mv is not None and any(scale not in (None, unit_mv) for scale in columns.scales):
+            remarks.append(f"{what} says another unit than unit_mv={unit_mv:g}, which is used")
+        return remarks
+
+    def _text(self) -> str:
+        text = ",".join(self.names)
+        return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def counts_time(name: str) -> bool:
+    """Whether a column of this name counts time or samples."""
+    words = _words(name)
+    return bool(words) and all(
+        word in _TIME_WORDS or word in _INDEX_WORDS or word in _SECONDS for word in words
+    )
+
+
+def seconds_per_unit(name: str) -> float | None:
+    """The unit of a time column, where its name says it."""
+    return next((_SECONDS[word] for word in _words(name) if word in _SECONDS), None)
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W\d_]+", name.lower())

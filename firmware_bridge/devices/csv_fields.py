@@ -1,0 +1,106 @@
+"""One line of a sketch cut into fields, whatever separator, brackets, labels and decimal sign it uses.
+
+0.1,0.2,0.3    0.1;0.2;0.3    0,1;0,2;0,3    0.1 0.2 0.3    (0.1, 0.2, 0.3)    II:0.1,V1:0.2    II=0.1 V1=0.2
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+
+from firmware_bridge.lead_names import unit_named
+
+_BRACKETS = {"(": ")", "[": "]", "{": "}", "<": ">"}
+_NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
+_WITH_UNIT = re.compile(rf"({_NUMBER})\s*([^\W\d_]+)")
+_DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
+_LABELLED = re.compile(r"([^:=]*[^\W\d][^:=]*?)\s*[:=]\s*(.*)", re.S)  # a label has a letter
+_PAIRS = re.compile(r"(\S[^:=]*?)\s*[:=]\s*(\S+)")
+_MISSING = frozenset(("", "nan", "null", "none", "na", "n/a", "-", "--"))
+Row = list[tuple[float, str | None] | None]
+"""`value_of` each field of a line."""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """The fields of a line, as text."""
+
+    fields: list[str]
+    labels: tuple[str, ...] | None
+    """Of each field, where every field has one."""
+    separator: str
+    """`,`, `;`, `|`, a tab, or a blank, which stands for any run of them."""
+
+
+def split_line(text: str) -> Line:
+    """Cut a line that is not empty."""
+    text = _without_frame(text)
+    separator = _separator(text)
+    if separator == " ":
+        pairs = _PAIRS.findall(text)
+        if pairs and not _PAIRS.sub("", text).strip():
+            return Line([_with_point(value) for _, value in pairs], _names(pairs), separator)
+        return Line([_with_point(word) for word in text.split()], None, separator)
+    fields = [field.strip() for field in text.split(separator)]
+    if separator == "\t":
+        fields = [field.removesuffix(",") for field in fields]  # a comma and a tab
+    if separator != ",":
+        fields = [_with_point(field) for field in fields]
+    named = [_LABELLED.fullmatch(field) for field in fields if field]
+    if named and all(named):
+        matches = [(found[1], found[2]) for found in named if found is not None]
+        return Line([value for _, value in matches], _names(matches), separator)
+    return Line(fields, None, separator)
+
+
+def value_of(field: str) -> tuple[float, str | None] | None:
+    """(value, unit) of a field; NaN where it says that there is none, None where it is no number.
+
+    The unit is one of `lead_names.MV_PER_UNIT`, or None without one.
+    """
+    field = field.strip("\"' ")
+    try:
+        value = float(field)
+    except ValueError:
+        if field.lower() in _MISSING:
+            return math.nan, None
+        found = _WITH_UNIT.fullmatch(field)
+        unit = unit_named(found[2]) if found is not None else None
+        return (float(found[1]), unit) if found is not None and unit is not None else None
+    if math.isinf(value) or "_" in field:  # Python reads 1_0 as ten
+        return None
+    return value, None
+
+
+def _without_frame(text: str) -> str:
+    """Without what stands around a line: brackets, `/* */`, `$ ;`, and the mark of a comment."""
+    text = text.strip().removeprefix("/*").removesuffix("*/").strip()
+    text = text.lstrip("$>#% ").strip()
+    if text.count(";") == 1:
+        text = text.removesuffix(";")
+    while len(text) > 1 and _BRACKETS.get(text[0]) == text[-1]:
+        text = text[1:-1].strip()
+    return text
+
+
+def _separator(text: str) -> str:
+    for mark in (";", "\t", "|"):
+        if mark in text:
+            return mark
+    if "," not in text:
+        return " "
+    words = text.split()
+    # `0,1 0,2 0,3` is three numbers; `0.1, 0.2` has its comma at the end of a word.
+    if len(words) > 1 and all(_DECIMAL_COMMA.fullmatch(word) for word in words):
+        return " "
+    return ","
+
+
+def _with_point(field: str) -> str:
+    """A field in which a comma separates nothing."""
+    return field.replace(",", ".") if _DECIMAL_COMMA.search(field) else field
+
+
+def _names(pairs: list[tuple[str, str]]) -> tuple[str, ...]:
+    return tuple(name.strip().strip("\"'") for name, _ in pairs)

@@ -1,0 +1,2 @@
+/* SPI.h: the SPI of the simulated board; Arduino.h has it. */
+#include "Arduino.h"

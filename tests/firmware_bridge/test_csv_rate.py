@@ -1,0 +1,229 @@
+"""How fast a sketch prints that does not say so: by its own clock, by arrivals, and what is said of it."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from itertools import pairwise
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_bridge.devices.csv_lines import CsvDecoder
+from firmware_bridge.devices.csv_rate import HEADER_S, LONGER_S, RATE_S, ROUND_HZ, round_rate
+from firmware_bridge.devices.lead_map import MissingLeads
+from firmware_bridge.events import (
+    ArrivalDecoder,
+    Corrupt,
+    Event,
+    LeadOffChanged,
+    Notice,
+    RateSource,
+    Samples,
+    StreamInfo,
+)
+from tests.firmware_bridge.board_streams import placed, summary
+from tests.firmware_bridge.wire_streams import of
+
+MILLISECOND = 1_000_000
+Piece = tuple[int, bytes]
+"""When it arrives in ns, and what."""
+
+
+def _values(i: int) -> str:
+    return f"{i % 7 * 0.1:.1f},0.2,0.3\n"
+
+
+def arriving(
+    hz: float,
+    seconds: float,
+    line: Callable[[int], str] = _values,
+    jitter_ms: float = 3.0,
+    per: int = 4,
+) -> list[Piece]:
+    """Lines at a rate, some in one piece, as a port delivers them."""
+    rng = random.Random(1)
+    pieces: list[Piece] = [(0, b"ready\n")]
+    for i in range(0, round(hz * seconds), per):
+        at_ns = (i + per) / hz * 1e9 + rng.uniform(0, jitter_ms) * MILLISECOND
+        pieces.append((round(at_ns), "".join(line(j) for j in range(i, i + per)).encode()))
+    return pieces
+
+
+def decoded(decoder: ArrivalDecoder, pieces: list[Piece], end: bool = True) -> list[Event]:
+    events = []
+    for at_ns, data in pieces:
+        decoder.arrived(at_ns)
+        events += decoder.receive_data(data)
+    return events + (decoder.ended() if end else [])
+
+
+def _rate(events: list[Event]) -> tuple[float, RateSource]:
+    (info,) = of(StreamInfo, events)
+    return info.sampling_hz, info.rate_source
+
+
+@pytest.mark.parametrize("hz", [50, 100, 125, 128, 200, 250, 256, 360, 500, 512, 1000, 2000])
+@pytest.mark.parametrize("off", [0.995, 1.0, 1.004])
+def test_a_round_rate_is_estimated_from_arrivals(hz: float, off: float) -> None:
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(hz * off, 6))
+    assert _rate(events) == (hz, RateSource.ARRIVALS)
+    assert len(placed(events)) == pytest.approx(6 * hz * off, abs=4)
+    (notice,) = of(Notice, events)
+    assert f"rate={hz:g}" in notice.text and "no rate= was given" in notice.text
+
+
+def test_a_rate_that_is_not_round_is_what_arrived() -> None:
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(93.4, 6))
+    hz, source = _rate(events)
+    assert hz == pytest.approx(93.4, rel=2e-3) and source is RateSource.ARRIVALS
+
+
+@pytest.mark.parametrize("per", [1, 7, 50])
+def test_lines_may_come_in_bursts(per: int) -> None:
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(250, 6, per=per, jitter_ms=5))
+    assert _rate(events)[0] == 250
+
+
+def test_what_waited_when_the_port_was_opened_counts_for_nothing() -> None:
+    late = [(0, _values(0).encode() * 300), *arriving(250, 6)[1:]]
+    assert _rate(decoded(CsvDecoder(sampling_hz=None), late))[0] == 250
+
+
+@pytest.mark.parametrize(
+    ("header", "step", "hz"),
+    [
+        ("t", 10, 100),
+        ("timestamp_ms", 4, 250),
+        ("millis", 1, 1000),
+        ("us", 4000, 250),
+        ("time_s", 0.002, 500),
+        ("t", 0.008, 125),
+        ("Time (us)", 2785, 359.066),
+        ("ms", 10.02, 99.8004),
+    ],
+)
+def test_a_column_of_time_says_the_rate(header: str, step: float, hz: float) -> None:
+    def line(i: int) -> str:
+        head = f"{header},II,V1,V5\n" if i % 250 == 0 else ""
+        return (
+            f"{head}{17 + i * step:g},{_values(i)}"
+            if step < 1
+            else f"{head}{i * step},{_values(i)}"
+        )
+
+    # Arrivals say another rate: the device's clock is the better one.
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(hz * 1.05, 5, line))
+    found, source = _rate(events)
+    assert found == pytest.approx(hz, rel=1e-5) and source is RateSource.TIME_COLUMN
+    assert len(placed(events)) == pytest.approx(5 * hz * 1.05, abs=4)
+
+
+def test_milliseconds_of_128_hz_and_lost_lines_are_no_other_rate() -> None:
+    def line(i: int) -> str:
+        head = "t,II,V1,V5\n" if i % 100 == 0 else ""
+        return head if i % 41 == 7 else f"{head}{i * 1000 // 128},{_values(i)}"
+
+    assert _rate(decoded(CsvDecoder(sampling_hz=None), arriving(128, 5, line))) == (
+        128,
+        RateSource.TIME_COLUMN,
+    )
+
+
+@pytest.mark.parametrize("header", ["sample", "t"])
+def test_an_index_is_no_clock(header: str) -> None:
+    def line(i: int) -> str:
+        return (f"{header},II,V1,V5\n" if i % 100 == 0 else "") + f"{i},{_values(i)}"
+
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(100, 5, line))
+    assert _rate(events) == (100, RateSource.ARRIVALS)
+
+
+def test_a_declared_rate_stands_and_the_clock_that_contradicts_it_is_told() -> None:
+    def line(i: int) -> str:
+        return ("t,II,V1,V5\n" if i % 100 == 0 else "") + f"{i * 10},{_values(i)}"
+
+    events = decoded(CsvDecoder(sampling_hz=250.0), arriving(100, 4, line))
+    assert _rate(events) == (250, RateSource.DECLARED)
+    (notice,) = of(Notice, events)
+    assert "rate=250 was said, and the column of time says 100 Hz" in notice.text
+    assert of(Notice, decoded(CsvDecoder(sampling_hz=100.0), arriving(100, 4, line))) == []
+
+
+def test_a_header_that_comes_later_holds_for_what_came_before() -> None:
+    def line(i: int) -> str:
+        return ("V1,V5,II (uV)\n" if i % 250 == 200 else "") + "1,2,3000\n"
+
+    for hz in (None, 250.0):
+        events = decoded(CsvDecoder(sampling_hz=hz), arriving(250, 5, line))
+        (info,) = of(StreamInfo, events)
+        assert info.leads == ("V1", "V5", "II")
+        assert set(placed(events).values()) == {(10_000, 20_000, 30_000)}
+        assert len(placed(events)) == 1252 // 4 * 4
+        assert of(Corrupt, events)[1:] == []
+
+
+def test_a_declared_rate_waits_for_a_header_and_no_longer() -> None:
+    decoder = CsvDecoder(sampling_hz=250.0)
+    pieces = arriving(250, 3)
+    early = [piece for piece in pieces if piece[0] < HEADER_S * 1e9]
+    assert of(Samples, decoded(decoder, early, end=False)) == []
+    assert decoder.held_samples > 250
+    events = decoded(decoder, pieces[len(early) :], end=False)
+    assert len(placed(events)) == len(pieces[1:]) * 4
+    assert decoder.held_samples == 0
+
+
+def test_a_stream_that_ends_early_is_said_with_what_there_was() -> None:
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(100, 1))
+    assert _rate(events) == (100, RateSource.ARRIVALS)
+    assert len(placed(events)) == 100
+    events = decoded(CsvDecoder(sampling_hz=None), [(0, b"x\n1,2,3\n")])
+    assert _rate(events) == (250, RateSource.ASSUMED)
+    assert "too few to tell" in of(Notice, events)[0].text
+
+
+def test_lines_without_times_of_arrival_are_held_in_bounded_memory() -> None:
+    decoder = CsvDecoder(sampling_hz=None)
+    events = [e for _ in range(300) for e in decoder.receive_data(b"1,2,3\n" * 100)]
+    assert _rate(events) == (250, RateSource.ASSUMED)
+    assert len(placed(events)) == 300 * 100 - 1
+
+
+def test_leads_that_are_masked_are_masked_in_what_was_held() -> None:
+    decoder = MissingLeads(CsvDecoder(("II", "V1", "V5"), None), ("V6",))
+    assert isinstance(decoder, ArrivalDecoder)
+    events = decoded(decoder, arriving(100, 1))
+    assert of(LeadOffChanged, events)[0].lead_off == 0b1000
+    assert {len(row) for row in placed(events).values()} == {4}
+    assert decoder.held_samples == 0
+
+
+def test_no_two_round_rates_are_both_near() -> None:
+    for low, high in pairwise(ROUND_HZ):
+        assert low * 1.01 < high * 0.99
+    assert round_rate(93.4) is None
+    assert RATE_S < LONGER_S
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(st.integers(0, 10**6), max_size=30),
+    st.sampled_from(["", "t", "us", "sample"]),
+    st.sampled_from([None, 250.0]),
+)
+def test_any_cut_with_the_same_arrivals_gives_the_same_events(
+    cuts: list[int], clock: str, hz: float | None
+) -> None:
+    def line(i: int) -> str:
+        head = f"{clock + ',' if clock else ''}V1,II,V5\n" if i % 130 == 90 else ""
+        return head + (f"{i * 4}," if clock else "") + _values(i)
+
+    pieces = arriving(250, 5, line, per=50)
+    cut = []
+    for at_ns, data in pieces:
+        places = sorted({place % (len(data) + 1) for place in cuts} | {0, len(data)})
+        cut += [(at_ns, data[a:b]) for a, b in pairwise(places)]
+    whole = decoded(CsvDecoder(sampling_hz=hz), pieces)
+    assert summary(decoded(CsvDecoder(sampling_hz=hz), cut)) == summary(whole)

@@ -1,0 +1,176 @@
+"""Files are made over nothing: names are taken exclusively, a replacement takes its name when it is whole."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from firmware_bridge.new_file import NewFile, publish, stamped, write_file
+
+
+def listed(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def link(folder: Path) -> Path:
+    (folder / "link.edf").symlink_to(folder / "real.edf")
+    return folder / "link.edf"
+
+
+def dangling(folder: Path) -> Path:
+    (folder / "real.edf").unlink()
+    return link(folder)
+
+
+def hard(folder: Path) -> Path:
+    os.link(folder / "real.edf", folder / "hard.edf")
+    return folder / "hard.edf"
+
+
+@pytest.mark.parametrize("name", [lambda folder: folder / "real.edf", link, dangling, hard])
+def test_what_exists_is_refused_and_untouched(tmp_path: Path, name) -> None:  # type: ignore[no-untyped-def]
+    (tmp_path / "real.edf").write_bytes(b"recorded")
+    path = name(tmp_path)
+    before = listed(tmp_path)
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        NewFile(path).check()
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        NewFile(path).create()
+    with pytest.raises(FileExistsError, match="--overwrite"):
+        write_file(path, b"new")
+    assert listed(tmp_path) == before
+    if "real.edf" in before:
+        assert (tmp_path / "real.edf").read_bytes() == b"recorded"
+
+
+def test_nothing_is_there_before_create_and_a_discarded_file_is_gone(tmp_path: Path) -> None:
+    new = NewFile(tmp_path / "a.edf")
+    new.check()
+    assert listed(tmp_path) == []
+    new.create().close()
+    assert listed(tmp_path) == ["a.edf"]
+    new.discard()
+    assert listed(tmp_path) == []
+
+
+@pytest.mark.parametrize("through_link", [False, True])
+def test_a_replacement_takes_the_name_when_it_is_whole(tmp_path: Path, through_link: bool) -> None:
+    real = tmp_path / "real.edf"
+    real.write_bytes(b"old")
+    new = NewFile(link(tmp_path) if through_link else real, overwrite=True)
+    with new.create() as file:
+        file.write(b"new")
+        assert real.read_bytes() == b"old"
+        assert new.growing == tmp_path / "real.edf.part"
+    new.keep()
+    new.keep()
+    assert real.read_bytes() == b"new"
+    assert not real.is_symlink()
+    assert not new.part.exists()
+
+
+@pytest.mark.parametrize("how", ["discard", "leave"])
+def test_a_replacement_that_failed_leaves_the_old_file(tmp_path: Path, how: str) -> None:
+    real = tmp_path / "real.edf"
+    real.write_bytes(b"old")
+    new = NewFile(real, overwrite=True)
+    new.create().close()
+    getattr(new, how)()
+    new.keep()
+    assert real.read_bytes() == b"old"
+    assert new.part.exists() == (how == "leave")
+    if how == "leave":  # and the next one does not touch what is left
+        with pytest.raises(FileExistsError, match=r"real\.edf\.part holds a recording"):
+            NewFile(real, overwrite=True).check()
+
+
+@pytest.mark.parametrize(
+    ("name", "error"),
+    [
+        ("no/a.edf", FileNotFoundError),
+        ("file/a.edf", NotADirectoryError),
+        ("folder", IsADirectoryError),
+    ],
+)
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_a_place_that_takes_no_file_is_told_first(
+    tmp_path: Path, name: str, error: type[OSError], overwrite: bool
+) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(error):
+        NewFile(tmp_path / name, overwrite=overwrite).check()
+    assert listed(tmp_path) == ["file", "folder"]
+
+
+def test_a_pipe_is_written_and_never_removed(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe.csv"
+    os.mkfifo(pipe)
+    got: list[bytes] = []
+    reader = threading.Thread(target=lambda: got.append(pipe.read_bytes()))
+    reader.start()
+    write_file(pipe, b"rows")
+    reader.join()
+    assert got == [b"rows"]
+    assert pipe.is_fifo()
+
+
+def test_standard_output_that_is_a_file_is_appended_to(tmp_path: Path) -> None:
+    script = "from firmware_bridge.new_file import write_file; write_file('/dev/stdout', b'report')"
+    with (tmp_path / "log").open("wb") as log:
+        log.write(b"before ")
+        log.flush()
+        subprocess.run([sys.executable, "-c", script], stdout=log, check=True, timeout=60)
+    assert (tmp_path / "log").read_bytes() == b"before report"
+
+
+RACE = """
+import sys
+from firmware_bridge.new_file import write_file
+sys.stdin.readline()
+try:
+    write_file(sys.argv[1], sys.argv[2].encode() * 100_000)
+except FileExistsError:
+    sys.exit(3)
+"""
+
+
+def test_of_programs_that_start_at_once_one_wins(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    racers = [
+        subprocess.Popen(
+            [sys.executable, "-c", RACE, str(path), name], stdin=subprocess.PIPE, text=True
+        )
+        for name in "abcd"
+    ]
+    for racer in racers:
+        assert racer.stdin is not None
+        racer.stdin.write("go\n")
+        racer.stdin.flush()
+    codes = [(racer.communicate(timeout=60), racer.returncode)[1] for racer in racers]
+    assert sorted(codes) == [0, 3, 3, 3]
+    assert path.read_text() == "abcd"[codes.index(0)] * 100_000
+    assert listed(tmp_path) == ["a.json"]
+
+
+def test_publish_takes_a_name_that_is_free_and_no_other(tmp_path: Path) -> None:
+    made, path = tmp_path / "made", tmp_path / "a.npz"
+    made.write_bytes(b"new")
+    path.write_bytes(b"old")
+    with pytest.raises(FileExistsError):
+        publish(made, path, overwrite=False)
+    assert (made.read_bytes(), path.read_bytes()) == (b"new", b"old")
+    publish(made, path, overwrite=True)
+    assert (listed(tmp_path), path.read_bytes()) == (["a.npz"], b"new")
+
+
+def test_time_in_a_name() -> None:
+    at = datetime(2026, 11, 29, 1, 40, 44)
+    assert stamped("a {time} {other} %Y.edf", at) == "a 20261129T014044 {other} %Y.edf"
+    assert stamped("plain.edf") == "plain.edf"
