@@ -99,6 +99,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here")
         add("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
+        add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
         add("--channels", type=_count, help="of its features")
         add("--bfloat16", action="store_true", help="half the time, where the processor has it")

@@ -56,6 +56,8 @@ class Checkpoint:
             raise QuantizeError(
                 f"the run has a network of {self.config()}, not {network.config}: take another --run"
             )
+        if not self._under(NETWORK):
+            raise QuantizeError("this checkpoint is a network alone: go on from one of a run")
         network.load_state_dict(self._under(NETWORK))
         averager.averaged.load_state_dict(self._under(AVERAGED))
         averager.steps = int(self.about["averaged_steps"])
@@ -83,8 +85,6 @@ def save_checkpoint(
     about: Mapping[str, Any],
 ) -> None:
     """Write all of it, or nothing: the file before stays until the new one is whole."""
-    from safetensors.torch import save_file
-
     tensors = {
         **{f"{NETWORK}.{name}": value for name, value in network.state_dict().items()},
         **{f"{AVERAGED}.{name}": value for name, value in averager.averaged.state_dict().items()},
@@ -95,13 +95,35 @@ def save_checkpoint(
         },
     }
     more = {"config": network.config.as_dict(), "averaged_steps": averager.steps}
-    text = json.dumps({**about, **more}, sort_keys=True)
+    _write(file, tensors, {**about, **more})
+
+
+def keep(folder: Path, run: Path, trained: Path) -> None:
+    """Put into a folder, to be kept with the code, what a later session needs.
+
+    `run.safetensors` is the checkpoint to go on from, `student.safetensors` the averaged network of another
+    checkpoint in float16, to be used and scored.
+    """
+    load_checkpoint(run)
+    student = load_checkpoint(trained)
+    tensors = {
+        name: value.half() if value.is_floating_point() else value
+        for name, value in student.tensors.items()
+        if name.startswith(f"{AVERAGED}.")
+    }
+    _write(folder / "student.safetensors", tensors, student.about)
+    (folder / "run.safetensors").write_bytes(run.read_bytes())
+
+
+def _write(file: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:
+    """The whole file, or QuantizeError and what was there before."""
+    from safetensors.torch import save_file
+
     partial = file.with_suffix(".partial")
+    whole = {name: value.contiguous() for name, value in tensors.items()}
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        save_file(
-            {name: value.contiguous() for name, value in tensors.items()}, partial, {_KEY: text}
-        )
+        save_file(whole, partial, {_KEY: json.dumps(dict(about), sort_keys=True)})
         partial.replace(file)
     except OSError as error:
         raise QuantizeError(f"cannot write {file}: {error.strerror}") from error

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.signal.conditioning import Conditioning
-from quantize.any_leads.checkpoint import load_checkpoint
+from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
@@ -40,6 +40,9 @@ VALIDATION_SETS = (0, 1, 3, 4, 6, 7, 10)  # of NAMED_SETS
 
 def any_leads(given: argparse.Namespace) -> int:
     """Train, or go on; with `--cooldown` let the rate fall from where the run stands."""
+    if given.keep:
+        keep(given.keep, given.run / LAST, given.run / COOLDOWN)
+        return 0
     schedule = AnySchedule(seed=given.seed, bfloat16=given.bfloat16)
     if given.quick:
         schedule = replace(schedule, steps=QUICK_STEPS, batch=16, warm_up=20, average=0.95)

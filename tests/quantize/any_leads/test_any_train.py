@@ -14,7 +14,7 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
 from quantize.any_leads import train as module
-from quantize.any_leads.checkpoint import load_checkpoint
+from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.train import (
@@ -184,6 +184,29 @@ def test_half_the_bits_are_near_and_leave_the_heads_whole(small: StudentConfig) 
     assert half[0].dtype == torch.float32
     assert not torch.equal(whole[0], half[0])
     torch.testing.assert_close(half[0], whole[0], rtol=0.1, atol=0.05)
+
+
+def test_what_is_kept_goes_on_and_scores(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
+) -> None:
+    def make() -> Student:
+        return Student(small)
+
+    train_any(make, experiment, SCHEDULE, tmp_path, silent)
+    cooled = cool(make, experiment, SCHEDULE, tmp_path, 2, silent)
+    kept = tmp_path / "kept"
+    keep(kept, tmp_path / LAST, tmp_path / COOLDOWN)
+    assert (kept / "run.safetensors").read_bytes() == (tmp_path / LAST).read_bytes()
+    read = load_checkpoint(kept / "student.safetensors").student()
+    for name, value in read.state_dict().items():
+        assert value.dtype == cooled.state_dict()[name].dtype
+        torch.testing.assert_close(value, cooled.state_dict()[name], rtol=1e-3, atol=1e-6)
+    longer, said = replace(SCHEDULE, steps=7), []
+    run, student = kept / "run.safetensors", kept / "student.safetensors"
+    train_any(make, experiment, longer, tmp_path / "later", said.append, run)
+    assert said[0] == "going on after step 6"
+    with pytest.raises(QuantizeError, match="a network alone"):
+        train_any(make, experiment, longer, tmp_path / "not", silent, student)
 
 
 @pytest.mark.parametrize("what", ["missing", "other", "text"])
