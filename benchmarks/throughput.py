@@ -90,7 +90,7 @@ def _signal(seconds: float, hz: float, leads: tuple[str, ...]) -> Any:
 
 
 def _decoder(seconds: float) -> Stage:
-    wearable = VirtualWearable(EcgSimulator(DEVICE_HZ))
+    wearable = VirtualWearable(EcgSimulator(DEVICE_HZ), vary_frames=False)
     frames = []
     while (frame := wearable.next_frame()) is not None and frame.due_s <= seconds:
         frames.append(frame.data)

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+import stat
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,28 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import BundleError
+from edge.errors import BundleError, InputError
+from edge.json_rules import (
+    Refused,
+    integer,
+    listed,
+    mapping,
+    moments,
+    number,
+    one_of,
+    or_none,
+    parsed,
+    record,
+    text,
+)
 from edge.leads import INDEPENDENT_LEADS
-from edge.signal.conditioning import Conditioning
+from edge.signal.conditioning import Conditioning, sections
 
 SCHEMA_VERSION = 1
 MANIFEST_KEY, CHECKSUM_KEY = "leadlift.manifest", "leadlift.sha256"
 MAX_BYTES = 256 << 20  # a decoder for a device is a few MB; more than this is another file
+MAX_STATE = 1 << 20  # elements of a state tensor: minutes of the widest decoder's history
+_OPTIONAL: dict[str, Any] = {"training": {}, "fidelity": {}, "teacher_sha256": None}
 _METADATA_FIELD = 14  # ModelProto.metadata_props
 _LENGTH_DELIMITED = 2
 
@@ -79,8 +96,8 @@ class Manifest:
 class Bundle:
     """A checked model file in memory."""
 
-    data: bytes
-    manifest: Manifest
+    data: bytes = field(repr=False)
+    manifest: Manifest = field(repr=False)
     path: Path | None = None
 
     @cached_property
@@ -122,11 +139,15 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
     """
     path = default_bundle_path() if path is None else Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        status = path.stat()
+        if status.st_size > MAX_BYTES:
             raise BundleError(f"{path} is over {MAX_BYTES >> 20} MB: it is no leadlift bundle")
+        if stat.S_ISCHR(status.st_mode) or stat.S_ISFIFO(status.st_mode):
+            raise BundleError(f"{path} is a device or a pipe: give the file of a model")
         data = path.read_bytes()
-    except OSError as error:
-        raise BundleError(f"cannot read the model {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:  # ValueError: no path at all
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise BundleError(f"cannot read the model {path}: {reason}") from error
     return read_bundle(data, path)
 
 
@@ -135,34 +156,82 @@ def default_bundle_path() -> Path:
     return Path(__file__).parent / "models" / "leadlift-3to12.onnx"
 
 
-def _manifest_from_json(text: str, named: str) -> Manifest:
+def _shape(value: Any) -> tuple[int, ...]:
+    """Sizes of a state's dimensions, which together fit a device."""
+    if not isinstance(value, list) or not 1 <= len(value) <= 6:
+        raise Refused("is not a list of 1 to 6 sizes")
+    shape = tuple(integer(1, MAX_STATE)(size) for size in value)
+    if math.prod(shape) > MAX_STATE:
+        raise Refused(f"has {math.prod(shape)} elements, more than {MAX_STATE}")
+    return shape
+
+
+_CORNER_HZ = number(1e-3, 5e3)
+_LEADS = listed(one_of(INDEPENDENT_LEADS), 1, len(INDEPENDENT_LEADS))
+_STATE = record(
+    {
+        "input": text(64),
+        "output": text(64),
+        "shape": _shape,
+        "dtype": one_of(("uint8", "int8", "float32")),
+    }
+)
+_CONDITIONING = record(
+    {
+        "highpass_hz": _CORNER_HZ,
+        "mains_hz": or_none(_CORNER_HZ),
+        "mains_q": number(0.1, 1000),
+        "lowpass_hz": or_none(_CORNER_HZ),
+        "residual_highpass_hz": _CORNER_HZ,
+    }
+)
+_RULES = {
+    "name": text(),
+    "sampling_hz": number(50, 10_000),
+    "hop": integer(1, 64),
+    "lookahead": integer(0, 10_000),
+    "receptive_field": integer(1, 10_000_000),
+    "input_leads": _LEADS,
+    "output_leads": _LEADS,
+    "states": listed(_STATE, 1, 256),
+    "conditioning": _CONDITIONING,
+    "second_moments": moments,
+    "training": mapping,
+    "fidelity": mapping,
+    "teacher_sha256": or_none(text(length=64)),
+}
+"""What each value of a manifest must be; a device that cannot run it is no reason to refuse it."""
+
+
+def _manifest_from_json(source: str, named: str) -> Manifest:
     try:
-        raw = json.loads(text)
-        if raw.get("schema_version") != SCHEMA_VERSION:
+        raw = parsed(source)
+        schema = raw.get("schema_version")
+        if type(schema) is not int or schema != SCHEMA_VERSION:
             raise BundleError(
-                f"{named} has manifest schema {raw.get('schema_version')!r}, this leadlift reads"
-                f" {SCHEMA_VERSION}: use a matching version of either"
+                f"{named} has manifest schema {str(schema)[:40]!r}, this leadlift reads {SCHEMA_VERSION}:"
+                " use a matching version of either"
             )
-        known = {f.name for f in fields(Manifest)}
+        found = record(_RULES, more=True)({**_OPTIONAL, **raw})
         manifest = Manifest(
             **{
-                **{key: value for key, value in raw.items() if key in known},
-                "input_leads": tuple(raw["input_leads"]),
-                "output_leads": tuple(raw["output_leads"]),
-                "states": tuple(State(**{**s, "shape": tuple(s["shape"])}) for s in raw["states"]),
-                "conditioning": Conditioning(**raw["conditioning"]),
-                "second_moments": tuple(tuple(row) for row in raw["second_moments"]),
+                **found,
+                "states": tuple(State(**state) for state in found["states"]),
+                "conditioning": Conditioning(**found["conditioning"]),
+                "second_moments": tuple(map(tuple, found["second_moments"].tolist())),
             }
         )
-        moments = manifest.moments
-        possible = manifest.hop >= 1 and manifest.sampling_hz > 0
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise BundleError(f"{named} has a manifest that does not parse: {error!r}") from error
-    if moments.shape != (8, 8) or not np.isfinite(moments).all():
-        raise BundleError(f"{named} has second moments of shape {moments.shape}, not finite (8, 8)")
-    unknown = set(manifest.input_leads + manifest.output_leads) - set(INDEPENDENT_LEADS)
-    if unknown or not possible:
-        raise BundleError(f"{named} has a manifest with impossible leads, hop or sampling rate")
+        if set(manifest.input_leads + manifest.output_leads) != set(INDEPENDENT_LEADS):
+            raise Refused(f"has leads that do not make up {', '.join(INDEPENDENT_LEADS)}")
+        sections(manifest.conditioning, manifest.sampling_hz)
+        names = [name for s in manifest.states for name in (s.input, s.output)]
+        if len(set(names)) < len(names):
+            raise Refused(f"has two states of one name: {', '.join(names)[:80]}")
+    except (Refused, InputError) as error:
+        raise BundleError(
+            f"{named} has a manifest that cannot be: {error}; take another copy of the model, or export it"
+            " again"
+        ) from error
     return manifest
 
 
@@ -194,6 +263,8 @@ def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
             at += 1
             value |= (byte & 0x7F) << shift
             shift += 7
+            if shift > 63:
+                raise IndexError("a number of more than 64 bits")
             if byte < 0x80:
                 return value
 

@@ -13,15 +13,14 @@ import shutil
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 from edge.errors import EngineMissingError
+from edge.installed import UNKNOWN, installed_version
 
 ROOT = Path("/")
 LIBCUDA = "libcuda.so.1"
-UNKNOWN = "unknown"  # the version of what is there and does not say
 OLDEST_L4T = (36, 4)
 NVIDIA, DISPLAY = "0x10de", "0x03"  # PCI vendor; the first byte of a PCI class
 
@@ -44,6 +43,7 @@ class JetPack:
 
 JETPACKS = (
     JetPack("6.1, 6.2", "36.4", "10.3", "12.6", "3.10", ">=12.9,<13", "Orin"),
+    JetPack("6.2.2, 6.2.3", "36.5", "10.3", "12.6", "3.10", ">=12.9,<13", "Orin"),
     JetPack("7.0, 7.1", "38", "10.13.3", "13.0", "3.12", ">=13,<14", "Thor"),
     JetPack("7.2", "39.2", "10.16.2", "13.2", "3.12", ">=13,<14", "Orin, Thor"),
 )
@@ -65,11 +65,20 @@ def board_model(root: Path = ROOT) -> str | None:
 
 
 def row_for(l4t: str | None) -> JetPack | None:
-    """The row of an L4T release; None for no Jetson and for a release that the table does not have."""
-    for row in JETPACKS:
-        if l4t is not None and f"{l4t}.".startswith(f"{row.l4t}."):
-            return row
-    return None
+    """The row of an L4T release: its own, or the newest older one of the same major, whose CUDA it has.
+
+    None for no Jetson, and for a release that is older than the table or of another major.
+    """
+    if l4t is None:
+        return None
+    release = _release(l4t)
+    rows = [r for r in JETPACKS if _release(r.l4t) <= release and _release(r.l4t)[0] == release[0]]
+    return max(rows, key=lambda row: _release(row.l4t), default=None)
+
+
+def in_table(l4t: str) -> bool:
+    """Whether the table names this release itself."""
+    return any(f"{l4t}.".startswith(f"{row.l4t}.") for row in JETPACKS)
 
 
 def driver_release(root: Path = ROOT) -> str | None:
@@ -81,11 +90,14 @@ def driver_release(root: Path = ROOT) -> str | None:
 
 def nvidia_on_pci(root: Path = ROOT) -> bool:
     """Whether a PCI device is an NVIDIA GPU, with a driver or without."""
-    for vendor in (root / "sys/bus/pci/devices").glob("*/vendor"):
-        kind = _text(vendor.with_name("class"))
-        if _text(vendor).strip() == NVIDIA and kind.startswith(DISPLAY):
-            return True
-    return False
+    try:
+        vendors = sorted((root / "sys/bus/pci/devices").glob("*/vendor"))
+    except OSError:  # not ours to read
+        return False
+    return any(
+        _text(vendor).strip() == NVIDIA and _text(vendor.with_name("class")).startswith(DISPLAY)
+        for vendor in vendors
+    )
 
 
 @dataclass(frozen=True)
@@ -127,10 +139,13 @@ class Machine:
         if self.row is None:
             return f"L4T {self.l4t} is not in the table ({', '.join(r.l4t for r in JETPACKS)})"
         r = self.row
-        return (
-            f"JetPack {r.jetpack} (L4T {self.l4t}): TensorRT {r.tensorrt}, CUDA {r.cuda}, "
-            f"Python {r.python}, cuda-bindings {r.cuda_bindings}"
-        )
+        brings = f"TensorRT {r.tensorrt}, CUDA {r.cuda}, Python {r.python}, cuda-bindings {r.cuda_bindings}"
+        if not in_table(self.l4t):
+            return (
+                f"L4T {self.l4t}, newer than the table: taken for JetPack {r.jetpack} (L4T {r.l4t}): "
+                f"{brings}"
+            )
+        return f"JetPack {r.jetpack} (L4T {self.l4t}): {brings}"
 
 
 PACKAGES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
@@ -149,14 +164,9 @@ PACKAGES: dict[str, tuple[Sequence[str], Sequence[str]]] = {
 def package_version(name: str) -> str | None:
     """Version of one of PACKAGES, `unknown` if it does not say; None where it cannot be imported."""
     modules, distributions = PACKAGES[name]
-    if not any(_importable(module) for module in modules):
+    if not any(importable(module) for module in modules):
         return None
-    for distribution in distributions:
-        try:
-            return version(distribution)
-        except PackageNotFoundError:
-            continue
-    return UNKNOWN
+    return next(filter(None, map(installed_version, distributions)), UNKNOWN)
 
 
 def look(root: Path = ROOT, load: Callable[[str], object] = ctypes.CDLL) -> Machine:
@@ -240,7 +250,7 @@ def _driver(machine: Machine) -> Missing:
 def _tensorrt(machine: Machine) -> Missing:
     if machine.l4t is None:
         return Missing("tensorrt or tensorrt_rtx", "not installed", "pip install '.[trt-rtx]'")
-    if tuple(int(n) for n in machine.l4t.split(".")[:2]) < OLDEST_L4T:
+    if _release(machine.l4t) < OLDEST_L4T:
         why = f"L4T {machine.l4t} brings one that is older than 10.3"
         return Missing("tensorrt", why, "flash JetPack 6.2 or newer")
     if not machine.system_tensorrt:
@@ -282,11 +292,21 @@ def _bindings(machine: Machine, installed: str | None) -> Missing | None:
     return Missing("cuda-bindings", why, f"pip install 'cuda-bindings{wanted}'", needed=False)
 
 
-def _importable(module: str) -> bool:
+def importable(module: str) -> bool:
+    """Whether there is such a module; it is not imported."""
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # of the package around it
+    except (
+        ImportError,
+        ValueError,
+        AttributeError,
+    ):  # of the package around it, or one without a spec
         return False
+
+
+def _release(l4t: str) -> tuple[int, ...]:
+    """Its first two numbers."""
+    return tuple(int(n) for n in re.findall(r"\d+", l4t)[:2])
 
 
 def _text(path: Path) -> str:

@@ -26,11 +26,12 @@ from edge.samples import TwelveLeadBlock, fitting, millivolts
 from edge.signal.conditioning import Conditioning
 from edge.signal.held import Bits
 from edge.stream_state import StreamState
+from firmware_bridge.closing import Closing
 
 MAX_STEP_S = 60.0  # longer input is worked off in pieces of this length, which bounds the memory
 
 
-class Reconstructor:
+class Reconstructor(Closing):
     """Three measured leads in, twelve out, one hop at a time, all state inside.
 
     >>> r = Reconstructor.open()
@@ -147,12 +148,6 @@ class Reconstructor:
     def close(self) -> None:
         """Release the engine."""
         self.engine.close()
-
-    def __enter__(self) -> Reconstructor:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         leads, hz = ", ".join(self.leads), self.sampling_hz

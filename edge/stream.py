@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
 from typing import TYPE_CHECKING
 
 from edge.errors import InputError
 from edge.leads import lead_indices
 from edge.samples import TwelveLeadBlock
+from firmware_bridge.closing import Closing
 
 if TYPE_CHECKING:
     from edge.files.recording import Metadata
@@ -27,13 +27,27 @@ def open_stream(
 ) -> Stream:
     """The twelve leads of a live source, block by block as they come.
 
-    `spec` names the source (`serial:PORT`, `ble:NAME`, `replay:FILE`, `sim:`). `leads` are those that will
-    be measured, by default all that the model takes; `model` is a bundle, by default the one that ships;
-    `patient` is the file of a calibration.
+    Parameters
+    ----------
+    spec : str
+        `serial:PORT`, `ble:NAME`, `tcp:HOST:PORT`, `udp:PORT`, `replay:FILE` or `sim:`, with options
+        behind a `?`.
+    leads : sequence of str, optional
+        The leads that are measured, in any order; by default all that the model takes.
+    model, engine, patient
+        As for `Reconstructor.open`.
 
-    Raises what opening the model and naming the source can: BundleError, EngineError, InputError,
-    PatientError, firmware_bridge.errors.SourceSpecError. Iterating raises what the source does when it
-    fails.
+    Returns
+    -------
+    Stream
+        An iterator of `TwelveLeadBlock`: (12, m) mV, sigma and quality at the decoder's rate.
+
+    Raises
+    ------
+    BundleError, EngineError, InputError, PatientError
+        From opening the model, the engine and the calibration.
+    LeadliftError
+        From naming the source here, and from the source itself while the stream is iterated.
     """
     from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
@@ -51,7 +65,7 @@ def open_stream(
     return Stream(Runtime(source, reconstructor, leads=needed), reconstructor)
 
 
-class Stream:
+class Stream(Closing):
     """An iterator of `TwelveLeadBlock`, and a context manager that ends it.
 
     Acquisition begins with the first `next`. A caller who is slow for more than 8 s loses the oldest
@@ -63,6 +77,9 @@ class Stream:
         """The threads behind the stream: `report()`, `status()`, `stop()`."""
         self.reconstructor = reconstructor
         self._blocks = runtime.blocks()
+
+    def __repr__(self) -> str:
+        return f"<Stream of {self.runtime.source_name} into {self.reconstructor!r}>"
 
     def __iter__(self) -> Iterator[TwelveLeadBlock]:
         return self
@@ -83,14 +100,3 @@ class Stream:
         """Stop the acquisition and release the engine; a second call does nothing."""
         self._blocks.close()
         self.reconstructor.close()
-
-    def __enter__(self) -> Stream:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -36,7 +36,7 @@ def main(source: str, target: str, seconds: str) -> None:
     mine = JsonLines()
     with (
         edge.open_stream(source) as stream,
-        edge.open_sink(f"file:{target}", stream.reconstructor.sampling_hz) as recording,
+        edge.open_sink(f"file:{target}", 250.0, metadata=stream.metadata) as recording,
     ):
         for block in stream:
             mine.write(block)

@@ -95,10 +95,15 @@ def lead_of(label: str) -> str | None:
     return None
 
 
+def is_eeg(label: str) -> bool:
+    """Whether `label` names a signal of an EEG or a sleep study that no ECG has: `O1-A2`, `EOG(L)`."""
+    return _EEG.fullmatch(label.strip()) is not None
+
+
 def leads_of(labels: Sequence[str]) -> list[str | None]:
     """As `lead_of` for the labels of one recording: beside EEG signals, `C3` and `C4` are EEG as well."""
     leads = [lead_of(label) for label in labels]
-    if not any(_EEG.fullmatch(label.strip()) for label in labels):
+    if not any(is_eeg(label) for label in labels):
         return leads
     return [
         None if lead is not None and _CENTRAL.search(label) else lead

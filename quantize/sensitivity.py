@@ -172,7 +172,7 @@ def without(model: onnx.ModelProto, tensor: Quantised, weights: Weights) -> onnx
 
 
 def _without_pair(model: onnx.ModelProto, codes: str) -> list[onnx.NodeProto]:
-    """The nodes without this QuantizeLinear, the Clip and the DequantizeLinears of its codes; states retyped."""
+    """Nodes without this QuantizeLinear, the Clip and DequantizeLinears of its codes; states retyped."""
     floats, renamed, nodes = set(), dict[str, str](), []
     for node in model.graph.node:
         if node.op_type == "QuantizeLinear" and node.output[0] == codes:

@@ -19,7 +19,10 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from quantize.data import data_folder, load
 from quantize.errors import QuantizeError
 
-RMSE_UV, LEAST_R = 2.0, 0.9999  # DESIGN: across engines, per lead, over 200 streamed records
+RMSE_UV, LEAST_R = (
+    2.0,
+    0.9999,
+)  # ARCHITECTURE.md: across engines, per lead, over 200 streamed records
 RECORDS, RECORD_S = 200, 10.0
 SIMULATED = "the simulator"
 Given = tuple[Array, Array, Array]

@@ -1,7 +1,6 @@
 """`python -m benchmarks device`: the decoder on this machine's GPU, in one report for its owner to send.
 
-Builds the engine, holds it against ONNX Runtime, times it, and says on what. Where a GPU has no TensorRT,
-the engine's CUDA half is put to the test with kernels of our own, and the report says so.
+Builds the engine, holds it against ONNX Runtime, times it, and says on what.
 """
 
 from __future__ import annotations
@@ -9,28 +8,19 @@ from __future__ import annotations
 import argparse
 import sys
 import tempfile
-from contextlib import ExitStack, closing
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 from benchmarks.device.agreement import LEAST_R, RMSE_UV, Streams, streams
-from benchmarks.device.engine import Site, measure_engine, measure_steps
+from benchmarks.device.engine import Site, measure_engine
 from benchmarks.device.nvidia import System
 from benchmarks.device.runner import Effort, Say
-from benchmarks.device.stand_in import (
-    NAME,
-    Launch,
-    NoCache,
-    check,
-    loaded_kernels,
-    stand_in_library,
-)
 from benchmarks.report import Result, Table, Target, cell
 from edge.bundle import Bundle, load_bundle
 from edge.engines.trt.cache import EngineCache
 from edge.engines.trt.cuda import Cuda, open_cuda
 from edge.engines.trt.library import TensorRtLibrary, load_library
-from edge.errors import EngineError
 
 INJECTED = "NOT MEASURED: the device was injected by the caller, no figure here is of a real one"
 KEPT_MB = 4  # a device hands out 512 bytes at least: ten thousand leaks would be 5 MB
@@ -58,27 +48,6 @@ TARGETS = (
     Target("convolutions that are not INT8", "layers/convolutions_not_int8", 0),
     Target("device memory kept by ten thousand steps", "growth/graph/device_mb", KEPT_MB, "MB"),
     Target("host memory kept by ten thousand steps", "growth/graph/host_mb", HOST_KEPT_MB, "MB"),
-)
-HALF_TARGETS = (
-    FAILED,
-    *(
-        Target(
-            f"CUDA half, {mode}, steps whose {what} are not NumPy's",
-            f"cuda_half/check/{mode}/{what}_differ",
-            0,
-        )
-        for mode in ("graph", "enqueue")
-        for what in ("outputs", "states")
-    ),
-    *(
-        Target(
-            f"CUDA half, {where} memory kept by ten thousand steps",
-            f"cuda_half/growth/graph/{where}_mb",
-            bound,
-            "MB",
-        )
-        for where, bound in (("device", KEPT_MB), ("host", HOST_KEPT_MB))
-    ),
 )
 
 
@@ -115,13 +84,12 @@ def measure_device(
     *,
     system: System | None = None,
     library: TensorRtLibrary | None = None,
-    launch: Launch | None = None,
     injected: bool = False,
     say: Say = lambda _: None,
 ) -> Result:
     """The report of one device. With `injected`, of one that is not real: it has no targets, and says so.
 
-    `library` stands in for TensorRT, `launch` for the kernels of the CUDA half.
+    Raises EngineError when no TensorRT runs here.
     """
     system = system or System()
     provenance = {
@@ -135,46 +103,14 @@ def measure_device(
     }
     say(f"{INJECTED if injected else provenance['machine']}")
     results: dict[str, Any] = {"device": provenance}
-    try:
-        library = library or load_library()
-        provenance["tensorrt"] = f"{library.name} {library.version}"
-        with tempfile.TemporaryDirectory() as folder:  # mode 0700, as the cache wants it
-            site = Site(bundle, library, cuda, EngineCache(folder))
-            results |= measure_engine(site, records, effort, system, say)
-        results["tensorrt_ran"] = True
-    except EngineError as error:
-        say(f"no TensorRT ran: {error}")
-        results |= {"tensorrt_ran": False, "why_no_tensorrt": str(error)}
-        with ExitStack() as stack:
-            enqueue = launch or stack.enter_context(loaded_kernels(cuda))
-            results["cuda_half"] = measure_half(bundle, cuda, enqueue, records, effort, system, say)
-    failed = (results if results["tensorrt_ran"] else results["cuda_half"])["failed"]
-    results["parts_failed"] = len(failed)
+    library = library or load_library()
+    provenance["tensorrt"] = f"{library.name} {library.version}"
+    with tempfile.TemporaryDirectory() as folder:  # mode 0700, as the cache wants it
+        site = Site(bundle, library, cuda, EngineCache(folder))
+        results |= measure_engine(site, records, effort, system, say)
+    results["parts_failed"] = len(results["failed"])
     provenance["after"] = system.state(cuda.device_name)
-    targets = TARGETS if results["tensorrt_ran"] else HALF_TARGETS
-    return Result(results, tables(results), () if injected else targets)
-
-
-def measure_half(
-    bundle: Bundle,
-    cuda: Cuda,
-    launch: Launch,
-    records: Streams,
-    effort: Effort,
-    system: System,
-    say: Say,
-) -> dict[str, Any]:
-    """The engine with kernels of our own in place of TensorRT's enqueue: against NumPy, growth, latency."""
-    say("the engine's CUDA half, with kernels of our own in place of TensorRT")
-    site = Site(bundle, stand_in_library(bundle.manifest, launch), cuda, NoCache())
-    found: dict[str, Any] = {"what": NAME, "check": {}}
-    for mode, graphs in (("graph", True), ("enqueue", False)):
-        with closing(site.open(graphs=graphs)) as engine:
-            details = engine.details()
-            found["check"][mode] = (
-                check(engine, effort.checked) if details["mode"] == mode else details
-            )
-    return found | measure_steps(site, records, effort, system, say)
+    return Result(results, tables(results), () if injected else TARGETS)
 
 
 def tables(results: dict[str, Any]) -> list[Table]:
@@ -194,24 +130,17 @@ def tables(results: dict[str, Any]) -> list[Table]:
     ):
         machine.add(name, *(_by_name(device[when][name]) for when in ("before", "after")))
     found = Table(f"Findings{note}", ("figure", "value"))
-    ran = results if results["tensorrt_ran"] else results["cuda_half"]
-    if results["tensorrt_ran"]:
-        _engine_findings(found, results)
-    else:
-        found.add("NO TENSORRT RAN, kernels of our own in its place", results["why_no_tensorrt"])
-        for mode, checked in ran["check"].items():
-            for name, value in checked.items():
-                found.add(f"{mode} against NumPy, {name}", value)
+    _engine_findings(found, results)
     for name in ("outputs_differ", "states_differ"):
-        found.add(f"graph against enqueue, {name}", ran.get("graph_and_enqueue", {}).get(name))
-    for mode, grown in ran.get("growth", {}).items():
+        found.add(f"graph against enqueue, {name}", results.get("graph_and_enqueue", {}).get(name))
+    for mode, grown in results.get("growth", {}).items():
         for where in ("device", "host"):
             label = f"{mode}, {where} memory kept by {grown['steps']:,} steps, MB"
             found.add(label, grown[f"{where}_mb"])
-    for part, why in ran["failed"].items():
+    for part, why in results["failed"].items():
         found.add(f"FAILED: {part}", why)
-    what = "engine step" if results["tensorrt_ran"] else f"step, {NAME}"
-    return [machine, found, durations(ran.get("latency", {}), f"{what}, one hop, in us{note}")]
+    title = f"engine step, one hop, in us{note}"
+    return [machine, found, durations(results.get("latency", {}), title)]
 
 
 def _engine_findings(found: Table, results: dict[str, Any]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
@@ -21,6 +20,7 @@ from benchmarks.device.agreement import (
     stream,
 )
 from benchmarks.device.event_clock import EventClock
+from benchmarks.device.layer_report import Layer, PlanRefusedError, inspect_plan
 from benchmarks.device.nvidia import System
 from benchmarks.device.runner import (
     Effort,
@@ -37,7 +37,6 @@ from benchmarks.timing import Step
 from edge.bundle import Bundle
 from edge.engines.base import Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.trt.build import Layer, PlanRefusedError, inspect_plan
 from edge.engines.trt.cache import EngineCache
 from edge.engines.trt.cuda import Cuda
 from edge.engines.trt.engine import TensorRtEngine
@@ -71,12 +70,8 @@ class Site:
         )
 
     def engines(self) -> list[tuple[dict[str, Any], bytes]]:
-        """Sidecar and bytes of what is cached, the shortest step first."""
-        found = [
-            (json.loads(sidecar.read_text()), sidecar.with_suffix(".engine").read_bytes())
-            for sidecar in self.cache.folder.glob("*.json")
-        ]
-        return sorted(found, key=lambda entry: entry[0]["key"]["options"]["frames"])
+        """What is cached says of itself, and its bytes, the shortest step first."""
+        return sorted(self.cache.entries(), key=lambda entry: entry[0]["key"]["options"]["frames"])
 
 
 def measure_engine(
@@ -151,13 +146,13 @@ def build(site: Site) -> dict[str, Any]:
         "details_from_cache": again,
         "engines": [
             {
-                "frames": sidecar["key"]["options"]["frames"],
-                "sha256": sidecar["sha256"],
+                "frames": entry["key"]["options"]["frames"],
+                "sha256": entry["sha256"],
                 "bytes": len(data),
-                "build_s": sidecar["report"].get("seconds"),
-                "key": sidecar["key"],
+                "build_s": entry["report"].get("seconds"),
+                "key": entry["key"],
             }
-            for sidecar, data in site.engines()
+            for entry, data in site.engines()
         ],
     }
 
@@ -165,8 +160,8 @@ def build(site: Site) -> dict[str, Any]:
 def layers(site: Site) -> dict[str, Any]:
     """Of each cached engine, as the inspector of the deserialised engine tells them."""
     found = {
-        str(sidecar["key"]["options"]["frames"]): precisions(inspected(site, data))
-        for sidecar, data in site.engines()
+        str(entry["key"]["options"]["frames"]): precisions(inspected(site, data))
+        for entry, data in site.engines()
     }
     return {
         "by_frames": found,

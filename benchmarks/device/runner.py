@@ -1,4 +1,4 @@
-"""Everything that is measured of a runner on a GPU, whether it steps an engine or the stand-in kernel."""
+"""Everything that is measured of a runner on a GPU, whatever engine it steps."""
 
 from __future__ import annotations
 
@@ -28,11 +28,9 @@ class Effort:
     """How long each part is measured."""
 
     records: int = 200
-    """DESIGN's number for agreement across engines."""
+    """ARCHITECTURE.md's number for agreement across engines."""
     growth_steps: int = 10_000
     growth_settle: int = 500
-    checked: tuple[int, ...] = (*(1,) * 400, *(3, 32, 1, 33) * 10)
-    """Lengths in frames of the steps that are held against NumPy; see `stand_in`."""
     steps: int = samples_needed(99.9)
     """Back to back, by each clock."""
     paced_s: float = 16e-3 * samples_needed(99.9)  # 106 s

@@ -1,4 +1,4 @@
-"""`python -m benchmarks fidelity`: how near the twelve leads come to the truth, by EVALUATION's protocol."""
+"""`python -m benchmarks fidelity`: how near the twelve leads come to the truth, by PROTOCOL.md."""
 
 from __future__ import annotations
 

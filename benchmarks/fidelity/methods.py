@@ -26,7 +26,7 @@ from quantize.data import Records
 
 LINEAR = "linear"
 PATIENT_LINEAR = "patient linear 2 s"
-CALIBRATION_S = 2.0  # EVALUATION: fitted on the first 2 s of 12 leads, scored from 2 s on
+CALIBRATION_S = 2.0  # PROTOCOL.md: fitted on the first 2 s of 12 leads, scored from 2 s on
 PATIENT_RIDGE = 1e-3  # of the mean power: an input that is nearly flat for 2 s has no huge weight
 LIMB_ROWS = slice(2, 6)  # III, aVR, aVL, aVF in LEADS
 

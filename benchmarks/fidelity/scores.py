@@ -1,4 +1,4 @@
-"""The scores of EVALUATION: per record and lead, summaries over records, intervals over patients.
+"""The scores of PROTOCOL.md: per record and lead, summaries over records, intervals over patients.
 
 All arrays are (n_records, n_leads, n_samples) in mV unless said otherwise; a score is (n_records, n_leads).
 """

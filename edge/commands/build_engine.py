@@ -1,4 +1,4 @@
-"""`leadlift build-engine`: build the TensorRT engines ahead of time, and say what they are made of."""
+"""`leadlift build-engine`: build the TensorRT engines ahead of time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import argparse
 import hashlib
 import re
 import sys
-from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -24,8 +23,6 @@ if TYPE_CHECKING:
     from edge.engines.trt.cache import EngineCache
     from edge.engines.trt.cuda import Cuda
 
-OF_ENGINE = "the built engine, as its inspector tells"
-OF_NETWORK = "the parsed network: the inspector needs the GPU"
 NOT_CACHED = "nothing: leadlift loads only what was built on the machine itself"
 
 Say = Callable[[str], None]
@@ -138,14 +135,8 @@ def _cached(
     *,
     force: bool,
 ) -> dict[str, Any]:
-    """One engine, from the cache or into it, deserialised and inspected."""
-    from edge.engines.trt.build import (
-        BuildOptions,
-        PlanRefusedError,
-        build_plan,
-        inspect_plan,
-        layer_report,
-    )
+    """One engine, from the cache or into it, once the runtime of this machine takes it."""
+    from edge.engines.trt.build import BuildOptions, build_plan
     from edge.engines.trt.cache import Built, engine_key
     from edge.jetpack import l4t_release
 
@@ -159,20 +150,19 @@ def _cached(
 
     if force:
         cache.forget(key)
-    with cuda.current():
+    with cuda.current(), library.collected() as lines:
         cached = cache.get(key, build)
-        try:
-            layers = layer_report(inspect_plan(cached.data, library))
-        except PlanRefusedError as error:
+        runtime = library.module.Runtime(library.logger)
+        if runtime.deserialize_cuda_engine(cached.data) is None:
             cache.forget(key)
+            why = "; ".join(" ".join(line.text.split()) for line in lines[-3:])
             raise EngineBuildError(
                 f"{library.name} {library.version} does not take the engine for {frames} frames"
-                f" ({error}): it was removed from the cache, build it again"
-            ) from error
+                f" ({why or 'its log says nothing'}): it was removed from the cache, build it again"
+            )
     return {
         **cached.report,
-        **layers,
-        **_facts(cached.data, frames, OF_ENGINE),
+        **_facts(cached.data, frames),
         "cache": None if cached.path is None else str(cached.path),
         "fresh": cached.fresh,
         "note": cached.note,
@@ -192,7 +182,7 @@ def _build_elsewhere(
         options = BuildOptions(frames=frames, compute_capability=target)
         with shown(frames) as (tell, progress):
             plan = build_plan(bundle, library, options, tell, progress)
-        facts = _facts(plan.data, frames, OF_NETWORK)
+        facts = _facts(plan.data, frames)
         engines.append({**plan.report(), **facts, "cache": None, "fresh": True, "note": NOT_CACHED})
     return _head(bundle, library, target) | {"device": None, "l4t": None, "engines": engines}
 
@@ -208,13 +198,12 @@ def _head(bundle: Bundle, library: TensorRtLibrary, compute_capability: str) -> 
     }
 
 
-def _facts(data: bytes, frames: int, layers_of: str) -> dict[str, Any]:
+def _facts(data: bytes, frames: int) -> dict[str, Any]:
     return {
         "frames": frames,
         "data": data,
         "bytes": len(data),
         "sha256": hashlib.sha256(data).hexdigest(),
-        "layers_of": layers_of,
     }
 
 
@@ -283,25 +272,7 @@ def _in_words(report: dict[str, Any]) -> Iterator[str]:
         for kind in ("cache", "output"):
             if engine.get(kind):
                 yield f"file       {engine[kind]}"
-        yield f"layers     of {engine['layers_of']}"
-        yield from _layers(engine)
-        for fault in engine.get("faults", ()):
-            yield f"fault      {fault}"
     if report["device"] is None:
-        yield "Nothing was run: there is no such GPU here. INT8 means: fed by int8 codes on both inputs."
+        yield "Nothing was run: there is no such GPU here."
     else:
-        yield "Built and inspected, not stepped: `python -m benchmarks device` measures it."
-
-
-def _layers(engine: dict[str, Any]) -> Iterator[str]:
-    """Each convolution with its precision, the other layers by type."""
-    layers = engine["layers"]
-    others = Counter((n["type"], n["precision"]) for n in layers if not n["is_convolution"])
-    yield f"           {'type':<24} {'precision':<10} layers"
-    for (kind, precision), count in sorted(others.items()):
-        yield f"           {kind:<24} {precision:<10} {count}"
-    for layer in layers:
-        if layer["is_convolution"]:
-            runs = "INT8" if layer["is_int8_convolution"] else "not INT8"
-            yield f"           {layer['type']:<24} {layer['precision']:<10} {runs:<8} {layer['name']}"
-    yield f"int8       {engine['int8_convolutions']} of {engine['convolutions']} convolutions"
+        yield "Built, not stepped: `python -m benchmarks device` inspects and measures it."

@@ -20,6 +20,7 @@ from edge.commands.outputs import (
     check_outputs,
     file_of_sink,
     file_of_source,
+    is_report,
     write_output,
 )
 from edge.errors import InputError, LeadliftError, SinkError
@@ -147,11 +148,14 @@ class LiveOutputs:
     sinks: tuple[str, ...]
     report: str | None
     overwrite: bool
+    replaces_report: bool
 
     @property
     def draws(self) -> bool:
         """Whether a screen is drawn, which lines on stderr would break."""
-        return "terminal:" in self.sinks and sys.stdout.isatty()
+        from edge.sinks.drawing import can_draw
+
+        return "terminal:" in self.sinks and can_draw(sys.stdout)
 
 
 def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: str) -> LiveOutputs:
@@ -176,8 +180,13 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
             if named.count(spec) > 1:
                 raise InputError(f"sink {spec!r} is given twice: name each output once")
         files = [("the recording", file_of_sink(spec)) for spec in named]
-        check_outputs([*files, ("the report", report)], inputs, overwrite=arguments.overwrite)
-    return LiveOutputs(named, report, arguments.overwrite)
+        replaced = check_outputs(
+            [*files, ("the report", report)],
+            inputs,
+            overwrite=arguments.overwrite,
+            made_again={"the report": is_report},
+        )
+    return LiveOutputs(named, report, arguments.overwrite, "the report" in replaced)
 
 
 def run_live(
@@ -212,6 +221,7 @@ def run_live(
                     metadata=lambda: live_metadata(runtime, reconstructor),
                     status=runtime.status,
                     overwrite=outputs.overwrite,
+                    stop=runtime.stop,
                 )
         with clean_stop(runtime.stop):
             runtime.run(seconds)
@@ -226,7 +236,7 @@ def run_live(
             say(line)
         result = live_report(runtime, reconstructor) | {"outcome": outcome}
         if outputs.report is not None:
-            write_report(outputs.report, result, overwrite=outputs.overwrite)
+            write_report(outputs.report, result, overwrite=outputs.replaces_report)
     return result
 
 

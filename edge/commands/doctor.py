@@ -6,8 +6,8 @@ import argparse
 import json
 import platform
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from edge.commands.common import Subparsers, one_line, say
 from edge.commands.devices import Port, port_line, serial_ports
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
+from edge.installed import file_misfits, installed_version, version_misfits
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
 PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyserial", "rich", "bleak", "torch")
@@ -39,10 +40,20 @@ def run(arguments: argparse.Namespace) -> int:
 
 def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any]:
     """The findings as plain values."""
-    from edge.jetpack import look, missing
+    from edge.jetpack import Machine, look, missing
+
+    failures: list[str] = []
+
+    def tried(what: str, find: Callable[[], Any], nothing: Any) -> Any:
+        """What `find` finds; no fault of what is looked at ends the looking."""
+        try:
+            return find()
+        except Exception as error:
+            failures.append(f"{what}: {type(error).__name__}: {one_line(error)[:200]}")
+            return nothing
 
     bundle: dict[str, Any]
-    machine = look()
+    machine = tried("the GPU", look, Machine())
     engines: dict[str, str] = {}
     details: dict[str, object] = {}
     try:
@@ -51,10 +62,12 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
         bundle = {"error": one_line(error)}
     else:
         bundle = _card(loaded)
-        findings = available(loaded, say)
+        findings = tried("the engines", lambda: available(loaded, say), {})
         engines = {name: finding.status for name, finding in findings.items()}
         details = {name: finding.details for name, finding in findings.items() if finding.details}
     taken = next((name for name in AUTO if engines.get(name) == OK), None)
+    files, compared = tried("our files", file_misfits, ([], "not compared"))
+    misfits = [*tried("versions", version_misfits, []), *files]
     better = AUTO[: AUTO.index(taken)] if taken else AUTO
     return {
         "ok": taken is not None,
@@ -62,23 +75,20 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
         "executable": sys.executable,
         "platform": platform.platform(),
         "machine": platform.machine(),
-        "packages": {name: _version(name) for name in PACKAGES} | dict(machine.packages or {}),
+        "packages": {name: installed_version(name) for name in PACKAGES}
+        | dict(machine.packages or {}),
+        "files": compared,
+        "misfits": [asdict(misfit) for misfit in misfits],
         "bundle": bundle,
         "engines": engines,
         "engine": taken,
         "engine_skipped": {name: engines[name] for name in better if name in engines},
         "engine_details": details,
         "gpu": machine.as_dict() | {"says": machine.in_words()},
-        "missing": [asdict(part) for part in missing(machine)],
-        "ports": [asdict(port) for port in serial_ports(ports, sysfs)],
+        "missing": [asdict(part) for part in tried("the GPU", lambda: missing(machine), [])],
+        "ports": [asdict(port) for port in tried("ports", lambda: serial_ports(ports, sysfs), [])],
+        "failures": failures,
     }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
 
 
 def _card(bundle: Bundle) -> dict[str, Any]:
@@ -102,6 +112,9 @@ def _in_words(found: dict[str, Any]) -> str:
     ]
     for name, installed in found["packages"].items():
         lines.append(f"package    {name} {installed or 'not installed'}")
+    lines.append(f"files      {found['files']}")
+    lines += [f"wrong      {m['what']}: {m['why']}: {m['command']}" for m in found["misfits"]]
+    lines += [f"wrong      looking for {failure}" for failure in found["failures"]]
     bundle = found["bundle"]
     if "error" in bundle:
         lines.append(f"model      {bundle['error']}")

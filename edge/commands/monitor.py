@@ -5,9 +5,9 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
+from dataclasses import replace
 from time import monotonic_ns
 from typing import cast
 
@@ -15,12 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.commands.common import Subparsers, clean_stop, say, seconds, usage
-from edge.commands.monitor_screen import MonitorScreen, Shown
 from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
-from edge.leads import LEADS
 from edge.live.ingest import Ingest
-from edge.samples import SampleBlock
-from edge.sinks.traces import TraceRing
+from edge.sinks.base import LiveStatus
+from edge.sinks.drawing import Drawer, can_draw
+from edge.sinks.picture import LivePicture, Picture
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.new_file import stamped
 from firmware_bridge.source import Source, Timed, open_source
@@ -51,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Show traces, or a line a second, until the source ends, Ctrl-C, SIGTERM or --seconds."""
     capture = stamped(arguments.capture or "")
     with usage():
-        on_screen = sys.stdout.isatty() and not arguments.lines
+        on_screen = can_draw(sys.stdout) and not arguments.lines
         inputs = {"the source": file_of_source(arguments.source)}
         check_outputs([("the capture", capture)], inputs, overwrite=arguments.overwrite)
         source = open_source(
@@ -60,7 +59,8 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             say=None if on_screen else say,
         )
-    asyncio.run(_watch(source, arguments.seconds, on_screen))
+    recording = (capture,) if capture else ()
+    asyncio.run(_watch(source, arguments.seconds, on_screen, recording))
     if capture and source.n_bytes:
         print(f"{source.n_bytes} bytes captured; play them with --source replay:{capture}")
     elif capture:
@@ -68,14 +68,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None:
+async def _watch(
+    source: Source, limit_s: float | None, on_screen: bool, recording: Sequence[str]
+) -> None:
     loop = asyncio.get_running_loop()
     task = cast("asyncio.Task[None]", asyncio.current_task())
     monitor = Monitor()
     later: list[str] = []
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(task.cancel)
+
     try:
         with (
-            clean_stop(lambda: loop.call_soon_threadsafe(task.cancel)),
+            clean_stop(stop),
             suppress(asyncio.CancelledError),
             ExitStack() as stack,
         ):
@@ -83,7 +89,10 @@ async def _watch(source: Source, limit_s: float | None, on_screen: bool) -> None
                 if limit_s is not None:  # also while the device says nothing, or is away
                     stack.callback(loop.call_later(limit_s, task.cancel).cancel)
                 if on_screen:
-                    stack.enter_context(MonitorScreen(lambda: monitor.shown(source.in_outage)))
+                    drawer = Drawer(
+                        lambda: monitor.picture(source.in_outage, recording), sys.stdout, stop=stop
+                    )
+                    stack.enter_context(drawer)
                 async for timed in source:
                     for line in monitor.take(timed, monotonic_ns()):
                         if not on_screen:
@@ -114,9 +123,9 @@ class Monitor:
         self._line_ns = 0
         self._line_samples = 0
         self._line = ""
+        self._facts: list[str] = []
         self._title = "waiting for the device"
-        self._lock = threading.Lock()  # a screen looks from a thread of its own
-        self._ring: TraceRing | None = None
+        self._live = LivePicture(1.0, leads=())
         self._told = 0
 
     def new_notices(self) -> list[str]:
@@ -136,34 +145,36 @@ class Monitor:
             self._line_ns = now_ns
             self._forget_range()
             self._title = _introduce(event)
-            self._ring = TraceRing(event.sampling_hz)
+            self._live = LivePicture(event.sampling_hz, leads=event.leads)
             yield self._title
         block = self.ingest.push(event, timed.arrival_ns)
         if block is not None:
             self._low_mv = np.fmin(self._low_mv, np.fmin.reduce(block.ecg_mv, axis=1))
             self._high_mv = np.fmax(self._high_mv, np.fmax.reduce(block.ecg_mv, axis=1))
-            self._keep(block)
+            self._live.push(block)
         if self.ingest.leads and now_ns - self._line_ns >= LINE_EVERY_NS:
             self._line = self._next_line(now_ns)
             yield self._line
 
-    def shown(self, in_outage: bool = False) -> Shown:
+    def picture(self, in_outage: bool = False, recording: Sequence[str] = ()) -> Picture:
         """What a screen shows now, from any thread."""
-        with self._lock:
-            ring = None if self._ring is None else self._ring.copy()
-        leads, leads_off = self.ingest.leads, self.ingest.leads_off
-        notices = self.ingest.notices
-        title = f"WARNING {notices[-1]}  {self._title}" if notices else self._title
-        return Shown(title, self._line, leads, leads_off, ring, in_outage)
-
-    def _keep(self, block: SampleBlock) -> None:
-        ring = self._ring
-        if ring is None or block.n_samples == 0:
-            return
-        rows = np.full((len(LEADS), block.n_samples), np.nan, np.float32)  # a ring has twelve
-        rows[: len(self.ingest.leads)] = block.ecg_mv
-        with self._lock:
-            ring.append(rows, block.first_sample - ring.end)
+        counters = self.ingest.counters
+        status = LiveStatus(
+            samples_lost=counters.samples_lost,
+            gaps=counters.gaps,
+            in_outage=in_outage,
+            simulated=self.ingest.info is not None and self.ingest.info.simulated,
+            warnings=tuple(self.ingest.notices),
+            battery_percent=self.ingest.battery_percent,
+            recording=tuple(recording),
+        )
+        notes = ("as measured, not filtered", *self._facts)
+        return replace(
+            self._live.snapshot(notes=notes),
+            status=status,
+            device=self._title,
+            simulated=status.simulated,
+        )
 
     def totals(self) -> str:
         """What was seen from the start to now."""
@@ -185,14 +196,17 @@ class Monitor:
             span = "--" if np.isnan(low) else f"{low:+.2f}..{high:+.2f} mV"
             ranges.append(f"{lead} {'OFF' if lead in self.ingest.leads_off else span}")
         percent = self.ingest.battery_percent
-        battery = "" if percent is None else f"battery {percent} %  "
+        battery = [] if percent is None else [f"battery {percent} %"]
         self._line_ns, self._line_samples = now_ns, counters.samples_in
         self._forget_range()
-        return (
-            f"{rate_hz:6.1f} Hz  lost {counters.samples_lost}  gaps {counters.gaps}  "
-            f"corrupt {counters.corrupt}  drift {clock.drift_ppm:+.0f} ppm  "
-            f"jitter {clock.jitter_s * 1e3:.1f} ms  {battery}" + "  ".join(ranges)
-        )
+        arrival = [
+            f"corrupt {counters.corrupt}",
+            f"drift {clock.drift_ppm:+.0f} ppm",
+            f"jitter {clock.jitter_s * 1e3:.1f} ms",
+        ]
+        self._facts = [f"{rate_hz:.1f} Hz", *arrival, *ranges]
+        losses = [f"lost {counters.samples_lost}", f"gaps {counters.gaps}"]
+        return "  ".join([f"{rate_hz:6.1f} Hz", *losses, *arrival, *battery, *ranges])
 
     def _forget_range(self) -> None:
         self._low_mv = self._high_mv = np.full(len(self.ingest.leads), np.nan, np.float32)

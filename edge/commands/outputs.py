@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import sys
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import combinations
 from pathlib import Path
 
 from edge.errors import InputError, SinkError
 from firmware_bridge.new_file import NewFile, part_of, write_file
 
+_MAX_REPORT_BYTES = 1 << 20
 _OF_FILES = ("replay", "serial")  # schemes of sources that name something in the file system
 
 
@@ -42,13 +45,18 @@ def check_outputs(
     inputs: Mapping[str, str | Path | None],
     *,
     overwrite: bool,
-) -> None:
+    made_again: Mapping[str, Callable[[Path], bool]] | None = None,
+) -> set[str]:
     """Refuse outputs that are an input or one another, that exist, or that cannot be made.
 
     Both pair what a thing is called in a message with its path; None is left out. Files are compared as the
     system does: links, other spellings and names that differ only in case are one file. Raises InputError
     for two uses of one file, SinkError for a file that exists (without `overwrite`) or cannot be made.
+
+    `made_again` tells, for a kind of output, an earlier file of that kind: the command makes it anew, so
+    nothing is lost when it is replaced, and a line says so. Returns the kinds that may replace what exists.
     """
+    replaced = {what for what, _ in outputs} if overwrite else set[str]()
     made = [(what, Path(path)) for what, path in outputs if path]
     given = {what: Path(path) for what, path in inputs.items() if path}
     for what, path in made:
@@ -61,10 +69,42 @@ def check_outputs(
                 f"{one} {first} and {other} {second} are one file: name each output once"
             )
     for what, path in made:
+        if what not in replaced and path.is_file() and _may_be_made_again(what, path, made_again):
+            print(f"leadlift: {what} {path} exists and is replaced", file=sys.stderr)
+            replaced.add(what)
         try:
-            NewFile(path, overwrite=overwrite).check()
+            NewFile(path, overwrite=what in replaced).check()
         except OSError as error:
             raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
+    return replaced
+
+
+def is_reconstruction(path: Path) -> bool:
+    """Whether leadlift made this file of another recording."""
+    from edge.files.records import open_record
+
+    try:
+        with open_record(path) as record:
+            return record.of_recording
+    except InputError:
+        return False
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is the report of an earlier run."""
+    try:
+        if path.stat().st_size > _MAX_REPORT_BYTES:
+            return False
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError, RecursionError):
+        return False
+    return isinstance(found, dict) and {"samples_in", "latency_us", "outcome"} <= found.keys()
+
+
+def _may_be_made_again(
+    what: str, path: Path, made_again: Mapping[str, Callable[[Path], bool]] | None
+) -> bool:
+    return made_again is not None and what in made_again and made_again[what](path)
 
 
 def write_output(what: str, path: str, text: str, *, overwrite: bool) -> None:

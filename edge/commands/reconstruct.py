@@ -16,7 +16,7 @@ from edge.commands.common import (
     open_reconstructor,
     usage,
 )
-from edge.commands.outputs import add_overwrite_option, check_outputs
+from edge.commands.outputs import add_overwrite_option, check_outputs, is_reconstruction
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.errors import InputError
 from edge.files.formats import kept, readable
@@ -49,6 +49,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
+    from edge.files.recording import OF_RECORDING
     from edge.files.records import open_record, split_pick
     from edge.live.description import prefilter
     from edge.offline import check_rate, reconstruct_pieces
@@ -66,7 +67,11 @@ def run(arguments: argparse.Namespace) -> int:
                 "the calibration": arguments.patient,
                 "the model": arguments.model,
             }
-            check_outputs([("the recording", output)], inputs, overwrite=arguments.overwrite)
+            what = "the reconstruction"
+            made_again = {what: is_reconstruction}
+            replaced = check_outputs(
+                [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
+            )
         with open_record(
             arguments.input, leads, sampling_hz=options.sampling_hz, unit=options.unit
         ) as record:
@@ -79,13 +84,14 @@ def run(arguments: argparse.Namespace) -> int:
                 device=record.device,
                 simulated=record.simulated,
                 started_at=record.started_at,
+                source=OF_RECORDING,
             )
             with usage():
                 sink = open_sink(
                     f"file:{output}",
                     record.sampling_hz,
                     metadata=metadata,
-                    overwrite=arguments.overwrite,
+                    overwrite=what in replaced,
                 )
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)

@@ -8,20 +8,20 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
 from edge.errors import InputError
+from firmware_bridge.closing import Closing
 
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
 """State tensors by input name."""
 
 
-class Engine(ABC):
+class Engine(Closing, ABC):
     """A loaded bundle that steps through a stream, one or more frames at a time.
 
     Shapes, with a batch of 1: `ecg` (1, n_inputs, hop, frames) mV, `mask` broadcastable to it, 1 where a
@@ -34,6 +34,9 @@ class Engine(ABC):
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
         self.manifest: Manifest = bundle.manifest
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.manifest.name}>"
 
     @abstractmethod
     def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
@@ -74,19 +77,8 @@ class Engine(ABC):
         """What a report says of it beside its name: versions, device, mode; plain values for JSON."""
         return {}
 
-    def close(self) -> None:  # noqa: B027 - nothing to release unless an engine holds a device
+    def close(self) -> None:
         """Release what the engine holds."""
-
-    def __enter__(self) -> Engine:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class Batch(ABC):

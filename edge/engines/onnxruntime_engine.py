@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,18 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
 from edge.engines.base import Array, Batch, Engine, State
-from edge.errors import EngineError
+from edge.errors import BundleError, EngineError, EngineMissingError
+from edge.installed import fits, installed_version
 
 MAX_BOUND_FRAMES = (
     64  # a second of live packets; what is longer comes seldom and is bound for the call
 )
+OLDEST = "1.18"
+DISTRIBUTIONS = (
+    "onnxruntime", "onnxruntime-gpu", "onnxruntime-directml", "onnxruntime-openvino", "onnxruntime-rocm",
+    "onnxruntime-qnn", "onnxruntime-silicon",
+)  # fmt: skip
+"""They all bring a module of the one name, and overwrite each other's files."""
 VNNI = frozenset(("avx_vnni", "avx512_vnni"))
 
 
@@ -32,11 +40,53 @@ def sums_may_clip(cpuinfo: Path = Path("/proc/cpuinfo")) -> bool:
         return True
 
 
+def import_onnxruntime() -> Any:
+    """The module, once it is one that works.
+
+    Packages such as onnxruntime-gpu bring the same files: the removal of one leaves the other, or a bare
+    folder, without them. Raises EngineMissingError, with what mends it, also where it is broken or too old.
+    """
+    try:
+        module = importlib.import_module("onnxruntime")
+    except ModuleNotFoundError as error:
+        if error.name == "onnxruntime" and not _distributions():
+            raise EngineMissingError(
+                "ONNX Runtime is not installed: pip install onnxruntime"
+            ) from error
+        raise _broken(f"does not import ({_first_line(error)})") from error
+    except Exception as error:  # a library that does not load, a NumPy that it was not built for
+        raise _broken(f"does not import ({_first_line(error)})") from error
+    if not all(hasattr(module, name) for name in ("InferenceSession", "SessionOptions", "capi")):
+        where = next(iter(getattr(module, "__path__", ())), "onnxruntime")
+        raise _broken(f"is a folder without its library ({where})")
+    version = str(getattr(module, "__version__", ""))
+    if not fits(version, f">={OLDEST}"):
+        raise EngineMissingError(
+            f"ONNX Runtime {version} is older than {OLDEST}: pip install --upgrade 'onnxruntime>={OLDEST}'"
+        )
+    return module
+
+
+def _broken(what: str) -> EngineMissingError:
+    names = _distributions()
+    removal = f"pip uninstall -y {' '.join(names)} && " if names else ""
+    return EngineMissingError(
+        f"ONNX Runtime {what}: {removal}pip install --force-reinstall 'onnxruntime>={OLDEST}'"
+    )
+
+
+def _distributions() -> list[str]:
+    """What is installed that brings the module."""
+    return [name for name in DISTRIBUTIONS if installed_version(name) is not None]
+
+
+def _first_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200] or type(error).__name__
+
+
 def session_options(threads: int = 1) -> Any:
     """ONNX Runtime's options of a session whose integers are the same on every processor."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
+    options = import_onnxruntime().SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = 3
@@ -51,14 +101,9 @@ def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> A
 
     A quantised graph has one float convolution, the head: blocking its layout costs more than it saves.
 
-    Raises EngineError when ONNX Runtime is missing or refuses the graph.
+    Raises EngineMissingError without a sound ONNX Runtime, EngineError when it refuses the graph.
     """
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise EngineError(
-            f"ONNX Runtime does not import ({error}): pip install onnxruntime"
-        ) from error
+    onnxruntime = import_onnxruntime()
     failures = onnxruntime.capi.onnxruntime_pybind11_state
     try:
         return onnxruntime.InferenceSession(
@@ -78,6 +123,33 @@ def open_session(graph: bytes, threads: int = 1, *, quantised: bool = True) -> A
         raise EngineError(
             f"ONNX Runtime {onnxruntime.__version__} refuses the model: {reason}"
         ) from error
+
+
+def check_tensors(session: Any, manifest: Manifest) -> None:
+    """Raise BundleError unless the graph has the inputs and outputs that the manifest says."""
+    m = manifest
+    n_in, n_out = len(m.input_leads), len(m.output_leads)
+    types = {"float32": "float"}  # ONNX Runtime's names of those that are not NumPy's
+    before = {s.input: (types.get(s.dtype, s.dtype), s.shape) for s in m.states}
+    after = {s.output: (types.get(s.dtype, s.dtype), s.shape) for s in m.states}
+    given = {name: ("float", (n_in, m.hop, "frames")) for name in ("ecg", "mask")}
+    for what, ends, expected in (
+        (
+            "input",
+            session.get_inputs(),
+            given | {"anchor": ("float", (n_out, n_in, 1, 1))} | before,
+        ),
+        ("output", session.get_outputs(), {"ecg_mv": ("float", (n_out, m.hop, "frames"))} | after),
+    ):
+        found = {end.name: (end.type[len("tensor(") : -1], tuple(end.shape[1:])) for end in ends}
+        # Of each lead, or of more than the decoder reconstructs.
+        found.pop("log_sigma", None)
+        for name in sorted({*found, *expected}):
+            if found.get(name) != expected.get(name):
+                raise BundleError(
+                    f"the graph of {m.name} does not fit its manifest: {what} {name} is {found.get(name)},"
+                    f" not {expected.get(name)}; take another copy of the model, or export it again"
+                )
 
 
 @dataclass(frozen=True)
@@ -106,6 +178,7 @@ class OnnxRuntimeEngine(Engine):
         self._threads = threads
         quantised = any(s.dtype == "uint8" for s in self.manifest.states)
         self._session = open_session(bundle.data, threads, quantised=quantised)
+        check_tensors(self._session, self.manifest)
         self._states = [self.zero_state(), self.zero_state()]
         self._turn = 0
         self._bound: dict[int, Bound] = {}
@@ -137,9 +210,7 @@ class OnnxRuntimeEngine(Engine):
 
     def details(self) -> dict[str, object]:
         """Version and threads; see Engine."""
-        import onnxruntime
-
-        return {"version": onnxruntime.__version__, "threads": self._threads}
+        return {"version": import_onnxruntime().__version__, "threads": self._threads}
 
     def _bind(self, frames: int) -> Bound:
         return bind(self._session, self.manifest, frames, (self._states, self._states[::-1]))

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge.bundle import Bundle
 from edge.engines.base import Engine
-from edge.errors import EngineError, InputError
+from edge.errors import EngineError, InputError, LeadliftError
+from edge.jetpack import importable
 
 OK = "ok"
 NOT_OPENED = "installed, not opened: it is the slow reference, which auto never takes"
 Say = Callable[[str], None]
-"""Hears, in a line, of what takes long: the first build of an engine."""
+"""Called with a line about what takes long: the first build of an engine."""
 
 
 def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
@@ -57,7 +57,7 @@ class Choice:
 
 
 def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> Choice:
-    """Open the engine called `name`, or the best that works. `say` hears of a build, which takes long.
+    """Open the engine called `name`, or the best that works. `say` is called as a build goes on.
 
     Raises InputError for an unknown name, EngineError when that engine, or none, works here, BundleError for
     a bundle whose output is not finite.
@@ -112,10 +112,13 @@ def available(bundle: Bundle, say: Say | None = None) -> dict[str, Finding]:
             try:
                 with open_engine(bundle, name, say).engine as engine:
                     found[name] = Finding(OK, engine.details())
-            except EngineError as error:
+            except LeadliftError as error:
                 found[name] = Finding(str(error), {})
+            except Exception as error:
+                said = " ".join(str(error).split())[:200]
+                found[name] = Finding(f"{type(error).__name__} in its library: {said}", {})
         else:
-            lacks = [m for m in MODULES.get(name, ()) if importlib.util.find_spec(m) is None]
+            lacks = [m for m in MODULES.get(name, ()) if not importable(m)]
             status = f"not installed: {', '.join(lacks)}" if lacks else NOT_OPENED
             found[name] = Finding(status, {})
     return found

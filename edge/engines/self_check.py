@@ -1,8 +1,8 @@
 """Short made-up streams through an engine: does it compute what the bundle says?
 
 Two streams: one with the amplitudes of an ECG, one with those of an electrode fault, where codes saturate.
-ONNX Runtime is the reference, and must give numbers; every other engine must agree with it before it is taken.
-An engine that was built on the device is new code each time, by a library that no one could test beforehand.
+ONNX Runtime is the reference, and must give numbers; every other engine must agree with it to be taken. An
+engine that was built on the device is new code each time, by a library that no one could test before.
 """
 
 from __future__ import annotations
@@ -99,9 +99,8 @@ def made_up_streams(manifest: Manifest) -> tuple[Stream, Stream]:
 
 def _finite_results(engine: Engine, stream: Stream) -> tuple[Array, Array]:
     ecg_mv, log_sigma = _results(engine, stream)
-    with np.errstate(over="ignore"):
-        sound = np.isfinite(ecg_mv).all() and np.isfinite(np.exp(log_sigma)).all()
-    if not sound:
+    # A large log sigma is sound: the reconstructor bounds it, and in float arithmetic a fault makes one.
+    if not (np.isfinite(ecg_mv).all() and np.isfinite(log_sigma).all()):
         raise BundleError(
             f"the model {engine.manifest.name} gives values that are no numbers: its weights or scales are"
             " damaged; take another copy, or export it again"

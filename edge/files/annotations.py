@@ -14,6 +14,7 @@ from edge.samples import TwelveLeadBlock
 END_OF_RECORDING = "end of recording"
 """Behind it, a file whose records are full has padding only."""
 STARTED_AT = "started at "
+SOURCE = "source: "
 """Before the time of the first sample, ISO 8601: an EDF header has whole seconds and no time zone."""
 MERGE_S = 0.5
 """The same condition back within half a second is one annotation: a loose electrode or noise

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.annotations import END_OF_RECORDING, STARTED_AT
+from edge.files.annotations import END_OF_RECORDING, SOURCE, STARTED_AT
 from edge.files.edf_header import EdfSignal, read_header
 from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
 from edge.files.record import ReadOptions, Record, pick_leads, rate_of, unit_mv
+from edge.files.recording import OF_RECORDING
 from edge.quality import Quality
 
 _CHUNK_BYTES = 1 << 20
@@ -103,6 +104,7 @@ class EdfRecord(Record):
             words = [word for word in words[5:] if word != "simulated_signal"]
             equipment = words[0] if words else "X"
             for _, text in annotation_texts(first_texts):
+                self.of_recording = self.of_recording or text == SOURCE + OF_RECORDING
                 if text.startswith(STARTED_AT):  # to the microsecond, with the time zone
                     with suppress(ValueError):
                         self.started_at = datetime.fromisoformat(text.removeprefix(STARTED_AT))

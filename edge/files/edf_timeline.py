@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
@@ -14,7 +13,6 @@ TOO_LONG_S = 1.0
 """What is left of a gap that is not kept in full: enough that the decoder starts anew."""
 _JITTER_S = 0.005
 """Stated times are rounded; records that are less apart than this, or two samples, follow on each other."""
-_TIMED_LIST = re.compile(rb"([+-][\d.,]+)(?:\x15[\d.,]*)?\x14([^\x00]*?)\x14?\x00")
 
 
 @dataclass(slots=True)
@@ -38,10 +36,11 @@ class EdfTimeline:
 def annotation_texts(data: bytes) -> list[tuple[float, str]]:
     """(onset in seconds, text) of every text in the annotation signal of one data record."""
     found: list[tuple[float, str]] = []
-    for onset, texts in _TIMED_LIST.findall(data):
-        seconds = header_number(onset)
-        if seconds is not None:
-            found += [(seconds, text.decode("utf-8", "replace")) for text in texts.split(b"\x14")]
+    for timed in data.split(b"\0"):
+        onset, *texts = timed.split(b"\x14")
+        seconds = header_number(onset.partition(b"\x15")[0])
+        if seconds is not None and onset[:1] in (b"+", b"-") and texts:
+            found += [(seconds, text.decode("utf-8", "replace")) for text in texts[:-1] or texts]
     return found
 
 
@@ -63,6 +62,7 @@ def place_records(onsets: Iterable[float | None], samples: int, sampling_hz: flo
     shift = 0.0  # from stated times to the axis, in samples: changes where a gap is cut or time goes back
     cut_s = 0.0
     first: float | None = None
+    last = -math.inf
     n_back = 0
     for number, onset in enumerate(onsets):
         if onset is None:
@@ -83,12 +83,14 @@ def place_records(onsets: Iterable[float | None], samples: int, sampling_hz: flo
                 budget -= missing
         elif gap < -tolerance:
             n_back += 1
-            shift -= gap
+            if onset is not None and onset < last:  # the clock was set back; else it was rounded
+                shift -= gap
         if missing or not timeline.runs:
             timeline.runs.append(Run(timeline.n_samples + missing, number))
         else:
             timeline.runs[-1].n_records += 1
         timeline.n_samples += missing + samples
+        last = last if onset is None else onset
     n_gaps = len(timeline.runs) - 1
     if n_gaps:
         kept = MAX_GAP_FILL_S - budget / sampling_hz

@@ -14,7 +14,7 @@ from edge.files.recording import MetadataSource, RecordingSink
 HEAD_BYTES = 1024
 """What is read of a file to tell its format."""
 
-Reader = Callable[[Path, ReadOptions, "int | None"], Record]
+RecordOpener = Callable[[Path, ReadOptions, "int | None"], Record]
 
 
 class Writer(Protocol):
@@ -34,7 +34,7 @@ class Format:
     name: str
     suffixes: tuple[str, ...]
     """Endings of its files in lower case; the first one is what is written."""
-    reader: Reader
+    reader: RecordOpener
     writer: Writer | None
     keeps: str
     """What a file of this format holds beside the twelve leads."""

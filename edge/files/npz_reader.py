@@ -27,12 +27,13 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.files.record import ReadOptions, Record, pick_leads, printable, rate_of, unit_mv
+from edge.files.recording import OF_RECORDING
 
 _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
 _LARGEST_RATIO = 1100  # what DEFLATE can shrink to one byte, and a little
 _UNITS = {"ecg_mv": "mV", "ecg_uv": "uV", "ecg": ""}
-_SMALL = ("leads", "sampling_hz", "device", "simulated", "started_at")
+_SMALL = ("leads", "sampling_hz", "device", "simulated", "source", "started_at")
 # What zipfile and NumPy's header parser raise on damaged bytes.
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -93,6 +94,7 @@ class NpzRecord(Record):
         self.warnings = tuple(said)
         self.device = " ".join(_texts(given.get("device")))
         self.simulated = bool(np.any(given.get("simulated", np.False_)))
+        self.of_recording = " ".join(_texts(given.get("source"))) == OF_RECORDING
         with suppress(ValueError):
             self.started_at = datetime.fromisoformat(" ".join(_texts(given.get("started_at"))))
 

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.leads import LEADS
-from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, leads_of, split_unit, unit_named
+from firmware_bridge.closing import Closing
+from firmware_bridge.lead_names import (
+    MV_PER_UNIT,
+    is_eeg,
+    lead_of,
+    leads_of,
+    split_unit,
+    unit_named,
+)
 
 
 @dataclass(frozen=True)
@@ -29,7 +37,7 @@ class ReadOptions:
     """Unit of the values (`uV`), for a file that states none."""
 
 
-class Record(ABC):
+class Record(Closing, ABC):
     """An open recording; a context manager. A format adds how its samples are read."""
 
     warnings: tuple[str, ...] = ()
@@ -40,6 +48,8 @@ class Record(ABC):
     """The file says that its signal is simulated."""
     device: str = ""
     """The device that recorded it, where the file says it."""
+    of_recording: bool = False
+    """leadlift made it of another recording, and can make it again."""
 
     def __init__(
         self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int
@@ -72,19 +82,8 @@ class Record(ABC):
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         """As `read`, for a range that lies inside and is not empty."""
 
-    def close(self) -> None:  # noqa: B027 - a format without an open file has nothing to close
+    def close(self) -> None:
         """Close the file; a second call does nothing."""
-
-    def __enter__(self) -> Record:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def printable(text: str) -> str:
@@ -204,9 +203,9 @@ def _missing(
     ]
     beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
     example = missing[0] if missing and missing[0] in LEADS else "II"
-    label = next(
-        (printable(x.strip()) for x, name in zip(labels, named, strict=True) if not name), "CH1"
-    )
+    free = [x for x, name in zip(labels, named, strict=True) if not name and not is_eeg(x)]
+    ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
+    label = printable([*ecg, *free, "CH1"][0].strip())
     return (
         f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
         f"name its leads with --leads, as in --leads \"{example}='{label}'\""

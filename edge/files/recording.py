@@ -7,18 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from edge.errors import InputError, SinkError
 from edge.leads import LEADS, Provenance
-from edge.samples import TwelveLeadBlock
+from edge.samples import SampleBlock, TwelveLeadBlock
+from firmware_bridge.closing import Closing
 from firmware_bridge.new_file import NewFile, stamped
 from firmware_bridge.wall_time import wall_time
 
 MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
+
+
+OF_RECORDING = "recording"
+"""The source of what was made of another recording, and can be made again; its name may name a patient."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +40,7 @@ class Metadata:
     started_at: datetime | None = None
     """Local time of the first sample, with its time zone; None where nobody knows it."""
     source: str = ""
-    """Where the samples came from, as the user named it: `serial:/dev/ttyACM0`."""
+    """Where the samples came from, as the user named it (`serial:/dev/ttyACM0`), or OF_RECORDING."""
 
 
 MetadataSource = Metadata | Callable[[], Metadata]
@@ -52,7 +56,7 @@ class Timeline:
     """Position just after the last sample placed, in samples since the first one."""
     _next_index: int | None = None
 
-    def place(self, block: TwelveLeadBlock) -> tuple[int, bool]:
+    def place(self, block: TwelveLeadBlock | SampleBlock) -> tuple[int, bool]:
         """Place `block`: (samples missing before it, whether the stream began anew before it).
 
         An index that goes back, or jumps by more than a day, is a stream that began anew: how long
@@ -67,7 +71,7 @@ class Timeline:
         return missing, restarted
 
 
-class RecordingSink(ABC):
+class RecordingSink(Closing, ABC):
     """Checks blocks, keeps the timeline and turns system errors into SinkError for a file format.
 
     After a failed write the file is closed with what it holds, and stays readable.
@@ -159,17 +163,6 @@ class RecordingSink(ABC):
         self._open()
         self._opened = True
         self._begin(block)
-
-    def __enter__(self) -> RecordingSink:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def failure(self, error: OSError) -> SinkError:
         """The one line for a system error on this output."""

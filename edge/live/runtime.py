@@ -191,6 +191,12 @@ class Runtime:
             device_hz=0.0 if info is None else info.sampling_hz,
             arrival_hz=self.ingest.arrival_hz or float("nan"),
             warnings=self.warnings,
+            battery_percent=self.ingest.battery_percent,
+            recording=tuple(
+                name.removeprefix("file:")
+                for name in self.sinks
+                if name.startswith("file:") and name not in self.sink_failures
+            ),
         )
 
     @property

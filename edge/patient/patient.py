@@ -10,17 +10,18 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge import json_rules as rules
 from edge.bundle import Bundle
 from edge.errors import PatientError
 from edge.leads import INDEPENDENT_LEADS, LEADS
@@ -30,10 +31,6 @@ TAPS = (0, 2, 4, 6)  # samples back: 24 ms, what conduction shifts one lead agai
 MAX_BYTES = 1 << 20  # seven maps and one matrix are some 20 kB; more than this is another file
 MAX_WEIGHT = 100.0  # mV per mV: no lead of a heart is a hundred times another
 MAX_SIGMA_MV = 10.0
-_KEYS = {
-    *("schema_version", "bundle_sha256", "bundle_name", "input_leads", "output_leads", "taps"),
-    *("reference", "quality", "second_moments", "maps"),
-}
 
 
 @dataclass(frozen=True)
@@ -154,140 +151,119 @@ def load_patient(path: str | Path) -> Patient:
     """
     path = Path(path)
     try:
-        if path.stat().st_size > MAX_BYTES:
+        with path.open("rb") as file:
+            data = file.read(MAX_BYTES + 1)
+        if len(data) > MAX_BYTES:
             raise PatientError(f"{path} is over {MAX_BYTES >> 20} MB: it is no patient calibration")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PatientError(
-            f"cannot read the patient calibration {path}: {error.strerror or error}"
-        ) from error
+        text = data.decode()
     except UnicodeDecodeError as error:
         raise PatientError(f"{path} is no text: give what `leadlift calibrate` wrote") from error
+    except (OSError, ValueError) as error:  # ValueError: no path at all
+        reason = getattr(error, "strerror", None) or error
+        raise PatientError(f"cannot read the patient calibration {path}: {reason}") from error
     return read_patient(text, path.name)
 
 
 def read_patient(text: str, named: str = "the patient calibration") -> Patient:
     """Check a calibration and read it. Raises PatientError with the reason."""
-
-    def refuse(why: str) -> NoReturn:
-        raise PatientError(f"{named} {why}: make it again with `leadlift calibrate`")
-
     try:
-        raw = json.loads(text, parse_constant=lambda name: refuse(f"holds {name}, no number"))
-    except (ValueError, RecursionError):
-        refuse("is no JSON")
-    if not isinstance(raw, dict):
-        refuse("holds no object")
-    if raw.get("schema_version") != SCHEMA_VERSION:
-        refuse(f"has schema {raw.get('schema_version')!r}, this leadlift reads {SCHEMA_VERSION}")
-    if set(raw) != _KEYS:
-        refuse(f"lacks or has too much: {', '.join(sorted(set(raw) ^ _KEYS))}")
-    read = _Reader(raw, refuse)
-    inputs, outputs = read.leads("input_leads"), read.leads("output_leads")
-    if set(inputs) & set(outputs) or not set(inputs + outputs) <= set(INDEPENDENT_LEADS):
-        refuse(f"has impossible inputs {inputs} and outputs {outputs}")
-    if raw["taps"] != list(TAPS):
-        refuse(f"has taps {raw['taps']!r}, this leadlift applies {list(TAPS)}")
-    moments = read.array("second_moments", raw["second_moments"], (8, 8), 1e4)
-    if not np.allclose(moments, moments.T) or np.linalg.eigvalsh(moments)[0] < -1e-9:
-        refuse("has second moments that no signal has")
-    maps = raw["maps"]
-    if not isinstance(maps, dict) or set(maps) != set(mask_names(len(inputs))):
-        refuse(f"needs a map for each of {', '.join(mask_names(len(inputs)))}")
+        return _patient(rules.parsed(text))
+    except rules.Refused as error:
+        raise PatientError(
+            f"{named} cannot be used ({error}): make it again with `leadlift calibrate`"
+        ) from error
+
+
+_LEADS = rules.listed(rules.one_of(LEADS), 1, len(LEADS))
+_FIGURE = rules.number(0, sys.float_info.max)
+_REFERENCE = rules.record(
+    {
+        "name": rules.text(4096),
+        "seconds": _FIGURE,
+        "sampling_hz": _FIGURE,
+        "leads": _LEADS,
+        "made_at": rules.text(64),
+    }
+)
+
+
+def _patient(raw: dict[str, Any]) -> Patient:
+    schema = raw.get("schema_version")
+    if type(schema) is not int or schema != SCHEMA_VERSION:
+        raise rules.Refused(
+            f"has schema {str(schema)[:40]!r}, this leadlift reads {SCHEMA_VERSION}"
+        )
+    inputs, outputs = (
+        rules.named(key, rules.listed(rules.one_of(INDEPENDENT_LEADS), 1, 8), raw.get(key))
+        for key in ("input_leads", "output_leads")
+    )
+    if set(inputs) & set(outputs):
+        raise rules.Refused(f"has impossible inputs {inputs} and outputs {outputs}")
+    n = len(outputs)
+    one_map = rules.record(
+        {
+            "weights": rules.array((n, len(TAPS) * (len(inputs) + n)), MAX_WEIGHT),
+            "sigma_mv": _sigmas(n),
+            "log_sigma": rules.array((n,), 20.0),
+        }
+    )
+    found = rules.record(
+        {
+            "schema_version": rules.integer(SCHEMA_VERSION, SCHEMA_VERSION),
+            "bundle_sha256": rules.text(length=64),
+            "bundle_name": rules.text(),
+            "input_leads": _LEADS,
+            "output_leads": _LEADS,
+            "taps": _taps,
+            "reference": _REFERENCE,
+            "quality": _quality,
+            "second_moments": rules.moments,
+            "maps": rules.record(dict.fromkeys(mask_names(len(inputs)), one_map)),
+        }
+    )(raw)
+    reference = found["reference"]
+    try:
+        made_at = datetime.fromisoformat(reference["made_at"]).isoformat()
+    except ValueError:
+        raise rules.Refused("has an unusable date of the reference") from None
     return Patient(
-        bundle_sha256=read.text("bundle_sha256", 64),
-        bundle_name=read.text("bundle_name"),
+        bundle_sha256=found["bundle_sha256"],
+        bundle_name=found["bundle_name"],
         input_leads=inputs,
         output_leads=outputs,
-        reference=read.reference(),
-        quality=read.quality(),
-        moments=moments,
-        maps={name: read.lead_map(name, one, inputs, outputs) for name, one in maps.items()},
+        reference=Reference(**reference | {"name": reference["name"][:200], "made_at": made_at}),
+        quality=found["quality"],
+        moments=found["second_moments"],
+        maps={name: OutputMap(**one) for name, one in found["maps"].items()},
     )
 
 
-class _Reader:
-    """Fields of a calibration by type; what is not as it must be goes to `refuse`, which raises."""
+def _taps(value: Any) -> tuple[int, ...]:
+    if value != list(TAPS):
+        raise rules.Refused(f"are not {list(TAPS)}, which this leadlift applies")
+    return TAPS
 
-    def __init__(self, raw: dict[str, Any], refuse: Any) -> None:
-        self.raw, self.refuse = raw, refuse
 
-    def text(self, key: str, length: int | None = None) -> str:
-        value = self.raw[key]
-        if not isinstance(value, str) or len(value) > 200 or length not in (None, len(value)):
-            self.refuse(f"has an unusable {key}")
-        return str(value)
-
-    def leads(self, key: str, raw: dict[str, Any] | None = None) -> tuple[str, ...]:
-        value: Any = (self.raw if raw is None else raw).get(key)
-        known = isinstance(value, list) and value and all(lead in LEADS for lead in value)
-        if not known or len(set(value)) != len(value):
-            self.refuse(f"has unusable {key}")
-        return tuple(value)
-
-    def array(
-        self, what: str, value: Any, shape: tuple[int, ...], largest: float
-    ) -> NDArray[np.float64]:
-        try:
-            array = np.array(value, np.float64)
-        except (TypeError, ValueError):
-            self.refuse(f"has {what} that are no numbers")
-        if array.shape != shape:
-            self.refuse(f"has {what} of shape {array.shape}, not {shape}")
-        if not (np.abs(array) <= largest).all():
-            self.refuse(f"has {what} that are not finite or beyond {largest:g}")
-        return array
-
-    def number(self, what: str, value: Any, least: float = 0.0) -> float:
-        usable = isinstance(value, int | float) and not isinstance(value, bool)
-        if not usable or not math.isfinite(value) or not value >= least:
-            self.refuse(f"has an unusable {what}")
-        return float(value)
-
-    def lead_map(
-        self, name: str, value: Any, inputs: tuple[str, ...], outputs: tuple[str, ...]
-    ) -> OutputMap:
-        if not isinstance(value, dict) or set(value) != {"weights", "sigma_mv", "log_sigma"}:
-            self.refuse(f"has an unusable map {name}")
-        n = len(outputs)
-        weights = (n, len(TAPS) * (len(inputs) + n))
-        sigma = self.array(f"sigmas of map {name}", value["sigma_mv"], (n,), MAX_SIGMA_MV)
+def _sigmas(n: int) -> rules.Rule[NDArray[np.float64]]:
+    def rule(value: Any) -> NDArray[np.float64]:
+        sigma = rules.array((n,), MAX_SIGMA_MV)(value)
         if not (sigma > 0).all():
-            self.refuse(f"has sigmas of map {name} that are not above 0")
-        return OutputMap(
-            self.array(f"weights of map {name}", value["weights"], weights, MAX_WEIGHT),
-            sigma,
-            self.array(f"log sigmas of map {name}", value["log_sigma"], (n,), 20.0),
-        )
+            raise rules.Refused("has values that are not above 0")
+        return sigma
 
-    def reference(self) -> Reference:
-        value = self.raw["reference"]
-        if not isinstance(value, dict) or set(value) != set(Reference.__dataclass_fields__):
-            self.refuse("has an unusable reference")
-        try:
-            made_at = datetime.fromisoformat(value["made_at"]).isoformat()
-        except (TypeError, ValueError):
-            self.refuse("has an unusable date of the reference")
-        if not isinstance(value["name"], str):
-            self.refuse("has an unusable name of the reference")
-        return Reference(
-            name=value["name"][:200],
-            seconds=self.number("length of the reference", value["seconds"]),
-            sampling_hz=self.number("rate of the reference", value["sampling_hz"]),
-            leads=self.leads("leads", value),
-            made_at=made_at,
-        )
+    return rule
 
-    def quality(self) -> dict[str, float | Mapping[str, float]]:
-        value = self.raw["quality"]
-        if not isinstance(value, dict) or len(value) > 32:
-            self.refuse("has unusable quality figures")
-        return {
-            str(key): {str(k): self.number(key, v) for k, v in one.items()}
-            if isinstance(one, dict)
-            else self.number(key, one)
-            for key, one in value.items()
-        }
+
+def _quality(value: Any) -> dict[str, float | dict[str, float]]:
+    figures = rules.mapping(value)
+    if len(figures) > 32:
+        raise rules.Refused(f"has {len(figures)} figures, more than 32")
+    return {
+        key: {k: rules.named(key, _FIGURE, v) for k, v in one.items()}
+        if isinstance(one, dict)
+        else rules.named(key, _FIGURE, one)
+        for key, one in figures.items()
+    }
 
 
 def _plain(array: NDArray[np.float64]) -> Any:

@@ -24,7 +24,7 @@ NOISY_BLOCK_HOPS = (
 NOISY_WINDOW_S = 1.0
 NOISY_SHARE = 0.4  # of the hops in the window
 
-Bits = NDArray[np.bool_]
+Flags = NDArray[np.bool_]
 
 
 class Presence:
@@ -42,15 +42,15 @@ class Presence:
         self._value: NDArray[np.float32] = np.full(self.n_leads, np.nan, np.float32)
         self._missing_for = np.full(self.n_leads, self._max_fill)
         self._flat_for = np.zeros(self.n_leads, np.int64)
-        self._off: Bits = np.zeros(self.n_leads, bool)
+        self._off: Flags = np.zeros(self.n_leads, bool)
         self._block = np.zeros((self.n_leads, NOISY_BLOCK_HOPS * self.hop), np.float32)
         self._filled = 0  # samples in the block so far
         self._rough: NDArray[np.int64] = np.zeros((self.n_leads, self._window), np.int64)
-        self._is_noisy: Bits = np.zeros((self.n_leads, 1), bool)
+        self._is_noisy: Flags = np.zeros((self.n_leads, 1), bool)
 
     def push(
-        self, samples: NDArray[np.float32], missing: Bits | None
-    ) -> tuple[NDArray[np.float32], Bits, Bits]:
+        self, samples: NDArray[np.float32], missing: Flags | None
+    ) -> tuple[NDArray[np.float32], Flags, Flags]:
         """Whole hops, at least one, (n_leads, n): the samples with gaps held, what is off, what is noisy.
 
         `missing` is None when nothing is. A lead is off from the hop in which it has been missing for over
@@ -83,17 +83,17 @@ class Presence:
         off = self._latch(constant.shape, lost, gone)
         return samples, off, self._noisy(samples)
 
-    def _any_in_hop(self, values: Bits) -> Bits:
-        result: Bits = np.any(values.reshape(self.n_leads, -1, self.hop), axis=2)
+    def _any_in_hop(self, values: Flags) -> Flags:
+        result: Flags = np.any(values.reshape(self.n_leads, -1, self.hop), axis=2)
         return result
 
-    def _hold(self, samples: NDArray[np.float32], missing: Bits) -> NDArray[np.float32]:
+    def _hold(self, samples: NDArray[np.float32], missing: Flags) -> NDArray[np.float32]:
         last = np.maximum.accumulate(np.where(missing, -1, np.arange(samples.shape[1])), axis=1)
         held = np.take_along_axis(samples, np.maximum(last, 0), 1)
         before = np.nan_to_num(self._value)
         return np.where(last >= 0, held, before[:, None]).astype(np.float32)
 
-    def _latch(self, shape: tuple[int, ...], lost: Bits | None, gone: Bits | None) -> Bits:
+    def _latch(self, shape: tuple[int, ...], lost: Flags | None, gone: Flags | None) -> Flags:
         """Off once lost, on once whole, else as before."""
         if lost is None:
             self._off[:] = False
@@ -101,11 +101,11 @@ class Presence:
         whole = ~lost if gone is None else ~(lost | gone)
         event = np.maximum.accumulate(np.where(lost | whole, np.arange(shape[1]), -1), axis=1)
         latest = np.take_along_axis(lost, np.maximum(event, 0), 1)
-        off: Bits = np.where(event >= 0, latest, self._off[:, None])
+        off: Flags = np.where(event >= 0, latest, self._off[:, None])
         self._off = off[:, -1].copy()
         return off
 
-    def _noisy(self, samples: NDArray[np.float32]) -> Bits:
+    def _noisy(self, samples: NDArray[np.float32]) -> Flags:
         """Per hop, whether the blocks before its own were noisy."""
         n, size = samples.shape[1], self._block.shape[1]
         if self._filled + n < size:
@@ -135,7 +135,7 @@ class Presence:
         return per_hop[:, first // self.hop :][:, : n // self.hop]
 
 
-def run_lengths(values: Bits, before: NDArray[np.int64]) -> NDArray[np.int64]:
+def run_lengths(values: Flags, before: NDArray[np.int64]) -> NDArray[np.int64]:
     """At each sample, for how many samples up to it `values` has been true, on top of `before`."""
     index = np.arange(values.shape[1])
     last_false = np.maximum.accumulate(np.where(values, -1, index), axis=1)

@@ -63,3 +63,6 @@ class LiveStatus:
     """Samples a second as they arrive, lost ones counted in; NaN in the first seconds."""
     warnings: tuple[str, ...] = ()
     """What a person should be told of the stream or of an output, a line each, oldest first."""
+    battery_percent: int | None = None
+    recording: tuple[str, ...] = ()
+    """The files that are being written."""

@@ -12,6 +12,7 @@ from edge.files.recording import Metadata, MetadataSource
 from edge.sinks.base import LiveStatus, Sink
 
 StatusCallable = Callable[[], LiveStatus]
+StopCallable = Callable[[], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,7 @@ class SinkOptions:
     metadata: MetadataSource
     status: StatusCallable | None
     overwrite: bool
+    stop: StopCallable | None = None
 
 
 SinkFactory = Callable[[str, SinkOptions], Sink]
@@ -36,8 +38,7 @@ def _open_file(target: str, options: SinkOptions) -> Sink:
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
     from edge.sinks.terminal import TerminalSink
 
-    known = Metadata() if callable(options.metadata) else options.metadata
-    return TerminalSink(options.sampling_hz, known, options.status)
+    return TerminalSink(options.sampling_hz, options.metadata, options.status, stop=options.stop)
 
 
 SINKS: dict[str, SinkFactory] = {"file": _open_file, "terminal": _open_terminal}
@@ -66,6 +67,7 @@ def open_sink(
     metadata: MetadataSource | None = None,
     status: StatusCallable | None = None,
     overwrite: bool = False,
+    stop: StopCallable | None = None,
 ) -> Sink:
     """Open the sink that `spec` names.
 
@@ -84,6 +86,8 @@ def open_sink(
         thread of theirs.
     overwrite
         Replace a file that exists, once the new one is whole.
+    stop
+        Ends the run; a screen calls it when somebody presses q.
 
     Raises
     ------
@@ -95,4 +99,4 @@ def open_sink(
     check_sink(spec)
     scheme, _, target = spec.partition(":")
     known = Metadata() if metadata is None else metadata
-    return SINKS[scheme](target, SinkOptions(sampling_hz, known, status, overwrite))
+    return SINKS[scheme](target, SinkOptions(sampling_hz, known, status, overwrite, stop))

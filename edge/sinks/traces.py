@@ -1,83 +1,100 @@
-"""Traces as Braille characters: the last seconds of each lead, as a monitor sweeps them.
+"""Traces as characters: the last seconds of each lead, as a monitor sweeps them, in what a terminal can show.
 
-One character is 2 x 4 dots. A column of dots holds the least and the greatest of its samples, so no QRS
-falls between two columns, and belongs to fixed sample indices, so nothing flickers from frame to frame.
+One character is several dots: 2 x 4 in Braille, 1 x 2 in half blocks, 1 x 3 in ASCII. A column of dots
+holds the least and the greatest of its samples, so no QRS falls between two columns, and belongs to fixed
+sample indices, so nothing flickers from frame to frame.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import LEADS
+from edge.sinks.picture import Picture
 
-SECONDS = 6.0  # kept for drawing: what the widest terminal shows
 _ERASE_COLUMNS = 4  # dots left empty ahead of the newest sample: where the sweep is
-_BRAILLE = 0x2800
-# Bit of each dot in a character, [row][column].
-_DOTS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], np.uint32)
 SCALES_MV = (0.5, 1.0, 1.5, 2.0, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0, 15.0, 20.0)
 """Heights of a trace, top to bottom, that are chosen from; one for all leads, so that they compare."""
 
 
-@dataclass(slots=True)
-class TraceRing:
-    """The last seconds of twelve leads by absolute sample index; gaps are NaN."""
+@dataclass(frozen=True, slots=True)
+class Glyphs:
+    """The characters that traces are made of."""
 
-    sampling_hz: float
-    end: int = 0
-    """Index just after the newest sample."""
-    ecg_mv: NDArray[np.float32] = field(init=False)
-    """(12, n) float32 mV, sample i in column i modulo n."""
+    across: int
+    """Columns of dots in a character."""
+    down: int
+    """Rows of dots in a character."""
+    dots: str
+    """A character for each set of dots, bit `row * across + column` for each; the first is a space."""
+    grid: str
+    """Where a second begins."""
+    plus_minus: str
 
-    def __post_init__(self) -> None:
-        n = max(1, round(SECONDS * self.sampling_hz))
-        self.ecg_mv = np.full((len(LEADS), n), np.nan, np.float32)
-
-    def copy(self) -> TraceRing:
-        """A ring of its own with the same samples."""
-        ring = TraceRing(self.sampling_hz, self.end)
-        ring.ecg_mv[:] = self.ecg_mv
-        return ring
-
-    def append(self, ecg_mv: NDArray[np.float32], missing: int = 0) -> None:
-        """Append (12, m) mV after `missing` lost samples."""
-        n = self.ecg_mv.shape[1]
-        if missing:
-            self.ecg_mv[:, np.arange(self.end, self.end + min(missing, n)) % n] = np.nan
-            self.end += missing
-        part = ecg_mv[:, -n:]
-        self.end += ecg_mv.shape[1]
-        self.ecg_mv[:, np.arange(self.end - part.shape[1], self.end) % n] = part
+    def encodes_in(self, encoding: str) -> bool:
+        """Whether a stream of this encoding can take all of them."""
+        try:
+            (self.dots + self.grid + self.plus_minus).encode(encoding)
+        except (UnicodeError, LookupError):
+            return False
+        return True
 
 
-def sweep(ring: TraceRing, columns: int, seconds: float) -> NDArray[np.float32]:
-    """Least and greatest value of every dot column, (2, 12, 2 * columns) mV, NaN where nothing is drawn.
+def _braille() -> str:
+    """Unicode's Braille patterns, in the order of `Glyphs.dots`; blank is a space, which all fonts have."""
+    unicode_bits = (0x01, 0x08, 0x02, 0x10, 0x04, 0x20, 0x40, 0x80)  # by row, then column
+    codes = [
+        sum(bit for i, bit in enumerate(unicode_bits) if dots >> i & 1) for dots in range(1 << 8)
+    ]
+    return " " + "".join(chr(0x2800 + code) for code in codes[1:])
+
+
+BRAILLE = Glyphs(2, 4, _braille(), "\u00b7", "\u00b1")
+BLOCKS = Glyphs(1, 2, " \u2580\u2584\u2588", "\u00b7", "\u00b1")
+ASCII = Glyphs(1, 3, " '-|.|||", ":", "+-")
+
+
+def glyphs_for(encoding: str | None) -> Glyphs:
+    """The finest characters that a stream of this encoding takes; None is text that is not encoded."""
+    fits = (glyphs for glyphs in (BRAILLE, BLOCKS) if glyphs.encodes_in(encoding or "utf-8"))
+    return next(fits, ASCII)
+
+
+def per_dot(picture: Picture, width: int, seconds: float) -> float:
+    """Samples in each of `width` columns of dots that show `seconds`: 1 or more."""
+    return max(1.0, seconds * picture.sampling_hz / width)
+
+
+def sweep(picture: Picture, width: int, samples_per_dot: float) -> NDArray[np.float32]:
+    """Least and greatest value of every column of dots, (2, n_leads, width) mV, NaN where nothing is drawn.
 
     The sweep writes from left to right and begins again at the left; the newest sample is just left
     of the empty columns.
     """
-    width = 2 * columns
-    per_dot = max(1, min(round(seconds * ring.sampling_hz), ring.ecg_mv.shape[1]) // width)
-    newest = ring.end // per_dot  # this dot column is still incomplete: it is not drawn yet
-    first = max(0, newest - min(width, ring.ecg_mv.shape[1] // per_dot) + _ERASE_COLUMNS)
-    dots = np.arange(first, newest)
-    out = np.full((2, len(LEADS), width), np.nan, np.float32)
-    if len(dots) == 0:
+    n_leads, n = picture.ecg_mv.shape
+    out = np.full((2, n_leads, width), np.nan, np.float32)
+    start = picture.end - n
+    newest = int(
+        picture.end / samples_per_dot
+    )  # this column is still incomplete: it is not drawn yet
+    first = max(newest - width + _ERASE_COLUMNS, int(np.ceil(start / samples_per_dot)), 0)
+    if newest <= first or n_leads == 0:
         return out
-    samples = ring.ecg_mv[:, np.arange(first * per_dot, newest * per_dot) % ring.ecg_mv.shape[1]]
-    grouped = samples.reshape(len(LEADS), len(dots), per_dot)
-    out[0][:, dots % width] = grouped.min(axis=2)
-    out[1][:, dots % width] = grouped.max(axis=2)
+    dots = np.arange(first, newest)
+    edges = np.ceil(np.arange(first, newest + 1) * samples_per_dot).astype(np.int64) - start
+    samples = picture.ecg_mv[:, : edges[-1]]
+    low = np.minimum.reduceat(samples, edges[:-1], axis=1)
+    high = np.maximum.reduceat(samples, edges[:-1], axis=1)
     # Join each column with the one before it, so that a steep QRS is one stroke.
-    joined = dots[1:] % width
-    before = dots[:-1] % width
-    low, high = out[0].copy(), out[1].copy()
-    out[0][:, joined] = np.fmin(low[:, joined], high[:, before])
-    out[1][:, joined] = np.fmax(high[:, joined], low[:, before])
-    out[:, np.isnan(low) | np.isnan(high)] = np.nan
+    joined_low, joined_high = low.copy(), high.copy()
+    joined_low[:, 1:] = np.fmin(low[:, 1:], high[:, :-1])
+    joined_high[:, 1:] = np.fmax(high[:, 1:], low[:, :-1])
+    missing = np.isnan(low)
+    joined_low[missing] = joined_high[missing] = np.nan
+    out[0][:, dots % width] = joined_low
+    out[1][:, dots % width] = joined_high
     return out
 
 
@@ -91,28 +108,47 @@ def scale_mv(swept: NDArray[np.float32]) -> float:
     return next((scale for scale in SCALES_MV if scale >= tallest), SCALES_MV[-1])
 
 
-def braille(
-    low_mv: NDArray[np.float32], high_mv: NDArray[np.float32], rows: int, height_mv: float
+def trace(
+    low_mv: NDArray[np.float32],
+    high_mv: NDArray[np.float32],
+    rows: int,
+    height_mv: float,
+    glyphs: Glyphs = BRAILLE,
 ) -> list[str]:
-    """One lead, (2 * columns,) least and greatest values in mV, as `rows` strings of Braille.
+    """One lead, (width,) least and greatest values in mV by column of dots, as `rows` strings.
 
     The middle of the lead's range lies in the middle; `height_mv` is top to bottom.
     """
     width = len(low_mv)
     seen = np.isfinite(low_mv)
-    if not seen.any():
-        return [chr(_BRAILLE) * (width // 2)] * rows
-    n_dots = 4 * rows
-    middle = (float(low_mv[seen].min()) + float(high_mv[seen].max())) / 2
-    step = height_mv / (n_dots - 1)
+    n_dots = glyphs.down * rows
     top = np.full(width, n_dots)
     bottom = np.full(width, -1)
-    top[seen] = np.clip(np.rint((n_dots - 1) / 2 - (high_mv[seen] - middle) / step), 0, n_dots - 1)
-    bottom[seen] = np.clip(
-        np.rint((n_dots - 1) / 2 - (low_mv[seen] - middle) / step), 0, n_dots - 1
-    )
+    if seen.any():
+        middle = (float(low_mv[seen].min()) + float(high_mv[seen].max())) / 2
+        step = height_mv / (n_dots - 1)
+        for edge, values in ((top, high_mv), (bottom, low_mv)):
+            dots = np.rint((n_dots - 1) / 2 - (values[seen] - middle) / step)
+            edge[seen] = np.clip(dots, 0, n_dots - 1)
     y = np.arange(n_dots)[:, None]
-    dots = (y >= top) & (y <= bottom)
-    cells = dots.reshape(rows, 4, width // 2, 2) * _DOTS[None, :, None, :]
-    codes = _BRAILLE + cells.sum(axis=(1, 3), dtype=np.uint32)
-    return [row.astype("<u4").tobytes().decode("utf-32-le") for row in codes]
+    return _characters((y >= top) & (y <= bottom), glyphs)
+
+
+def pulse(mv: float, rows: int, height_mv: float, columns: int, glyphs: Glyphs) -> list[str]:
+    """The calibration mark: a rectangle of `mv` on a baseline, in `rows` strings of `columns` characters."""
+    width = columns * glyphs.across
+    low, high = np.zeros(width, np.float32), np.zeros(width, np.float32)
+    first, last = width // 4, width - 1 - width // 4
+    high[first : last + 1] = mv
+    low[first + 1 : last] = mv
+    return trace(low, high, rows, height_mv, glyphs)
+
+
+def _characters(dots: NDArray[np.bool_], glyphs: Glyphs) -> list[str]:
+    """(down * rows, across * columns) dots as one string for each row of characters."""
+    rows, columns = dots.shape[0] // glyphs.down, dots.shape[1] // glyphs.across
+    cells = dots.reshape(rows, glyphs.down, columns, glyphs.across)
+    bits = 1 << np.arange(glyphs.down * glyphs.across).reshape(glyphs.down, 1, glyphs.across)
+    codes = (cells * bits).sum(axis=(1, 3))
+    table = np.array([ord(character) for character in glyphs.dots], "<u4")
+    return [row.tobytes().decode("utf-32-le") for row in table[codes]]

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import isnan
 
 from firmware_bridge.devices.csv_fields import Row
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
 from firmware_bridge.wire.framing import FrameError
-from firmware_bridge.wire.spec import LEADS, MAX_CHANNELS
+from firmware_bridge.wire.spec import LEADS
 
 _SECONDS = {
     **dict.fromkeys(("s", "sec", "secs", "second", "seconds"), 1.0),
@@ -94,8 +94,8 @@ def wanted(entries: Sequence[str]) -> Wanted:
         leads.append(lead)
         if mark:
             sources.append(source.strip().strip("\"'"))
-    if not 1 <= len(leads) <= MAX_CHANNELS or len(set(leads)) != len(leads):
-        raise SourceSpecError(f"leads {','.join(leads)}: name 1 to {MAX_CHANNELS} leads, each once")
+    if not 1 <= len(leads) <= len(LEADS) or len(set(leads)) != len(leads):
+        raise SourceSpecError(f"leads {','.join(leads)}: name 1 to {len(LEADS)} leads, each once")
     if sources and (len(sources) != len(leads) or "" in sources or "0" in sources):
         raise SourceSpecError(
             f"leads={','.join(entries)}: give every lead its column, by number from 1 or by name"
@@ -128,8 +128,8 @@ def read_header(names: Sequence[str], by: Wanted) -> Columns | None:
             others.append(name)
     if not leads:
         return None
-    if len(leads) > MAX_CHANNELS or any(names.count(name) > 1 for name in again):
-        raise FrameError(f"a header of {len(leads) + len(again)} leads, some twice or more than 8")
+    if len(leads) > len(LEADS) or any(names.count(name) > 1 for name in again):
+        raise FrameError(f"a header of {len(leads) + len(again)} leads, some twice")
     return Columns(
         len(names),
         tuple(leads),
@@ -151,6 +151,8 @@ class Header:
     columns: Columns | None
     is_label: bool = False
     """Whether every line has them, before each value."""
+    has_units: bool = False
+    """Whether a line of units followed the names."""
     may_be_cut: bool = False
     """Whether it was the first line, of which only the end may have come."""
 
@@ -191,6 +193,18 @@ class Header:
     def _text(self) -> str:
         text = ",".join(self.names)
         return repr(text if len(text) <= 80 else f"{text[:77]}...")
+
+
+def with_units(columns: Columns, units: Sequence[str]) -> Columns | None:
+    """The same, by a second line of a header that has a unit for each column; None if it is no such line."""
+    named = [unit_named(unit) for unit in units]
+    at_leads = [named[place] for place in columns.places if place < len(units)]
+    if len(units) != columns.n_columns or None in at_leads:
+        return None
+    scales = tuple(MV_PER_UNIT[unit] for unit in at_leads if unit is not None)
+    clock = columns.clock
+    clock_s = columns.clock_s if clock is None else seconds_per_unit(units[clock])
+    return replace(columns, scales=scales, clock_s=clock_s or columns.clock_s)
 
 
 def counts_time(name: str) -> bool:

@@ -17,7 +17,10 @@ _WITH_UNIT = re.compile(rf"({_NUMBER})\s*([^\W\d_]+)")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(?:[eE][-+]?\d+)?")
 _LABELLED = re.compile(r"([^:=]*[^\W\d][^:=]*?)\s*[:=]\s*(.*)", re.S)  # a label has a letter
 _PAIRS = re.compile(r"(\S[^:=]*?)\s*[:=]\s*(\S+)")
-_MISSING = frozenset(("", "nan", "null", "none", "na", "n/a", "-", "--"))
+_CLOCK_IN_FRONT = re.compile(r"\d{1,2}:\d\d:\d\d(?:[.,]\d+)?\s*->\s*")  # of a serial monitor
+_CHECKSUM = re.compile(r"\*[0-9A-Fa-f]{2}$")  # as in NMEA; which bytes it covers is not known
+_TAG = re.compile(r"[^\W\d][\w ]*")
+_MISSING = frozenset(("", "!", "nan", "null", "none", "na", "n/a", "-", "--"))
 Row = list[tuple[float, str | None] | None]
 """`value_of` each field of a line."""
 
@@ -51,7 +54,7 @@ def split_line(text: str) -> Line:
     if named and all(named):
         matches = [(found[1], found[2]) for found in named if found is not None]
         return Line([value for _, value in matches], _names(matches), separator)
-    return Line(fields, None, separator)
+    return Line(_without_tag(fields), None, separator)
 
 
 def value_of(field: str) -> tuple[float, str | None] | None:
@@ -73,10 +76,23 @@ def value_of(field: str) -> tuple[float, str | None] | None:
     return value, None
 
 
+def _without_tag(fields: list[str]) -> list[str]:
+    """Without the word in front that says what the numbers are: `DATA,0.1,0.2` and `ECG: 0.1,0.2`."""
+    first, *rest = fields
+    found = _LABELLED.fullmatch(first)
+    named = [] if found is None else [found[2]]
+    tag = first if found is None else found[1]
+    numbers = named + rest
+    if not numbers or tag.lower() in _MISSING or _TAG.fullmatch(tag) is None:
+        return fields
+    return numbers if all(value_of(field) is not None for field in numbers) else fields
+
+
 def _without_frame(text: str) -> str:
     """Without what stands around a line: brackets, `/* */`, `$ ;`, and the mark of a comment."""
     text = text.strip().removeprefix("/*").removesuffix("*/").strip()
-    text = text.lstrip("$>#% ").strip()
+    text = _CLOCK_IN_FRONT.sub("", text, count=1).lstrip("$>#% ").strip()
+    text = _CHECKSUM.sub("", text)
     if text.count(";") == 1:
         text = text.removesuffix(";")
     while len(text) > 1 and _BRACKETS.get(text[0]) == text[-1]:

@@ -19,11 +19,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted
+from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted, with_units
 from firmware_bridge.devices.csv_fields import Line, Row, split_line, value_of
 from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
 from firmware_bridge.devices.device import Device
@@ -40,9 +39,6 @@ from firmware_bridge.events import (
 from firmware_bridge.lead_names import MV_PER_UNIT
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.framing import FrameError, Splitter
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
 
 MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
@@ -179,6 +175,11 @@ class CsvDecoder:
         names = list(line.fields)
         while not names[-1]:
             names.pop()
+        heard = self._header.columns if self._header else self._columns
+        with_unit = None if heard is None else with_units(heard, names)
+        if with_unit is not None:
+            before = self._header.names if self._header else self._header_names
+            return Header(before, with_unit, has_units=True)
         columns = read_header(names, self._wanted)
         header = Header(tuple(names), columns, may_be_cut=self._first_line)
         known = columns is not None and not columns.others
@@ -193,7 +194,8 @@ class CsvDecoder:
         return header
 
     def _hear(self, header: Header) -> None:
-        self._header = None if header.names == self._header_names else header
+        same = header.names == self._header_names and not header.has_units
+        self._header = None if same else header
 
     def _understood(self, row: Row) -> Row:
         """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
@@ -337,10 +339,10 @@ def _make(options: Options) -> CsvDecoder:
     return CsvDecoder(leads, rate, unit)
 
 
-def _twin(setup: Setup) -> Twin:
-    from firmware_bridge.simulators.twins import wearable
-
-    return wearable(setup, "csv")
-
-
-DEVICE = Device("csv", "sketch that prints CSV lines", _make, _twin, takes_rate=True)
+DEVICE = Device(
+    "csv",
+    "sketch that prints CSV lines",
+    _make,
+    "firmware_bridge.simulators.twins:sketch",
+    takes_rate=True,
+)

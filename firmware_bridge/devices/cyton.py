@@ -24,7 +24,6 @@ open inputs would disturb the bias drive.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -46,9 +45,6 @@ from firmware_bridge.events import (
 )
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.spec import REPORT_BYTES
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 8
 SAMPLING_HZ = 250.0
@@ -322,18 +318,11 @@ def _make(options: Options) -> CytonDecoder:
     return CytonDecoder(lead_map, gain, srb2=srb2 == "1")
 
 
-def _twin(setup: Setup) -> Twin:
-    from firmware_bridge.simulators.cyton import VirtualCyton
-    from firmware_bridge.simulators.twins import board
-
-    return board(VirtualCyton, setup, SAMPLING_HZ, CHANNELS)
-
-
 DEVICE = Device(
     "cyton",
     "OpenBCI Cyton",
     _make,
-    _twin,
+    "firmware_bridge.simulators.cyton:twin",
     is_wired=True,
     nominal_hz=SAMPLING_HZ,
     usual="device=cyton&leads=1:II,2:V1,3:V5",

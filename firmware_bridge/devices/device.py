@@ -4,16 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 from firmware_bridge.devices.lead_map import LeadMap, lead_map
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.gatt import GattProfile
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
 
 BAUD = 115200  # of most boards, and of USB ports that have none
 
@@ -28,8 +24,8 @@ class Device:
     """What it is called, for people."""
     make: Callable[[Options], Decoder]
     """Its decoder; uses up the options that are its own."""
-    twin: Callable[[Setup], Twin] | None = None
-    """Its simulation; what that needs is imported when it is made."""
+    twin: str = ""
+    """`module:function` that makes its simulation of a `simulators.twins.Setup`; imported when it is made."""
     twin_name: str = ""
     """What `simulate --device` takes, where it is not `name`."""
     on_serial: bool = True

@@ -16,7 +16,8 @@ firmware 3), the firmware OpenBCI_Ganglion_Library (compressData18, compressData
 request 31 on the 201 samples) and brainflow's ganglion_native_v2.cpp and ganglion_native_v3.cpp. GATT:
 service FE84; the board resets when it is connected to, `b` starts it, `s` stops it.
 
-*Losses.* The id wraps after 1.005 s; longer outages are told by the host's clock. With firmware 2 a lost
+*Losses.* The id wraps after 1.005 s; longer outages are told by the host's clock, unless many packets come at
+once: then it was the host who was late. With firmware 2 a lost
 packet makes all that follow unreadable until the next id 0, at most a second later: a gap too.
 
 *Order.* A notification that comes twice is dropped. One that comes too early waits for the next, so that two
@@ -24,8 +25,6 @@ that were swapped are put in order; one that comes later than that is dropped, a
 """
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -47,9 +46,6 @@ from firmware_bridge.events import (
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.gatt import GattProfile, short_uuid
 
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
-
 CHANNELS = 4
 SAMPLING_HZ = 200.0
 NANOVOLTS_PER_LSB = 15686e3 / 8388607  # +-15.686 mV, fixed in the hardware
@@ -58,6 +54,8 @@ CYCLE, SHORT_CYCLE = 201, 200  # samples from one first packet to the next
 FIRST_19, LAST_19 = 100, 200
 LAST_K = 100  # packets in a long cycle, less one
 TEXT, TEXT_END = 206, 207
+BACKLOG_PACKETS = 10  # and one more, at once after a silence: more than a connection event carries
+TOGETHER_S = 0.02
 FIRMWARE = ("auto", "2", "3")
 _UUID = "2d30c0{}-f39f-4ce6-923f-3484ea480596"
 PROFILE = GattProfile(
@@ -94,6 +92,9 @@ class GanglionDecoder:
         self._wraps_without_200 = 0
         self._last: tuple[int, int] | None = None  # bits and number of the last packet in its cycle
         self._recent = Recent()
+        self._waiting: list[bytes] = []  # came after a silence; the next tell whose it was
+        self._silent_s = 0.0  # that silence
+        self._n_waiting = 2  # samples that came at once
         self._early: bytes | None = (
             None  # came before its time: the next may be the one it overtook
         )
@@ -104,8 +105,8 @@ class GanglionDecoder:
 
     @property
     def held_bytes(self) -> int:
-        """Bytes of unfinished text, at most 256."""
-        return len(self._text)
+        """Bytes of unfinished text and of packets that wait, below 512."""
+        return len(self._text) + NOTIFICATION_BYTES * len(self._waiting)
 
     def opened(self) -> None:
         """The link was opened: the board has reset itself, and waits."""
@@ -142,12 +143,40 @@ class GanglionDecoder:
         elif number > TEXT_END or (number <= LAST_19 and len(data) != NOTIFICATION_BYTES):
             reason = f"a notification of {len(data)} bytes with id {number}: is it no Ganglion?"
             events.append(Corrupt(reason, len(data)))
-        elif number <= LAST_19 and data in self._recent and not self._silence.is_long:
-            events.append(Duplicate(number))
-        elif number <= LAST_19 and self._understood(number, data, events):
+        elif (
+            number <= LAST_19 and self._last is not None and self._waits_after_silence(data, events)
+        ):
+            self._waiting.append(data)
+        elif number <= LAST_19:
+            self._taken(data, events)
+        # 201 to 205 are impedances, which nobody asked for.
+
+    def _waits_after_silence(self, data: bytes, events: list[Event]) -> bool:
+        """Whether a packet waits for what comes with it: of many at once, the host was late."""
+        seconds = self._silence.seconds
+        if not self._waiting:
+            self._silent_s = seconds
+            return self._silence.is_long
+        together = 0 <= seconds - self._silent_s < TOGETHER_S
+        if together and len(self._waiting) < BACKLOG_PACKETS:
+            return True
+        waiting, self._waiting = self._waiting, []
+        self._n_waiting = 2 * (len(waiting) + together)
+        self._silence.seconds = self._silent_s
+        for packet in waiting:
+            self._taken(packet, events)
+            self._silence.seconds = 0.0
+        self._n_waiting = 2
+        if not together:  # since the last of those, which a source does not know when they wait
+            self._silence.seconds = seconds - (self._silent_s if seconds >= self._silent_s else 0.0)
+        return False
+
+    def _taken(self, data: bytes, events: list[Event]) -> None:
+        if data in self._recent and not self._silence.is_long:
+            events.append(Duplicate(data[0]))
+        elif self._understood(data[0], data, events):
             self._recent.add(data)
             self._in_order(data, events)
-        # 201 to 205 are impedances, which nobody asked for.
 
     def _in_order(self, data: bytes, events: list[Event]) -> None:
         """Deliver a packet, after the one that it overtook if that comes next; drop what comes too late."""
@@ -251,7 +280,7 @@ class GanglionDecoder:
             if self._firmware == "3" and self._wraps_without_200 > 1:
                 self._cycle = SHORT_CYCLE
         ahead = self._between(before, k)
-        return ahead + self._silence.wrapped(ahead, self._cycle, 2)
+        return ahead + self._silence.wrapped(ahead, self._cycle, self._n_waiting)
 
     def _missing_before(self, data: bytes) -> int:
         """Samples between the last packet and `data`, less than a cycle; nothing is changed by asking."""
@@ -322,18 +351,11 @@ def _make(options: Options) -> GanglionDecoder:
     return GanglionDecoder(lead_map, options.choice("firmware", FIRMWARE, "auto"))
 
 
-def _twin(setup: Setup) -> Twin:
-    from firmware_bridge.simulators.ganglion import VirtualGanglion
-    from firmware_bridge.simulators.twins import board
-
-    return board(VirtualGanglion, setup, SAMPLING_HZ, CHANNELS)
-
-
 DEVICE = Device(
     "ganglion",
     PROFILE.title,
     _make,
-    _twin,
+    "firmware_bridge.simulators.ganglion:twin",
     on_serial=False,
     profile=PROFILE,
     is_wired=True,

@@ -21,7 +21,6 @@ from __future__ import annotations
 
 import math
 import struct
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -33,9 +32,6 @@ from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Corrupt, Duplicate, Event, Gap, Samples, StreamInfo
 from firmware_bridge.source_spec import Options
 from firmware_bridge.wire.spec import REPORT_BYTES
-
-if TYPE_CHECKING:
-    from firmware_bridge.simulators.twins import Setup, Twin
 
 CHANNELS = 3
 SAMPLING_HZ = 100.0
@@ -231,18 +227,11 @@ def _make(options: Options) -> OpenViewDecoder:
     return OpenViewDecoder(lead_map, rate, adc_max)
 
 
-def _twin(setup: Setup) -> Twin:
-    from firmware_bridge.simulators.openview import VirtualOpenView
-    from firmware_bridge.simulators.twins import board
-
-    return board(VirtualOpenView, setup, SAMPLING_HZ, CHANNELS)
-
-
 DEVICE = Device(
     "openview",
     "ProtoCentral ADS1293",
     _make,
-    _twin,
+    "firmware_bridge.simulators.openview:twin",
     baud=57600,
     is_wired=True,
     takes_rate=True,

@@ -42,7 +42,8 @@ def simulate(options: argparse.Namespace, announce: Callable[[str], object] | No
         print(f"error: {error}", file=sys.stderr)
         return 1
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: device.stop())
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
+            signal.signal(number, lambda *_: device.stop())
     # A parent that holds our stdin as a pipe ends us by closing it, also by dying. A terminal or
     # /dev/null says nothing of that kind.
     if stat.S_ISFIFO(os.fstat(0).st_mode):

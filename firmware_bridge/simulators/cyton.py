@@ -21,6 +21,7 @@ from firmware_bridge.devices.lead_map import LeadMap
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.recording import Signal
+from firmware_bridge.simulators.twins import Setup, board
 
 FIRMWARE = "3.1.2"
 _SETTING = re.compile(rb"x([1-8])0([0-6])0[01]([01])[01]X")
@@ -134,3 +135,8 @@ class VirtualCyton(VirtualBoard):
             "OpenBCI V3 8-16 channel\nOn Board ADS1299 Device ID: 0x3E\n"
             f"{daisy}LIS3DH Device ID: 0x33\nFirmware: v{self._firmware}\n"
         ).encode() + EOT
+
+
+def twin(setup: Setup) -> VirtualCyton:
+    """As `simulate` asks for it."""
+    return board(VirtualCyton, setup, SAMPLING_HZ, CHANNELS)

@@ -20,6 +20,7 @@ from firmware_bridge.devices.lead_map import LeadMap
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.recording import Signal
+from firmware_bridge.simulators.twins import Setup, board
 
 VERSIONS = ("2.0.1", "3.0.2", "3.1.0")
 """The last stands for a firmware 3 that sends 100 packets in a cycle, as OpenBCI's repair of 3.0 does."""
@@ -134,3 +135,8 @@ def _text(text: str) -> bytes:
     pieces = [text[i : i + size].encode().ljust(size) for i in range(0, len(text), size)]
     numbers = [TEXT] * (len(pieces) - 1) + [TEXT_END]
     return b"".join(bytes([n]) + piece for n, piece in zip(numbers, pieces, strict=True))
+
+
+def twin(setup: Setup) -> VirtualGanglion:
+    """As `simulate` asks for it."""
+    return board(VirtualGanglion, setup, SAMPLING_HZ, CHANNELS)

@@ -8,14 +8,17 @@ from numpy.typing import NDArray
 from firmware_bridge.devices.lead_map import LeadMap
 from firmware_bridge.devices.openview import (
     ADC_MAX,
+    CHANNELS,
     END,
     MILLIVOLTS_AT_FULL_CODE,
     PAD,
     SAMPLES_TYPE,
+    SAMPLING_HZ,
     START,
 )
 from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.recording import Signal
+from firmware_bridge.simulators.twins import Setup, board
 
 
 class VirtualOpenView(VirtualBoard):
@@ -47,3 +50,8 @@ class VirtualOpenView(VirtualBoard):
     def receive(self, data: bytes) -> bytes:
         """Ignore what the host says."""
         return b""
+
+
+def twin(setup: Setup) -> VirtualOpenView:
+    """As `simulate` asks for it."""
+    return board(VirtualOpenView, setup, SAMPLING_HZ, CHANNELS)

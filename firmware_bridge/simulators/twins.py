@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Protocol, TypeVar, runtime_checkable
 
 from firmware_bridge.devices.lead_map import lead_map
@@ -91,6 +92,11 @@ def wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
     )
 
 
+def sketch(setup: Setup) -> VirtualWearable:
+    """A sketch that prints CSV lines."""
+    return wearable(setup, "csv")
+
+
 def board(
     make: Callable[..., _BoardT], setup: Setup, sampling_hz: float, n_channels: int
 ) -> _BoardT:
@@ -108,7 +114,7 @@ def _numbered(leads: Sequence[str]) -> str:
     return ",".join(f"{number}:{lead}" for number, lead in enumerate(leads, 1))
 
 
-TWINS = {d.twin_name or d.name: d for d in READ.values() if d.twin is not None}
+TWINS = {d.twin_name or d.name: d for d in READ.values() if d.twin}
 """The devices that have a twin, by the name of that."""
 DEVICES = sorted(TWINS)
 PORTS = {
@@ -145,9 +151,9 @@ def make_ble_twin(device: str, setup: Setup) -> BleTwin:
 
 
 def _made(device: str, setup: Setup) -> Twin:
-    make = TWINS[device].twin
-    assert make is not None
-    return make(setup)
+    module, _, function = TWINS[device].twin.partition(":")
+    made: Twin = getattr(import_module(module), function)(setup)
+    return made
 
 
 def source_options(

@@ -26,9 +26,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from types import TracebackType
 from typing import BinaryIO
 
+from firmware_bridge.closing import Closing
 from firmware_bridge.errors import CaptureError, SourceSpecError, TransportError
 from firmware_bridge.new_file import NewFile
 from firmware_bridge.transports.base import Received
@@ -40,7 +40,7 @@ _FIELDS = struct.Struct("<QI")
 _CRC = struct.Struct("<I")
 
 
-class CaptureWriter:
+class CaptureWriter(Closing):
     """Records pieces of a byte stream to the new file `path`; a context manager.
 
     `header` must name the device format under "device"; other keys are the caller's. With `overwrite`
@@ -90,17 +90,6 @@ class CaptureWriter:
             raise CaptureError(
                 f"cannot write {self.path}: {error.strerror}; it is {self._new.part}"
             ) from error
-
-    def __enter__(self) -> CaptureWriter:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def _append(self, data: bytes) -> None:
         try:

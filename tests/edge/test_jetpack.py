@@ -75,12 +75,16 @@ def test_the_board_has_a_name_without_its_nul(tmp_path: Path) -> None:
         ("36.4.0", "6.1, 6.2"),
         ("36.4.3", "6.1, 6.2"),
         ("36.4", "6.1, 6.2"),
+        ("36.5.2", "6.2.2, 6.2.3"),
+        ("36.7.1", "6.2.2, 6.2.3"),
+        ("36.40", "6.2.2, 6.2.3"),
+        ("38.9", "7.0, 7.1"),
+        ("39.0", None),
+        ("39.20.0", "7.2"),
         ("38.2.0", "7.0, 7.1"),
         ("39.2.0", "7.2"),
         ("36.3.0", None),
-        ("36.40", None),
         ("35.4.1", None),
-        ("39.20.0", None),
         ("99.0", None),
         (None, None),
     ],
@@ -237,7 +241,8 @@ def test_one_thing_is_missing_and_one_command_mends_it(
         ("39.2.0", "12.9.4", "'cuda-bindings>=13,<14'"),
         ("36.4.3", None, "'cuda-bindings>=12.9,<13'"),
         (None, None, "'cuda-bindings'"),
-        ("36.5.0", None, "'cuda-bindings'"),
+        ("36.5.2", "13.4.4", "'cuda-bindings>=12.9,<13'"),
+        ("35.4.1", None, "'cuda-bindings'"),
     ],
 )
 def test_cuda_bindings_go_with_the_cuda_of_the_row_and_are_not_needed(
@@ -270,4 +275,11 @@ def test_a_machine_without_a_gpu_lacks_that_first_and_nothing_mends_it() -> None
 
 
 def test_a_release_that_is_not_in_the_table_says_so() -> None:
-    assert Machine(l4t="36.5.0").in_words() == "L4T 36.5.0 is not in the table (36.4, 38, 39.2)"
+    assert Machine(l4t="35.5.0").in_words() == (
+        "L4T 35.5.0 is not in the table (36.4, 36.5, 38, 39.2)"
+    )
+    assert (
+        Machine(l4t="36.9.1")
+        .in_words()
+        .startswith("L4T 36.9.1, newer than the table: taken for JetPack 6.2.2, 6.2.3 (L4T 36.5): ")
+    )

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from datetime import datetime, timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+import edge
 from edge.errors import InputError
 from edge.leads import LEADS
 from edge.stream import open_stream
@@ -53,3 +57,23 @@ def test_what_fails_is_raised_where_it_is_noticed() -> None:
         pytest.raises(TransportError, match="no serial"),
     ):
         next(stream)
+
+
+@pytest.mark.realtime
+def test_a_file_beside_a_stream_has_its_metadata(tmp_path: Path) -> None:
+    path = tmp_path / "a.npz"
+    begun = datetime.now().astimezone()
+    with (
+        edge.open_stream("sim:") as stream,
+        edge.open_sink(f"file:{path}", 250.0, metadata=stream.metadata) as sink,
+    ):
+        for block in stream:
+            sink.write(block)
+            if block.first_sample > 100:
+                break
+    with np.load(path) as arrays:
+        assert bool(arrays["simulated"])
+        assert str(arrays["source"]) == "sim:"
+        assert str(arrays["device"])
+        started = datetime.fromisoformat(str(arrays["started_at"]))
+    assert timedelta(0) <= started - begun < timedelta(seconds=10)

@@ -9,10 +9,6 @@ import edge
 from firmware_bridge.firmware.generate import SOURCES
 
 
-def version() -> str:
-    return edge.__version__
-
-
 def properties() -> dict[str, str]:
     lines = (SOURCES / "library.properties").read_text().splitlines()
     return dict(line.split("=", 1) for line in lines)
@@ -34,7 +30,7 @@ def test_the_arduino_library_says_all_that_the_library_manager_asks_for() -> Non
 
 def test_both_packages_have_the_projects_version_and_name() -> None:
     arduino, platformio = properties(), manifest()
-    assert arduino["version"] == platformio["version"] == version()
+    assert arduino["version"] == platformio["version"] == edge.__version__
     assert arduino["name"] == platformio["name"] == "leadlift"
 
 

@@ -49,6 +49,10 @@ DIALECTS = {
     "labels in quotes": '{{"II":{},"V1":{},"V5":{}}}\n',
     "values with units": "II:{}mV,V1:{}mV,V5:{} mV\n",
     "a label more": "t:7,II:{},V1:{},V5:{}\n",
+    "a tag in front": "DATA,{},{},{}\n",
+    "a label in front": "ECG: {},{},{}\n",
+    "a sentence with a checksum": "$ECG,{},{},{}*5A\n",
+    "a serial monitor's time": "12:00:01.123 -> {},{},{}\n",
 }
 DECIMAL_COMMA = {
     "semicolons": "{};{};{}\n",
@@ -86,7 +90,9 @@ def test_a_decimal_comma_is_one(name: str) -> None:
     np.testing.assert_allclose(_millivolts(_decoded("".join(lines))), ROWS, atol=1e-4)
 
 
-@pytest.mark.parametrize("text", ["1,,3,\n", "1;;3\n", "1\t\t3\n", "II:1,V1:,V5:3\n", "1,--,3\n"])
+@pytest.mark.parametrize(
+    "text", ["1,,3,\n", "1;;3\n", "1\t\t3\n", "II:1,V1:,V5:3\n", "1,--,3\n", "1,!,3\n"]
+)
 def test_a_missing_value_is_a_lead_that_is_off_in_every_dialect(text: str) -> None:
     (samples,) = of(Samples, _decoded(text))
     assert samples.lead_off == 0b010
@@ -134,6 +140,8 @@ def test_times_need_not_be_numbers() -> None:
 @pytest.mark.parametrize(
     ("header", "factor"),
     [
+        ("II,V1,V5\nuV,uV,uV", 1e-3),
+        ("II;V1;V5\nmV;mV;mV", 1.0),
         ("II (uV),V1 (uV),V5 (uV)", 1e-3),
         ("II_uV,V1_uV,V5_uV", 1e-3),
         ("II [\u00b5V];V1 [\u00b5V];V5 [\u00b5V]", 1e-3),

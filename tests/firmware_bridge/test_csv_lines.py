@@ -158,7 +158,7 @@ def test_blank_lines_are_nothing():
     [
         ({"leads": ("II", "V9")}, "unknown lead 'V9'"),
         ({"leads": ("II", "ii")}, "each once"),
-        ({"leads": ()}, "name 1 to 8"),
+        ({"leads": ()}, "name 1 to 12"),
         ({"sampling_hz": 0}, "rate of 0"),
         ({"sampling_hz": float("nan")}, "rate of nan"),
         ({"millivolts_per_unit": -1}, "unit of -1"),

@@ -147,6 +147,8 @@ def test_a_doubled_packet_costs_a_ganglion_no_cycle_and_a_lost_cycle_is_one() ->
     events = decode(decoder, packets[:50])
     decoder.silent(1.01)  # so long: the same id is the next cycle's
     events += decoder.receive_data(packets[49])
+    decoder.silent(0.01)
+    events += decoder.receive_data(packets[50])
     assert of(Duplicate, events) == []
     assert [gap.n_samples for gap in of(Gap, events)] == [199]
 

@@ -146,6 +146,26 @@ def test_an_outage_beyond_a_cycle_is_told_by_the_clock() -> None:
     assert all(truth[i] == row for i, row in found.items())
 
 
+@pytest.mark.parametrize("late_s", [0.3, 0.8, 3.0])
+@pytest.mark.parametrize("spread_s", [0.0, 0.0005])
+def test_a_host_that_was_late_lost_nothing(late_s: float, spread_s: float) -> None:
+    board = _board("3.0.2", 900)
+    packets = _packets(board)
+    decoder = GanglionDecoder(MAP)
+    events = decode(decoder, packets[:50])
+    since_s = late_s
+    for packet in packets[50 : 50 + round(late_s * 100)]:  # as a source tells it
+        decoder.silent(since_s)
+        said = decoder.receive_data(packet)
+        since_s = spread_s if said else since_s + spread_s
+        events += said
+    for packet in packets[50 + round(late_s * 100) :]:
+        decoder.silent(0.01)
+        events += decoder.receive_data(packet)
+    assert of(Gap, events) == []
+    assert len(placed(events)) == len(_rows(board)) - 1
+
+
 def test_connecting_starts_the_board_and_reconnecting_is_a_new_session() -> None:
     decoder = GanglionDecoder(MAP)
     decoder.opened()

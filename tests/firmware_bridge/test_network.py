@@ -41,7 +41,7 @@ def free_port(kind: socket.SocketKind, host: str = "127.0.0.1") -> int:
 
 
 def frames(n: int = 40) -> list[bytes]:
-    wearable = VirtualWearable(EcgSimulator(), stream_info(250.0, session=3))
+    wearable = VirtualWearable(EcgSimulator(), stream_info(250.0, session=3), vary_frames=False)
     made = [wearable.next_frame() for _ in range(n)]
     return [frame.data for frame in made if frame is not None]
 

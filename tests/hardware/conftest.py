@@ -15,12 +15,12 @@ import pytest
 from benchmarks.device.agreement import Streams, streams
 from benchmarks.device.engine import Site
 from benchmarks.device.runner import Effort
-from benchmarks.device.stand_in import NoCache, loaded_kernels, stand_in_library
 from edge.bundle import Bundle
 from edge.engines.trt.cache import EngineCache
 from edge.engines.trt.cuda import Cuda, open_cuda
 from edge.engines.trt.library import TensorRtLibrary, load_library
 from edge.errors import EngineError, EngineMissingError
+from tests.hardware.stand_in import NoCache, loaded_kernels, stand_in_library
 
 
 @pytest.fixture(scope="session")

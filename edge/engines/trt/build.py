@@ -1,4 +1,4 @@
-"""From a bundle to a TensorRT engine: parse, look at what was parsed, build; one path for every generation.
+"""From a bundle to a TensorRT engine: parse and build; one path for every generation.
 
 The network is strongly typed and its precision comes from explicit Q/DQ alone, so there are no precision
 flags to set and none that a later TensorRT has dropped. The parser and the builder answer failure with
@@ -8,7 +8,6 @@ refused by not being asked for: its INT8 does not take explicit Q/DQ.
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections.abc import Callable, Sequence
@@ -16,7 +15,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from edge.bundle import Bundle
-from edge.engines.trt.census import Census, Layer, census_of
 from edge.engines.trt.graph import static_int8_graph
 from edge.engines.trt.library import (
     LogLine,
@@ -26,20 +24,6 @@ from edge.engines.trt.library import (
     make_monitor,
 )
 from edge.errors import DriverError, EngineBuildError, EngineError
-
-__all__ = [
-    "BuildOptions",
-    "Census",
-    "Layer",
-    "Parsed",
-    "Plan",
-    "PlanRefusedError",
-    "build_plan",
-    "census",
-    "inspect",
-    "inspect_plan",
-    "parse",
-]
 
 SHOWN_LINES = 4  # of a log in one error: the first that failed says why, the rest is its echo
 MAX_LINE = 400  # characters of one log line in an error
@@ -86,12 +70,6 @@ class Plan:
     """A serialised engine and how it came about."""
 
     data: bytes
-    layers: tuple[Layer, ...]
-    """Of the parsed network."""
-    counts: dict[str, int]
-    """Layers of the parsed network by type."""
-    faults: tuple[str, ...]
-    """What keeps the network from fusing into INT8, in words; see Census."""
     seconds: float
     messages: tuple[str, ...]
     """Warnings and worse that the library logged."""
@@ -107,20 +85,8 @@ class Plan:
             "options": self.options.as_dict(),
             "seconds": round(self.seconds, 3),
             "bytes": len(self.data),
-            **layer_report(self.layers),
-            "counts": self.counts,
-            "faults": list(self.faults),
             "messages": list(self.messages),
         }
-
-
-def layer_report(layers: Sequence[Layer]) -> dict[str, object]:
-    """Layers, of a network or an engine, as plain values, with how many convolutions run in INT8."""
-    return {
-        "convolutions": sum(layer.is_convolution for layer in layers),
-        "int8_convolutions": sum(layer.is_int8_convolution for layer in layers),
-        "layers": [asdict(layer) for layer in layers],
-    }
 
 
 def parse(graph: bytes, library: TensorRtLibrary) -> Parsed:
@@ -143,7 +109,7 @@ def parse(graph: bytes, library: TensorRtLibrary) -> Parsed:
             errors = [parser.get_error(i) for i in range(parser.num_errors)]
             where, why = _first_error(errors)
             what = f"its parser refuses {where}: {why}"
-            raise EngineBuildError(f"{_told(what, lines, library, known=why)}: {RETRY}")
+            raise EngineBuildError(f"{_in_one_line(what, lines, library, known=why)}: {RETRY}")
         for tensor in (network.get_input(i) for i in range(network.num_inputs)):
             if -1 in tuple(tensor.shape):
                 raise EngineBuildError(
@@ -151,11 +117,6 @@ def parse(graph: bytes, library: TensorRtLibrary) -> Parsed:
                     " fixed ones; make the graph with static_int8_graph"
                 )
         return Parsed(network, builder, parser, graph, library)
-
-
-def census(parsed: Parsed) -> Census:
-    """The parsed network as plain values, and what keeps it from fusing."""
-    return census_of(parsed.network, parsed.library.module)
 
 
 def build_plan(
@@ -167,7 +128,7 @@ def build_plan(
 ) -> Plan:
     """Build the engine of a bundle for steps of `options.frames` frames.
 
-    `say` hears of each stage, `progress` of (phase, steps done, steps) within the builder.
+    `say` is called at each stage, `progress` with (phase, steps done, steps) within the builder.
 
     The same bundle, library, device and options give the same bytes with TensorRT-RTX; TensorRT times its
     kernels on the device and may choose others. Raises as `parse` and `static_int8_graph` do.
@@ -180,16 +141,10 @@ def build_plan(
     say(f"parsing with {library.name} {library.version}")
     with library.collected() as lines:
         parsed = parse(graph, library)
-        found = census(parsed)
-        say(
-            f"building {len(found.layers)} layers for {options.compute_capability or 'this device'}"
-        )
+        say(f"building for {options.compute_capability or 'this device'}")
         data = serialize(parsed, options, progress)
     return Plan(
         data,
-        found.layers,
-        found.counts,
-        tuple(found.faults()),
         time.perf_counter() - start,
         tuple(f"{line.severity}: {line.text}" for line in lines if line.severity != "INFO"),
         library.name,
@@ -212,7 +167,7 @@ def serialize(parsed: Parsed, options: BuildOptions, progress: Progress | None =
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mb << 20)
         config.profiling_verbosity = (
             trt.ProfilingVerbosity.DETAILED
-        )  # or `inspect` sees names alone
+        )  # or an inspector sees names alone
         if options.optimization_level is not None:
             library.set_optimization_level(config, options.optimization_level)
         if options.compute_capability is not None:
@@ -224,81 +179,6 @@ def serialize(parsed: Parsed, options: BuildOptions, progress: Progress | None =
         if engine is None:
             raise _failure("its builder refuses the network", lines, library)
         return bytes(engine)
-
-
-class PlanRefusedError(EngineBuildError):
-    """An engine that the runtime does not take."""
-
-
-def inspect_plan(data: bytes, library: TensorRtLibrary) -> tuple[Layer, ...]:
-    """`inspect` of a serialised engine, in the caller's CUDA context, where all that it makes is gone again.
-
-    Raises PlanRefusedError when the runtime does not take it, EngineBuildError.
-    """
-    with library.collected() as lines:
-        runtime = library.module.Runtime(library.logger)
-        engine = runtime.deserialize_cuda_engine(data)
-        if engine is None:
-            said = "; ".join(_one_line(line.text) for line in lines[-SHOWN_LINES:])
-            raise PlanRefusedError(said or "its log says nothing")
-        return inspect(engine, library)
-
-
-def inspect(engine: Any, library: TensorRtLibrary) -> tuple[Layer, ...]:
-    """The layers of a deserialised engine, fused as they will run; needs the GPU that it was built for.
-
-    Raises EngineBuildError when the library tells nothing of them.
-    """
-    with library.collected() as lines:
-        inspector = engine.create_engine_inspector()
-        text = inspector and inspector.get_engine_information(
-            library.module.LayerInformationFormat.JSON
-        )
-        if not text:
-            raise _failure("its inspector says nothing of the engine", lines, library)
-    return layers_from_inspector(text)
-
-
-def layers_from_inspector(text: str) -> tuple[Layer, ...]:
-    """Layers from the inspector's JSON; an engine built with less than detailed verbosity has names alone.
-
-    Raises EngineBuildError for text that is no such JSON.
-    """
-    try:
-        entries = json.loads(text)["Layers"]
-        return tuple(_inspected(entry) for entry in entries)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EngineBuildError(
-            f"the engine inspector's answer does not parse: {error!r}"
-        ) from error
-
-
-def _inspected(entry: dict[str, Any] | str) -> Layer:
-    if isinstance(entry, str):
-        return Layer(entry, "", "", (), ())
-    inputs, outputs = entry.get("Inputs", []), entry.get("Outputs", [])
-    kind = str(entry.get("ParameterType", entry["LayerType"]))
-    is_convolution = "conv" in kind.lower() or "conv" in str(entry["LayerType"]).lower()
-    reads = [_datatype(tensor) for tensor in inputs]
-    precision = reads[0] if reads else _datatype(outputs[0]) if outputs else ""
-    return Layer(
-        str(entry["Name"]),
-        str(entry["LayerType"]),
-        precision,
-        tuple(str(tensor["Name"]) for tensor in inputs),
-        tuple(str(tensor["Name"]) for tensor in outputs),
-        is_convolution,
-        is_convolution and precision == "int8",
-    )
-
-
-def _datatype(tensor: dict[str, Any]) -> str:
-    """`int8`, `fp16`, `fp32` ... out of a sentence like `Thirty-two wide ... Int8 format`."""
-    told = " ".join(
-        str(v) for k, v in tensor.items() if "format" in k.lower() or "type" in k.lower()
-    )
-    found = re.search(r"int8|int32|int64|fp8|fp16|bf16|fp32|half|float|bool", told.lower())
-    return found.group() if found else told
 
 
 def _first_error(errors: Sequence[Any]) -> tuple[str, str]:
@@ -313,14 +193,16 @@ def _first_error(errors: Sequence[Any]) -> tuple[str, str]:
 
 def _failure(what: str, lines: Sequence[LogLine], library: TensorRtLibrary) -> EngineError:
     """The typed error of a builder that answered None: for want of a driver, or because of the graph."""
-    told = _told(what, lines, library)
+    text = _in_one_line(what, lines, library)
     first = next((line.text for line in lines if "ERROR" in line.severity), "")
     if NO_DRIVER.search(first):
-        return DriverError(f"{told}: install an NVIDIA driver that this version knows")
-    return EngineBuildError(f"{told}: {RETRY}")
+        return DriverError(f"{text}: install an NVIDIA driver that this version knows")
+    return EngineBuildError(f"{text}: {RETRY}")
 
 
-def _told(what: str, lines: Sequence[LogLine], library: TensorRtLibrary, known: str = "") -> str:
+def _in_one_line(
+    what: str, lines: Sequence[LogLine], library: TensorRtLibrary, known: str = ""
+) -> str:
     """What failed and what the log adds to what is known of it, in one line."""
     errors = [line for line in lines if "ERROR" in line.severity]
     said = dict.fromkeys(

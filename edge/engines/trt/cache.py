@@ -1,27 +1,19 @@
-"""Built TensorRT engines on disk: one file per key, written by this cache or not handed out.
+"""Built TensorRT engines on disk: one file per key, built on this machine or not handed out.
 
-An engine is native code: whoever can choose the bytes that are deserialised runs code as this user. So:
+An engine is native code: whoever can choose the bytes that are deserialised runs code as this user. So the
+folder must be this user's and closed to all others (0700), and no link within it is followed. The first line
+of a file says its key, the SHA-256 of what follows and the machine that it was built on: one that was copied
+here, cut or altered is built anew. Who already acts as this user, or as root, is not protected against.
 
-- The folder must be this user's and closed to all others (0700), files likewise (0600, no links). Another
-  user of the machine cannot plant an engine. The folder is opened once; every file is opened within it.
-- Every entry is sealed: an HMAC over its key and its SHA-256, with a secret that lies in the folder and the
-  machine's id. An engine file that was copied in, downloaded, or comes with a folder from another machine
-  is rebuilt, as is one that is truncated or altered, or that belongs to another key or version.
-- Not protected against: whoever already acts as this user, or as root. They can read the secret, but they
-  can run code anyway. Nor against a disk image that is cloned with its machine id: that copy is ours.
-
-No failure of the cache stops an engine: a folder that is refused, read-only or full, a lock that is held
-for too long, each leaves an engine that is used from memory, and a note that says so. Needs POSIX.
+No failure of the cache stops an engine: it is then used from memory, and a note says why. Needs POSIX.
 """
 
 from __future__ import annotations
 
 import fcntl
 import hashlib
-import hmac
 import json
 import os
-import secrets
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
@@ -31,19 +23,15 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any
 
-from edge.engines.trt.key import CODE, EngineKey, canonical, engine_key
+from edge.engines.trt.key import EngineKey, engine_key
 
 __all__ = ["Built", "Cached", "EngineCache", "EngineKey", "default_folder", "engine_key"]
 
-SCHEMA_VERSION = 1
-LOCK_WAIT_S = (
-    300.0  # another process builds: seconds on a workstation, maybe minutes on a small Jetson
-)
+SCHEMA_VERSION = 2
+LOCK_WAIT_S = 300.0  # another process builds: seconds on a workstation, maybe minutes on a Jetson
 POLL_S = 0.05  # how soon the lock is asked for again
 MAX_BYTES = 256 << 20  # as for a bundle: an engine of one has a few MB
-MAX_SIDECAR_BYTES = 8 << 20  # the report lists some hundred layers
 MAX_ENTRIES = 32  # some 100 MB; two step lengths for each of the last upgrades of JetPack and model
-_SECRET, _SECRET_BYTES, _LOCK = "secret", 32, "lock"
 
 
 @dataclass(frozen=True)
@@ -52,7 +40,7 @@ class Built:
 
     data: bytes
     report: dict[str, Any] = field(default_factory=dict)
-    """Plain values for JSON; kept beside the engine."""
+    """Plain values for JSON; kept with the engine."""
 
 
 @dataclass(frozen=True)
@@ -98,257 +86,142 @@ class EngineCache:
     ) -> None:
         """Nothing is opened or made before the first `get`."""
         self.folder = default_folder() if folder is None else Path(folder)
-        self._lock_wait_s = lock_wait_s
-        self._machine_id = machine_id
+        self._lock_wait_s, self._machine_id = lock_wait_s, machine_id
 
     def get(self, key: EngineKey, build: Callable[[], Built]) -> Cached:
         """The engine of `key`: from the cache, or from `build`, which one process at a time runs.
 
         Raises what `build` raises, and nothing else.
         """
+        built = None
         try:
-            folder = self._open()
-        except (OSError, _UnusableError) as error:
-            return _in_memory(build(), _why(error, self.folder))
-        with folder:
-            with suppress(
-                OSError, _UnusableError
-            ):  # asked again under the lock: it may be half written
-                return self._hit(folder, key)
-            with folder.lock(self._lock_wait_s) as refused:
-                if refused:
-                    return _in_memory(build(), refused)
+            self._check_folder()
+            with suppress(OSError, _UnusableError):  # asked again under the lock
+                return self._read(key)
+            with self._locked():
                 try:
-                    return self._hit(folder, key)
+                    return self._read(key)
                 except (OSError, _UnusableError) as error:
-                    why = _why(error, self.folder)
+                    why = self._why(error)
                 built = build()
-                try:
-                    folder.write_entry(key, built)
-                except OSError as error:
-                    return _in_memory(built, _why(error, self.folder))
+                self._write(key, built)
                 return Cached(built.data, self._path(key), True, f"built: {why}", built.report)
+        except (OSError, _UnusableError) as error:
+            built = built or build()
+            return Cached(
+                built.data, None, True, f"built, not kept: {self._why(error)}", built.report
+            )
 
     def forget(self, key: EngineKey) -> None:
         """Remove the entry of `key`, if there is one: the runtime refuses it, or it shall be built anew."""
-        with suppress(OSError, _UnusableError), self._open() as folder:
-            folder.remove(key.digest())
+        with suppress(OSError, _UnusableError):
+            self._check_folder()
+            self._path(key).unlink(missing_ok=True)
 
-    def _open(self) -> _Folder:
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        machine = b""
-        with suppress(OSError):  # not every system has one
-            machine = self._machine_id.read_bytes().strip()
-        return _Folder(self.folder, machine)
-
-    def _hit(self, folder: _Folder, key: EngineKey) -> Cached:
-        data, report = folder.read_entry(key)
-        return Cached(data, self._path(key), False, "from the cache", report)
+    def entries(self) -> list[tuple[dict[str, Any], bytes]]:
+        """What each entry says of itself (`key`, `sha256`, `report`), and its engine."""
+        return [_parsed(_bytes_of(path)) for path in sorted(self.folder.glob("*.engine"))]
 
     def _path(self, key: EngineKey) -> Path:
         return self.folder / f"{key.digest()}.engine"
 
-
-class _Folder:
-    """The open folder. Files are named within it, so that it cannot be exchanged under our hands."""
-
-    def __init__(self, path: Path, machine: bytes) -> None:
-        self._machine = machine
-        self._fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            status = os.fstat(self._fd)
-            if status.st_uid != os.geteuid():
-                raise _UnusableError(
-                    f"{path} belongs to user {status.st_uid}, not to {os.geteuid()}: "
-                    "set LEADLIFT_CACHE to a folder of your own"
-                )
-            if status.st_mode & 0o077:
-                raise _UnusableError(
-                    f"{path} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}), "
-                    f"and an engine is native code: chmod 700 {path}"
-                )
-        except _UnusableError:
-            os.close(self._fd)
-            raise
-
-    def __enter__(self) -> _Folder:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        os.close(self._fd)
+    def _check_folder(self) -> None:
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        status = self.folder.stat()
+        if status.st_uid != os.geteuid():
+            raise _UnusableError(
+                f"{self.folder} belongs to user {status.st_uid}, not to {os.geteuid()}: "
+                "set LEADLIFT_CACHE to a folder of your own"
+            )
+        if status.st_mode & 0o077:
+            raise _UnusableError(
+                f"{self.folder} is open to other users (mode {stat.S_IMODE(status.st_mode):04o}), "
+                f"and an engine is native code: chmod 700 {self.folder}"
+            )
 
     @contextmanager
-    def lock(self, wait_s: float) -> Iterator[str]:
-        """Hold the folder's lock; yields why not, empty when it is held. The death of a process frees it."""
-        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
-        fd = None
-        try:
-            fd = os.open(_LOCK, flags, 0o600, dir_fd=self._fd)
-            refused = _lock_within(fd, wait_s)
-        except OSError as error:
-            refused = f"no lock in the cache ({error.strerror})"
-        try:
-            yield refused
-        finally:
-            if fd is not None:
-                os.close(fd)
+    def _locked(self) -> Iterator[None]:
+        """Hold the folder's lock, which the death of a process frees. Raises _UnusableError in the end."""
+        until = monotonic() + self._lock_wait_s
+        with open(self.folder / "lock", "a", opener=_private) as file:
+            while True:
+                try:
+                    fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                    break
+                except BlockingIOError:
+                    if monotonic() >= until:
+                        raise _UnusableError(
+                            f"another process has held the cache for more than {self._lock_wait_s:g} s"
+                        ) from None
+                    sleep(POLL_S)
+            yield
 
-    def read_entry(self, key: EngineKey) -> tuple[bytes, dict[str, Any]]:
-        """Engine and report. Raises OSError or _UnusableError, which say why it must be built."""
-        digest = key.digest()
+    def _read(self, key: EngineKey) -> Cached:
+        path = self._path(key)
         try:
-            sidecar = _parsed(self._read(f"{digest}.json", MAX_SIDECAR_BYTES))
+            header, data = _parsed(_bytes_of(path))
         except FileNotFoundError:
-            raise _UnusableError(self._nearest(key)) from None
-        if sidecar.get("key") != key.as_dict():
+            raise _UnusableError("none was cached for this model, library and device") from None
+        if header.get("key") != key.as_dict():
             raise _UnusableError("the cached one belongs to another key")
-        try:
-            data = self._read(f"{digest}.engine", MAX_BYTES)
-        except FileNotFoundError:
-            raise _UnusableError("the cached one has no engine file") from None
-        if hashlib.sha256(data).hexdigest() != sidecar.get("sha256"):
+        if header.get("machine") != self._machine():
+            raise _UnusableError("the cached one was built on another machine")
+        if hashlib.sha256(data).hexdigest() != header.get("sha256"):
             raise _UnusableError("the cached one is truncated or altered")
-        seal = str(sidecar.get("seal")).encode()
-        if not hmac.compare_digest(seal, self._seal(key, data).encode()):
-            raise _UnusableError("the cached one was not written by this cache on this machine")
-        report = sidecar.get("report")
-        return data, report if isinstance(report, dict) else {}
+        return Cached(data, path, False, "from the cache", dict(header.get("report", {})))
 
-    def write_entry(self, key: EngineKey, built: Built) -> None:
-        """Engine, then sidecar, each whole or not at all; under the lock. Raises OSError."""
-        digest = key.digest()
-        try:
-            self._secret()
-        except _UnusableError:
-            self._write(_SECRET, secrets.token_bytes(_SECRET_BYTES))
-        sidecar = {
+    def _write(self, key: EngineKey, built: Built) -> None:
+        """Whole or not at all; under the lock. Raises OSError."""
+        header = {
             "schema": SCHEMA_VERSION,
             "key": key.as_dict(),
+            "machine": self._machine(),
             "sha256": hashlib.sha256(built.data).hexdigest(),
-            "seal": self._seal(key, built.data),
             "report": built.report,
         }
-        self._unlink(f"{digest}.json")  # between the two writes an older one would not fit
-        self._write(f"{digest}.engine", built.data)
-        self._write(f"{digest}.json", json.dumps(sidecar, indent=1).encode())
-        self._prune()
-
-    def remove(self, digest: str) -> None:
-        """Remove an entry, whether it is there or not. Raises OSError."""
-        for suffix in ("json", "engine"):
-            self._unlink(f"{digest}.{suffix}")
-
-    def _seal(self, key: EngineKey, data: bytes) -> str:
-        sealed = canonical(key.as_dict()) + hashlib.sha256(data).digest()
-        return hmac.new(self._secret() + self._machine, sealed, hashlib.sha256).hexdigest()
-
-    def _secret(self) -> bytes:
-        """The folder's own random bytes, made with its first entry."""
-        found = b""
-        with suppress(FileNotFoundError):
-            found = self._read(_SECRET, _SECRET_BYTES)
-        if len(found) != _SECRET_BYTES:
-            raise _UnusableError("the secret that sealed the cache is gone")
-        return found
-
-    def _read(self, name: str, limit: int) -> bytes:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, dir_fd=self._fd), "rb") as file:
-            status = os.fstat(file.fileno())
-            ours = stat.S_ISREG(status.st_mode) and status.st_uid == os.geteuid()
-            if not ours or status.st_mode & 0o077:
-                raise _UnusableError(f"{name} is no file of ours alone")
-            if status.st_size > limit:
-                raise _UnusableError(f"{name} has {status.st_size} bytes, more than any of ours")
-            return file.read(limit)
-
-    def _write(self, name: str, data: bytes) -> None:
-        temporary = f"{name}.tmp"  # the lock is ours: what lies there is of a process that died
-        self._unlink(temporary)
+        path, partial = self._path(key), self.folder / "partial"
+        partial.unlink(missing_ok=True)  # the lock is ours: it is of a process that died
         try:
-            self._create(temporary, data)
-            os.replace(temporary, name, src_dir_fd=self._fd, dst_dir_fd=self._fd)
+            with open(partial, "xb", opener=_private) as file:
+                file.write(json.dumps(header).encode() + b"\n" + built.data)
+                file.flush()
+                os.fsync(file.fileno())
+            partial.replace(path)
         except OSError:
-            self._unlink(temporary)
+            partial.unlink(missing_ok=True)
             raise
+        by_age = sorted(self.folder.glob("*.engine"), key=lambda one: one.lstat().st_mtime_ns)
+        for old in by_age[:-MAX_ENTRIES]:
+            old.unlink(missing_ok=True)
 
-    def _create(self, name: str, data: bytes) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-        with os.fdopen(os.open(name, flags, 0o600, dir_fd=self._fd), "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+    def _machine(self) -> str:
+        found = b""
+        with suppress(OSError):  # not every system has one
+            found = self._machine_id.read_bytes().strip()
+        return hashlib.sha256(b"leadlift" + found).hexdigest()  # the id itself is not to be shown
 
-    def _unlink(self, name: str) -> None:
-        with suppress(FileNotFoundError):
-            os.unlink(name, dir_fd=self._fd)
-
-    def _sidecars(self) -> list[str]:
-        """Names, the oldest first."""
-        found = []
-        for name in os.listdir(self._fd):  # noqa: PTH208 - Path cannot list an open folder
-            if name.endswith(".json"):
-                with suppress(FileNotFoundError):
-                    written = os.stat(name, dir_fd=self._fd, follow_symlinks=False).st_mtime_ns
-                    found.append((written, name))
-        return [name for _, name in sorted(found)]
-
-    def _prune(self) -> None:
-        for name in self._sidecars()[:-MAX_ENTRIES]:
-            self.remove(name.removesuffix(".json"))
-
-    def _nearest(self, key: EngineKey) -> str:
-        """What sets `key` apart from the entry that is nearest to it: why there is nothing to reuse."""
-        wanted, nearest = _flat(key.as_dict()), dict[str, object]()
-        for name in self._sidecars():
-            with suppress(OSError, _UnusableError):
-                found = _flat(_parsed(self._read(name, MAX_SIDECAR_BYTES)).get("key"))
-                changed = {n: found[n] for n in found if found[n] != wanted.get(n)}
-                same_use = found.get("options") == wanted["options"]
-                if same_use and changed and (not nearest or len(changed) <= len(nearest)):
-                    nearest = changed
-        if not nearest:
-            return "none was cached"
-        words = {n: (str(old)[:12], str(wanted.get(n))[:12]) for n, old in nearest.items()}
-        return "the cached one is for another " + ", ".join(
-            f"{n} ({old}, not {new})" for n, (old, new) in words.items()
-        )
+    def _why(self, error: OSError | _UnusableError) -> str:
+        return f"{self.folder}: {error.strerror}" if isinstance(error, OSError) else str(error)
 
 
-def _lock_within(fd: int, wait_s: float) -> str:
-    until = monotonic() + wait_s
-    while True:
-        try:
-            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            if monotonic() >= until:
-                return f"another process has held the cache for more than {wait_s:g} s"
-            sleep(POLL_S)
-        else:
-            return ""
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, 0o600)
 
 
-def _parsed(sidecar: bytes) -> dict[str, Any]:
+def _bytes_of(path: Path) -> bytes:
+    with open(path, "rb", opener=_private) as file:
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode) or status.st_size > MAX_BYTES:
+            raise _UnusableError(f"{path.name} is no engine of ours")
+        return file.read(MAX_BYTES)
+
+
+def _parsed(content: bytes) -> tuple[dict[str, Any], bytes]:
+    line, _, data = content.partition(b"\n")
     try:
-        found = json.loads(sidecar)
-    except ValueError:
-        raise _UnusableError("the sidecar of the cached one is damaged") from None
-    if not isinstance(found, dict) or found.get("schema") != SCHEMA_VERSION:
-        raise _UnusableError("the sidecar of the cached one is of another schema")
-    return found
-
-
-def _flat(key: object) -> dict[str, Any]:
-    """A key in which the code that built it stands beside the options, not among them."""
-    if not isinstance(key, dict) or not isinstance(key.get("options"), dict):
-        return {}
-    options = dict(key["options"])
-    return {**key, CODE: options.pop(CODE, None), "options": options}
-
-
-def _why(error: OSError | _UnusableError, folder: Path) -> str:
-    return f"{folder}: {error.strerror}" if isinstance(error, OSError) else str(error)
-
-
-def _in_memory(built: Built, why: str) -> Cached:
-    return Cached(built.data, None, True, f"built, not kept: {why}", built.report)
+        header = json.loads(line)
+    except (ValueError, RecursionError):
+        raise _UnusableError("what the cached one says of itself is damaged") from None
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA_VERSION:
+        raise _UnusableError("the cached one is of another schema")
+    return header, data

@@ -276,7 +276,7 @@ class Cuda:
     def capture(self, enqueue: Callable[[], None]) -> Graph:
         """What `enqueue` puts into the stream, as a graph; nothing of it runs now.
 
-        Raises CaptureError when it cannot be captured, DeviceLostError when the GPU is gone.
+        Raises GraphCaptureError when it cannot be captured, DeviceLostError when the GPU is gone.
         """
         bindings = self._load_bindings()
         graph = Graph(self, bindings, *capture(self, bindings, enqueue))
@@ -362,15 +362,15 @@ class Cuda:
         except self._driver.Error as error:
             raise self.failed(what, str(error)) from error
 
-    def heard(self, error: EngineError) -> None:
-        """Another library reports `error`; a loss is remembered."""
+    def note_loss(self, error: EngineError) -> None:
+        """Remember that the GPU is lost, if that is what `error` of another library says."""
         if isinstance(error, DeviceLostError):
             self._lost = str(error)
 
     def failed(self, what: str, text: str = "", code: int | None = None) -> DeviceError:
         """The typed error of what CUDA said, to be raised; a loss is remembered."""
         error = device_error(what, text, code)
-        self.heard(error)
+        self.note_loss(error)
         return error
 
     def free(self, held: DeviceBuffer | Event | Graph) -> None:

@@ -42,7 +42,7 @@ class Owner(Protocol):
         """Release a graph once."""
 
 
-class CaptureError(EngineError):
+class GraphCaptureError(EngineError):
     """Work that cannot be captured into a graph, or nothing here to capture it with."""
 
 
@@ -69,11 +69,11 @@ class Graph:
 
 
 def load_bindings() -> Any:
-    """The module cuda.bindings.driver. Raises CaptureError where it does not import."""
+    """The module cuda.bindings.driver. Raises GraphCaptureError where it does not import."""
     try:
         return importlib.import_module("cuda.bindings.driver")
     except ImportError as error:
-        raise CaptureError(
+        raise GraphCaptureError(
             f"cuda.bindings does not import ({str(error).splitlines()[0]}):"
             " pip install 'leadlift[jetson]'"
         ) from error
@@ -82,7 +82,7 @@ def load_bindings() -> Any:
 def capture(cuda: Owner, bindings: Any, enqueue: Callable[[], None]) -> tuple[Any, Any]:
     """The CUgraphExec of what `enqueue` puts into the stream of `cuda`, and its CUstream.
 
-    Raises CaptureError, or DeviceLostError when the GPU is gone.
+    Raises GraphCaptureError, or DeviceLostError when the GPU is gone.
     """
     try:
         stream = bindings.CUstream(cuda.stream_handle)
@@ -93,11 +93,11 @@ def capture(cuda: Owner, bindings: Any, enqueue: Callable[[], None]) -> tuple[An
             bindings.cuGraphDestroy(graph)
         return made, stream
     except RuntimeError as error:  # what cuda.bindings raises for a call that the driver lacks
-        raise CaptureError(f"cuda.bindings does not fit this driver: {error}") from error
+        raise GraphCaptureError(f"cuda.bindings does not fit this driver: {error}") from error
     except EngineError as error:
-        if cuda.is_lost or isinstance(error, CaptureError):
+        if cuda.is_lost or isinstance(error, GraphCaptureError):
             raise
-        raise CaptureError(f"the work cannot be captured: {error}") from error
+        raise GraphCaptureError(f"the work cannot be captured: {error}") from error
 
 
 def _captured(cuda: Owner, bindings: Any, stream: Any, enqueue: Callable[[], None]) -> Any:

@@ -24,7 +24,7 @@ from edge.engines.base import Array, Engine
 from edge.engines.trt.build import BuildOptions, build_plan
 from edge.engines.trt.cache import Built, Cached, EngineCache, engine_key
 from edge.engines.trt.cuda import Cuda, DeviceBuffer, keep_forever, open_cuda
-from edge.engines.trt.cuda_graph import CaptureError
+from edge.engines.trt.cuda_graph import GraphCaptureError
 from edge.engines.trt.graph import FRAMES
 from edge.engines.trt.library import LogLine, TensorRtLibrary, load_library
 from edge.engines.trt.stepper import Stepper, failure, state_layout
@@ -67,7 +67,7 @@ class TensorRtEngine(Engine):
         graphs: bool = True,
         say: Callable[[str], None] | None = None,
     ) -> None:
-        """Take the engines of these step lengths from the cache, or build them; `say` hears of each stage.
+        """Take the engines of these step lengths from the cache, or build them; `say` is called at each.
 
         A `cuda` that is given stays open after `close`. Raises EngineMissingError, EngineBuildError,
         DriverError, DeviceMemoryError, DeviceLostError; InputError for step lengths without 1.
@@ -255,7 +255,7 @@ class TensorRtEngine(Engine):
         try:
             for stepper in self._steppers:
                 stepper.capture()
-        except CaptureError as error:
+        except GraphCaptureError as error:
             self._why_no_graph = str(error)
             for stepper in self._steppers:
                 stepper.drop_graphs()
@@ -283,7 +283,7 @@ class TensorRtEngine(Engine):
 
     def _failure(self, what: str) -> EngineError:
         error = failure(what, self._log, self._library)
-        self._cuda.heard(error)
+        self._cuda.note_loss(error)
         return error
 
     def _release(self) -> None:

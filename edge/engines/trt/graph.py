@@ -37,7 +37,7 @@ def static_int8_graph(bundle: Bundle, frames: int) -> bytes:
         from edge.engines.graph_rewrites import tensorrt_graph
     except ImportError as error:
         raise EngineMissingError(
-            f"TensorRT needs onnx to respell the model ({error}): pip install 'leadlift[jetson]'"
+            f"TensorRT needs onnx to rewrite the model ({error}): pip install 'leadlift[jetson]'"
         ) from error
     try:
         model = onnx.load_from_string(bundle.data)

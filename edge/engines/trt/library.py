@@ -20,7 +20,7 @@ from edge.errors import EngineBuildError, EngineMissingError
 from edge.jetpack import PACKAGES
 
 Progress = Callable[[str, int, int], None]
-"""Hears of (phase, steps done, steps) while the builder works, in whatever thread it works in."""
+"""Called with (phase, steps done, steps) while the builder works, in whatever thread it works in."""
 
 LIBRARIES = ("tensorrt", "tensorrt_rtx")
 """In the order of preference."""
@@ -33,34 +33,17 @@ TOUCHED = (
     "Builder.build_serialized_network",
     "Builder.create_builder_config",
     "Builder.create_network",
-    "ElementWiseOperation.SUM",
-    "EngineInspector.get_engine_information",
     "IBuilderConfig.profiling_verbosity",
     "IBuilderConfig.progress_monitor",
     "IBuilderConfig.set_memory_pool_limit",
-    "IConstantLayer.weights",
-    "ICudaEngine.create_engine_inspector",
-    "IElementWiseLayer.op",
-    "ILayer.get_input",
-    "ILayer.get_output",
-    "ILayer.name",
-    "ILayer.num_inputs",
-    "ILayer.num_outputs",
-    "ILayer.type",
     "ILogger.log",
     "INetworkDefinition.get_input",
-    "INetworkDefinition.get_layer",
-    "INetworkDefinition.get_output",
     "INetworkDefinition.num_inputs",
-    "INetworkDefinition.num_layers",
-    "INetworkDefinition.num_outputs",
     "IProgressMonitor.phase_finish",
     "IProgressMonitor.phase_start",
     "IProgressMonitor.step_complete",
-    "ITensor.dtype",
     "ITensor.name",
     "ITensor.shape",
-    "LayerInformationFormat.JSON",
     "MemoryPoolType.WORKSPACE",
     "OnnxParser.get_error",
     "OnnxParser.num_errors",
@@ -71,7 +54,7 @@ TOUCHED = (
     "ProfilingVerbosity.DETAILED",
     "__version__",
 )
-"""What library, census and build use of every generation: a test holds the list to the real bindings."""
+"""What library and build use of every generation: a test holds the list to the real bindings."""
 
 TOUCHED_WHERE_PRESENT = (
     "ComputeCapability.SM86",  # RTX alone builds for a device that is not here
@@ -120,7 +103,7 @@ class TensorRtLibrary:
         return 0 if flag is None else 1 << int(flag)
 
     def set_optimization_level(self, config: Any, level: int) -> None:
-        """How hard the builder looks for fast kernels, 0..5, where it can be told."""
+        """How hard the builder looks for fast kernels, 0..5, where that is an option."""
         if hasattr(config, "builder_optimization_level"):
             config.builder_optimization_level = level
 

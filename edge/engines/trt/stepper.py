@@ -21,7 +21,7 @@ from edge.engines.base import Array
 from edge.engines.graph_rewrites import rewritten_states
 from edge.engines.trt.cuda import Cuda, DeviceBuffer
 from edge.engines.trt.cuda_errors import error_in_log
-from edge.engines.trt.cuda_graph import CaptureError, Graph
+from edge.engines.trt.cuda_graph import Graph, GraphCaptureError
 from edge.engines.trt.library import LogLine, TensorRtLibrary
 from edge.errors import EngineError
 
@@ -55,7 +55,7 @@ TOUCHED_WHERE_PRESENT = (  # TensorRT-RTX
 
 
 @dataclass(frozen=True)
-class Tensor:
+class SlabTensor:
     """An input or output of the engine and where it lies in its slab."""
 
     shape: tuple[int, ...]
@@ -78,15 +78,15 @@ class Tensor:
 class Layout:
     """Tensors by name, one after the other in a slab."""
 
-    tensors: Mapping[str, Tensor]
+    tensors: Mapping[str, SlabTensor]
     nbytes: int
 
 
-def laid_out(tensors: Mapping[str, Tensor]) -> Layout:
+def laid_out(tensors: Mapping[str, SlabTensor]) -> Layout:
     """The tensors with aligned offsets, in their order."""
     found, at = {}, 0
     for name, tensor in tensors.items():
-        found[name] = Tensor(tensor.shape, tensor.dtype, tensor.is_input, at)
+        found[name] = SlabTensor(tensor.shape, tensor.dtype, tensor.is_input, at)
         at += -(-tensor.nbytes // ALIGNMENT) * ALIGNMENT
     return Layout(found, at)
 
@@ -94,20 +94,20 @@ def laid_out(tensors: Mapping[str, Tensor]) -> Layout:
 def state_layout(manifest: Manifest) -> Layout:
     """One set of state tensors by input name, as TensorRT has them: int8, (1, channels, 1, frames)."""
     states = rewritten_states(manifest.states, "int8")
-    return laid_out({s.input: Tensor((1, *s.shape), s.dtype, True) for s in states})
+    return laid_out({s.input: SlabTensor((1, *s.shape), s.dtype, True) for s in states})
 
 
 def input_layout(manifest: Manifest, frames: int) -> Layout:
     """What a step of `frames` frames reads, but for the states."""
     n_in, n_out = len(manifest.input_leads), len(manifest.output_leads)
-    leads = Tensor((1, n_in, manifest.hop, frames), "float32", True)
-    anchor = Tensor((1, n_out, n_in, 1, 1), "float32", True)
+    leads = SlabTensor((1, n_in, manifest.hop, frames), "float32", True)
+    anchor = SlabTensor((1, n_out, n_in, 1, 1), "float32", True)
     return laid_out({"ecg": leads, "mask": leads, "anchor": anchor})
 
 
 def output_layout(manifest: Manifest, frames: int) -> Layout:
     """What a step of `frames` frames writes, but for the states."""
-    leads = Tensor((1, len(manifest.output_leads), manifest.hop, frames), "float32", False)
+    leads = SlabTensor((1, len(manifest.output_leads), manifest.hop, frames), "float32", False)
     return laid_out({"ecg_mv": leads, "log_sigma": leads})
 
 
@@ -174,11 +174,11 @@ class Stepper:
         self._make_contexts()
 
     def capture(self) -> None:
-        """From now on launch graphs. Raises CaptureError, after which it goes on as before."""
+        """From now on launch graphs. Raises GraphCaptureError, after which it goes on as before."""
         try:
             for turn in TURNS:
                 self._graphs.append(self._captured(turn))
-        except CaptureError:
+        except GraphCaptureError:
             self.drop_graphs()
             raise
         self._launch = (self._graphs[0].launch, self._graphs[1].launch)
@@ -292,10 +292,12 @@ class Stepper:
         if hasattr(context, "is_stream_capturable") and not context.is_stream_capturable(
             self._cuda.stream_handle
         ):
-            raise CaptureError(f"{self._library.name} says that this engine cannot be captured")
+            raise GraphCaptureError(
+                f"{self._library.name} says that this engine cannot be captured"
+            )
         return self._cuda.capture(lambda: self._enqueue(turn))
 
     def _failure(self, what: str) -> EngineError:
         error = failure(f"({self.frames} frames) {what}", self._log, self._library)
-        self._cuda.heard(error)
+        self._cuda.note_loss(error)
         return error

@@ -1,4 +1,4 @@
-"""A fake device for reports: the fakes of tests/edge/engines, an inspector, and kernels in NumPy."""
+"""A fake device for reports: the fakes of tests/edge/engines, and an inspector."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 
 from benchmarks.device.agreement import SIMULATED, Streams
 from benchmarks.device.runner import Effort
-from benchmarks.device.stand_in import Launch
 from benchmarks.report import samples_needed
 from tests.edge.engines.trt.fake_gpu import FakeGpu
 from tests.edge.engines.trt.fake_tensorrt import FakeEngine, FakeRuntime, FakeTensorRt
@@ -20,7 +19,6 @@ LITTLE = Effort(
     records=2,
     growth_steps=20,
     growth_settle=1,
-    checked=(1, 1, 1, 3, 32, 1, 33),
     steps=samples_needed(90),
     paced_s=0.1,
     warm_up_s=0.0,
@@ -64,39 +62,3 @@ class InspectedTensorRt(FakeTensorRt):
 def two_records(n_samples: int = 160) -> Streams:
     """Simulated II, V1, V5."""
     return Streams(SIMULATED, np.stack([three_leads(n_samples, seed) for seed in (1, 2)]))
-
-
-def numpy_launch(gpu: FakeGpu) -> Launch:
-    """The stand-in kernels, element by element as the CUDA source says it, on fake memory."""
-
-    def launch(name: str, n: int, arguments: tuple[Any, ...]) -> None:
-        values = [a.value for a in arguments]
-        gpu.enqueue(lambda: KERNELS[name](gpu, n, *values))
-
-    return launch
-
-
-def _advance(
-    gpu: FakeGpu, count: int, before: int, after: int, n: int, ecg: int, n_ecg: int
-) -> None:
-    assert count == n
-    old, new = (gpu.at(a, n).view(np.int8) for a in (before, after))
-    given = gpu.at(ecg, 4 * n_ecg).view(np.float32)
-    new[:] = [(3 * int(old[(i + 1) % n]) + int(given[i % n_ecg]) + i) & 127 for i in range(n)]
-
-
-def _answer(gpu: FakeGpu, count: int, *values: Any) -> None:
-    results, n, state, n_state, ecg, n_ecg, mask, n_mask, anchor, n_anchor, weight = values
-    assert count == n
-    codes = gpu.at(state, n_state).view(np.int8)
-    x, on, a = (
-        gpu.at(at, 4 * size).view(np.float32)
-        for at, size in ((ecg, n_ecg), (mask, n_mask), (anchor, n_anchor))
-    )
-    gpu.at(results, 4 * n).view(np.float32)[:] = [
-        weight * x[i % n_ecg] + on[i % n_mask] + a[i % n_anchor] + codes[(7 * i) % n_state]
-        for i in range(n)
-    ]
-
-
-KERNELS = {"advance": _advance, "answer": _answer}

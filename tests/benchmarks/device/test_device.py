@@ -9,17 +9,16 @@ from typing import Any
 import pytest
 
 from benchmarks.__main__ import main, parser
-from benchmarks.device.command import HALF_TARGETS, INJECTED, TARGETS, measure_device
+from benchmarks.device.command import INJECTED, TARGETS, measure_device
 from benchmarks.device.nvidia import System
-from benchmarks.device.stand_in import NAME
 from benchmarks.report import Result, Target, cell, write_json
 from edge import jetpack
 from edge.bundle import Bundle
-from edge.engines.trt.cuda_graph import CaptureError
+from edge.engines.trt.cuda_graph import GraphCaptureError
+from edge.errors import EngineError
 from tests.benchmarks.device.fake_device import (
     LITTLE,
     InspectedTensorRt,
-    numpy_launch,
     two_records,
 )
 from tests.benchmarks.device.jetson import Tools, jetson_root
@@ -50,7 +49,6 @@ def report(
         LITTLE,
         system=System(jetson_root(root), Tools()),
         library=trt.library(),
-        launch=numpy_launch(trt.gpu),
         injected=injected,
         say=heard.append,
     )
@@ -92,7 +90,6 @@ def test_a_report_on_fakes(
     result, trt, heard = made
     results = result.results
     assert_finds(TARGETS, results)
-    assert results["tensorrt_ran"]
     assert results["parts_failed"] == 0
     assert results["agreement"]["n_records"] == 2
     assert results["agreement"]["rmse_uv"] < 2
@@ -134,33 +131,20 @@ def test_a_report_of_an_injected_device_never_looks_measured(
     assert "VDD_GPU_SOC 2.398 | VDD_GPU_SOC 2.398" in shown(result)
 
 
-def test_where_tensorrt_refuses_the_kernels_stand_in_and_it_says_so(
+def test_where_tensorrt_refuses_it_is_one_line(
     any_bundle: Bundle, tmp_path: Path, heard: list[str]
 ) -> None:
     trt = InspectedTensorRt(FakeGpu())
     trt.refuses["Runtime"] = ["createInferRuntime: this GPU is not supported"]
-    result = report(any_bundle, tmp_path, trt, heard)
-    results = result.results
-    assert not results["tensorrt_ran"]
-    assert "this GPU is not supported" in results["why_no_tensorrt"]
-    assert "agreement" not in results
-    assert "latency" not in results  # what the stand-in does lies under its own name
-    assert_finds(HALF_TARGETS, results)
-    half = results["cuda_half"]
-    assert half["what"] == NAME
-    assert half["check"]["graph"]["outputs_differ"] == 0
-    assert half["graph_and_enqueue"]["outputs_differ"] == 0
-    assert half["latency"]["graph"]["host"]["back_to_back"]["n"] == LITTLE.steps
-    assert "NO TENSORRT RAN" in shown(result)
-    assert any(NAME in table.title for table in result.tables)
-    assert any(line.startswith("no TensorRT ran") for line in heard)
+    with pytest.raises(EngineError, match="this GPU is not supported"):
+        report(any_bundle, tmp_path, trt, heard)
 
 
 def test_a_graph_that_is_not_captured_gives_no_graph_latency(
     any_bundle: Bundle, tmp_path: Path, heard: list[str]
 ) -> None:
     def missing() -> Any:
-        raise CaptureError("cuda.bindings does not import")
+        raise GraphCaptureError("cuda.bindings does not import")
 
     trt = InspectedTensorRt(FakeGpu())
     result = report(any_bundle, tmp_path, trt, heard, bindings=missing, injected=False)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import io
 import os
 import re
-import threading
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +13,9 @@ import pytest
 
 from edge.cli import main
 from edge.commands.monitor import Monitor
-from edge.commands.monitor_screen import MonitorScreen, Shown, frame
-from firmware_bridge.events import Battery, Samples, StreamInfo
+from edge.sinks.picture import Picture
+from edge.sinks.screen import frame
+from firmware_bridge.events import Battery, Notice, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.twins import Setup, make_twin, source_options
@@ -41,11 +41,11 @@ def following(n_samples: int = 500, lead_off: int = 0) -> tuple[Monitor, list[st
     return monitor, lines
 
 
-def text(shown: Shown, width: int = 80, height: int = 30) -> list[str]:
-    lines = ["".join(part for part, _ in line) for line in frame(shown, width, height)]
+def text(shown: Picture, width: int = 120, height: int = 30) -> list[str]:
+    lines = ["".join(part for part, _ in line) for line in frame(shown, width, height).lines]
     assert len(lines) <= height
     assert all(len(line) <= width for line in lines)
-    return lines
+    return [line.strip() for line in lines]
 
 
 def test_a_line_tells_rate_losses_drift_and_battery() -> None:
@@ -59,42 +59,40 @@ def test_a_line_tells_rate_losses_drift_and_battery() -> None:
 
 
 def test_the_screen_shows_each_lead_as_measured_and_which_is_off() -> None:
-    monitor, lines = following(lead_off=0b010)
-    said = text(monitor.shown())
-    assert said[0].startswith(" board: II, V1, V5 at 250 Hz")
-    assert "not filtered" in said[1] and "not a medical device" in said[1]
-    rows = [said.index("II"), said.index("V1 electrode off"), said.index("V5")]
+    monitor, _ = following(lead_off=0b010)
+    said = text(monitor.picture(recording=("a.llcap",)))
+    head = "  ".join(said[:2])
+    for part in ("REC a.llcap", "not filtered", "not a medical device", "LEAD OFF V1"):
+        assert part in head
+    assert "battery 80 %" in head and "drift +0 ppm" in head
+    rows = [said.index("II m"), said.index("V1 m lead off"), said.index("V5 m")]
     assert rows == sorted(rows)
-    drawn = [any(c not in " \u2800" for c in line) for line in said]
-    assert any(drawn[rows[0] + 1 : rows[1]]) and any(drawn[rows[2] + 1 : rows[2] + 5])
+    drawn = [any("\u2800" < c <= "\u28ff" for c in line[4:]) for line in said]
+    assert any(drawn[rows[0] + 1 : rows[1]]) and any(drawn[rows[2] + 1 : rows[2] + 8])
     assert not any(drawn[rows[1] + 1 : rows[2]])
-    assert "".join(said).endswith(lines[-1])
+
+
+def test_the_screen_says_what_the_device_is_and_what_it_warns_of() -> None:
+    monitor, _ = following()
+    list(monitor.take(Timed(Notice("its battery is low"), 0), 0))
+    said = "  ".join(text(monitor.picture(), 250))
+    assert "WARNING its battery is low" in said
+    assert "board: II, V1, V5 at 250 Hz" in said
+    assert "SIMULATED" not in said
+    simulated = Monitor()
+    list(simulated.take(Timed(replace(INFO, simulated=True), 0), 0))
+    assert "SIMULATED" in text(simulated.picture())[0]
 
 
 def test_the_screen_says_that_the_link_is_lost() -> None:
     monitor, _ = following()
-    assert text(monitor.shown(in_outage=True))[0].startswith(" LINK LOST, waiting for the device")
+    assert text(monitor.picture(in_outage=True))[0].startswith("LINK LOST, waiting for the device")
 
 
 @pytest.mark.parametrize(("width", "height"), [(20, 3), (59, 40), (80, 6), (200, 60), (1, 1)])
 def test_the_screen_fits_any_terminal(width: int, height: int) -> None:
-    text(following()[0].shown(), width, height)
-    text(Monitor().shown(), width, height)
-
-
-def test_the_screen_is_drawn_until_it_is_left() -> None:
-    drawn = threading.Event()
-    monitor, _ = following()
-
-    def shown() -> Shown:
-        drawn.set()
-        return monitor.shown()
-
-    stream = io.StringIO()
-    with MonitorScreen(shown, stream):
-        assert drawn.wait(10)
-    assert "\x1b[?1049h" in stream.getvalue()
-    assert stream.getvalue().rstrip().endswith("\x1b[?1049l")  # the terminal as it was
+    text(following()[0].picture(), width, height)
+    text(Monitor().picture(), width, height)
 
 
 def test_seconds_end_it_while_the_device_says_nothing(capsys: pytest.CaptureFixture[str]) -> None:

@@ -288,7 +288,7 @@ def test_simulate_prints_its_port_and_how_to_read_it(leadlift: Spawn) -> None:
     port = child.stdout.readline().strip()
     assert port.startswith("/dev/")
     _, said = child.communicate(timeout=10)  # closes its input, and so ends it
-    assert f"leadlift monitor 'serial:{port}?device=cyton&leads=1:I,2:II'" in said
+    assert f"leadlift monitor 'serial:{port}?device=cyton&leads=1:I,2:II&simulated=1'" in said
     assert child.returncode == 0
 
 

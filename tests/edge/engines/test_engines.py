@@ -16,7 +16,7 @@ from edge.errors import EngineMissingError, InputError
 from tests.edge.engines.given import Given, given_from_leads, run, simulated
 
 BUNDLES = ["tiny_bundle", "shipped_bundle"]
-RMSE_MV, LEAST_R = 0.002, 0.9999  # DESIGN: across engines, per lead
+RMSE_MV, LEAST_R = 0.002, 0.9999  # ARCHITECTURE.md: across engines, per lead
 
 
 @pytest.fixture(params=BUNDLES)

@@ -76,7 +76,7 @@ def test_the_optimised_graph_is_integer_but_for_the_head(bundle: Bundle) -> None
 
 
 def test_no_code_passes_127_on_any_input(bundle: Bundle) -> None:
-    """Int8 holds no more: engines would saturate apart. Behind a quantiser to uint8 there is a Clip, no other reader."""
+    """Int8 holds no more, engines would differ: a Clip alone reads what a quantiser to uint8 makes."""
     graph = onnx.load_from_string(bundle.data).graph
     constants = {c.name: onnx.numpy_helper.to_array(c) for c in graph.initializer}
     codes = [

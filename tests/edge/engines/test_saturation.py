@@ -27,7 +27,7 @@ DATA = Path(os.environ.get("LEADLIFT_DATA", "../shared/data"))
 
 
 def square_waves() -> Iterator[NDArray[np.float32]]:
-    """(3, 2000) mV: to the end of a converter's range and back, in step, against each other, slow and quick."""
+    """(3, 2000) mV: to the end of a converter's range, slow and quick, and levels at random."""
     t = np.arange(2000)
     for half_period, mv in ((250, 32.0), (41, 32.0), (7, 10.0), (1000, 32.0)):
         wave = np.where((t // half_period) % 2, mv, -mv).astype(np.float32)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.files.edf_timeline import place_records
+from edge.files.edf_timeline import annotation_texts, place_records
 from edge.files.edf_writer import EdfSink
 from edge.files.recording import MAX_GAP_FILL_S, Metadata
 from edge.files.records import open_record
@@ -60,6 +60,29 @@ def test_a_time_that_goes_back_or_is_not_stated_follows_on(tmp_path: Path) -> No
     got, warnings = read(plus(10, 2, 3, "").write(tmp_path / "a.edf"))
     np.testing.assert_allclose(got, MV, atol=TOLERANCE)
     assert "before the record" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("data", "texts"),
+    [
+        (b"+0\x14\x14\0\0\0", [(0.0, "")]),
+        (b"+1.5\x14\x14\0+2\x150.5\x14note\x14\0", [(1.5, ""), (2.0, "note")]),
+        (b"-0,5\x14\x14two\x14texts\x14\0", [(-0.5, ""), (-0.5, "two"), (-0.5, "texts")]),
+        (b"+3.456e+06\x14\x14\0", [(3456000.0, "")]),
+        (b"+1\x14\xc3\xa4\xff\x14\0", [(1.0, "\u00e4\ufffd")]),
+        (b"1\x14x\x14\0+\x14x\x14\0+9", []),
+        (b"", []),
+    ],
+)
+def test_the_texts_of_a_record(data: bytes, texts: list[tuple[float, str]]) -> None:
+    assert annotation_texts(data) == texts
+
+
+def test_times_that_were_rounded_make_no_gap_and_a_clock_set_back_hides_none() -> None:
+    rounded = place_records([0.0, 0.0, 0.0, 0.0, 0.0, 5.0, 5.0], 250, 250.0)
+    assert (rounded.n_samples, len(rounded.runs)) == (7 * 250, 1)
+    reset = place_records([100.0, 101.0, 3.0, 4.0, 9.0], 250, 250.0)
+    assert [run.first_sample for run in reset.runs] == [0, (4 + 4) * 250]
 
 
 def test_long_gaps_are_bounded_and_said() -> None:

@@ -67,6 +67,8 @@ def test_what_the_option_means(text: str, means: object) -> None:
         (["CH1", "V1"], {"II": "V1", "V1": "V1"}, "gives one signal to two leads"),
         (["CH1", "CH2"], None, "lacks any ECG lead: it has CH1, CH2; .* \"II='CH1'\""),
         (["CH1", "II"], ("II", "V1"), "lacks V1: .*V1='CH1'"),
+        (["EEG C3-A2", "Resp", "EKG1-2"], ("II",), "lacks II: .*II='EKG1-2'"),
+        (["EEG C3-A2", "EOG"], ("II",), "lacks II: .*II='CH1'"),
     ],
 )
 def test_which_signal_is_which_lead(labels: list[str], wanted: object, picked: object) -> None:

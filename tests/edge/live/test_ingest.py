@@ -240,3 +240,28 @@ def test_another_number_of_channels_than_announced_is_refused() -> None:
 def test_an_empty_packet_gives_nothing() -> None:
     ingest = streaming()
     assert ingest.push(ramp(0, 0), 1) is None
+
+
+def told(scale: float, packets_hz: float = 25.0, seconds: float = 8.0) -> list[str]:
+    """The notices of a device that says 250 Hz and millivolts, and sends packets of 10 samples."""
+    ingest = Ingest()
+    info = StreamInfo(("II", "V1", "V5"), 250.0, 100.0, 32, config_id=1)
+    ingest.push(info, 0)
+    beat = np.zeros(250)
+    beat[100:110] = np.hanning(10)
+    for i in range(round(seconds * packets_hz)):
+        index = np.arange(10 * i, 10 * i + 10)
+        counts = np.tile(scale * beat[index % 250] / (info.nanovolts_per_lsb * 1e-6), (3, 1))
+        packet = Samples(10 * i, counts.astype(np.int32), config_id=1)
+        ingest.push(packet, round(i / packets_hz * 1e9))
+    return ingest.notices
+
+
+def test_a_stream_that_is_not_what_it_says_is_told_once() -> None:
+    assert told(1.0) == []
+    (rate,) = told(1.0, packets_hz=50.0)
+    assert rate.startswith("samples arrive at 500 Hz, not at 250 Hz as declared")
+    assert "rate=" in rate
+    (unit,) = told(700.0)
+    assert "microvolts" in unit
+    assert "unit_mv=0.001" in unit

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -99,13 +100,18 @@ def test_an_unsound_file_is_refused_in_one_line(patient: Patient, change: str) -
     assert "leadlift calibrate" in str(refused.value)
 
 
-@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity", "9" * 400, "9" * 5000, "1e999"])
 def test_what_is_no_number_is_refused(patient: Patient, name: str) -> None:
     text = patient.as_json()
     at = text.index('"sigma_mv": [') + len('"sigma_mv": [')
     end = text.index(",", at)
-    with pytest.raises(PatientError, match=name):
+    with pytest.raises(PatientError, match=r"sigma_mv|no JSON") as refused:
         read_patient(text[:at] + name + text[end:])
+    assert len(str(refused.value)) < 400
+    for key in ("seconds", "schema_version"):
+        digits = re.sub(rf'"{key}": [^,]+', f'"{key}": {name}', text)
+        with pytest.raises(PatientError, match=f"{key}|schema|no JSON"):
+            read_patient(digits)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[1]", "12", "[" * 100_000, '{"schema_version": null}'])

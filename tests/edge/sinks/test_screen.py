@@ -1,7 +1,10 @@
-"""The picture of the terminal: fits, and never shows a reconstructed lead as measured."""
+"""The picture of a screen: fits, keeps what matters, and never shows a reconstructed lead as measured."""
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,39 +12,80 @@ from hypothesis import strategies as st
 from edge.leads import LEADS, Provenance, provenance
 from edge.quality import Quality
 from edge.sinks.base import LiveStatus
-from edge.sinks.screen import DISCLAIMER, MARKS, Picture, frame, status_line
-from edge.sinks.traces import TraceRing
-from tests.edge.sinks.blocks import ecg
+from edge.sinks.picture import LivePicture, Picture
+from edge.sinks.screen import MARKS, frame
+from edge.sinks.status_items import DISCLAIMER, Item, Line, flow, status_line
+from edge.sinks.traces import ASCII, BLOCKS, BRAILLE, Glyphs
+from edge.sinks.view import LAYOUTS, View
+from tests.edge.sinks.blocks import block, ecg
 
 
-def picture(**changes: object) -> Picture:
-    ring = TraceRing(250.0)
-    ring.append(ecg(1000))
-    fields: dict[str, object] = {"ring": ring, "provenance": provenance(), "bpm": 71.6} | changes
-    return Picture(**fields)  # type: ignore[arg-type]
+def picture(quality: dict[str, int] | None = None, **changes: object) -> Picture:
+    bits = np.zeros((12, 2000), np.uint8)
+    for lead, flags in (quality or {}).items():
+        bits[LEADS.index(lead)] = flags
+    live = LivePicture(250.0)
+    live.push(block(ecg(2000), quality=bits))
+    return replace(live.snapshot(), **({"bpm": 71.6} | changes))  # type: ignore[arg-type]
 
 
-def plain(lines: list[list[tuple[str, str]]]) -> list[str]:
+def plain(lines: list[Line]) -> list[str]:
     return ["".join(text for text, _ in line) for line in lines]
 
 
-@settings(max_examples=60, deadline=None)
-@given(width=st.integers(1, 300), height=st.integers(1, 120), begun=st.booleans())
-def test_fits_any_terminal(width: int, height: int, begun: bool) -> None:
-    shown = picture(provenance=provenance() if begun else None, quality=(63,) * 12, simulated=True)
-    lines = plain(frame(shown, width, height))
+def text(shown: Picture, width: int, height: int, **changes: object) -> str:
+    return "\n".join(plain(frame(shown, width, height, **changes).lines))  # type: ignore[arg-type]
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    width=st.integers(1, 300),
+    height=st.integers(1, 120),
+    begun=st.booleans(),
+    n_leads=st.sampled_from([0, 1, 3, 8, 12]),
+    layout=st.sampled_from(LAYOUTS),
+    glyphs=st.sampled_from([BRAILLE, BLOCKS, ASCII]),
+    help_shown=st.booleans(),
+)
+def test_fits_any_terminal(
+    width: int,
+    height: int,
+    begun: bool,
+    n_leads: int,
+    layout: str,
+    glyphs: Glyphs,
+    help_shown: bool,
+) -> None:
+    everything = picture({lead: 63 for lead in LEADS}, simulated=True)
+    shown = replace(
+        everything,
+        leads=LEADS[:n_leads],
+        ecg_mv=everything.ecg_mv[:n_leads],
+        sigma_mv=everything.sigma_mv[:n_leads],
+        quality=everything.quality[:n_leads],
+        provenance=provenance()[:n_leads] if begun else None,
+    )
+    lines = plain(
+        frame(shown, width, height, View(layout=layout, help=help_shown), glyphs, True).lines
+    )
     assert len(lines) <= height
     assert all(len(line) <= width for line in lines)
 
 
-@pytest.mark.parametrize("size", [(120, 40), (80, 24), (60, 20)])
-def test_every_lead_is_labelled_with_its_provenance(size: tuple[int, int]) -> None:
-    spans = [span for line in frame(picture(), *size) for span in line]
+@pytest.mark.parametrize("glyphs", [BRAILLE, BLOCKS, ASCII])
+@pytest.mark.parametrize("size", [(200, 60), (120, 40), (80, 24), (60, 20)])
+def test_every_lead_is_labelled_with_its_provenance(size: tuple[int, int], glyphs: Glyphs) -> None:
+    spans = [span for line in frame(picture(), *size, glyphs=glyphs).lines for span in line]
     for lead, source in zip(LEADS, provenance(), strict=True):
         letter, colour = MARKS[source]
-        assert (f"{lead} {letter}", f"bold {colour}") in spans
-    legend = plain(frame(picture(), *size))[-1]
-    assert "m measured" in legend
+        estimate = " reverse" if source in MARKS and letter in ("r", "d*") else ""
+        assert (f"{lead} {letter}", f"bold {colour}{estimate}") in spans
+    shown = text(picture(), *size, glyphs=glyphs)
+    for word in ("m measured", "r reconstr", "d* derived from", "mark 1 mV", " 1 s"):
+        assert word in shown
+    assert f"V2 r {glyphs.plus_minus}0.05 mV" in shown  # how sure it is
+    assert "V1 m +" not in shown and "V1 m \u00b1" not in shown
+    shown.encode({BRAILLE: "utf-8", BLOCKS: "cp437", ASCII: "ascii"}[glyphs])
 
 
 def test_marks_tell_provenances_apart() -> None:
@@ -50,31 +94,109 @@ def test_marks_tell_provenances_apart() -> None:
     assert len({colour for _, colour in MARKS.values()}) == len(Provenance)
 
 
-def test_trouble_stands_beside_its_lead() -> None:
-    quality = [0] * 12
-    quality[LEADS.index("V1")] = int(Quality.LEAD_OFF | Quality.NOISY)
-    text = "\n".join(plain(frame(picture(quality=tuple(quality)), 120, 40)))
-    assert "V1 m lead off+noisy" in text
+@pytest.mark.parametrize(
+    ("size", "layout", "rhythm"),
+    [((120, 40), "auto", True), ((80, 24), "auto", True), ((120, 50), "12x1", False)],
+)
+def test_a_rhythm_strip_where_there_is_room(
+    size: tuple[int, int], layout: str, rhythm: bool
+) -> None:
+    lines = plain(frame(picture(), *size, View(layout=layout)).lines)
+    strips = [line.strip() for line in lines]
+    assert (strips.count("II m") == 1 and "II m" in strips[-12:]) is rhythm
+
+
+@pytest.mark.parametrize("size", [(40, 14), (20, 8), (59, 10), (33, 40), (20, 4), (10, 3)])
+def test_no_lead_is_left_out_in_silence(size: tuple[int, int]) -> None:
+    shown = text(picture(), *size)
+    n_shown = sum(shown.count(f"{lead} {MARKS[p][0]}") > 0 for lead, p in _labels())
+    if n_shown < 12:
+        assert "leads" in shown and "+" in shown
+    if 0 < n_shown < 12:
+        assert all(f"{lead} m" in shown for lead in ("II", "V1", "V5")[:n_shown])
+
+
+def _labels() -> list[tuple[str, Provenance]]:
+    return list(zip(LEADS, provenance(), strict=True))
+
+
+def test_trouble_stands_beside_its_lead_and_above() -> None:
+    shown = text(picture({"V1": Quality.LEAD_OFF | Quality.NOISY}), 120, 40)
+    assert "V1 m lead off+noisy" in shown
+    assert "LEAD OFF V1" in shown
+    assert "GAP" in text(picture({"II": Quality.GAP}), 120, 40)
+    assert "LEAD OFF" not in text(
+        picture({"V2": Quality.LEAD_OFF}), 120, 40
+    )  # no electrode of its own
 
 
 def test_state_is_shown() -> None:
-    status = LiveStatus(1.234, 9.87, 12, 3, 2, "onnxruntime")
-    line = status_line(picture(status=status, simulated=True))
-    for part in ("4 s", "HR 72 bpm", "1.2/9.9 ms", "lost 12", "gaps 3", "late 2", "onnxruntime"):
+    status = LiveStatus(1.234, 9.87, 12, 3, 2, "onnxruntime", battery_percent=64)
+    line = status_line(picture(status=status, simulated=True, calibration="fitted to 2 s"))
+    for part in (
+        *("8 s", "HR 72 bpm", "1.2/9.9 ms", "lost 12", "gaps 3", "late 2", "onnxruntime"),
+        *("battery 64 %", "SIMULATED", "fitted to 2 s"),
+    ):
         assert part in line
-    assert "SIMULATED" in line
     assert "LINK LOST" not in line and "reconnects" not in line
     away = status_line(picture(status=LiveStatus(in_outage=True, reconnects=2)))
-    assert away.startswith("LINK LOST, waiting for the device  4 s")
+    assert away.startswith("LINK LOST, waiting for the device")
     assert "reconnects 2" in away
     assert "HR -- bpm" in status_line(picture(bpm=float("nan")))
     assert "waiting for samples" in status_line(picture(provenance=None))
 
 
-def test_banner() -> None:
-    simulated = "\n".join(plain(frame(picture(simulated=True), 80, 24)))
-    assert "SIMULATED SIGNAL" in simulated
-    assert DISCLAIMER in simulated
-    real = "\n".join(plain(frame(picture(), 80, 24)))
-    assert "SIMULATED" not in real
-    assert DISCLAIMER in real
+@pytest.mark.parametrize("width", [80, 60, 40])
+def test_what_matters_most_survives_a_narrow_screen(width: int) -> None:
+    status = LiveStatus(
+        *(1.2, 9.9, 12, 3, 2, "onnxruntime"),
+        in_outage=True,
+        recording=("/a/very/long/folder/name/patient-0001-20261129-021500-session.edf", "b.csv"),
+        warnings=("the device sends 4 % fewer samples than it declares",),
+        device="a board with a name of its own that is rather long",
+        reconnects=4,
+    )
+    shown = text(picture(status=status, simulated=True), width, 24)
+    for part in ("LINK LOST", "REC", "SIMULATED"):
+        assert part in shown
+    if width >= 60:
+        assert "research use only" in shown
+    wide = text(picture(status=status, simulated=True), 250, 40)
+    assert "21500-session.edf +1" in wide and DISCLAIMER in wide and "WARNING the device" in wide
+
+
+def test_a_recording_is_told_by_the_end_of_its_name() -> None:
+    assert "REC out.edf" in text(picture(status=LiveStatus(recording=("x/out.edf",))), 120, 40)
+    assert "REC" not in text(picture(), 120, 40)
+
+
+@given(
+    lengths=st.lists(st.integers(1, 30), max_size=12),
+    width=st.integers(1, 90),
+    n_lines=st.integers(1, 3),
+)
+def test_items_flow_and_the_last_are_left_out_first(
+    lengths: list[int], width: int, n_lines: int
+) -> None:
+    facts = [Item(chr(65 + i) * n, "", chr(65 + i)) for i, n in enumerate(lengths)]
+    lines = plain(flow(facts, width, n_lines))
+    assert len(lines) <= n_lines and all(len(line) <= width for line in lines)
+    there = [chr(65 + i) in "".join(lines) for i in range(len(facts))]
+    assert there == sorted(there, reverse=True)
+
+
+def test_frozen_traces_stay_and_the_state_goes_on() -> None:
+    before = picture()
+    live = LivePicture(250.0)
+    live.push(block(ecg(2000, 1)))
+    now = replace(live.snapshot(), status=LiveStatus(samples_lost=7))
+    frozen = plain(frame(now, 120, 40, View(frozen=before)).lines)
+    assert "FROZEN" in frozen[0] and "lost 7" in "".join(frozen[:2])
+    assert frozen[2:-1] == plain(frame(before, 120, 40).lines)[2:-1]
+
+
+def test_gain_and_speed_are_those_asked_for() -> None:
+    drawn = frame(picture(), 120, 40, View(gain_mv=0.5, span_s=5.0))
+    assert (drawn.height_mv, drawn.span_s) == (0.5, 5.0)
+    assert "mark 0.5 mV" in plain(drawn.lines)[-1]  # a millivolt would be higher than the trace
+    assert "12x1 does not fit" in text(picture(), 80, 24, view=View(layout="12x1"))

@@ -1,51 +1,51 @@
-"""Braille traces: nothing narrow is lost, nothing missing is drawn."""
+"""Traces as characters: nothing narrow is lost, nothing missing is drawn, whatever the terminal can show."""
 
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
-from edge.sinks.traces import SCALES_MV, TraceRing, braille, scale_mv, sweep
-from tests.edge.sinks.blocks import ecg
-
-
-@settings(max_examples=30, deadline=None)
-@given(
-    sizes=st.lists(st.integers(0, 900), max_size=8), gap=st.integers(0, 4000), at=st.integers(0, 7)
+from edge.sinks.picture import LivePicture, Picture
+from edge.sinks.traces import (
+    ASCII,
+    BLOCKS,
+    BRAILLE,
+    SCALES_MV,
+    Glyphs,
+    glyphs_for,
+    per_dot,
+    pulse,
+    scale_mv,
+    sweep,
+    trace,
 )
-def test_ring_holds_the_last_seconds_by_index(sizes: list[int], gap: int, at: int) -> None:
-    ring = TraceRing(250.0)
-    whole = np.full((12, ring.ecg_mv.shape[1]), np.nan, np.float32)
-    for i, size in enumerate(sizes):
-        missing = gap if i == at else 0
-        part = ecg(size, i)
-        ring.append(part, missing)
-        whole = np.concatenate([whole, np.full((12, missing), np.nan, np.float32), part], axis=1)
-    n = ring.ecg_mv.shape[1]
-    assert ring.end == whole.shape[1] - n
-    np.testing.assert_array_equal(
-        ring.ecg_mv[:, np.arange(ring.end - n, ring.end) % n], whole[:, -n:]
-    )
+from tests.edge.sinks.blocks import block, ecg
 
 
-def test_one_sample_wide_spike_is_drawn() -> None:
-    ring = TraceRing(250.0)
-    signal = np.zeros((12, 750), np.float32)
-    signal[4, 501] = 1.0
-    ring.append(signal)
-    swept = sweep(ring, 30, 3.0)
+def shown(signal_mv: NDArray[np.float32]) -> Picture:
+    live = LivePicture(250.0)
+    live.push(block(signal_mv))
+    return live.snapshot()
+
+
+@settings(max_examples=40, deadline=None)
+@given(at=st.integers(130, 740), width=st.integers(20, 300))
+def test_one_sample_wide_spike_is_drawn(at: int, width: int) -> None:
+    signal = np.zeros((12, 1500), np.float32)
+    signal[4, 750 + at - 130] = 1.0
+    picture = shown(signal)
+    swept = sweep(picture, width, per_dot(picture, width, 6.5))
     assert np.nanmax(swept[1, 4]) == 1.0
     assert np.nanmax(swept[1, 3]) == 0.0
 
 
 def test_newest_column_does_not_move_what_is_drawn() -> None:
-    ring = TraceRing(250.0)
     signal = ecg(1000)
-    ring.append(signal[:, :900])
-    before = sweep(ring, 30, 3.0)
-    ring.append(signal[:, 900:912])  # one column of dots more
-    after = sweep(ring, 30, 3.0)
+    before = sweep(shown(signal[:, :900]), 60, 12.3)
+    after = sweep(shown(signal[:, :913]), 60, 12.3)  # one column of dots more
     same = np.isfinite(before[0]) & np.isfinite(after[0])
     assert same.sum() > 12 * 50
     unchanged = (before[0] == after[0]) | ~same
@@ -54,26 +54,70 @@ def test_newest_column_does_not_move_what_is_drawn() -> None:
     )  # where the sweep's end meets older columns
 
 
-def test_missing_samples_are_blank() -> None:
-    ring = TraceRing(250.0)
+def test_a_sweep_lasts_as_long_as_it_says() -> None:
+    picture = shown(ecg(3000))
+    assert per_dot(picture, 100, 2.5) * 100 == 2.5 * 250.0
+    assert per_dot(picture, 10_000, 2.5) == 1.0  # no column without a sample
+
+
+@pytest.mark.parametrize("glyphs", [BRAILLE, BLOCKS, ASCII])
+def test_missing_samples_are_blank(glyphs: Glyphs) -> None:
     signal = np.zeros((12, 750), np.float32)
     signal[6] = np.nan
-    ring.append(signal)
-    swept = sweep(ring, 20, 3.0)
+    swept = sweep(shown(signal), 40, 18.0)
     assert np.isnan(swept[:, 6]).all()
-    assert set("".join(braille(swept[0, 6], swept[1, 6], 4, 2.0))) == {"\u2800"}
-    assert set("".join(braille(swept[0, 5], swept[1, 5], 4, 2.0))) != {"\u2800"}
+    assert set("".join(trace(swept[0, 6], swept[1, 6], 4, 2.0, glyphs))) == {" "}
+    assert set("".join(trace(swept[0, 5], swept[1, 5], 4, 2.0, glyphs))) != {" "}
 
 
-def test_dots_are_where_the_values_are() -> None:
-    rising = np.linspace(-1, 1, 8, dtype=np.float32)
-    # Eight columns of dots, eight rows of dots: the diagonal from bottom left to top right.
-    assert braille(rising, rising, 2, 2.0) == ["⠀⠀⡠⠊", "⡠⠊⠀⠀"]
+@pytest.mark.parametrize(
+    ("glyphs", "rows", "drawn"),
+    [
+        (BRAILLE, 2, ["  ⡠⠊", "⡠⠊  "]),
+        (BLOCKS, 4, ["      ▄▀", "    ▄▀  ", "  ▄▀    ", "▄▀      "]),
+        (ASCII, 3, ["      .-'", "   .-'   ", ".-'      "]),
+    ],
+)
+def test_dots_are_where_the_values_are(glyphs: Glyphs, rows: int, drawn: list[str]) -> None:
+    n_dots = rows * glyphs.down
+    rising = np.arange(n_dots, dtype=np.float32) / (n_dots - 1)
+    low, high = rising.copy(), rising.copy()
+    assert trace(low, high, rows, 1.0, glyphs) == drawn
+
+
+@pytest.mark.parametrize(
+    ("encoding", "glyphs"),
+    [
+        ("utf-8", BRAILLE),
+        (None, BRAILLE),
+        ("utf-16", BRAILLE),
+        ("gb18030", BRAILLE),
+        ("cp437", BLOCKS),
+        ("cp850", BLOCKS),
+        ("latin-1", ASCII),
+        ("cp1252", ASCII),
+        ("ascii", ASCII),
+        ("ANSI_X3.4-1968", ASCII),
+        ("no such encoding", ASCII),
+    ],
+)
+def test_characters_are_those_that_the_stream_can_take(
+    encoding: str | None, glyphs: Glyphs
+) -> None:
+    assert glyphs_for(encoding) is glyphs
+
+
+@pytest.mark.parametrize("glyphs", [BRAILLE, BLOCKS, ASCII])
+def test_the_calibration_mark_is_as_high_as_a_millivolt(glyphs: Glyphs) -> None:
+    half, whole = (
+        sum(any(c != " " for c in line) for line in pulse(mv, 12, 4.0, 3, glyphs)) for mv in (1, 2)
+    )
+    assert half <= 4 and 5 <= whole <= 7
 
 
 def test_value_beyond_the_scale_stays_in_its_pane() -> None:
     high = np.array([0, 9, 0, 0], np.float32)
-    assert [len(row) for row in braille(high * 0, high, 3, 0.5)] == [2, 2, 2]
+    assert [len(row) for row in trace(high * 0, high, 3, 0.5)] == [2, 2, 2]
 
 
 def test_scale_holds_the_tallest_lead() -> None:

@@ -21,12 +21,13 @@ VERSIONS = ("10.3.0", "10.16.1.11", "11.4.0.106")
 FOLDER = "LEADLIFT_TENSORRT_BINDINGS"
 ROOT = Path(__file__).resolve().parents[4]
 SWITCH = "edge/engines/trt/library.py"  # the one file that may tell generations apart by itself
-TOUCHING = ("build.py", "census.py", "engine.py", "stepper.py")  # touch TensorRT; others load it
+TOUCHING = ("trt/build.py", "trt/engine.py", "trt/stepper.py", "device/layer_report.py")
+"""Files that touch TensorRT; others load it."""
 
 # Variables that hold an object of ours wherever they stand, not one of the bindings.
 OURS = ("self", "cls", "library", "_library", "cuda", "_cuda", "bundle", "options", "stepper")
 
-CENSUS = """
+SURFACE = """
 import importlib, inspect, json, sys
 module = importlib.import_module(sys.argv[1])
 found = {"": dir(module)}
@@ -77,7 +78,7 @@ def python_with(folder: Path | None, code: str, *arguments: str) -> str:
 
 def surface_of(folder: Path | None, module: str) -> Surface:
     """What the bindings in this folder have, or the installed module of that name."""
-    found = json.loads(python_with(folder, CENSUS, module))
+    found = json.loads(python_with(folder, SURFACE, module))
     return {kind: set(names) for kind, names in found.items()}
 
 
@@ -87,7 +88,7 @@ def sources() -> dict[str, str]:
         path.relative_to(ROOT).as_posix(): text
         for package in ("edge", "benchmarks")
         for path, text in _texts(package)
-        if ((path.name in TOUCHING and path.parent.name == "trt") or "load_library(" in text)
+        if (path.as_posix().endswith(TOUCHING) or "load_library(" in text)
     }
 
 

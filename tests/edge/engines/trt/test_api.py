@@ -57,7 +57,7 @@ def rtx() -> Surface:
 
 
 def test_the_generations_differ_where_they_are_known_to(surfaces: dict[str, Surface]) -> None:
-    """The census sees what it must: these are why there is a switch."""
+    """The surface has what it must: these are why there is a switch."""
     old, middle, new = (surfaces[v] for v in VERSIONS)
     assert "INT8" in old["BuilderFlag"] & middle["BuilderFlag"]
     assert "INT8" not in new["BuilderFlag"]
@@ -159,6 +159,45 @@ def test_a_wrong_table_is_caught(surfaces: dict[str, Surface]) -> None:
     touched = {"BuilderFlag.INT8", "ICudaEngine.num_bindings", "ILayer.name", "volumes"}
     assert absent(touched, surfaces["10.3.0"]) == ["ICudaEngine.num_bindings", "volumes"]
     assert absent(touched, surfaces["11.4.0.106"]) == sorted(touched - {"ILayer.name"})
+
+
+BEHAVIOUR = """
+import importlib, json
+import numpy as np
+from benchmarks.device.layer_report import contiguous
+trt = importlib.import_module("tensorrt_bindings")
+same = {}
+for dtype in (np.float32, np.int8):
+    given = np.arange(-3, 3).astype(dtype)
+    weights = trt.Weights(given)
+    same[np.dtype(dtype).name] = (
+        weights.size == given.size
+        and weights.nbytes == given.nbytes
+        and np.array_equal(contiguous(weights.numpy()), given)
+    )
+shape = trt.Dims((1, 3, 4, 32))
+print(json.dumps({
+    "weights": same,
+    "dims": list(tuple(shape)),
+    "dims_equal": tuple(shape) == (1, 3, 4, 32),
+    "names": [trt.DataType.FLOAT.name.lower(), trt.DataType.INT8.name.lower()],
+    "types": [np.dtype(trt.nptype(t)).name for t in (trt.DataType.FLOAT, trt.DataType.INT8)],
+    "modes": trt.TensorIOMode.INPUT != trt.TensorIOMode.OUTPUT,
+    "severities": [s.name for s in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.VERBOSE)],
+}))
+"""
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_bindings_behave_as_we_read_them(version: str) -> None:
+    """Weights come back as they were given, dims as tuples, enums with the names that we compare."""
+    found = json.loads(python_with(folder_of(version), BEHAVIOUR))
+    assert found["weights"] == {"float32": True, "int8": True}
+    assert found["dims"] == [1, 3, 4, 32] and found["dims_equal"]
+    assert found["names"] == ["float", "int8"]
+    assert found["types"] == ["float32", "int8"]
+    assert found["modes"]
+    assert found["severities"] == ["ERROR", "VERBOSE"]
 
 
 LIBRARY = """

@@ -10,7 +10,7 @@ import pytest
 
 from edge.engines.trt import cuda_graph
 from edge.engines.trt.cuda import Cuda
-from edge.engines.trt.cuda_graph import CaptureError
+from edge.engines.trt.cuda_graph import GraphCaptureError
 from edge.errors import (
     DeviceLostError,
 )
@@ -49,7 +49,7 @@ def test_a_capture_that_fails_leaves_the_stream_as_it_was(
     gpu.fail[routine] = 901
     with cuda.current():
         buffer, host = cuda.allocate(4), cuda.pinned(4)
-        with pytest.raises(CaptureError, match="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"):
+        with pytest.raises(GraphCaptureError, match="CUDA_ERROR_STREAM_CAPTURE_INVALIDATED"):
             cuda.capture(lambda: cuda.zero(buffer))
         assert gpu.graphs == {}
         cuda.zero(buffer)
@@ -66,7 +66,7 @@ def test_work_that_raises_ends_its_capture(gpu: FakeGpu, cuda: Cuda) -> None:
         raise KeyboardInterrupt
 
     with cuda.current():
-        with pytest.raises(CaptureError, match="CUDA_ERROR_OUT_OF_MEMORY"):
+        with pytest.raises(GraphCaptureError, match="CUDA_ERROR_OUT_OF_MEMORY"):
             cuda.capture(memory)
         with pytest.raises(KeyboardInterrupt):
             cuda.capture(interrupted)
@@ -90,7 +90,7 @@ def test_bindings_that_do_not_fit_the_driver_are_a_capture_error(gpu: FakeGpu) -
             raise RuntimeError(f'Function "{name}" not found')
 
     cuda = open_fake(gpu, bindings=TooNew)
-    with cuda.current(), pytest.raises(CaptureError, match='"CUstream" not found'):
+    with cuda.current(), pytest.raises(GraphCaptureError, match='"CUstream" not found'):
         cuda.capture(lambda: None)
     cuda.close()
 

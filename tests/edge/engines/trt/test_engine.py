@@ -26,7 +26,7 @@ pytest.importorskip("onnx", reason="TensorRT's graph is made with onnx: install 
 
 from edge.engines.trt.engine import TensorRtEngine
 
-RMSE_MV, LEAST_R = 0.002, 0.9999  # DESIGN: across engines, per lead
+RMSE_MV, LEAST_R = 0.002, 0.9999  # ARCHITECTURE.md: across engines, per lead
 SHAPE_NOISE = 1e-5  # mV: steps of other lengths add up the float head in another order
 
 
@@ -61,7 +61,7 @@ def codes(engine: Any) -> np.ndarray:
 
 
 def test_it_agrees_with_onnxruntime(engine: TensorRtEngine) -> None:
-    """The fake runs the int8 graph, so this is layout, conversion and ping-pong; DESIGN's bounds."""
+    """The fake runs the int8 graph, so this is layout, conversion and ping-pong; ARCHITECTURE.md's bounds."""
     stream = simulated(engine.manifest, 120)
     runtime = OnnxRuntimeEngine(engine.bundle)
     expected, expected_sigma = run(runtime, stream)

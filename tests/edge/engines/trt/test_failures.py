@@ -14,7 +14,7 @@ from edge.bundle import Bundle
 from edge.engines.trt.build import BuildOptions, build_plan
 from edge.engines.trt.cache import Built, Cached, EngineCache, EngineKey
 from edge.engines.trt.cuda import LIBCUDA
-from edge.engines.trt.cuda_graph import CaptureError
+from edge.engines.trt.cuda_graph import GraphCaptureError
 from edge.engines.trt.engine import TensorRtEngine
 from edge.errors import (
     DeviceError,
@@ -53,7 +53,7 @@ def test_it_falls_back_to_enqueue_and_says_why(bench: Bench, routine: str, code:
 
 def test_without_cuda_bindings_it_enqueues(engine_folder: Path, any_bundle: Bundle) -> None:
     def missing() -> Any:
-        raise CaptureError("cuda.bindings does not import")
+        raise GraphCaptureError("cuda.bindings does not import")
 
     bench = Bench(engine_folder, any_bundle, bindings=missing)
     with bench.open(frames=(1,)) as engine:

@@ -17,7 +17,7 @@ from edge.errors import EngineBuildError, InputError
 from tests.edge.engines.given import Given, given_from_leads, run, simulated
 from tests.edge.engines.trt.rtx import constant_of, node_of, set_constant, spoiled
 
-onnx = pytest.importorskip("onnx", reason="graphs are respelled with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
 
 from edge.engines.graph_rewrites import rewritten_states, tensorrt_graph
 from edge.engines.trt.graph import MAX_FRAMES, static_int8_graph
@@ -48,7 +48,7 @@ def streamed(bundle: Bundle, frames: int, given: Given) -> tuple[np.ndarray, dic
 
 
 def assert_same_decoder(bundle: Bundle, frames: int, given: Given) -> None:
-    """Within DESIGN's bounds across engines; ONNX Runtime leaves int8 convolutions in float: a code apart."""
+    """Within the bounds across engines; ONNX Runtime leaves int8 convolutions in float: a code apart."""
     engine = OnnxRuntimeEngine(bundle)
     expected, _ = run(engine, given)
     ecg_mv, state = streamed(bundle, frames, given)

@@ -12,13 +12,7 @@ from typing import Any
 
 import pytest
 
-from edge.engines.trt.build import (
-    BuildOptions,
-    inspect,
-    layers_from_inspector,
-    parse,
-    serialize,
-)
+from edge.engines.trt.build import BuildOptions, parse, serialize
 from edge.engines.trt.library import (
     LIBRARIES,
     MAX_LINES,
@@ -228,54 +222,6 @@ def test_options_reach_the_configuration_where_it_has_them() -> None:
         assert config.profiling_verbosity == 2
         built.append(getattr(config, "builder_optimization_level", None))
     assert built == [None, 5]
-
-
-INSPECTED = """{"Layers": [
-{"Name": "stem + stem_relu", "LayerType": "CaskConvolution", "ParameterType": "Convolution",
- "Inputs": [{"Name": "stem_in", "Dimensions": [1, 11, 4, 1],
-             "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}],
- "Outputs": [{"Name": "stem_out_codes", "Dimensions": [1, 128, 1, 1],
-              "Format/Datatype": "Thirty-two wide channel vectorized row major Int8 format"}],
- "Weights": {"Type": "Int8", "Count": 5632}, "TacticName": "sm80_xmma_fprop_i8i8"},
-{"Name": "head", "LayerType": "CaskGemmConvolution", "ParameterType": "Convolution",
- "Inputs": [{"Name": "x", "Format/Datatype": "Row major linear FP32"}],
- "Outputs": [{"Name": "y", "Format/Datatype": "Row major linear FP32"}]},
-{"Name": "constant", "LayerType": "Constant", "Inputs": [],
- "Outputs": [{"Name": "k", "Format": "Row major linear", "Datatype": "FP16"}]}],
-"Bindings": ["ecg", "ecg_mv"]}"""
-
-
-def test_layers_of_an_engine_are_read_from_the_inspectors_json() -> None:
-    """In the form that its documentation shows: no engine was inspected here."""
-    stem, head, constant = layers_from_inspector(INSPECTED)
-    assert (stem.name, stem.type, stem.precision) == ("stem + stem_relu", "CaskConvolution", "int8")
-    assert (stem.inputs, stem.outputs) == (("stem_in",), ("stem_out_codes",))
-    assert stem.is_int8_convolution
-    assert head.is_convolution and not head.is_int8_convolution
-    assert head.precision == "fp32"
-    assert (constant.precision, constant.is_convolution) == ("fp16", False)
-    assert [layer.name for layer in layers_from_inspector('{"Layers": ["a", "b"]}')] == ["a", "b"]
-
-
-@pytest.mark.parametrize("text", ["", "[]", '{"Layers": [{}]}', '{"Layers": [3]}', "{"])
-def test_an_answer_of_the_inspector_that_does_not_parse(text: str) -> None:
-    with pytest.raises(EngineBuildError, match="the engine inspector's answer does not parse"):
-        layers_from_inspector(text)
-
-
-def test_the_inspector_is_asked_for_json_and_may_say_nothing() -> None:
-    library = library_from_module(fake_module(), "tensorrt")
-    asked = []
-
-    def engine_that_says(text: str | None) -> Any:
-        inspector = SimpleNamespace(get_engine_information=lambda how: asked.append(how) or text)
-        return SimpleNamespace(create_engine_inspector=lambda: inspector)
-
-    assert len(inspect(engine_that_says(INSPECTED), library)) == 3
-    assert asked == [1]
-    for silent in (engine_that_says(None), SimpleNamespace(create_engine_inspector=lambda: None)):
-        with pytest.raises(EngineBuildError, match="its inspector says nothing of the engine"):
-            inspect(silent, library)
 
 
 def test_what_we_touch_is_in_the_library_that_is_here() -> None:

@@ -1,4 +1,4 @@
-"""The census finds nothing in the graph that we build, and finds each fault in a graph that has it."""
+"""The layer report finds nothing in the graph that we build, and finds each fault in a graph that has it."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from benchmarks.device.layer_report import ParsedLayers, parsed_layers
 from edge.bundle import Bundle
-from edge.engines.trt.build import Census, census, parse
+from edge.engines.trt.build import parse
 from edge.engines.trt.library import TensorRtLibrary
 from tests.edge.engines.trt.rtx import (
     constant_of,
@@ -20,7 +21,7 @@ from tests.edge.engines.trt.rtx import (
     spoiled,
 )
 
-onnx = pytest.importorskip("onnx", reason="graphs are respelled with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
 
 from edge.engines.graph_rewrites import int8_graph
 from edge.engines.trt.graph import static_int8_graph
@@ -31,8 +32,8 @@ def library() -> TensorRtLibrary:
     return rtx_library()
 
 
-def taken(graph: bytes, library: TensorRtLibrary) -> Census:
-    return census(parse(graph, library))
+def taken(graph: bytes, library: TensorRtLibrary) -> ParsedLayers:
+    return parsed_layers(parse(graph, library).network, library.module)
 
 
 @pytest.mark.parametrize("frames", [1, 5, 32])
@@ -208,7 +209,7 @@ def test_a_convolution_with_a_fault_is_not_reported_as_int8(
     assert layer.precision == "float"
 
 
-def test_the_plain_int8_spelling_is_why_the_rewrite_is_there(
+def test_the_plain_int8_graph_is_why_the_rewrite_is_there(
     tiny_bundle: Bundle, library: TensorRtLibrary
 ) -> None:
     """Without it the head is float, and the parser refuses the slices or computes their bounds."""

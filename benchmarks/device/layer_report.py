@@ -1,12 +1,14 @@
-"""What TensorRT's parser made of a graph, layer by layer, and where it will not fuse into INT8.
+"""What TensorRT made of a graph: the parsed network layer by layer, its faults, and the built engine.
 
 TensorRT runs a convolution in INT8 when both its inputs come straight from a DequantizeLinear of int8
 codes. Anything in between (a shuffle, a cast, a second scale) silently costs the fusion: a slower layer, in
-float. `Census.faults` says in words what would be lost, before a device is at hand to measure it.
+float. `ParsedLayers.faults` says in words what would be lost, before a device is at hand to measure it.
 """
 
 from __future__ import annotations
 
+import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -15,6 +17,9 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from edge.engines.trt.library import TensorRtLibrary
+from edge.errors import EngineBuildError
 
 CONVOLUTIONS = ("CONVOLUTION", "DECONVOLUTION")
 PASSED_THROUGH = (
@@ -30,6 +35,29 @@ EXPECTED = (
 )  # fmt: skip
 """The layers of a decoder: any other is shape arithmetic, or an operator that was not meant."""
 STATE_PREFIX = "state_"
+SHOWN_LINES = 4  # of a log in one error
+
+TOUCHED = (
+    "ElementWiseOperation.SUM",
+    "EngineInspector.get_engine_information",
+    "IConstantLayer.weights",
+    "ICudaEngine.create_engine_inspector",
+    "IElementWiseLayer.op",
+    "ILayer.get_input",
+    "ILayer.get_output",
+    "ILayer.name",
+    "ILayer.num_inputs",
+    "ILayer.num_outputs",
+    "ILayer.type",
+    "INetworkDefinition.get_layer",
+    "INetworkDefinition.get_output",
+    "INetworkDefinition.num_layers",
+    "INetworkDefinition.num_outputs",
+    "ITensor.dtype",
+    "LayerInformationFormat.JSON",
+    "Runtime.deserialize_cuda_engine",
+)
+"""What is used here of every generation: a test holds the list to the real bindings."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +76,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Tensor:
+class LayerTensor:
     """A tensor between layers, or an end of the network."""
 
     name: str
@@ -59,12 +87,12 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Node:
-    """A layer of the parsed network with what the census asks of it."""
+    """A layer of the parsed network with what the report asks of it."""
 
     name: str
     type: str
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[LayerTensor, ...]
+    outputs: tuple[LayerTensor, ...]
     adds: bool = False
     """An ELEMENTWISE that sums."""
     value: NDArray[Any] | None = field(default=None, compare=False)
@@ -72,12 +100,12 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Census:
+class ParsedLayers:
     """The parsed network as plain values; it outlives the network."""
 
     nodes: tuple[Node, ...]
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
+    inputs: tuple[LayerTensor, ...]
+    outputs: tuple[LayerTensor, ...]
 
     @property
     def counts(self) -> dict[str, int]:
@@ -127,7 +155,7 @@ class Census:
             is_int8,
         )
 
-    def _dequantised(self, tensor: Tensor) -> Node | None:
+    def _dequantised(self, tensor: LayerTensor) -> Node | None:
         """The DEQUANTIZE of int8 codes that makes this tensor, if one does."""
         node = self._producer.get(tensor.name)
         fits = node and node.type == "DEQUANTIZE" and node.inputs[0].dtype == "int8"
@@ -161,7 +189,7 @@ class Census:
                 if scale is None or scale.size not in (1, tensor.shape[0]):
                     yield f"{node.name}: its weight's scale is not one per output channel"
 
-    def _why_not_dequantised(self, what: str, tensor: Tensor) -> str:
+    def _why_not_dequantised(self, what: str, tensor: LayerTensor) -> str:
         between = []
         producer = self._producer.get(tensor.name)
         while producer and producer.type in PASSED_THROUGH:
@@ -244,9 +272,9 @@ class Census:
                 yield f"{node.name}: {node.type} on int8 codes is a copy"
 
 
-def census_of(network: Any, module: Any) -> Census:
+def parsed_layers(network: Any, module: Any) -> ParsedLayers:
     """Walk a parsed network of this library's module; whoever owns the network keeps it alive meanwhile."""
-    return Census(
+    return ParsedLayers(
         tuple(_node(network.get_layer(i), module) for i in range(network.num_layers)),
         tuple(_tensor(network.get_input(i)) for i in range(network.num_inputs)),
         tuple(_tensor(network.get_output(i)) for i in range(network.num_outputs)),
@@ -264,13 +292,98 @@ def _node(layer: Any, module: Any) -> Node:
         adds = layer.op == module.ElementWiseOperation.SUM
     elif kind == "CONSTANT" and outputs[0].dtype == "float":
         layer.__class__ = module.IConstantLayer
-        value = np.array(layer.weights, copy=True)
+        value = contiguous(layer.weights)
     return Node(
         name, kind, tuple(_tensor(tensor) for tensor in inputs if tensor), outputs, adds, value
     )
 
 
-def _tensor(tensor: Any) -> Tensor:
-    return Tensor(
+def contiguous(weights: NDArray[Any]) -> NDArray[Any]:
+    """A copy of what the bindings give for Weights, which lie one after the other.
+
+    TensorRT 10.3's bindings give an array of stride 0 under NumPy 2: the strides are not to be trusted.
+    """
+    return np.lib.stride_tricks.as_strided(weights, strides=(weights.itemsize,)).copy()
+
+
+def _tensor(tensor: Any) -> LayerTensor:
+    return LayerTensor(
         str(tensor.name), str(tensor.dtype.name).lower(), tuple(int(n) for n in tensor.shape)
     )
+
+
+class PlanRefusedError(EngineBuildError):
+    """An engine that the runtime does not take."""
+
+
+def inspect_plan(data: bytes, library: TensorRtLibrary) -> tuple[Layer, ...]:
+    """`inspect` of a serialised engine, in the caller's CUDA context, where all that it makes is gone again.
+
+    Raises PlanRefusedError when the runtime does not take it, EngineBuildError.
+    """
+    with library.collected() as lines:
+        runtime = library.module.Runtime(library.logger)
+        engine = runtime.deserialize_cuda_engine(data)
+        if engine is None:
+            said = "; ".join(" ".join(line.text.split()) for line in lines[-SHOWN_LINES:])
+            raise PlanRefusedError(said or "its log says nothing")
+        return inspect(engine, library)
+
+
+def inspect(engine: Any, library: TensorRtLibrary) -> tuple[Layer, ...]:
+    """The layers of a deserialised engine, fused as they will run; needs the GPU that it was built for.
+
+    Raises EngineBuildError when the library tells nothing of them.
+    """
+    with library.collected():
+        inspector = engine.create_engine_inspector()
+        text = inspector and inspector.get_engine_information(
+            library.module.LayerInformationFormat.JSON
+        )
+        if not text:
+            raise EngineBuildError(
+                f"{library.name} {library.version}: its inspector says nothing of the engine"
+            )
+    return layers_from_inspector(text)
+
+
+def layers_from_inspector(text: str) -> tuple[Layer, ...]:
+    """Layers from the inspector's JSON; an engine built with less than detailed verbosity has names alone.
+
+    Raises EngineBuildError for text that is no such JSON.
+    """
+    try:
+        entries = json.loads(text)["Layers"]
+        return tuple(_inspected(entry) for entry in entries)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise EngineBuildError(
+            f"the engine inspector's answer does not parse: {error!r}"
+        ) from error
+
+
+def _inspected(entry: dict[str, Any] | str) -> Layer:
+    if isinstance(entry, str):
+        return Layer(entry, "", "", (), ())
+    inputs, outputs = entry.get("Inputs", []), entry.get("Outputs", [])
+    kind = str(entry.get("ParameterType", entry["LayerType"]))
+    is_convolution = "conv" in kind.lower() or "conv" in str(entry["LayerType"]).lower()
+    reads = [_datatype(tensor) for tensor in inputs]
+    precision = reads[0] if reads else _datatype(outputs[0]) if outputs else ""
+    return Layer(
+        str(entry["Name"]),
+        str(entry["LayerType"]),
+        precision,
+        tuple(str(tensor["Name"]) for tensor in inputs),
+        tuple(str(tensor["Name"]) for tensor in outputs),
+        is_convolution,
+        is_convolution and precision == "int8",
+    )
+
+
+def _datatype(tensor: dict[str, Any]) -> str:
+    """`int8`, `fp16`, `fp32` ... out of a sentence like `Thirty-two wide ... Int8 format`."""
+    said = " ".join(
+        str(v) for k, v in tensor.items() if "format" in k.lower() or "type" in k.lower()
+    )
+    found = re.search(r"int8|int32|int64|fp8|fp16|bf16|fp32|half|float|bool", said.lower())
+    return found.group() if found else said
