@@ -38,7 +38,7 @@ class QatSchedule:
     seed: int = 1000
 
 
-def calibrate(student: Student, batches: Iterable[Batch]) -> Student:
+def calibrate(student: Student, batches: Iterable[Batch], headroom: float = HEADROOM) -> Student:
     """Fold the batch norms and set each activation scale from what the batches make it hold.
 
     Codes saturate at 127 in training and in every engine, and what is cut off is lost: so the scale leaves
@@ -52,7 +52,7 @@ def calibrate(student: Student, batches: Iterable[Batch]) -> Student:
         if quantizer.seen:
             quantizer.scale_from_seen(RANGE_QUANTILE)
             if not quantizer.signed:
-                quantizer.scale *= HEADROOM
+                quantizer.scale *= headroom
     return student.set_mode("quantize")
 
 

@@ -17,6 +17,7 @@ from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.train import LAST, AnySchedule, Experiment, train_any
 from quantize.errors import QuantizeError
+from quantize.qat import calibrate
 from quantize.student import Student, StudentConfig
 
 SCHEDULE = AnySchedule(steps=3, batch=2, crop_s=2.0, warm_up=0, average=0.5)
@@ -111,3 +112,13 @@ def test_its_graph_is_today_s_with_wider_ends(
     assert ecg_mv.shape == (2, 8, 4, frames) and log_sigma.shape == (2, 12, 4, frames)
     np.testing.assert_allclose(ecg_mv, expected.numpy(), atol=2e-3)
     np.testing.assert_allclose(log_sigma, expected_sigma.numpy(), atol=2e-2)
+
+
+def test_headroom_is_for_codes_after_a_relu(experiment: Experiment, small: StudentConfig) -> None:
+    scales = []
+    for headroom in (1.0, 2.0):
+        torch.manual_seed(0)
+        student = calibrate(Student(small), experiment.batches(SCHEDULE, 0, range(2)), headroom)
+        scales.append([(q.signed, q.scale.item()) for q in student.quantizers()])
+    for (signed, tight), (_, wide) in zip(*scales, strict=True):
+        assert wide == pytest.approx(tight * (1 if signed else 2))
