@@ -19,6 +19,8 @@ TRAINING = {
     "distill": "train the causal student in float32 (resumes)",
     "qat": "calibrate it for INT8 and train with quantisation in the loop",
     "export": "write the bundle",
+    "any-leads": "train a decoder of any leads on every patient (resumes); no bundle yet",
+    "any-leads-scores": "its r and RMSE on fold 9, set by set, beside the linear map's",
 }
 
 
@@ -43,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
     for name, text in TRAINING.items():
         command = commands.add_parser(name, help=text)
         add = command.add_argument
+        if name.startswith("any-leads"):
+            _any_leads_options(name, command)
+            continue
         folder = RUNS / ("teacher" if name == "teacher" else "student")
         add("--run", type=Path, default=folder, help="its folder")
         add("--quick", action="store_true", help="64 records only")
@@ -82,6 +87,35 @@ def _parser() -> argparse.ArgumentParser:
         "--run", type=Path, help="that was exported: has the weights before rounding"
     )
     return parser
+
+
+def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--run", type=Path, default=RUNS / "any-leads", help="its folder")
+    if name == "any-leads":
+        add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
+        add("--seed", type=int, default=0)
+        add("--steps", type=_count, help="at the constant rate; stop it when you like, it goes on")
+        add("--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here")
+        add("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
+        add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
+        add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
+        add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
+        add("--channels", type=_count, help="of its features")
+        add("--bfloat16", action="store_true", help="half the time, where the processor has it")
+        return
+    add("--checkpoint", type=Path, help="default: the newest of the folder")
+    add("--larger", action="store_true", help="all of fold 9, at 100 Hz")
+    add("--every-set", action="store_true", help="all 510 classes, not the named ones")
+    add("--records", type=_count, help="the first so many")
+    add("--json", type=Path)
+
+
+def _count(text: str) -> int:
+    """A number of things, 1 at least."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 1 at least")
+    return int(text)
 
 
 def _data(_: argparse.Namespace) -> int:

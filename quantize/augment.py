@@ -36,6 +36,8 @@ class Augmentation:
     """Share of records with one or two inputs off."""
     own_anchor: float = 0.1
     """Share of records whose anchor is shrunk towards their own, as calibration makes it."""
+    white_noise: float = 0.0
+    """Share of records with white noise on the inputs: of any leads alone."""
 
     @classmethod
     def none(cls) -> Augmentation:
@@ -44,7 +46,7 @@ class Augmentation:
 
     def calm(self) -> Augmentation:
         """Without what turns the heart, adds noise or moves the anchor."""
-        return replace(self, rotation_deg=0.0, axes=0.0, noise=0.0, own_anchor=0.0)
+        return replace(self, rotation_deg=0.0, axes=0.0, noise=0.0, own_anchor=0.0, white_noise=0.0)
 
 
 def lead_maps(augmentation: Augmentation, n: int, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -91,6 +93,20 @@ class Noise:
             raise QuantizeError(f"no noise in {file}: fetch the data again ({error})") from error
         half = every[:, : every.shape[1] // 2].astype(np.float32)
         return cls(half / np.float32(1000), spec, hop)
+
+    def add(
+        self,
+        residual: NDArray[np.float32],
+        seen: NDArray[np.float32],
+        share: float,
+        rng: np.random.Generator,
+    ) -> None:
+        """To a share of records, in place; both (n_records, n_leads, n_samples) mV."""
+        _, n_leads, n = residual.shape
+        for i in np.flatnonzero(rng.random(len(residual)) < share).tolist():
+            noise = self.draw(n_leads, n, rng)
+            residual[i] += noise[0]
+            seen[i] += noise[1]
 
     def draw(self, n_leads: int, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(2, n_leads, n_samples) mV for one record, each lead with a piece and a level of its own."""

@@ -60,9 +60,12 @@ class GraphWriter:
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, **attributes))
         return output
 
-    def split(self, x: str, outputs: list[str], axis: int) -> None:
-        """Equal parts of `x` along `axis`."""
-        self.nodes.append(helper.make_node("Split", [x], outputs, name=f"{x}_split", axis=axis))
+    def split(self, x: str, outputs: list[str], sizes: list[int], axis: int) -> None:
+        """Parts of `x` along `axis`."""
+        inputs = [x]
+        if len(set(sizes)) > 1:  # equal parts need no saying
+            inputs.append(self.constant(f"{x}_sizes", np.array(sizes, np.int64)))
+        self.nodes.append(helper.make_node("Split", inputs, outputs, name=f"{x}_split", axis=axis))
 
     def input(self, name: str, shape: list[int | str], dtype: int = TensorProto.FLOAT) -> str:
         """A graph input."""
@@ -280,13 +283,15 @@ def graph_from_student(
         codes = w.quantize(w.node("Relu", [x], f"{name}_sum_relu"), block.out, f"{name}_out")
 
     x = w.float_convolution(w.dequantize(codes, "head_in"), student.head(), "head")
-    head_shape = w.constant("head_shape", np.array([0, 2 * n_out, hop, -1], np.int64))
-    w.split(w.node("Reshape", [x, head_shape], "head_leads"), ["residual", "log_sigma"], axis=1)
+    n_sigma = config.sigma_leads
+    head_shape = w.constant("head_shape", np.array([0, n_out + n_sigma, hop, -1], np.int64))
+    leads = w.node("Reshape", [x, head_shape], "head_leads")
+    w.split(leads, ["residual", "log_sigma"], [n_out, n_sigma], axis=1)
     w.node("Add", [predicted, "residual"], "ecg_mv")
     outputs = w.outputs
     w.outputs = []
     w.output("ecg_mv", ["batch", n_out, hop, "frames"])
-    w.output("log_sigma", ["batch", n_out, hop, "frames"])
+    w.output("log_sigma", ["batch", n_sigma, hop, "frames"])
     graph = helper.make_graph(w.nodes, "leadlift", w.inputs, w.outputs + outputs, w.constants)
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
     model.ir_version = IR_VERSION

@@ -45,6 +45,9 @@ class Batch:
     """(batch, 5, n_samples) mV, zero-phase high-passed."""
     taught: Tensor | None = None
     """As `target`, with what a teacher makes of the record in the place of the truth."""
+    projection: Tensor | None = None
+    """(batch, 8, 8) onto what is open, where any leads may be measured: `quantize.any_leads`. Then the rows
+    of `ecg` and `mask` are LEADS, those of `target` and `truth` INDEPENDENT_LEADS."""
 
 
 class Feed:
@@ -119,19 +122,15 @@ class Feed:
         rng: np.random.Generator,
     ) -> Batch:
         """The records in `rows`, each augmented by itself."""
-        size, at_rest = len(rows), len(records.signals) // 2
-        n = records.signals[at_rest].shape[-1] if n_samples is None else n_samples
+        size = len(rows)
+        n = records.signals[records.at_rest].shape[-1] if n_samples is None else n_samples
         parts = np.empty((3, size, len(INDEPENDENT_LEADS), n), np.float32)
         lessons = np.empty((size, len(self._outputs), n), np.float32) if records.taught else None
         # A stream starts cold: so does every fourth batch, at the first sample of its records.
         cold = rng.random() < COLD_STARTS or n_samples is None
         for i, row in enumerate(rows.tolist()):
-            pace = int(rng.integers(len(records.signals))) if augmentation.stretch else at_rest
-            kept = records.signals[pace]
-            hops = (kept.shape[-1] - n) // self.hop
-            first = 0 if cold else int(rng.integers(hops + 1)) * self.hop
-            at = slice(first, first + n)
-            parts[:, i] = kept[row, :, :, at]
+            pace, at = records.crop(n, self.hop, augmentation.stretch, cold, rng)
+            parts[:, i] = records.signals[pace][row, :, :, at]
             if lessons is not None:
                 lessons[i] = records.taught[pace][row, :, at]
         maps = lead_maps(augmentation, size, rng)
@@ -146,10 +145,7 @@ class Feed:
             own = maps[i] @ records.moments[rows[i]] @ maps[i].T
             anchor[i] = self._anchor(shrunk(own, self.moments), MASKS[subset[i]])
         if self.noise is not None:
-            for i in np.flatnonzero(rng.random(size) < augmentation.noise).tolist():
-                noise = self.noise.draw(len(INPUT_LEADS), n, rng)
-                residual[i] += noise[0]
-                seen[i] += noise[1]
+            self.noise.add(residual, seen, augmentation.noise, rng)
         on = MASKS[subset][:, :, None].astype(np.float32)
         base = anchor @ (seen * on)
         taught = None

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from edge.leads import INDEPENDENT_LEADS, lead_indices, twelve_from
 from quantize.data import SCORE_HIGHPASS_HZ
 
 RMSE_UNIT_MV = 0.1
@@ -22,6 +23,8 @@ LIKELIHOOD_WEIGHT = 0.1
 TEACHER_WEIGHT = 1.0
 BURN_IN_S = 0.25  # the state starts empty; soon after a reset the output must be of use
 TAIL_S = 0.4  # the zero-phase filter of a crop has no future there
+_TWELVE = torch.from_numpy(twelve_from(INDEPENDENT_LEADS))
+_INDEPENDENT = lead_indices(INDEPENDENT_LEADS)
 
 
 def zero_phase_gain(n: int, sampling_hz: float) -> Tensor:
@@ -54,11 +57,14 @@ def objective(
     sampling_hz: float = 250.0,
     taught: Tensor | None = None,
     scored_s: tuple[float, float] | None = None,
+    unknown: Tensor | None = None,
 ) -> Loss:
-    """Score of a crop; all arguments (batch, leads, n_samples), mV and log mV.
+    """Score of a crop; signals are (batch, leads, n_samples), mV and log mV.
 
     `taught` is the target that a teacher sets, of which the distance is an aim too; `scored_s` is what counts
-    of the crop, from BURN_IN_S to TAIL_S before its end unless it is given.
+    of the crop, from BURN_IN_S to TAIL_S before its end unless it is given. `unknown` (batch, 12) is 1
+    where one of LEADS was not measured: then signals are of INDEPENDENT_LEADS, `log_sigma` is of LEADS, only
+    what is unknown counts, and every record as much as every other.
     """
     n = residual.shape[-1]
     from_s, to_s = scored_s or (BURN_IN_S, n / sampling_hz - TAIL_S)
@@ -71,13 +77,20 @@ def objective(
     p, t = predicted - predicted.mean(-1, keepdim=True), true - true.mean(-1, keepdim=True)
     pp, tt = p.square().sum(-1), t.square().sum(-1)
     r = (p * t).sum(-1) / torch.sqrt(pp * tt + 1e-6)
+    missed, counts = error.detach(), torch.ones_like(rmse)
+    sigma_counts = counts
+    if unknown is not None:
+        missed = _TWELVE @ missed
+        counts, sigma_counts = unknown[:, _INDEPENDENT], unknown
     # Of the batch, not of each record: what cannot be known of a patient shall not be invented.
-    ratio = torch.log((pp + 1e-3) / (tt + 1e-3)).mean(0)
+    log_ratio = torch.log((pp + 1e-3) / (tt + 1e-3))
+    ratio = (log_ratio * counts).sum(0) / counts.sum(0).clamp_min(1)
     s = log_sigma[..., scored]
-    nll = (s + 0.5 * error.detach().square() * torch.exp(-2 * s)).mean()
+    nll = _mean((s + 0.5 * missed.square() * torch.exp(-2 * s)).mean(-1), sigma_counts)
+    mean_rmse, mean_r = _mean(rmse, counts), _mean(r, counts)
     total = (
-        rmse.mean() / RMSE_UNIT_MV
-        + CORRELATION_WEIGHT * (1 - r.mean())
+        mean_rmse / RMSE_UNIT_MV
+        + CORRELATION_WEIGHT * (1 - mean_r)
         + AMPLITUDE_WEIGHT * ratio.square().mean()
         + LIKELIHOOD_WEIGHT * nll
     )
@@ -89,12 +102,17 @@ def objective(
         distance = float(from_teacher.detach()) * 1000
     return Loss(
         total,
-        float(rmse.mean().detach()) * 1000,
-        float(r.mean().detach()),
+        float(mean_rmse.detach()) * 1000,
+        float(mean_r.detach()),
         float(nll.detach()),
         float(ratio.mean().detach()),
         distance,
     )
+
+
+def _mean(values: Tensor, counts: Tensor) -> Tensor:
+    """(batch, leads) -> mean over the leads that count, then over records."""
+    return ((values * counts).sum(1) / counts.sum(1).clamp_min(1)).mean()
 
 
 def zero_phase(residual: Tensor, sampling_hz: float) -> Tensor:

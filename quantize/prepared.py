@@ -11,6 +11,7 @@ import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,8 @@ from quantize.errors import QuantizeError
 PACES = (0.85, 0.925, 1.0, 1.075, 1.15)  # +-15 %: as far as a heart changes, and QT with it
 RESIDUAL, SEEN, TRUTH = range(3)  # what of a record is kept, the second axis of `signals`
 BATCH = 64
+
+NumberT = TypeVar("NumberT", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,20 @@ class Prepared:
 
     def __len__(self) -> int:
         return len(self.moments)
+
+    @property
+    def at_rest(self) -> int:
+        """The pace at which the records are as they were: the middle one."""
+        return len(self.signals) // 2
+
+    def crop(
+        self, n: int, hop: int, any_pace: bool, cold: bool, rng: np.random.Generator
+    ) -> tuple[int, slice]:
+        """A pace, and n samples of it from a whole hop on: at random, or from the first sample if `cold`."""
+        pace = int(rng.integers(len(self.signals))) if any_pace else self.at_rest
+        hops = (self.signals[pace].shape[-1] - n) // hop
+        first = 0 if cold else int(rng.integers(hops + 1)) * hop
+        return pace, slice(first, first + n)
 
     def take(self, rows: NDArray[np.intp]) -> Prepared:
         """These records alone."""
@@ -72,13 +89,16 @@ def prepare(
 def _signals(
     records: Records, spec: Conditioning, hop: int, pace: float, folder: Path | None
 ) -> NDArray[np.float16]:
-    of = hashlib.sha256(repr((spec, hop, pace)).encode() + records.ecg_uv.tobytes()).hexdigest()
-    file = None if folder is None else folder / f"{records.name}-{pace:g}-{of[:16]}.npy"
+    if folder is None:
+        return _filtered(records, spec, hop, pace)
+    of = hashlib.sha256(repr((spec, hop, pace)).encode())
+    of.update(np.ascontiguousarray(records.ecg_uv).data)
+    file = folder / f"{records.name}-{pace:g}-{of.hexdigest()[:16]}.npy"
     return kept(file, lambda: _filtered(records, spec, hop, pace))
 
 
-def kept(file: Path | None, make: Callable[[], NDArray[np.float16]]) -> NDArray[np.float16]:
-    """What `make` gives, from the file if it is there, and left there if it is not.
+def kept(file: Path | None, make: Callable[[], NDArray[NumberT]]) -> NDArray[NumberT]:
+    """What `make` gives, memory-mapped from the file if it is there, and left there if it is not.
 
     Raises QuantizeError if the file cannot be written.
     """
@@ -93,23 +113,25 @@ def kept(file: Path | None, make: Callable[[], NDArray[np.float16]]) -> NDArray[
             partial.replace(file)
         except OSError as error:
             raise QuantizeError(f"cannot write {file}: {error.strerror}") from error
-    stored: NDArray[np.float16] = np.load(file, mmap_mode="r", allow_pickle=False)
+    stored: NDArray[NumberT] = np.load(file, mmap_mode="r", allow_pickle=False)
     return stored
 
 
 def _filtered(records: Records, spec: Conditioning, hop: int, pace: float) -> NDArray[np.float16]:
-    parts, hz = [], records.sampling_hz
+    out, hz = np.empty((0,), np.float16), records.sampling_hz
     for start in range(0, len(records), BATCH):
         ecg = records.ecg_uv[start : start + BATCH].astype(np.float32) / np.float32(1000)
         ecg = time_stretch(ecg, pace, hop)
         n, n_leads, length = ecg.shape
+        if not len(out):  # once for all: 15,000 records take 1.8 GB, and twice that to put together
+            out = np.empty((len(records), 3, n_leads, length), np.float16)
         rows = ecg.reshape(-1, length)
         seen, residual, _ = Conditioner(spec, hz, len(rows), hop).push(rows)
-        every = (residual, zero_phase_highpass(seen, hz), zero_phase_highpass(rows, hz))
-        parts.append(
-            np.stack([one.reshape(n, n_leads, length) for one in every], 1).astype(np.float16)
-        )
-    return np.concatenate(parts)
+        filtered = (zero_phase_highpass(seen, hz), zero_phase_highpass(rows, hz))
+        out[start : start + n, RESIDUAL] = residual.reshape(n, n_leads, length)
+        for kind, one in zip((SEEN, TRUTH), filtered, strict=True):
+            out[start : start + n, kind] = one.reshape(n, n_leads, length)
+    return out
 
 
 def time_stretch(ecg_mv: NDArray[np.float32], factor: float, hop: int) -> NDArray[np.float32]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import torch
 
 from quantize.augment import Augmentation
 from quantize.data import SCORED_S
-from quantize.feed import Feed, samples_from_frames
+from quantize.feed import Batch, Feed, samples_from_frames
 from quantize.objective import zero_phase
 from quantize.prepared import Prepared
 from quantize.student import Block, Student
@@ -38,22 +38,21 @@ class QatSchedule:
     seed: int = 1000
 
 
-def calibrate(student: Student, records: Prepared, feed: Feed, crop_s: float = 6.0) -> Student:
-    """Fold the batch norms and set each activation scale from what the records make it hold.
+def calibrate(student: Student, batches: Iterable[Batch], headroom: float = HEADROOM) -> Student:
+    """Fold the batch norms and set each activation scale from what the batches make it hold.
 
     Codes saturate at 127 in training and in every engine, and what is cut off is lost: so the scale leaves
     headroom. `verify` counts what is beyond it.
     """
     student.eval().fold().set_mode("observe")
-    n_samples = round(crop_s * SAMPLING_HZ)
     with torch.no_grad():
-        for one in feed.batches(records, min(32, len(records)), Augmentation(), n_samples, seed=0):
+        for one in batches:
             student(one.ecg, one.mask, one.anchor)
     for quantizer in student.quantizers():
         if quantizer.seen:
             quantizer.scale_from_seen(RANGE_QUANTILE)
             if not quantizer.signed:
-                quantizer.scale *= HEADROOM
+                quantizer.scale *= headroom
     return student.set_mode("quantize")
 
 

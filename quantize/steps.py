@@ -15,6 +15,7 @@ import torch
 from edge.bundle import load_bundle
 from edge.leads import RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning
+from quantize.any_leads.steps import any_leads, any_leads_scores
 from quantize.augment import Augmentation, Noise
 from quantize.data import load, second_moments
 from quantize.errors import QuantizeError
@@ -23,7 +24,7 @@ from quantize.lessons import with_lessons
 from quantize.prepared import PACES, Prepared, prepare
 from quantize.student import Student, StudentConfig
 from quantize.teacher import Member, Teacher, TeacherConfig, load_teacher, save_teacher
-from quantize.train import Schedule, train
+from quantize.train import SAMPLING_HZ, Schedule, train
 from quantize.weights import TEACHER_FILE, VAE_FILE
 
 QUICK_RECORDS = 64
@@ -187,8 +188,9 @@ def qat(given: argparse.Namespace) -> int:
             "the student was distilled with another teacher, or alone: give --teacher or --alone as then"
         )
     of = _taught(course(given), by, about, given)
-    calibrate(student, of.records, of.feed)
     how = QatSchedule()
+    size, n_samples = min(how.batch, len(of.records)), round(how.crop_s * SAMPLING_HZ)
+    calibrate(student, of.feed.batches(of.records, size, Augmentation(), n_samples, seed=0))
     if given.quick:
         how = replace(how, epochs=2, batch=16)
     if given.epochs:
@@ -277,4 +279,6 @@ STEPS: dict[str, Callable[[argparse.Namespace], int]] = {
     "distill": distill,
     "qat": qat,
     "export": export,
+    "any-leads": any_leads,
+    "any-leads-scores": any_leads_scores,
 }

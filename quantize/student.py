@@ -34,6 +34,8 @@ class StudentConfig:
     hop: int = 4
     n_inputs: int = 3
     n_outputs: int = 5
+    n_sigmas: int | None = None
+    """Leads with a log sigma, where they are others than the outputs."""
     dropout: float = 0.15
     lookahead: int = 0
     """Hops that the answer comes late."""
@@ -50,6 +52,11 @@ class StudentConfig:
     def stem_channels(self) -> int:
         """Leads, mask and anchor prediction of one hop."""
         return self.n_inputs * self.hop + self.n_inputs + self.n_outputs * self.hop
+
+    @property
+    def sigma_leads(self) -> int:
+        """Leads with a log sigma."""
+        return self.n_outputs if self.n_sigmas is None else self.n_sigmas
 
     @property
     def receptive_frames(self) -> int:
@@ -165,14 +172,16 @@ class Student(Network):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
+        self.trunk_bfloat16 = False
+        """Train with the products of the trunk in bfloat16: half the time where the processor has it."""
         self.input = Quantizer(signed=True)
         self.input.scale.fill_(STEM_RANGE_MV / QMAX)
         self.stem = CausalConv(config.stem_channels, config.channels)
         self.stem_out = Quantizer(signed=False)
         self.blocks = nn.ModuleList(Block(config, d) for d in config.dilations)
-        n = config.n_outputs * config.hop
-        self.residual_head = CausalConv(config.channels, n, norm=False)
-        self.sigma_head = CausalConv(config.channels, n, norm=False)
+        hop = config.hop
+        self.residual_head = CausalConv(config.channels, config.n_outputs * hop, norm=False)
+        self.sigma_head = CausalConv(config.channels, config.sigma_leads * hop, norm=False)
         for head in (self.residual_head, self.sigma_head):
             nn.init.zeros_(head.conv.weight)  # untrained, the model is the linear map
             assert head.conv.bias is not None
@@ -189,24 +198,24 @@ class Student(Network):
         """What the heads read, (batch, channels, frames); arguments as in `forward`."""
         predicted = torch.einsum("boi,bint->bont", anchor, ecg)
         stem = torch.cat([ecg.flatten(1, 2), mask, predicted.flatten(1, 2)], 1)
-        x = self.stem_out(torch.relu(self.stem(self.input(stem))))
-        for block in self.blocks:
-            x = block(x)
-        features: Tensor = x
+        with torch.autocast("cpu", torch.bfloat16, enabled=self.trunk_bfloat16):
+            x = self.stem_out(torch.relu(self.stem(self.input(stem))))
+            for block in self.blocks:
+                x = block(x)
+        features: Tensor = x.float()
         return features
 
     def forward(self, ecg: Tensor, mask: Tensor, anchor: Tensor) -> tuple[Tensor, Tensor]:
-        """Residual in mV and log sigma of mV, both (batch, n_outputs, hop, frames).
+        """Residual in mV and log sigma of mV, (batch, n_outputs, hop, frames) and (batch, sigma_leads, ...).
 
         `ecg` (batch, n_inputs, hop, frames) mV with leads that are off at zero, `mask`
         (batch, n_inputs, frames) 1 where on, `anchor` (batch, n_outputs, n_inputs).
         """
         x = self.features(ecg, mask, anchor)
-        shape = (self.config.n_outputs, self.config.hop)
         # Sigma learns from the features without shaping them.
         return (
-            self.residual_head(x).unflatten(1, shape),
-            self.sigma_head(x.detach()).unflatten(1, shape),
+            self.residual_head(x).unflatten(1, (-1, self.config.hop)),
+            self.sigma_head(x.detach()).unflatten(1, (-1, self.config.hop)),
         )
 
     def head(self) -> CausalConv:

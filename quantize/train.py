@@ -137,17 +137,21 @@ def step_loss(
     scored_s: tuple[float, float] | None = None,
 ) -> Loss:
     """The objective of one batch."""
-    residual, log_sigma = network(batch.ecg, batch.mask, batch.anchor)
+    framed, log_sigma = network(batch.ecg, batch.mask, batch.anchor)
+    residual, unknown = samples_from_frames(framed), None
+    if batch.projection is not None:
+        residual, unknown = batch.projection @ residual, 1 - batch.mask[:, :, 0]
     late = network.late_samples
     n = batch.target.shape[-1] - late
     return objective(
-        samples_from_frames(residual)[..., late:],
+        residual[..., late:],
         samples_from_frames(log_sigma)[..., late:],
         batch.target[..., :n],
         batch.truth[..., :n],
         SAMPLING_HZ,
         None if batch.taught is None else batch.taught[..., :n],
         scored_s,
+        unknown,
     )
 
 

@@ -1,0 +1,1 @@
+"""One decoder for any of the twelve leads: lead algebra, feed, training and scores."""

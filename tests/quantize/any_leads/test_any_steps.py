@@ -1,0 +1,101 @@
+"""`any-leads` and `any-leads-scores` from the command line; which patients train, and their moments."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+pytest.importorskip("torch", reason="quantize needs torch: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+
+from quantize.__main__ import main
+from quantize.any_leads.feed import Mixture, Source
+from quantize.any_leads.steps import chosen_rows, mean_moments
+from quantize.data import Records
+
+
+def records(name: str, patients: list[str]) -> Records:
+    empty = np.zeros((len(patients), 8, 4), np.int16)
+    return Records(name, empty, 250.0, [f"{name}{i}" for i in range(len(patients))], patients)
+
+
+def test_so_many_patients_are_drawn_from_all_with_all_their_records() -> None:
+    sources = [records("a", ["1", "1", "2", "3"]), records("b", ["4", "1", "5"])]
+    every = chosen_rows(sources, None, 0)
+    assert [len(rows) for rows in every] == [4, 3]
+    seen = set()
+    for seed in range(40):
+        rows = chosen_rows(sources, 2, seed)
+        patients = {
+            one.patient_id[i] for one, of in zip(sources, rows, strict=True) for i in of.tolist()
+        }
+        assert len(patients) == 2
+        if "1" in patients:  # never a part of somebody
+            assert {0, 1} <= set(rows[0].tolist()) and 1 in rows[1]
+        seen |= patients
+    assert seen == {"1", "2", "3", "4", "5"}
+    again = chosen_rows(sources, 2, 3)
+    assert all((a == b).all() for a, b in zip(again, chosen_rows(sources, 2, 3), strict=True))
+
+
+def test_moments_are_those_of_who_trains(mixture: Mixture) -> None:
+    first, second = mixture.sources
+    some = [
+        Source(first.records, np.array([2]), 0.9),
+        Source(second.records, np.array([0, 1]), 0.1),
+    ]
+    each = [first.records.moments[2], *second.records.moments]
+    np.testing.assert_allclose(mean_moments(some), np.mean(each, 0))
+
+
+def test_a_quick_run_learns_is_cooled_and_scored(
+    ptbxl_fold10: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, report = tmp_path / "run", tmp_path / "scores.json"
+    train = ["any-leads", "--quick", "--run", str(run)]
+    score = ["any-leads-scores", "--run", str(run), "--records", "24", "--json", str(report)]
+    assert main([*train, "--steps", "70"]) == 0
+    assert main([*train, "--cooldown", "30"]) == 0
+    assert "going on after step 70" in capsys.readouterr().out
+    assert main(score) == 0
+    assert "cooldown.safetensors: step 100" in capsys.readouterr().out
+    found = json.loads(report.read_text())
+    assert found["data"] == "validation" and len(found["sets"]) == 11
+    by_set = {row["leads"]: row for row in found["sets"]}
+    for leads in ("I", "II", "I+II"):  # 64 records teach this much
+        assert by_set[leads]["r"] > by_set[leads]["linear_r"]
+        assert by_set[leads]["rmse_uv"] < by_set[leads]["linear_rmse_uv"]
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        (["any-leads-scores"], "no run in"),
+        (["any-leads-scores", "--checkpoint", "nowhere"], "nowhere is missing"),
+        (["any-leads", "--quick", "--cooldown", "5"], "last.safetensors is missing"),
+    ],
+)
+def test_what_was_not_run_is_one_line(
+    ptbxl_fold10: object,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    more: list[str],
+    said: str,
+) -> None:
+    assert main([*more, "--run", str(tmp_path / "run")]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and said in lines[0]
+
+
+@pytest.mark.parametrize("option", ["--steps", "--cooldown", "--qat", "--patients", "--channels"])
+@pytest.mark.parametrize("value", ["0", "-3", "many"])
+def test_a_number_that_is_none_is_refused(
+    option: str, value: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["any-leads", f"{option}={value}"])
+    assert "give a whole number, 1 at least" in capsys.readouterr().err

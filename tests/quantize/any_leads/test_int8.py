@@ -1,0 +1,124 @@
+"""INT8 for any leads: from the network that was cooled, which stays; rounded where it is read again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+
+from quantize.any_leads import int8
+from quantize.any_leads import train as train_module
+from quantize.any_leads.checkpoint import load_checkpoint
+from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.train import LAST, AnySchedule, Experiment, train_any
+from quantize.errors import QuantizeError
+from quantize.qat import calibrate
+from quantize.student import Student, StudentConfig
+
+SCHEDULE = AnySchedule(steps=3, batch=2, crop_s=2.0, warm_up=0, average=0.5)
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(int8, "CALIBRATION_STEPS", 3)
+    monkeypatch.setattr(train_module, "SAVE_EVERY", 2)
+    monkeypatch.setattr(train_module, "SAY_EVERY", 3)
+
+
+def test_numbers_are_rounded_and_the_source_stays(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
+) -> None:
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, lambda _: None)
+    source = tmp_path / LAST
+    before = source.read_bytes()
+
+    def stop(line: str) -> None:
+        if '"step": 3,' in line:
+            raise KeyboardInterrupt
+
+    quantised(experiment, SCHEDULE, source, tmp_path / "whole", 4, lambda _: None)
+    with pytest.raises(KeyboardInterrupt):
+        quantised(experiment, SCHEDULE, source, tmp_path, 4, stop)
+    said: list[str] = []
+    made = quantised(experiment, SCHEDULE, source, tmp_path, 4, said.append)
+    assert said[0] == "going on after step 2"
+    assert source.read_bytes() == before
+    assert (tmp_path / QAT).read_bytes() == (tmp_path / "whole" / QAT).read_bytes()
+
+    read = load_checkpoint(tmp_path / QAT).student()
+    given = experiment.feed.whole(experiment.mixture.sources[1].records.signals[0], 64)
+    for network in (made, read):
+        assert all(quantizer.mode == "quantize" for quantizer in network.quantizers())
+    outputs = [network(given.ecg, given.mask, given.anchor)[0] for network in (made, read)]
+    assert torch.equal(*outputs)
+    codes = read.features(given.ecg, given.mask, given.anchor) / read.blocks[-1].out.scale
+    torch.testing.assert_close(codes, codes.round(), rtol=0, atol=1e-3)
+    # Another length is another run.
+    said.clear()
+    quantised(experiment, SCHEDULE, source, tmp_path, 3, said.append)
+    assert not said[0].startswith("going on")
+
+
+def test_it_begins_near_the_network_in_float32(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
+) -> None:
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, lambda _: None)
+    whole = load_checkpoint(tmp_path / LAST).student()
+    rounded = quantised(experiment, SCHEDULE, tmp_path / LAST, tmp_path, 1, lambda _: None)
+    batch = next(experiment.batches(SCHEDULE, 9, range(1)))
+    with torch.no_grad():
+        a, b = (network(batch.ecg, batch.mask, batch.anchor)[0] for network in (whole, rounded))
+    assert (a - b).abs().max() < 0.1
+
+
+def test_without_a_source_it_says_so(experiment: Experiment, tmp_path: Path) -> None:
+    with pytest.raises(QuantizeError, match="is missing"):
+        quantised(experiment, SCHEDULE, tmp_path / LAST, tmp_path, 4)
+
+
+@pytest.mark.parametrize("float32", [False, True])
+def test_its_graph_is_today_s_with_wider_ends(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path, float32: bool
+) -> None:
+    """Leads, mask and anchor in; anchor times leads plus residual and twelve log sigmas out."""
+    pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
+    onnxruntime = pytest.importorskip("onnxruntime", reason="graphs need onnxruntime")
+    from quantize.export import graph_from_student
+
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, lambda _: None)
+    if float32:
+        student = load_checkpoint(tmp_path / LAST).student().fold().set_mode("off")
+    else:
+        student = quantised(experiment, SCHEDULE, tmp_path / LAST, tmp_path, 2, lambda _: None)
+    graph, states = graph_from_student(student, float32=float32)
+    session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    batch = next(experiment.batches(SCHEDULE, 9, range(1)))
+    frames = batch.ecg.shape[-1]
+    given = {
+        "ecg": batch.ecg.numpy(),
+        "mask": batch.mask[:, :, None].expand(-1, -1, 4, -1).contiguous().numpy(),
+        "anchor": batch.anchor[:, :, :, None, None].numpy(),
+    }
+    empty = {s.input: np.zeros((len(batch.ecg), *s.shape), s.dtype) for s in states}
+    ecg_mv, log_sigma = session.run(["ecg_mv", "log_sigma"], {**given, **empty})
+    with torch.no_grad():
+        residual, expected_sigma = student(batch.ecg, batch.mask, batch.anchor)
+        expected = residual + torch.einsum("boi,bint->bont", batch.anchor, batch.ecg)
+    assert ecg_mv.shape == (2, 8, 4, frames) and log_sigma.shape == (2, 12, 4, frames)
+    np.testing.assert_allclose(ecg_mv, expected.numpy(), atol=2e-3)
+    np.testing.assert_allclose(log_sigma, expected_sigma.numpy(), atol=2e-2)
+
+
+def test_headroom_is_for_codes_after_a_relu(experiment: Experiment, small: StudentConfig) -> None:
+    scales = []
+    for headroom in (1.0, 2.0):
+        torch.manual_seed(0)
+        student = calibrate(Student(small), experiment.batches(SCHEDULE, 0, range(2)), headroom)
+        scales.append([(q.signed, q.scale.item()) for q in student.quantizers()])
+    for (signed, tight), (_, wide) in zip(*scales, strict=True):
+        assert wide == pytest.approx(tight * (1 if signed else 2))
