@@ -14,8 +14,10 @@ from numpy.typing import NDArray
 from edge.leads import INDEPENDENT_LEADS, lead_indices
 from quantize.errors import QuantizeError
 
-SCORE_HIGHPASS_HZ = 0.5  # EVALUATION: truth and prediction are compared above this, with zero phase
-SCORED_S = (2.0, 9.92)  # EVALUATION: what of a record counts, from and to
+SCORE_HIGHPASS_HZ = (
+    0.5  # PROTOCOL.md: truth and prediction are compared above this, with zero phase
+)
+SCORED_S = (2.0, 9.92)  # PROTOCOL.md: what of a record counts, from and to
 
 # Name on the command line -> file, and the column and value that pick its rows.
 DATASETS = {

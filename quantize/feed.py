@@ -1,7 +1,7 @@
 """From records to what the networks see: the causal conditioning of `edge`, anchors, and the target.
 
 The feed is the one that ships: raw leads through `edge.signal.conditioning`, cold from the record's first
-sample. What is compared is zero-phase high-passed, as EVALUATION scores it.
+sample. What is compared is zero-phase high-passed, as PROTOCOL.md scores it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """What training minimises: the score itself, on the zero-phase high-passed error.
 
-Per record and lead the root mean square error and the correlation, since these are what EVALUATION
+Per record and lead the root mean square error and the correlation, since these are what PROTOCOL.md
 reports; the amplitude over a batch, since least error alone makes leads smaller than they are; the Gaussian
 likelihood of the error under sigma; and with a teacher the distance to it.
 """

@@ -69,7 +69,7 @@ def sensitivity(
     """The INT8 bundle first, then each quantised tensor without quantisation, then all activations so.
 
     `weights`: by their names in the graph, from before rounding; by default `moved_weights`. Scored as
-    EVALUATION says. Raises QuantizeError for a bundle that is not quantised.
+    PROTOCOL.md says. Raises QuantizeError for a bundle that is not quantised.
     """
     model = onnx.load_from_string(bundle.data)
     tensors = quantised_tensors(model)
@@ -230,7 +230,7 @@ def _replace(field: Any, values: list[Any]) -> None:
 
 
 class _Scorer:
-    """The records through the feed that ships, whole records a step, and the score of EVALUATION."""
+    """The records through the feed that ships, whole records a step, and the score of PROTOCOL.md."""
 
     def __init__(self, bundle: Bundle, records: Records) -> None:
         m, hz = bundle.manifest, records.sampling_hz

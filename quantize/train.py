@@ -164,7 +164,7 @@ def mean_losses(losses: list[Loss]) -> dict[str, float]:
 
 
 def validate(network: Network, records: Prepared, feed: Feed) -> dict[str, float]:
-    """The objective's parts over whole records as they are, scored as EVALUATION does, all leads on."""
+    """The objective's parts over whole records as they are, scored as PROTOCOL.md does, all leads on."""
     network.eval()
     with torch.no_grad():
         losses = [

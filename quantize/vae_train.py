@@ -188,7 +188,7 @@ def spread(
 
 
 def validate_vae(vae: WearEcgVae, records: Records) -> dict[str, float]:
-    """Mean r and RMSE in uV over the records and the five reconstructed leads, as EVALUATION scores them."""
+    """Mean r and RMSE in uV over the records and the five reconstructed leads, as PROTOCOL.md scores them."""
     scored = slice(*(round(s * records.sampling_hz) for s in SCORED_S))
     leads = lead_indices(RECONSTRUCTED_LEADS, INDEPENDENT_LEADS)
     # The truth is filtered once, as in `prepare`; so is the prediction, whatever the network adds below.

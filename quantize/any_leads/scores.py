@@ -1,4 +1,4 @@
-"""r and RMSE of an any-lead network, set by set, beside the linear map's: as EVALUATION defines them."""
+"""r and RMSE of an any-lead network, set by set, beside the linear map's: as PROTOCOL.md defines them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from quantize.student import Student
 
 BATCH = 32
 EDGE_S = (
-    0.08  # EVALUATION: 2,500 samples are scored to 2,480, and 2,450 (the larger folds) to 2,430
+    0.08  # PROTOCOL.md: 2,500 samples are scored to 2,480, and 2,450 (the larger folds) to 2,430
 )
 
 

@@ -1,4 +1,4 @@
-"""Scores by set: those of EVALUATION, and of an untrained network those of the linear map."""
+"""Scores by set: those of PROTOCOL.md, and of an untrained network those of the linear map."""
 
 from __future__ import annotations
 
