@@ -10,9 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from edge.errors import InputError
-from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, LIMB_FROM_I_II, RECONSTRUCTED_LEADS
-from edge.signal.anchor import anchor_from_moments
-from quantize.any_leads.subsets import (
+from edge.lead_subsets import (
     INDEPENDENT_ROWS,
     N_CLASSES,
     TWELVE,
@@ -27,6 +25,8 @@ from quantize.any_leads.subsets import (
     projection,
     restored,
 )
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, LIMB_FROM_I_II, RECONSTRUCTED_LEADS
+from edge.signal.anchor import anchor_from_moments
 
 EVERY = every_subset()
 
