@@ -26,9 +26,10 @@ from edge.leads import LEADS
 CLOSE, FAIR, ROUGH, POOR = "close", "fair", "rough", "poor"
 KNOWN = "known"
 """The word for what is measured, or follows from it."""
+EXPECTS = "expects"
 LIMITS = ((CLOSE, 0.95, 50.0), (FAIR, 0.90, 100.0), (ROUGH, 0.70, 150.0))
 """Of each word the least r and the most uV."""
-NOT_MEASURED = "how faithful it is was not measured: the model has no card of it"
+NOT_MEASURED = "fidelity not measured: the model has no card of it"
 
 _uv = number(0, 1e5)
 _r = or_none(number(-1, 1))
@@ -99,11 +100,11 @@ class Expected:
         return _figures(self.mean_r, self.mean_uv)
 
     def in_words(self) -> str:
-        """In a line: `fair: expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9)`."""
+        """In a line: `expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9): fair`."""
         if not self.unknown:
-            return f"{KNOWN}: all twelve leads follow from these"
+            return f"{EXPECTS} nothing: all twelve leads are measured or follow"
         over = ", ".join(self.unknown)
-        return f"{self.word}: expects {self.figures()} over {over} ({self.folds})"
+        return f"{EXPECTS} {self.figures()} over {over} ({self.folds}): {self.word}"
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from edge.commands.expectation import expectation
 from edge.commands.outputs import (
     add_overwrite_option,
     check_outputs,
@@ -24,6 +25,7 @@ from edge.commands.outputs import (
     write_output,
 )
 from edge.errors import InputError, LeadliftError, SinkError
+from edge.expected import expected
 from edge.live.memory import read_memory
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.new_file import stamped
@@ -205,12 +207,8 @@ def run_live(
     from edge.sinks import open_sink
 
     later: list[str] = []
-    runtime = Runtime(
-        source,
-        reconstructor,
-        leads=reconstructor.leads,
-        say=later.append if outputs.draws else say,
-    )
+    tell = later.append if outputs.draws else say  # the screen has it meanwhile
+    runtime = Runtime(source, reconstructor, leads=reconstructor.leads, say=tell)
     outcome = "done"
     try:
         for spec in outputs.sinks:
@@ -224,6 +222,8 @@ def run_live(
                     stop=runtime.stop,
                 )
         with clean_stop(runtime.stop):
+            if line := expectation(reconstructor):
+                tell(line)
             runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
@@ -244,7 +244,9 @@ def run_live(
 
 def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
     """The runtime's report, with the engine, the model and the memory of this process."""
+    found = expected(reconstructor.bundle, reconstructor.leads)
     return runtime.report() | {
+        "expected": None if found is None else found.as_dict(),
         "engine_skipped": reconstructor.skipped,
         "engine_details": reconstructor.engine.details(),
         "bundle_sha256": reconstructor.bundle.sha256,

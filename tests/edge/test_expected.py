@@ -25,7 +25,7 @@ def test_means_are_over_the_unknown_independent_leads() -> None:
     assert found.mean_r == pytest.approx(np.mean([0.91, 0.9, 0.88, 0.95, 0.96]))
     assert found.mean_uv == pytest.approx((59 + 119 + 127 + 82 + 43) / 5)
     assert found.twelve_uv == pytest.approx((59 * 3 + 30 * 2 + 119 + 127 + 82 + 43) / 12)
-    assert found.in_words() == ("fair: expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9)")
+    assert found.in_words() == ("expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9): fair")
     assert found.of_lead("V3") == "V3 r .88, 127 uV"
 
 
@@ -85,7 +85,7 @@ def test_where_all_is_known_nothing_is_expected() -> None:
     for leads in (LEADS, ("II", "aVR", *LEADS[6:])):
         found = of(*leads)
         assert (found.word, found.mean_r, found.mean_uv, found.twelve_uv) == ("known", None, 0, 0)
-        assert found.in_words() == "known: all twelve leads follow from these"
+        assert found.in_words() == "expects nothing: all twelve leads are measured or follow"
 
 
 def test_what_is_known_is_0_whatever_the_card_says() -> None:
