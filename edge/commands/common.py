@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge.commands.expectation import expectation
+from edge.commands.expectation import doubt, expectation
 from edge.commands.outputs import (
     add_overwrite_option,
     check_outputs,
@@ -207,8 +207,13 @@ def run_live(
     from edge.sinks import open_sink
 
     later: list[str] = []
-    tell = later.append if outputs.draws else say  # the screen has it meanwhile
-    runtime = Runtime(source, reconstructor, leads=reconstructor.leads, say=tell)
+    runtime = Runtime(
+        source,
+        reconstructor,
+        leads=reconstructor.leads,
+        say=later.append if outputs.draws else say,
+    )
+    _say_expectation(reconstructor)
     outcome = "done"
     try:
         for spec in outputs.sinks:
@@ -222,8 +227,6 @@ def run_live(
                     stop=runtime.stop,
                 )
         with clean_stop(runtime.stop):
-            if line := expectation(reconstructor):
-                tell(line)
             runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
@@ -240,6 +243,15 @@ def run_live(
             replaces = outputs.replaces_report or is_report(Path(outputs.report))
             write_report(outputs.report, result, overwrite=replaces)
     return result
+
+
+def _say_expectation(reconstructor: Reconstructor) -> None:
+    """Before the first sample: a person should know what to expect of the leads in use."""
+    if line := doubt(reconstructor):
+        say(line)
+    elif line := expectation(reconstructor):
+        with suppress(OSError):  # nobody reads: no reason not to record
+            print(f"leads      {line}", flush=True)
 
 
 def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:

@@ -46,3 +46,12 @@ def write_carded(path: Path, sets: object = None) -> Path:
     """A file that has the manifest of `carded`, and no graph."""
     path.write_bytes(write_bundle(b"", carded(sets).manifest))
     return path
+
+
+def write_runnable(path: Path, sets: object = None) -> Path:
+    """A file of the decoder that ships, with this card."""
+    from tests.edge.test_bundle import graph_of
+
+    ours = load_bundle()
+    path.write_bytes(write_bundle(graph_of(ours), carded(sets).manifest))
+    return path
