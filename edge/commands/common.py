@@ -15,7 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge.commands.expectation import doubt, expectation
+from edge.commands.expectation import doubt, expectation, expected_of
 from edge.commands.outputs import (
     add_overwrite_option,
     check_outputs,
@@ -25,7 +25,6 @@ from edge.commands.outputs import (
     write_output,
 )
 from edge.errors import InputError, LeadliftError, SinkError
-from edge.expected import expected
 from edge.live.memory import read_memory
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.new_file import stamped
@@ -256,7 +255,7 @@ def _say_expectation(reconstructor: Reconstructor) -> None:
 
 def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
     """The runtime's report, with the engine, the model and the memory of this process."""
-    found = expected(reconstructor.bundle, reconstructor.leads)
+    found = expected_of(reconstructor)
     return runtime.report() | {
         "expected": None if found is None else found.as_dict(),
         "engine_skipped": reconstructor.skipped,

@@ -12,22 +12,25 @@ if TYPE_CHECKING:
 OTHERS = "`leadlift leads` shows what other leads give"
 
 
-def expectation(reconstructor: Reconstructor) -> str | None:
-    """What the leads in use are expected to give, and which leads will be poor.
-
-    None with a patient's calibration: it is better than the card, by how much depends on the person.
-    """
+def expected_of(reconstructor: Reconstructor) -> Expected | None:
+    """What the leads in use are expected to give; None where that is not known, as with a calibration: it is
+    better than the card, by how much depends on the person."""
     if reconstructor.patient is not None:
         return None
-    found = expected(reconstructor.bundle, reconstructor.leads)
+    return expected(reconstructor.bundle, reconstructor.leads)
+
+
+def expectation(reconstructor: Reconstructor) -> str | None:
+    """What the leads in use are expected to give, and which leads will be poor; None with a calibration."""
+    if reconstructor.patient is not None:
+        return None
+    found = expected_of(reconstructor)
     return f"{', '.join(reconstructor.leads)}: {NOT_MEASURED if found is None else in_full(found)}"
 
 
 def doubt(reconstructor: Reconstructor) -> str | None:
     """As `expectation`, where the leads in use are rough or poor; None where they are better or not known."""
-    if reconstructor.patient is not None:
-        return None
-    found = expected(reconstructor.bundle, reconstructor.leads)
+    found = expected_of(reconstructor)
     if found is None or found.word not in (ROUGH, POOR):
         return None
     return f"{', '.join(reconstructor.leads)}: {in_full(found)}"

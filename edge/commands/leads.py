@@ -107,7 +107,9 @@ def _asked(arguments: argparse.Namespace) -> list[tuple[str, list[tuple[str, ...
         return list(titles.items())
     if arguments.leads is None:
         return [("", list(PRACTICAL))]
-    return [("", list(dict.fromkeys(tuple(parse_leads(text)) for text in arguments.leads)))]
+    # A label of the card, I+II+V2, is a set, too.
+    asked = (tuple(parse_leads(text.replace("+", ","))) for text in arguments.leads)
+    return [("", list(dict.fromkeys(asked)))]
 
 
 def ranked(card: Card, sets: Iterable[Sequence[str]]) -> Rows:

@@ -10,6 +10,7 @@ import pytest
 
 from edge.bundle import Bundle
 from edge.cli import main
+from edge.commands.common import live_report
 from edge.commands.expectation import doubt, expectation
 from edge.live.description import live_metadata
 from edge.live.runtime import Runtime
@@ -17,6 +18,7 @@ from edge.reconstructor import Reconstructor
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.source import open_source
 from tests.edge.cards import DEFAULT, card, carded, write_runnable
+from tests.edge.references import some_patient
 
 FAIR = "II, V1, V5: expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9): fair"
 
@@ -63,6 +65,16 @@ def test_a_set_without_a_card_was_not_measured() -> None:
             said = expectation(reconstructor)
             assert said == f"{leads[0]}: fidelity not measured: the model has no card of it"
             assert doubt(reconstructor) is None
+
+
+def test_with_a_calibration_nothing_is_said() -> None:
+    """It is better than the card, by how much depends on the person."""
+    bundle = carded(worse())
+    with Reconstructor.open(bundle, patient=some_patient(bundle)) as reconstructor:
+        assert expectation(reconstructor) is None and doubt(reconstructor) is None
+        runtime = Runtime(open_source("sim:"), reconstructor)
+        assert live_metadata(runtime, reconstructor).card is None
+        assert live_report(runtime, reconstructor)["expected"] is None
 
 
 def test_a_live_run_gives_its_sinks_the_card() -> None:

@@ -67,8 +67,10 @@ def test_columns_stand_under_their_leads(model: str, capsys: pytest.CaptureFixtu
 
 
 def test_sets_that_are_asked_for(model: str, capsys: pytest.CaptureFixture[str]) -> None:
-    lines = said(capsys, "--model", model, "--leads", "avf", "v1,II", "--leads", "II,V1", "V6")
-    assert {words[0] for words in rows(lines)} == {"aVF", "V1,II", "II,V1", "V6"}
+    lines = said(
+        capsys, "--model", model, "--leads", "avf", "v1,II", "--leads", "II,V1", "V6", "I+V3"
+    )
+    assert {words[0] for words in rows(lines)} == {"aVF", "V1,II", "II,V1", "V6", "I,V3"}
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,12 @@ from typing import Any
 
 import pytest
 
+from edge.bundle import load_bundle
+from edge.expected import expected
 from edge.leads import LEADS
 from quantize.any_leads.card import read_scores, sets_card
 from quantize.errors import QuantizeError
+from quantize.weights import SHIPPED
 
 
 def report(**changes: Any) -> dict[str, Any]:
@@ -62,3 +65,29 @@ def test_scores_are_read_back_or_refused(tmp_path: Path) -> None:
             read_scores(file)
     with pytest.raises(QuantizeError, match="cannot read the scores"):
         read_scores(tmp_path / "none.json")
+
+
+def test_the_export_puts_it_into_the_bundle_where_it_is_found(tmp_path: Path) -> None:
+    for needed in ("torch", "onnx", "safetensors"):
+        pytest.importorskip(needed, reason="exporting needs leadlift[test]")
+    from quantize.__main__ import main
+
+    file, output = tmp_path / "scores.json", tmp_path / "bundle.onnx"
+    file.write_text(json.dumps(report()))
+    kept = SHIPPED / "any_leads" / "student.safetensors"
+    arguments = [
+        "any-leads-export",
+        "--float32",
+        "--checkpoint",
+        str(kept),
+        "--output",
+        str(output),
+    ]
+    assert main([*arguments, "--sets", str(file)]) == 0
+    found = expected(load_bundle(output), ("aVF", "I"))
+    assert found is not None and found.rmse_uv[LEADS.index("V2")] == 151
+    assert (found.folds, found.records) == ("PTB-XL fold 9", 329)
+    output.unlink()
+    file.write_text(json.dumps(report(lead_r=None)))
+    assert main([*arguments, "--sets", str(file)]) == 1
+    assert not output.exists()
