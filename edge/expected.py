@@ -1,7 +1,7 @@
 """What a set of leads is expected to give, lead by lead: read from the model card, before anyone trusts it.
 
 The card is `manifest.fidelity["sets"]`: of every set that was scored, r and RMSE of each of the twelve leads
-over records that the decoder never saw. In a word, for a lead by its own figures and for a set by the means
+over records that the decoder was not trained on. In a word, for a lead by its own figures and for a set by the means
 over its unknown leads:
 
     close   r from .95 (nine tenths of the variance) and at most  50 uV (half a millimetre of ECG paper)
@@ -161,7 +161,7 @@ def card_of(model: Bundle | Manifest) -> Card | None:
 
 
 def expected(model: Bundle | Manifest, leads: Sequence[str]) -> Expected | None:
-    """What a set of measured leads is expected to give with a model, on records that it never saw.
+    """What a set of measured leads is expected to give with a model, on records that it was not trained on.
 
     Parameters
     ----------
