@@ -1,8 +1,8 @@
 """What a set of leads is expected to give, lead by lead: read from the model card, before anyone trusts it.
 
 The card is `manifest.fidelity["sets"]`: of every set that was scored, r and RMSE of each of the twelve leads
-over records that the decoder was not trained on. In a word, for a lead by its own figures and for a set by the means
-over its unknown leads:
+over records that the decoder was not trained on. In a word, for a lead by its own figures and for a set by
+the means over its unknown leads:
 
     close   r from .95 (nine tenths of the variance) and at most  50 uV (half a millimetre of ECG paper)
     fair    r from .90 (four fifths of the variance) and at most 100 uV (one millimetre)
