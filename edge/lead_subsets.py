@@ -21,6 +21,7 @@ What the decoder is given for a class, and what of `anchor` stays an input of it
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,18 +90,20 @@ def measurement(which: int) -> tuple[list[int], NDArray[np.float64]]:
     return rows, TWELVE[rows]
 
 
+@cache
 def projection(which: int) -> NDArray[np.float64]:
-    """(8, 8) onto what a class leaves open: I - M^+ M."""
+    """(8, 8) onto what a class leaves open: I - M^+ M; read only, as `restored`."""
     _, m = measurement(which)
-    return np.eye(len(INDEPENDENT_LEADS)) - np.linalg.pinv(m) @ m
+    return _read_only(np.eye(len(INDEPENDENT_LEADS)) - np.linalg.pinv(m) @ m)
 
 
+@cache
 def restored(which: int) -> NDArray[np.float64]:
     """(8, 12) map from the known leads to their part of the independent ones: M^+."""
     rows, m = measurement(which)
     matrix = np.zeros((len(INDEPENDENT_LEADS), len(LEADS)))
     matrix[:, rows] = np.linalg.pinv(m)
-    return matrix
+    return _read_only(matrix)
 
 
 def anchor_of(moments: NDArray[np.float64], which: int) -> NDArray[np.float64]:
@@ -147,6 +150,11 @@ def sigma_of(which: int) -> NDArray[np.float64]:
         first = int(np.flatnonzero(~certain[:2])[0])
         matrix[:N_LIMB] = 0.0
         matrix[:N_LIMB, first] = np.where(certain[:N_LIMB], 0.0, size / size[first])
+    return matrix
+
+
+def _read_only(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    matrix.flags.writeable = False
     return matrix
 
 

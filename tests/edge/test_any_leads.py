@@ -14,7 +14,7 @@ from edge.bundle import Bundle
 from edge.engines.registry import open_engine
 from edge.errors import InputError
 from edge.lead_set import LeadSet
-from edge.lead_subsets import classes_of, every_subset, known
+from edge.lead_subsets import TWELVE, classes_of, every_subset, known
 from edge.leads import LEADS, LIMB_FROM_I_II, Provenance
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
@@ -54,21 +54,35 @@ def engine(shipped_bundle: Bundle) -> Iterator[edge.Engine]:
         yield opened
 
 
-def test_every_one_of_the_4095_subsets_comes_out_as_it_went_in(engine: edge.Engine) -> None:
-    """Measured leads to the bit, the identities to float32, sigma where a lead is not known alone."""
-    x = twelve(16)
+def test_every_one_of_the_4095_subsets_comes_out_as_it_went_in(shipped_bundle: Bundle) -> None:
+    """Whatever the decoder says: measured leads to the bit, the identities, sigma where nothing is known."""
+    rng = np.random.default_rng(0)
+    eight = rng.normal(size=(8, 4)).astype(np.float32)
+    x, decoded = (TWELVE @ eight).astype(np.float32), rng.normal(size=(8, 4)).astype(np.float32)
     for subset in EVERY:
-        leads = tuple(np.array(LEADS)[subset].tolist())
-        r = Reconstructor(engine, leads=leads)
+        leads = LeadSet(shipped_bundle.manifest, tuple(np.array(LEADS)[subset].tolist()))
+        present, certain = leads.all_present, known(int(classes_of(subset)))
+        shown = present.twelve @ np.concatenate([decoded, x[subset]])
+        assert np.array_equal(shown[subset], x[subset])
+        np.testing.assert_allclose(shown[certain], x[certain], atol=1e-6)
+        np.testing.assert_allclose(shown[2:6], LIMB_FROM_I_II @ shown[:2], atol=1e-5)
+        assert np.array_equal(present.sigma.any(1), ~certain)
+        assert [p.is_estimate for p in leads.provenance] == (~certain).tolist()
+        rows_in = leads.engine_rows(present, x[subset])
+        assert np.array_equal(present.mask[0, :, 0, 0], certain)
+        np.testing.assert_allclose(rows_in[0, :, :, 0], x * certain[:, None], atol=1e-6)
+
+
+def test_every_one_of_the_511_classes_streams(engine: edge.Engine) -> None:
+    x = twelve(16)
+    one_of_each = {int(c): s for c, s in zip(classes_of(EVERY), EVERY, strict=True)}
+    for which, subset in one_of_each.items():
+        r = Reconstructor(engine, leads=tuple(np.array(LEADS)[subset].tolist()))
         block = r.push(x[subset])
         assert np.array_equal(block.ecg_mv[subset], conditioned(r, x[subset]))
-        limb = LIMB_FROM_I_II @ block.ecg_mv[:2]
-        np.testing.assert_allclose(block.ecg_mv[2:6], limb, atol=1e-5)
-        certain = known(int(classes_of(subset)))
-        assert np.array_equal((block.sigma_mv == 0).all(1), certain)
-        assert np.array_equal((block.sigma_mv > 0).all(1), ~certain)
-        assert [p.is_estimate for p in block.provenance] == (~certain).tolist()
         assert np.isfinite(block.ecg_mv).all()
+        assert np.array_equal((block.sigma_mv > 0).all(1), ~known(which))
+        assert np.array_equal((block.sigma_mv == 0).all(1), known(which))
 
 
 @pytest.mark.parametrize("leads", SETS, ids="+".join)
