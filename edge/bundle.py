@@ -34,14 +34,19 @@ from edge.json_rules import (
     record,
     text,
 )
-from edge.leads import INDEPENDENT_LEADS
+from edge.leads import INDEPENDENT_LEADS, LEADS
 from edge.signal.conditioning import Conditioning, sections
 
 SCHEMA_VERSION = 1
 MANIFEST_KEY, CHECKSUM_KEY = "leadlift.manifest", "leadlift.sha256"
 MAX_BYTES = 256 << 20  # a decoder for a device is a few MB; more than this is another file
 MAX_STATE = 1 << 20  # elements of a state tensor: minutes of the widest decoder's history
-_OPTIONAL: dict[str, Any] = {"training": {}, "fidelity": {}, "teacher_sha256": None}
+_OPTIONAL: dict[str, Any] = {
+    "training": {},
+    "fidelity": {},
+    "teacher_sha256": None,
+    "sigma_leads": None,
+}
 _METADATA_FIELD = 14  # ModelProto.metadata_props
 _LENGTH_DELIMITED = 2
 
@@ -70,6 +75,7 @@ class Manifest:
     receptive_field: int
     """Samples that an output depends on."""
     input_leads: tuple[str, ...]
+    """Rows of the graph's `ecg`: all LEADS for a decoder of any leads, what is known of them completed."""
     output_leads: tuple[str, ...]
     states: tuple[State, ...]
     conditioning: Conditioning
@@ -80,7 +86,18 @@ class Manifest:
     fidelity: Mapping[str, Any] = field(default_factory=dict)
     """Fidelity card: what `benchmarks fidelity` measured."""
     teacher_sha256: str | None = None
+    sigma_leads: tuple[str, ...] = ()
+    """Rows of the graph's `log_sigma`: all LEADS for a decoder of any leads, else `output_leads`."""
     schema_version: int = SCHEMA_VERSION
+
+    def __post_init__(self) -> None:
+        if not self.sigma_leads:
+            object.__setattr__(self, "sigma_leads", LEADS if self.any_leads else self.output_leads)
+
+    @property
+    def any_leads(self) -> bool:
+        """Whether the decoder takes any of the twelve leads, not just its `input_leads`."""
+        return self.input_leads == LEADS
 
     @property
     def moments(self) -> NDArray[np.float64]:
@@ -153,7 +170,7 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
 
 def default_bundle_path() -> Path:
     """The bundle inside the package."""
-    return Path(__file__).parent / "models" / "leadlift-3to12.onnx"
+    return Path(__file__).parent / "models" / "leadlift-any-to-12.onnx"
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -167,7 +184,7 @@ def _shape(value: Any) -> tuple[int, ...]:
 
 
 _CORNER_HZ = number(1e-3, 5e3)
-_LEADS = listed(one_of(INDEPENDENT_LEADS), 1, len(INDEPENDENT_LEADS))
+_LEADS = listed(one_of(LEADS), 1, len(LEADS))
 _STATE = record(
     {
         "input": text(64),
@@ -193,6 +210,7 @@ _RULES = {
     "receptive_field": integer(1, 10_000_000),
     "input_leads": _LEADS,
     "output_leads": _LEADS,
+    "sigma_leads": or_none(_LEADS),
     "states": listed(_STATE, 1, 256),
     "conditioning": _CONDITIONING,
     "second_moments": moments,
@@ -216,13 +234,13 @@ def _manifest_from_json(source: str, named: str) -> Manifest:
         manifest = Manifest(
             **{
                 **found,
+                "sigma_leads": found["sigma_leads"] or (),
                 "states": tuple(State(**state) for state in found["states"]),
                 "conditioning": Conditioning(**found["conditioning"]),
                 "second_moments": tuple(map(tuple, found["second_moments"].tolist())),
             }
         )
-        if set(manifest.input_leads + manifest.output_leads) != set(INDEPENDENT_LEADS):
-            raise Refused(f"has leads that do not make up {', '.join(INDEPENDENT_LEADS)}")
+        _check_leads(manifest)
         sections(manifest.conditioning, manifest.sampling_hz)
         names = [name for s in manifest.states for name in (s.input, s.output)]
         if len(set(names)) < len(names):
@@ -233,6 +251,18 @@ def _manifest_from_json(source: str, named: str) -> Manifest:
             " again"
         ) from error
     return manifest
+
+
+def _check_leads(m: Manifest) -> None:
+    if m.any_leads:
+        if m.output_leads != INDEPENDENT_LEADS or m.sigma_leads != LEADS:
+            raise Refused(f"takes any leads, but does not give {', '.join(INDEPENDENT_LEADS)}")
+        if m.lookahead:
+            raise Refused("takes any leads with a look-ahead, which this leadlift cannot align")
+    elif set(m.input_leads + m.output_leads) != set(INDEPENDENT_LEADS):
+        raise Refused(f"has leads that do not make up {', '.join(INDEPENDENT_LEADS)}")
+    elif m.sigma_leads != m.output_leads:
+        raise Refused("has a sigma for leads that it does not give")
 
 
 def _varint(value: int) -> bytes:

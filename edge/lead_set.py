@@ -8,10 +8,30 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import LEADS, provenance, twelve_from
+from edge.bundle import Manifest
+from edge.errors import InputError
+from edge.lead_subsets import (
+    INDEPENDENT_ROWS,
+    anchor_of,
+    assembled,
+    classes_of,
+    completed,
+    known,
+    projection,
+    sigma_of,
+)
+from edge.leads import INPUT_LEADS, LEADS, lead_indices, provenance, twelve_from
 from edge.signal.anchor import anchor_from_moments
 
 Flags = NDArray[np.bool_]
+
+
+class Term(NamedTuple):
+    """A limb lead as the sum of two measured ones: row of the graph's `ecg`, their rows and weights."""
+
+    row: int
+    of: tuple[int, int]
+    weights: tuple[np.float32, np.float32]
 
 
 class Present(NamedTuple):
@@ -20,67 +40,171 @@ class Present(NamedTuple):
     on: Flags
     """(n_measured,)"""
     anchor: NDArray[np.float64]
-    """(n_reconstructed, n_measured): float32 values, in float64 so that no sum depends on its order."""
+    """(n_decoded, n_measured): float32 values, in float64 so that no sum depends on its order."""
     mask: NDArray[Any]
-    """`on` as an engine takes it, (1, n_measured, 1, 1)."""
+    """Which rows of the graph's `ecg` are known, as an engine takes it, (1, n_inputs, 1, 1)."""
     engine_anchor: NDArray[np.float32]
-    """`anchor` as an engine takes it, (1, n_reconstructed, n_measured, 1, 1)."""
+    """The anchor as an engine takes it, (1, n_decoded, n_inputs, 1, 1)."""
+    derived: tuple[Term, ...]
+    """Rows of the graph's `ecg` that follow from measured ones."""
+    twelve: NDArray[np.float32]
+    """(12, n_decoded + n_measured): all leads from the decoded ones, then the measured ones."""
+    sigma: NDArray[np.float32]
+    """(12, n_sigmas): sigma of all leads from the decoder's."""
+    projection: NDArray[np.float32] | None
+    """(n_decoded, n_decoded + n_measured) the decoded leads as `twelve` makes them, where it does not choose
+    rows of them: with one limb lead other than I and II."""
+    blank: Flags | None
+    """(12,) leads that rest on a measured one that is off; None where all are on."""
 
 
 class LeadSet:
-    """The leads that a decoder takes and those that it reconstructs; shared by all streams that have them.
-
-    Eight rows stand for the independent leads everywhere here: first the reconstructed ones, then the
-    measured ones.
-    """
+    """The leads that are measured and what a decoder makes of them; shared by all streams that have them."""
 
     def __init__(
         self,
-        measured: Sequence[str],
-        reconstructed: Sequence[str],
-        moments: NDArray[np.float64],
+        manifest: Manifest,
+        measured: Sequence[str] | None = None,
+        moments: NDArray[np.float64] | None = None,
     ) -> None:
-        """`moments` is the (8, 8) second-moment matrix in mV^2 that the anchors follow from."""
-        self.measured, self.reconstructed = tuple(measured), tuple(reconstructed)
-        self.provenance = provenance(measured, reconstructed)
-        self.n_measured, self.n_reconstructed = len(self.measured), len(self.reconstructed)
-        self.rows = np.array([LEADS.index(name) for name in measured])
+        """`measured` in the order of the caller's rows; by default II, V1, V5, or the decoder's own.
+
+        `moments` is the (8, 8) second-moment matrix in mV^2 that the anchors follow from, by default the
+        manifest's. Raises InputError for leads that are unknown, named twice, or not what the decoder takes.
+        """
+        self.manifest = m = manifest
+        self.measured = checked_leads(m, measured)
+        self.provenance = provenance(self.measured)
+        self.n_measured, self.n_decoded = len(self.measured), len(m.output_leads)
+        self.rows = np.array(lead_indices(self.measured))
         """Rows of the measured leads among the twelve."""
-        self.twelve = twelve_from((*reconstructed, *measured))
-        """(12, 8) float32: all leads from the independent ones."""
-        self.twelve_sigma = np.abs(self.twelve[:, : self.n_reconstructed])
-        """(12, n_reconstructed): of I and II one at least is measured, so each lead has one sigma."""
-        self._moments = moments
+        at = lead_indices(self.measured, m.input_leads)
+        self._at = None if at == list(range(len(m.input_leads))) else np.array(at)
+        self._moments = m.moments if moments is None else moments
         self._present: dict[bytes, Present] = {}
         self.all_present = self.present(np.ones(self.n_measured, bool))
+        which = known(int(classes_of(self._among_twelve(self.all_present.on))))
+        self.unknown = ~which
+        """(12,) leads that the decoder makes up, or that rest on one."""
+        self._derived = which.copy()
+        self._derived[self.rows] = False
+        self._limb_rows = np.flatnonzero(self.rows < 6)
 
     def present(self, on: Flags) -> Present:
         """What follows where the measured leads `on` are on, the others off."""
         key = on.tobytes()
         if key not in self._present:
-            anchor = anchor_from_moments(self._moments, self.measured, self.reconstructed, on)
-            mask, engine_anchor = on.copy()[None, :, None, None], anchor[None, :, :, None, None]
-            for given in (mask, engine_anchor):
+            make = self._of_any if self.manifest.any_leads else self._of_inputs
+            self._present[key] = made = make(on.copy())
+            for given in (made.mask, made.engine_anchor):
                 given.flags.writeable = False  # an engine may know it again and not copy it
-            self._present[key] = Present(on.copy(), anchor.astype(np.float64), mask, engine_anchor)
         return self._present[key]
 
-    def blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
-        """NaN in `ecg` and `sigma` (12, n) where a lead rests on one of the eight that is `lost` (8, n)."""
-        if np.count_nonzero(lost):
-            rests = np.abs(self.twelve) @ lost > 0
-            ecg[rests] = sigma[rests] = np.nan
+    def engine_rows(self, present: Present, leads: NDArray[np.float32]) -> NDArray[np.float32]:
+        """(n_measured, n) mV, zero where off, as an engine takes it, (1, n_inputs, hop, frames)."""
+        n = leads.shape[1]
+        if self._at is not None:
+            rows = np.zeros((len(self.manifest.input_leads), n), np.float32)
+            rows[self._at] = leads
+            for row, (one, other), (a, b) in present.derived:
+                rows[row] = a * leads[one] + b * leads[other]
+            leads = rows
+        return leads.reshape(1, len(leads), -1, self.manifest.hop).transpose(0, 1, 3, 2)
 
-    def blank_off(self, off: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
-        """NaN in the rows that rest on a measured lead that is `off` (n_measured,)."""
-        rows = self.twelve[:, self.n_reconstructed :][:, off].any(1)
-        ecg[rows] = sigma[rows] = np.nan
+    def blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
+        """NaN in `ecg` and `sigma` (12, n) where a lead rests on a row of `twelve`'s that is `lost`."""
+        if np.count_nonzero(lost):
+            rests = np.abs(self.all_present.twelve) @ lost > 0
+            ecg[rests] = sigma[rests] = np.nan
 
     def spread(self, bits: NDArray[np.uint8], flags: NDArray[np.uint8]) -> None:
         """Quality `bits` of the measured leads into `flags` of the twelve.
 
-        A measured lead has its own bits, a reconstructed one those of all, a derived one those of I and II.
+        A measured lead has its own bits, one derived from measured limb leads those of them, any other those
+        of all.
         """
         flags[:] = np.bitwise_or.reduce(bits, axis=0)
+        if self._derived.any():
+            flags[self._derived] = np.bitwise_or.reduce(bits[self._limb_rows], axis=0)
         flags[self.rows] = bits
-        flags[2:6] = flags[0] | flags[1]
+
+    def _among_twelve(self, on: Flags) -> Flags:
+        present = np.zeros(len(LEADS), bool)
+        present[self.rows[on]] = True
+        return present
+
+    def _of_any(self, on: Flags) -> Present:
+        present = self._among_twelve(on)
+        which = int(classes_of(present))
+        certain, complete = known(which), completed(present)
+        anchor = anchor_of(self._moments, which).astype(np.float32)
+        twelve = assembled(present)
+        decoded, measured = twelve[:, : self.n_decoded], twelve[:, self.n_decoded :][:, self.rows]
+        both = np.concatenate([decoded, measured], 1).astype(np.float32)
+        chosen = np.isin(projection(which), (0.0, 1.0)).all()
+        return Present(
+            on,
+            (anchor.astype(np.float64) @ complete)[:, self.rows],
+            certain[None, :, None, None],
+            anchor[None, :, :, None, None],
+            tuple(
+                Term(row, (one, other), (np.float32(a), np.float32(b)))
+                for row in np.flatnonzero(certain & ~present).tolist()
+                for one, other in [self._two_limb_leads(on)]
+                for a, b in [complete[row, self.rows[[one, other]]]]
+            ),
+            both,
+            sigma_of(which).astype(np.float32),
+            None if chosen else both[INDEPENDENT_ROWS],
+            self._blank(on, both),
+        )
+
+    def _two_limb_leads(self, on: Flags) -> tuple[int, int]:
+        """Measured rows of the first two limb leads, in the order of LEADS, that are on."""
+        limb = [row for row in np.argsort(self.rows).tolist() if on[row] and self.rows[row] < 6]
+        return limb[0], limb[1]
+
+    def _of_inputs(self, on: Flags) -> Present:
+        m = self.manifest
+        order = lead_indices(m.input_leads, self.measured)
+        anchor = anchor_from_moments(self._moments, m.input_leads, m.output_leads, on[order])
+        twelve = twelve_from((*m.output_leads, *self.measured))
+        return Present(
+            on,
+            anchor.astype(np.float64)[:, np.argsort(order)],
+            on[order][None, :, None, None],
+            anchor[None, :, :, None, None],
+            (),
+            twelve,
+            np.abs(twelve[:, : self.n_decoded]),  # of I and II one is measured: each lead has one
+            None,
+            self._blank(on, twelve),
+        )
+
+    def _blank(self, on: Flags, twelve: NDArray[np.float32]) -> Flags | None:
+        """What rested on a lead that is off, and does not follow from others that are on."""
+        if on.all():
+            return None
+        rests = self.all_present.twelve[:, self.n_decoded :][:, ~on].any(1)
+        follows = ~twelve[:, : self.n_decoded].any(1)
+        gone = np.isin(np.arange(len(LEADS)), self.rows[~on])
+        return np.asarray(rests & (gone | ~follows), np.bool_)
+
+
+def checked_leads(manifest: Manifest, measured: Sequence[str] | None) -> tuple[str, ...]:
+    """The leads that are measured. Raises InputError for what no decoder, or not this one, takes."""
+    m = manifest
+    if measured is None:
+        return INPUT_LEADS if m.any_leads else m.input_leads
+    if isinstance(measured, str):
+        raise InputError(f"leads are a sequence of names, as in ('I', 'II'), not {measured!r}")
+    leads = tuple(measured)
+    lead_indices(leads)
+    if not leads:
+        raise InputError(f"no lead is measured: name one or more of {', '.join(LEADS)}")
+    if not m.any_leads and set(leads) != set(m.input_leads):
+        raise InputError(
+            f"the model {m.name} takes {', '.join(m.input_leads)}, got {', '.join(leads)}: name these, or "
+            "take the model that ships, which takes any leads"
+        )
+    return leads

@@ -18,6 +18,7 @@ INDEPENDENT_LEADS = ("I", "II", "V1", "V2", "V3", "V4", "V5", "V6")
 DERIVED_LEADS = ("III", "aVR", "aVL", "aVF")
 INPUT_LEADS = ("II", "V1", "V5")
 RECONSTRUCTED_LEADS = ("I", "V2", "V3", "V4", "V6")
+_LIMB_LEADS = LEADS[:6]
 
 # Rows III, aVR, aVL, aVF; columns I, II.
 LIMB_FROM_I_II = np.array([[-1.0, 1.0], [-0.5, -0.5], [1.0, -0.5], [-0.5, 1.0]], np.float32)
@@ -29,7 +30,14 @@ class Provenance(str, Enum):
     MEASURED = "measured"
     DERIVED = "derived"
     DERIVED_FROM_RECONSTRUCTED = "derived from reconstructed I"
+    DERIVED_FROM_RECONSTRUCTED_II = "derived from reconstructed II"
+    DERIVED_FROM_RECONSTRUCTED_LIMB = "derived from reconstructed I and II"
     RECONSTRUCTED = "reconstructed"
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether the lead rests on what the decoder made up: it has a sigma."""
+        return self not in (Provenance.MEASURED, Provenance.DERIVED)
 
     def __str__(self) -> str:
         return self.value
@@ -48,16 +56,25 @@ def lead_indices(names: Sequence[str], among: Sequence[str] = LEADS) -> list[int
     return [among.index(name) for name in names]
 
 
-def provenance(
-    measured: Sequence[str] = INPUT_LEADS, reconstructed: Sequence[str] = RECONSTRUCTED_LEADS
-) -> tuple[Provenance, ...]:
-    """Provenance of each of LEADS, given which independent leads are measured and reconstructed."""
-    limb = Provenance.DERIVED_FROM_RECONSTRUCTED if "I" in reconstructed else Provenance.DERIVED
+def provenance(measured: Sequence[str] = INPUT_LEADS) -> tuple[Provenance, ...]:
+    """Provenance of each of LEADS, given which of them are measured.
+
+    Two limb leads give the other four. With one, the first of I and II that is not measured is reconstructed;
+    with none both are.
+    """
+    n_limb = sum(name in measured for name in _LIMB_LEADS)
+    made = [name for name in _LIMB_LEADS[:2] if name not in measured][: max(0, 2 - n_limb)]
+    limb = {
+        (): Provenance.DERIVED,
+        ("I",): Provenance.DERIVED_FROM_RECONSTRUCTED,
+        ("II",): Provenance.DERIVED_FROM_RECONSTRUCTED_II,
+        ("I", "II"): Provenance.DERIVED_FROM_RECONSTRUCTED_LIMB,
+    }[tuple(made)]
     return tuple(
         Provenance.MEASURED
         if name in measured
         else Provenance.RECONSTRUCTED
-        if name in reconstructed
+        if name in made or name not in _LIMB_LEADS
         else limb
         for name in LEADS
     )

@@ -10,9 +10,10 @@ from typing import SupportsFloat
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from edge.bundle import load_bundle
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
-from edge.patient.patient import Patient
+from edge.patient.patient import Patient, load_patient
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, millivolts
 from edge.signal.plausibility import implausible_unit
@@ -39,7 +40,8 @@ def reconstruct(
     sampling_hz : float
         Rate of the recording, 50 to 8000 Hz. It is converted to the decoder's and back with zero delay.
     leads : sequence of str
-        Names of the rows, as in `edge.LEADS`. Rows that the decoder does not read are passed over.
+        Names of the rows, as in `edge.LEADS`: those that are measured, any of the twelve. With a calibration,
+        or a model of three leads, rows that these do not take are passed over.
     model, engine, patient
         As for `Reconstructor.open`.
 
@@ -70,8 +72,14 @@ def reconstruct(
             f"expected ({len(leads)}, n) samples in mV, rows {', '.join(map(str, leads))}; "
             f"got shape {samples.shape}{turned}"
         )
-    with Reconstructor.open(model, engine, patient=patient) as reconstructor:
-        rows = input_rows(leads, reconstructor.leads)
+    bundle = load_bundle(model)
+    if patient is not None and not isinstance(patient, Patient):
+        patient = load_patient(patient)
+    used = leads if bundle.manifest.any_leads else bundle.manifest.input_leads
+    if patient is not None:
+        used = patient.input_leads
+    rows = input_rows(leads, used)
+    with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
@@ -91,7 +99,7 @@ def _warn_of_unit(ecg_mv: NDArray[np.float32], sampling_hz: float) -> None:
 def reconstruct_pieces(
     reconstructor: Reconstructor, pieces: Iterable[NDArray[np.float32]], sampling_hz: float
 ) -> Iterator[TwelveLeadBlock]:
-    """Blocks at `sampling_hz` from consecutive (3, n) mV pieces of a recording, as long in all as it.
+    """Blocks at `sampling_hz` from consecutive (n_leads, n) mV pieces of a recording, as long in all as it.
 
     The last hop is completed by holding the last sample, and cut again.
     """

@@ -6,7 +6,7 @@ Within a push the output keeps step with the input: a long gap is NaN and flagge
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -18,7 +18,7 @@ from edge.bundle import Bundle, load_bundle
 from edge.engines.base import Engine
 from edge.engines.registry import open_engine
 from edge.errors import InputError
-from edge.lead_set import Flags, LeadSet
+from edge.lead_set import Flags, LeadSet, checked_leads
 from edge.leads import LEADS
 from edge.patient.patient import Patient, load_patient
 from edge.patient.patient_map import PatientMap
@@ -32,7 +32,7 @@ MAX_STEP_S = 60.0  # longer input is worked off in pieces of this length, which 
 
 
 class Reconstructor(Closing):
-    """Three measured leads in, twelve out, one hop at a time, all state inside.
+    """Some measured leads in, twelve out, one hop at a time, all state inside.
 
     >>> r = Reconstructor.open()
     >>> block = r.push(np.zeros((3, 10)))
@@ -46,6 +46,7 @@ class Reconstructor(Closing):
         conditioning: Conditioning | None = None,
         skipped: dict[str, str] | None = None,
         patient: Patient | None = None,
+        leads: Sequence[str] | None = None,
     ) -> None:
         m = engine.manifest
         self.engine = engine
@@ -53,13 +54,14 @@ class Reconstructor(Closing):
         """Engines that `auto` passed over, and why."""
         self.patient = patient
         """The calibration in use, if any."""
+        moments = patient_map = None
         if patient is not None:
-            patient.check_bundle(engine.bundle)
-        moments = m.moments if patient is None else patient.moments
-        patient_map = None if patient is None else PatientMap(patient, m.hop)
+            leads = patient.checked_leads(engine.bundle, leads)
+            moments, patient_map = patient.moments, PatientMap(patient, m, leads)
         self.conditioning = conditioning or m.conditioning
-        self._lead_set = LeadSet(m.input_leads, m.output_leads, moments)
+        self._lead_set = LeadSet(m, leads, moments)
         self.leads = self._lead_set.measured
+        """The measured leads, in the order of the rows of `push`."""
         self.provenance = self._lead_set.provenance
         self._stream = StreamState(self._lead_set, m, self.conditioning, patient_map)
         self._look_ahead = self._stream.look_ahead
@@ -73,6 +75,7 @@ class Reconstructor(Closing):
         model: str | Path | Bundle | None = None,
         engine: str = "auto",
         *,
+        leads: Sequence[str] | None = None,
         patient: str | Path | Patient | None = None,
         mains_hz: float | Literal["bundle"] | None = "bundle",
         lowpass_hz: float | None = None,
@@ -86,6 +89,9 @@ class Reconstructor(Closing):
             The decoder; by default the bundle that ships.
         engine : str
             `onnxruntime`, `tensorrt`, `torch`, or `auto` for the best that works here.
+        leads : sequence of str, optional
+            The leads that are measured, any of `edge.LEADS`, in the order of the rows of `push`; by default
+            those of the calibration, or II, V1, V5.
         patient : path or Patient, optional
             A calibration of one person, made with this bundle by `leadlift calibrate`.
         mains_hz : float, None or "bundle"
@@ -107,13 +113,14 @@ class Reconstructor(Closing):
         bundle = model if isinstance(model, Bundle) else load_bundle(model)
         if patient is not None and not isinstance(patient, Patient):
             patient = load_patient(patient)
-        if patient is not None:
-            patient.check_bundle(bundle)
+        if patient is not None:  # before an engine is built
+            patient.checked_leads(bundle, leads)
+        checked_leads(bundle.manifest, leads)
         conditioning = replace(bundle.manifest.conditioning, lowpass_hz=lowpass_hz)
         if mains_hz != "bundle":
             conditioning = replace(conditioning, mains_hz=mains_hz)
         choice = open_engine(bundle, engine, say)
-        return cls(choice.engine, conditioning, choice.skipped, patient)
+        return cls(choice.engine, conditioning, choice.skipped, patient, leads)
 
     @property
     def bundle(self) -> Bundle:

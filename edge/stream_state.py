@@ -67,7 +67,7 @@ class Hops:
     conditioned: NDArray[np.float32]
     residual: NDArray[np.float32]
     ecg: NDArray[np.float32]
-    """`residual` as an engine takes it, (1, n_measured, hop, frames) mV."""
+    """`residual` as an engine takes it, (1, n_inputs, hop, frames) mV."""
 
 
 class StreamState:
@@ -87,7 +87,7 @@ class StreamState:
         self._presence = Presence(manifest.sampling_hz, n, manifest.hop)
         self._patient_map = patient_map
         self.look_ahead = (
-            LookAhead(leads.n_reconstructed, n, manifest.lookahead) if manifest.lookahead else None
+            LookAhead(leads.n_decoded, n, manifest.lookahead) if manifest.lookahead else None
         )
         self._nothing = Held(np.empty((n, 0), np.float32), None, None)
         self.reset()
@@ -168,29 +168,31 @@ class StreamState:
         ecg: NDArray[np.float32],
         sigma: NDArray[np.float32],
     ) -> None:
-        """What the engine made of `hops`, (n_reconstructed, hop, frames), into (12, n) `ecg` and `sigma`."""
-        leads_of, conditioned, anchor = self.leads, hops.conditioned, hops.present.anchor
-        n_out, n = leads_of.n_reconstructed, conditioned.shape[1]
-        # The eight independent leads; what lies below the residual branch's band the anchor maps alone.
+        """What the engine made of `hops`, (n_decoded, hop, frames), into (12, n) `ecg` and `sigma`."""
+        present, conditioned = hops.present, hops.conditioned
+        n_out, n = self.leads.n_decoded, conditioned.shape[1]
+        # The decoded leads; what lies below the residual branch's band the anchor maps alone.
         leads = np.empty((n_out + len(conditioned), n), np.float32)
-        slow = anchor @ (conditioned - hops.residual)
+        slow = present.anchor @ (conditioned - hops.residual)
         leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
         leads[n_out:] = conditioned
         lost = None
         if self.look_ahead is not None:
-            predicted = anchor @ conditioned
+            predicted = present.anchor @ conditioned
             if hops.off is not None:
                 conditioned[hops.off] = np.nan
             leads, lost = self.look_ahead.align(leads[:n_out] - predicted, predicted, conditioned)
-        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(n_out, n), MAX_LOG_SIGMA)
+        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(-1, n), MAX_LOG_SIGMA)
         if self._patient_map is not None:
-            self._patient_map.apply(hops.present.on, leads, bounded)
-        np.matmul(leads_of.twelve, leads, out=ecg)
-        np.matmul(leads_of.twelve_sigma, np.exp(bounded, out=bounded), out=sigma)
+            if present.projection is not None:
+                leads[:n_out] = present.projection @ leads
+            self._patient_map.apply(present.on, leads, bounded)
+        np.matmul(present.twelve, leads, out=ecg)
+        np.matmul(present.sigma, np.exp(bounded, out=bounded), out=sigma)
         if lost is not None:
-            leads_of.blank(lost, ecg, sigma)
-        elif hops.off is not None:
-            leads_of.blank_off(hops.off, ecg, sigma)
+            self.leads.blank(lost, ecg, sigma)
+        elif present.blank is not None:
+            ecg[present.blank] = sigma[present.blank] = np.nan
 
     def nothing(self, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
         """Samples at which no lead is on, into (12, n) `ecg` and `sigma`."""
@@ -198,7 +200,7 @@ class StreamState:
         if self.look_ahead is not None:
             sigma[:] = 0.0
             leads, lost = self.look_ahead.align_nothing(ecg.shape[1])
-            np.matmul(self.leads.twelve, leads, out=ecg)
+            np.matmul(self.leads.all_present.twelve, leads, out=ecg)
             self.leads.blank(lost, ecg, sigma)
 
     def known(self, piece: Piece) -> Bits | None:
@@ -229,7 +231,7 @@ class StreamState:
         if off is not None:
             conditioned[off] = residual[off] = 0.0
             present = self.leads.present(~off)
-        ecg = residual.reshape(1, len(residual), -1, self._hop).transpose(0, 1, 3, 2)
+        ecg = self.leads.engine_rows(present, residual)
         return Hops(at, off, present, conditioned, residual, ecg), settling
 
     def _forget_signal(self) -> None:

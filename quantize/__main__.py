@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from edge.bundle import default_bundle_path, load_bundle
+from edge.bundle import load_bundle
 from edge.errors import LeadliftError
 from quantize.data import DATASETS, load
 
@@ -19,8 +19,9 @@ TRAINING = {
     "distill": "train the causal student in float32 (resumes)",
     "qat": "calibrate it for INT8 and train with quantisation in the loop",
     "export": "write the bundle",
-    "any-leads": "train a decoder of any leads on every patient (resumes); no bundle yet",
+    "any-leads": "train a decoder of any leads on every patient (resumes)",
     "any-leads-scores": "its r and RMSE on fold 9, set by set, beside the linear map's",
+    "any-leads-export": "write its bundle, the one that ships",
 }
 
 
@@ -73,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
             add("--width", type=int, help="of the VAE's first stage (default: the paper's 128)")
             add("--output", type=Path, help="default: teacher.safetensors in the folder")
         if name == "export":
-            add("--output", type=Path, default=default_bundle_path())
+            add("--output", type=Path, required=True)
             add("--float32", action="store_true", help="the student before INT8")
             add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
             add("--remark", help="for the training card")
@@ -103,6 +104,14 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
         add("--channels", type=_count, help="of its features")
         add("--bfloat16", action="store_true", help="half the time, where the processor has it")
+        return
+    if name == "any-leads-export":
+        add("--checkpoint", type=Path, help="default: what INT8 training made in the folder")
+        add("--output", type=Path, help="default: the bundle that ships")
+        add("--float32", action="store_true", help="the decoder before INT8")
+        add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
+        add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
+        add("--remark", help="for the training card")
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
     add("--larger", action="store_true", help="all of fold 9, at 100 Hz")

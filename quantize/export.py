@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from edge.bundle import Manifest, State, write_bundle
-from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning
 from quantize.errors import QuantizeError
 from quantize.student import (
@@ -312,17 +312,18 @@ def bundle_from_student(
     training: Mapping[str, Any] | None = None,
     fidelity: Mapping[str, Any] | None = None,
 ) -> bytes:
-    """A whole bundle: the graph with its manifest and checksum."""
+    """A whole bundle: the graph with its manifest and checksum. A student of 12 inputs takes any leads."""
     graph, states = graph_from_student(student, float32=float32)
     config = student.config
+    any_leads = config.n_inputs == len(LEADS)
     manifest = Manifest(
         name=name,
         sampling_hz=sampling_hz,
         hop=config.hop,
         lookahead=student.late_samples,
         receptive_field=config.receptive_frames * config.hop,
-        input_leads=INPUT_LEADS,
-        output_leads=RECONSTRUCTED_LEADS,
+        input_leads=LEADS if any_leads else INPUT_LEADS,
+        output_leads=INDEPENDENT_LEADS if any_leads else RECONSTRUCTED_LEADS,
         states=states,
         conditioning=conditioning,
         second_moments=tuple(tuple(float(v) for v in row) for row in moments),

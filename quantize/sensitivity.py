@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from edge.bundle import Bundle
+from quantize.bundle_feed import BundleFeed
 from quantize.data import SCORED_S, Records, zero_phase_highpass
 from quantize.errors import QuantizeError
 from quantize.export import graph_from_student
-from quantize.feed import MASKS, Feed
 from quantize.student import Student
 
 Array = NDArray[np.float64]
@@ -234,21 +234,20 @@ class _Scorer:
 
     def __init__(self, bundle: Bundle, records: Records) -> None:
         m, hz = bundle.manifest, records.sampling_hz
-        feed = Feed(m.conditioning, m.moments, m.hop)
+        feed = BundleFeed(bundle)
         n = records.ecg_uv.shape[-1] // m.hop * m.hop
         self._hz, self._counts = hz, slice(*(round(s * hz) for s in SCORED_S))
+        self._open = feed.open_rows
         self._given, base, truth = [], [], []
-        for ecg_mv in records.millivolts()[:, None, :, :n]:
-            batch = feed.prepare(ecg_mv, hz, np.array([len(MASKS) - 1]))
-            ecg = batch.ecg.numpy()
-            anchor = batch.anchor.numpy()[:, :, :, None, None]
-            self._given.append({"ecg": ecg, "mask": np.ones_like(ecg), "anchor": anchor})
-            truth.append(batch.truth.numpy()[0, :, self._counts])
-            base.append((batch.truth - batch.target).numpy()[0, :, self._counts])
+        for ecg_mv in records.millivolts()[:, :, :n]:
+            given = feed.given(ecg_mv, hz)
+            self._given.append({"ecg": given.ecg, "mask": given.mask, "anchor": given.anchor})
+            truth.append(given.truth[:, self._counts])
+            base.append(given.base[:, self._counts])
         self._truth, self._base = np.stack(truth).astype(np.float64), np.stack(base)
 
     def outputs(self, model: onnx.ModelProto) -> Array:
-        """(n_records, 5, n_samples) mV as scored. The anchor acts on the slower branch: see Reconstructor.
+        """(n_records, n_open, n_samples) mV as scored. The anchor acts on the slower branch, too.
 
         The graph runs as it is written: the optimiser of ONNX Runtime would quantise a float32 weight
         between two quantised tensors again, with one scale for all its channels.
@@ -273,7 +272,7 @@ class _Scorer:
         for given, base in zip(self._given, self._base, strict=True):
             (ecg_mv,) = session.run(["ecg_mv"], {**given, **zeros})
             anchored = np.einsum("oi,ihf->ohf", given["anchor"][0, ..., 0, 0], given["ecg"][0])
-            residual = ecg_mv[0] - anchored
+            residual = (ecg_mv[0] - anchored)[self._open]
             samples = residual.swapaxes(1, 2).reshape(len(residual), -1)
             made.append(base + zero_phase_highpass(samples, self._hz)[:, self._counts])
         return np.stack(made)

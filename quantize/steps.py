@@ -15,6 +15,7 @@ import torch
 from edge.bundle import load_bundle
 from edge.leads import RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning
+from quantize.any_leads.export import any_leads_export
 from quantize.any_leads.steps import any_leads, any_leads_scores
 from quantize.augment import Augmentation, Noise
 from quantize.data import load, second_moments
@@ -281,4 +282,5 @@ STEPS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": export,
     "any-leads": any_leads,
     "any-leads-scores": any_leads_scores,
+    "any-leads-export": any_leads_export,
 }

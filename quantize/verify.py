@@ -21,8 +21,8 @@ from edge.engines.base import Engine
 from edge.engines.graph_rewrites import rewritten_states, tensorrt_graph
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.torch_engine import TorchEngine
+from quantize.bundle_feed import BundleFeed
 from quantize.data import Records
-from quantize.feed import MASKS, Feed
 from quantize.student import QMAX
 
 STREAM_FRAMES = (1, 2, 3, 7, 50)
@@ -40,19 +40,19 @@ BOUNDS: dict[str, float] = {
 def verify(
     bundle: Bundle, records: Records, say: Callable[[str], None] = print
 ) -> dict[str, float]:
-    """Measure every figure of BOUNDS over the records, all inputs on."""
-    feed = Feed(bundle.manifest.conditioning, bundle.manifest.moments, bundle.manifest.hop)
+    """Measure every figure of BOUNDS over the records, II, V1, V5 measured and on."""
+    feed = BundleFeed(bundle)
     reference, runtime = TorchEngine(bundle), OnnxRuntimeEngine(bundle)
     int8 = OnnxRuntimeEngine(_as_int8(bundle))
     quantised = _quantised_to_uint8(bundle)
     found = Counter[str]()
     squares, int8_squares, count, worst_r = 0.0, 0.0, 0, 1.0
-    n = records.ecg_uv.shape[-1] // feed.hop * feed.hop
+    hop = bundle.manifest.hop
+    n = records.ecg_uv.shape[-1] // hop * hop
     for i in range(len(records)):
-        ecg_mv = records.ecg_uv[i : i + 1, :, :n].astype(np.float32) / np.float32(1000)
-        batch = feed.prepare(ecg_mv, records.sampling_hz, np.array([len(MASKS) - 1]))
-        ecg = batch.ecg.numpy()
-        given = (ecg, np.ones_like(ecg), batch.anchor.numpy()[:, :, :, None, None])
+        ecg_mv = records.ecg_uv[i, :, :n].astype(np.float32) / np.float32(1000)
+        given = feed.given(ecg_mv, records.sampling_hz)[:3]
+        ecg = given[0]
         for engine in (reference, runtime, int8):
             engine.reset()
         values = reference.trace(*given)

@@ -25,7 +25,7 @@ from edge.calibrate.reference import (
     refuse,
 )
 from edge.errors import InputError
-from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices
+from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices, twelve_from
 from edge.offline import check_rate
 from edge.patient.patient import TAPS, OutputMap, Patient, Reference, mask_names
 from edge.reconstructor import Reconstructor
@@ -43,6 +43,7 @@ RIDGE = (
 RIDGE_UNEXPLAINED = 0.2  # added per share of the reference's power that a first fit leaves: noise
 RIDGE_S = 2.0  # the ridge is for this length, and shrinks as there is more
 LEAST_SIGMA_MV = 0.005
+_TWELVE = twelve_from(INDEPENDENT_LEADS)
 
 Array = NDArray[np.float64]
 
@@ -95,16 +96,22 @@ def calibrate(
     anchors = Patient(
         bundle_sha256=r.bundle.sha256,
         bundle_name=m.name,
-        input_leads=m.input_leads,
-        output_leads=m.output_leads,
+        input_leads=r.leads,
+        output_leads=_open_leads(r),
+        sigma_leads=m.sigma_leads,
         reference=about,
         quality={},
         moments=shrunk(reference, m.moments),
         maps={},
     )
+    if not anchors.output_leads:
+        raise refuse(
+            f"{', '.join(r.leads)} leave no lead open",
+            "run without a calibration: all that is given is known",
+        )
     anchored = Reconstructor(r.engine, r.conditioning, patient=anchors)
-    measured = ecg[lead_indices(m.input_leads, INDEPENDENT_LEADS)]
-    target = truth[lead_indices(m.output_leads, INDEPENDENT_LEADS)]
+    measured = (_TWELVE @ ecg)[lead_indices(r.leads)]
+    target = truth[lead_indices(anchors.output_leads, INDEPENDENT_LEADS)]
     fits = {n: _fit(anchored, n, measured, target) for n in mask_names(len(measured))}
     r.reset()
     quality = next(iter(fits.values()))[1]
@@ -112,6 +119,15 @@ def calibrate(
     if not isinstance(unexplained, float) or unexplained > MAX_UNEXPLAINED:
         raise refuse(f"a fit leaves {unexplained:.0%} of it unexplained: noise, or no ECG")
     return replace(anchors, quality=quality, maps={n: fit[0] for n, fit in fits.items()})
+
+
+def _open_leads(r: Reconstructor) -> tuple[str, ...]:
+    """The independent leads that do not follow from those measured."""
+    return tuple(
+        lead
+        for lead, source in zip(LEADS, r.provenance, strict=True)
+        if lead in INDEPENDENT_LEADS and source.is_estimate
+    )
 
 
 def reference_moments(conditioned: NDArray[np.floating], sampling_hz: float) -> Array:
@@ -130,13 +146,14 @@ def _fit(
     r: Reconstructor, mask: str, measured: NDArray[np.float32], truth: NDArray[np.float32]
 ) -> tuple[OutputMap, dict[str, float | dict[str, float]]]:
     """The map for the inputs in `mask`, and how well it fits its own reference."""
-    m = r.bundle.manifest
+    patient = r.patient
+    assert patient is not None
     off = np.array([bit == "0" for bit in mask])
     shown = measured.copy()
     shown[off] = np.nan
     r.reset()
     block = r.whole(shown)
-    inputs, outputs = lead_indices(m.input_leads), lead_indices(m.output_leads)
+    inputs, outputs = lead_indices(r.leads), lead_indices(patient.output_leads)
     predicted = block.ecg_mv[outputs].astype(np.float64)
     features = np.concatenate([np.where(off[:, None], 0.0, block.ecg_mv[inputs]), predicted])
     hz, seconds = r.sampling_hz, truth.shape[1] / r.sampling_hz
@@ -153,15 +170,20 @@ def _fit(
     weights = _ridge(x, lacking, ridge)
     after = np.sqrt(np.square(left(weights)).mean(1))
     factor = sigma_factor(int((~off).sum()), seconds)
-    log_sigma = np.log(block.sigma_mv[outputs, round(SKIP_S * hz) :]).mean(1)
+    sigmas = lead_indices(patient.sigma_leads)
+    open_rows = _TWELVE[np.ix_(sigmas, lead_indices(patient.output_leads, INDEPENDENT_LEADS))]
+    after_sigma = np.sqrt(np.square(open_rows @ left(weights)).mean(1))
+    with np.errstate(divide="ignore"):  # what is measured has none
+        log_sigma = np.log(block.sigma_mv[sigmas, round(SKIP_S * hz) :]).mean(1)
     quality: dict[str, float | dict[str, float]] = {
         "unexplained": round(unexplained, 5),
         "ridge": round(ridge, 6),
-        "rms_before_uv": _microvolts(m.output_leads, np.sqrt(np.square(lacking).mean(1))),
-        "rms_after_uv": _microvolts(m.output_leads, after),
+        "rms_before_uv": _microvolts(patient.output_leads, np.sqrt(np.square(lacking).mean(1))),
+        "rms_after_uv": _microvolts(patient.output_leads, after),
     }
-    sigma = np.maximum(factor * after, LEAST_SIGMA_MV)
-    return OutputMap(weights, sigma, log_sigma.astype(np.float64)), quality
+    sigma = np.maximum(factor * after_sigma, LEAST_SIGMA_MV)
+    log_sigma = np.where(np.isfinite(log_sigma), log_sigma, 0.0).astype(np.float64)
+    return OutputMap(weights, sigma, log_sigma), quality
 
 
 def sigma_factor(n_inputs: int, seconds: float) -> float:
@@ -170,7 +192,7 @@ def sigma_factor(n_inputs: int, seconds: float) -> float:
     Fitted on fold 9 to references of 2 to 8 s and every set of inputs, within 0.06: with it the k of the
     90 % interval is the one without calibration.
     """
-    return 1.4 + 0.75 / seconds - 0.17 * (3 - n_inputs)
+    return 1.4 + 0.75 / seconds - 0.17 * max(0, 3 - n_inputs)
 
 
 def _ridge(x: Array, y: Array, share: float) -> Array:

@@ -25,7 +25,8 @@ class Engine(Closing, ABC):
     """A loaded bundle that steps through a stream, one or more frames at a time.
 
     Shapes, with a batch of 1: `ecg` (1, n_inputs, hop, frames) mV, `mask` broadcastable to it, 1 where a
-    lead is on, `anchor` (1, n_outputs, n_inputs, 1, 1), all float32; results (n_outputs, hop, frames).
+    lead is on, `anchor` (1, n_outputs, n_inputs, 1, 1), all float32; results (n_outputs, hop, frames) and
+    (n_sigmas, hop, frames).
     """
 
     name: str
@@ -100,8 +101,9 @@ class Batch(ABC):
         """The next frames of the streams in `slots`, each named once, in any order.
 
         Parameters: `ecg` (n, n_inputs, hop, frames) mV, `mask` broadcastable to it, `anchor` (n, n_outputs,
-        n_inputs, 1, 1), row by row as in `slots`. Returns `ecg_mv` and `log_sigma`, (n, n_outputs, hop,
-        frames); the next step may overwrite them. Raises InputError for a slot that is not there.
+        n_inputs, 1, 1), row by row as in `slots`. Returns `ecg_mv` (n, n_outputs, hop, frames) and
+        `log_sigma` (n, n_sigmas, hop, frames); the next step may overwrite them. Raises InputError for a
+        slot that is not there.
         """
 
     @abstractmethod
@@ -147,10 +149,13 @@ class SlotBySlot(Batch):
             ecg_mv.append(one[0].copy())
             log_sigma.append(one[1].copy())
         m = self.engine.manifest
-        shape = (len(slots), len(m.output_leads), m.hop, ecg.shape[-1])
+        leads, sigmas = (
+            (len(slots), len(rows), m.hop, ecg.shape[-1])
+            for rows in (m.output_leads, m.sigma_leads)
+        )
         return (
-            np.array(ecg_mv, np.float32).reshape(shape),
-            np.array(log_sigma, np.float32).reshape(shape),
+            np.array(ecg_mv, np.float32).reshape(leads),
+            np.array(log_sigma, np.float32).reshape(sigmas),
         )
 
     def state(self, slot: int) -> State:

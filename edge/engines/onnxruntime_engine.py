@@ -139,11 +139,17 @@ def check_tensors(session: Any, manifest: Manifest) -> None:
             session.get_inputs(),
             given | {"anchor": ("float", (n_out, n_in, 1, 1))} | before,
         ),
-        ("output", session.get_outputs(), {"ecg_mv": ("float", (n_out, m.hop, "frames"))} | after),
+        (
+            "output",
+            session.get_outputs(),
+            {
+                name: ("float", (len(rows), m.hop, "frames"))
+                for name, rows in (("ecg_mv", m.output_leads), ("log_sigma", m.sigma_leads))
+            }
+            | after,
+        ),
     ):
         found = {end.name: (end.type[len("tensor(") : -1], tuple(end.shape[1:])) for end in ends}
-        # Of each lead, or of more than the decoder reconstructs.
-        found.pop("log_sigma", None)
         for name in sorted({*found, *expected}):
             if found.get(name) != expected.get(name):
                 raise BundleError(
@@ -303,7 +309,8 @@ def bind(
         "anchor": np.zeros((batch, n_out, n_in, 1, 1), np.float32),
     }
     outputs: dict[str, Array] = {
-        name: np.empty((batch, n_out, hop, frames), np.float32) for name in ("ecg_mv", "log_sigma")
+        name: np.empty((batch, len(rows), hop, frames), np.float32)
+        for name, rows in (("ecg_mv", manifest.output_leads), ("log_sigma", manifest.sigma_leads))
     }
     bindings = []
     for before, after in turns:

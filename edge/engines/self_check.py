@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.bundle import Manifest
 from edge.engines.base import Array, Engine
 from edge.errors import BundleError, EngineError
-from edge.signal.anchor import anchor_from_moments
+from edge.lead_set import LeadSet
 
 ECG_UV, FAULT_UV = 2.0, 20.0
 """Largest root mean square of the difference, in uV, over each stream.
@@ -76,25 +76,20 @@ def check_finite(engine: Engine) -> None:
 def made_up_streams(manifest: Manifest) -> tuple[Stream, Stream]:
     """Seeded streams, the same always: with the amplitudes of an ECG, and of an electrode fault."""
     rng = np.random.default_rng(0)
-    n_in, frames = len(manifest.input_leads), sum(STEPS)
+    leads = LeadSet(manifest)
+    present, n_in, frames = leads.all_present, leads.n_measured, sum(STEPS)
     n = frames * manifest.hop
     waves = np.convolve(rng.normal(0, 0.25, n + 8), np.hanning(9), "valid")
     ecg = waves * rng.uniform(0.5, 1.5, (n_in, 1)) + rng.normal(0, 0.01, (n_in, n))
     # Levels that no two samples share: of a periodic signal one tie in rounding would come back and back.
     levels = np.repeat(rng.uniform(-FAULT_MV, FAULT_MV, (n_in, n // 8 + 1)), 8, axis=1)[:, :n]
-    anchor = anchor_from_moments(
-        manifest.moments, manifest.input_leads, manifest.output_leads, np.ones(n_in, bool)
-    )[None, :, :, None, None]
 
-    def framed(samples: NDArray[np.float64]) -> Array:
-        frames_last = samples.reshape(n_in, frames, manifest.hop).transpose(0, 2, 1)[None]
-        return np.ascontiguousarray(frames_last, np.float32)
+    def stream(samples: NDArray[np.float64], bound_uv: float) -> Stream:
+        rows = np.ascontiguousarray(leads.engine_rows(present, samples.astype(np.float32)))
+        mask = np.broadcast_to(present.mask, rows.shape).astype(np.float32)
+        return Stream(rows, mask, present.engine_anchor, bound_uv)
 
-    mask = np.ones((1, n_in, manifest.hop, frames), np.float32)
-    return (
-        Stream(framed(ecg), mask, anchor, ECG_UV),
-        Stream(framed(levels + ecg), mask, anchor, FAULT_UV),
-    )
+    return stream(ecg, ECG_UV), stream(levels + ecg, FAULT_UV)
 
 
 def _finite_results(engine: Engine, stream: Stream) -> tuple[Array, Array]:

@@ -137,7 +137,9 @@ def _operators() -> dict[str, Operator]:
         "Relu": lambda x, _: [torch.relu(x[0])],
         "Reshape": reshape,
         "Slice": slice_,
-        "Split": lambda x, a: x[0].chunk(2, a["axis"]),
+        "Split": lambda x, a: (
+            x[0].split(x[1].tolist(), a["axis"]) if len(x) > 1 else x[0].chunk(2, a["axis"])
+        ),
         "Transpose": lambda x, a: [x[0].permute(a["perm"]).contiguous()],
         "Unsqueeze": lambda x, _: [x[0].unsqueeze(int(x[1]))],
     }

@@ -1,8 +1,9 @@
 """A patient's calibration: second moments and maps of one person, as a small JSON file with provenance.
 
-The moments give the patient's anchors, for any set of inputs. A map adds to the five predictions a weighted
-sum of the measured leads and of the predictions themselves, at TAPS; there is one for every set of inputs,
-since the predictions differ from set to set. `edge.calibrate.fit` fits both.
+The moments give the patient's anchors, for any set of inputs. A map adds to the predictions (of the
+independent leads that are not known from those measured) a weighted sum of the measured leads and of the
+predictions themselves, at TAPS; there is one for every set of inputs of `mask_names`, since the predictions
+differ from set to set. `edge.calibrate.fit` fits both.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from edge.leads import INDEPENDENT_LEADS, LEADS
 
 SCHEMA_VERSION = 1
 TAPS = (0, 2, 4, 6)  # samples back: 24 ms, what conduction shifts one lead against another
+MOST_IN_EVERY_SET = 3  # of the inputs: 2^3 maps, above it one more for each input
 MAX_BYTES = 1 << 20  # seven maps and one matrix are some 20 kB; more than this is another file
 MAX_WEIGHT = 100.0  # mV per mV: no lead of a heart is a hundred times another
 MAX_SIGMA_MV = 10.0
@@ -40,9 +42,9 @@ class OutputMap:
     weights: NDArray[np.float64]
     """(n_outputs, n_taps * (n_inputs + n_outputs)): for each tap the inputs, then the predictions."""
     sigma_mv: NDArray[np.float64]
-    """(n_outputs,) standard deviation of the calibrated error, typical over the beat."""
+    """(n_sigmas,) standard deviation of the calibrated error, typical over the beat."""
     log_sigma: NDArray[np.float64]
-    """(n_outputs,) mean of the decoder's own log sigma over the reference: what `sigma_mv` stands for."""
+    """(n_sigmas,) mean of the decoder's own log sigma over the reference: what `sigma_mv` stands for."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +70,11 @@ class Patient:
     """Of the model that the maps were fitted with: they fit no other."""
     bundle_name: str
     input_leads: tuple[str, ...]
+    """The leads that are measured."""
     output_leads: tuple[str, ...]
+    """The independent leads that are not known from them."""
+    sigma_leads: tuple[str, ...]
+    """Those that the model has a sigma of."""
     reference: Reference
     quality: Mapping[str, float | Mapping[str, float]]
     """Figures of the fit: see `edge.calibrate.fit`."""
@@ -94,6 +100,7 @@ class Patient:
                     "quality": self.quality,
                     "input_leads": self.input_leads,
                     "output_leads": self.output_leads,
+                    "sigma_leads": self.sigma_leads,
                     "taps": TAPS,
                     "second_moments": _plain(self.moments),
                     "maps": {
@@ -110,14 +117,25 @@ class Patient:
             + "\n"
         )
 
-    def check_bundle(self, bundle: Bundle) -> None:
-        """Raise PatientError unless the maps were fitted with this very model."""
+    def checked_leads(self, bundle: Bundle, leads: Sequence[str] | None = None) -> tuple[str, ...]:
+        """The measured leads in the order of `leads`; by default in that of the calibration.
+
+        Raises PatientError unless the maps were fitted with this very model, and for these leads.
+        """
         if self.bundle_sha256 != bundle.sha256:
             raise PatientError(
                 f"the patient calibration was fitted with the model {self.bundle_name} "
                 f"{self.bundle_sha256[:12]}, this is {bundle.manifest.name} {bundle.sha256[:12]}: its "
                 "maps correct that one's errors; calibrate again from the reference"
             )
+        if leads is None:
+            return self.input_leads
+        if set(leads) != set(self.input_leads):
+            raise PatientError(
+                f"the patient calibration is for leads {', '.join(self.input_leads)}, not "
+                f"{', '.join(leads)}: name these, or calibrate again with --leads {','.join(leads)}"
+            )
+        return tuple(leads)
 
     def summary(self) -> dict[str, object]:
         """For a report: what was applied and where it comes from."""
@@ -140,8 +158,12 @@ def mask_name(present: Sequence[bool] | NDArray[np.bool_]) -> str:
 
 
 def mask_names(n_inputs: int) -> list[str]:
-    """Every set of inputs but the empty one, all of them first."""
-    return ["".join(bits) for bits in itertools.product("10", repeat=n_inputs)][:-1]
+    """Sets of inputs that have a map, all of them first: up to three every one that is not empty, beyond it
+    those with one input off."""
+    if n_inputs <= MOST_IN_EVERY_SET:
+        return ["".join(bits) for bits in itertools.product("10", repeat=n_inputs)][:-1]
+    every = "1" * n_inputs
+    return [every, *(f"{every[:i]}0{every[i + 1 :]}" for i in range(n_inputs))]
 
 
 def load_patient(path: str | Path) -> Patient:
@@ -175,6 +197,7 @@ def read_patient(text: str, named: str = "the patient calibration") -> Patient:
 
 
 _LEADS = rules.listed(rules.one_of(LEADS), 1, len(LEADS))
+_OUTPUTS = rules.listed(rules.one_of(INDEPENDENT_LEADS), 0, len(INDEPENDENT_LEADS))
 _FIGURE = rules.number(0, sys.float_info.max)
 _REFERENCE = rules.record(
     {
@@ -193,18 +216,17 @@ def _patient(raw: dict[str, Any]) -> Patient:
         raise rules.Refused(
             f"has schema {str(schema)[:40]!r}, this leadlift reads {SCHEMA_VERSION}"
         )
-    inputs, outputs = (
-        rules.named(key, rules.listed(rules.one_of(INDEPENDENT_LEADS), 1, 8), raw.get(key))
-        for key in ("input_leads", "output_leads")
-    )
+    inputs = rules.named("input_leads", _LEADS, raw.get("input_leads"))
+    outputs = rules.named("output_leads", _OUTPUTS, raw.get("output_leads"))
+    sigmas = rules.named("sigma_leads", _LEADS, raw.get("sigma_leads", list(outputs)))
     if set(inputs) & set(outputs):
         raise rules.Refused(f"has impossible inputs {inputs} and outputs {outputs}")
-    n = len(outputs)
+    n, n_sigmas = len(outputs), len(sigmas)
     one_map = rules.record(
         {
             "weights": rules.array((n, len(TAPS) * (len(inputs) + n)), MAX_WEIGHT),
-            "sigma_mv": _sigmas(n),
-            "log_sigma": rules.array((n,), 20.0),
+            "sigma_mv": _sigmas(n_sigmas),
+            "log_sigma": rules.array((n_sigmas,), 20.0),
         }
     )
     found = rules.record(
@@ -213,14 +235,15 @@ def _patient(raw: dict[str, Any]) -> Patient:
             "bundle_sha256": rules.text(length=64),
             "bundle_name": rules.text(),
             "input_leads": _LEADS,
-            "output_leads": _LEADS,
+            "output_leads": _OUTPUTS,
+            "sigma_leads": rules.or_none(_LEADS),
             "taps": _taps,
             "reference": _REFERENCE,
             "quality": _quality,
             "second_moments": rules.moments,
             "maps": rules.record(dict.fromkeys(mask_names(len(inputs)), one_map)),
         }
-    )(raw)
+    )({"sigma_leads": None, **raw})
     reference = found["reference"]
     try:
         made_at = datetime.fromisoformat(reference["made_at"]).isoformat()
@@ -231,6 +254,7 @@ def _patient(raw: dict[str, Any]) -> Patient:
         bundle_name=found["bundle_name"],
         input_leads=inputs,
         output_leads=outputs,
+        sigma_leads=sigmas,
         reference=Reference(**reference | {"name": reference["name"][:200], "made_at": made_at}),
         quality=found["quality"],
         moments=found["second_moments"],

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.bundle import Manifest
+from edge.leads import lead_indices
 from edge.patient.patient import TAPS, Patient
 
 SIGMA_EXPONENT = 0.6
@@ -22,15 +25,25 @@ class _Ready:
 
     taps: list[NDArray[np.float64]]  # per tap, (n_outputs, n_outputs + n_inputs)
     hop: NDArray[np.float64]  # all taps of one hop at once, (n_outputs * hop, rows * (back + hop))
-    log_scale: NDArray[np.float32]  # (n_outputs, 1), to add to the scaled log sigma
+    log_scale: NDArray[np.float32]  # (n_sigmas, 1), to add to the scaled log sigma
 
 
 class PatientMap:
     """Follows one stream; the samples of the taps are kept, so no chunking shows."""
 
-    def __init__(self, patient: Patient, hop: int) -> None:
-        n_in, n_out = len(patient.input_leads), len(patient.output_leads)
+    def __init__(self, patient: Patient, manifest: Manifest, leads: Sequence[str]) -> None:
+        """`leads` are the patient's inputs in the order of the stream's rows."""
+        n_in, n_out, hop = len(patient.input_leads), len(patient.output_leads), manifest.hop
         rows, back = n_in + n_out, TAPS[-1]
+        outputs = lead_indices(patient.output_leads, manifest.output_leads)
+        self._inputs = np.array(lead_indices(patient.input_leads, leads), np.intp)
+        inputs = [len(manifest.output_leads) + i for i in self._inputs.tolist()]
+        straight = [*outputs, *inputs] == list(range(rows))
+        self._outputs: slice | NDArray[np.intp] = (
+            slice(0, n_out) if straight else np.array(outputs, np.intp)
+        )
+        self._rows = slice(None) if straight else np.array([*outputs, *inputs], np.intp)
+        self._n_outputs = n_out
         self._ready: dict[bytes, _Ready] = {}
         for name, one in patient.maps.items():
             by_tap = one.weights.reshape(n_out, len(TAPS), rows).swapaxes(0, 1)
@@ -60,26 +73,26 @@ class PatientMap:
     ) -> None:
         """Correct, in place, the next samples.
 
-        `leads` is (n_outputs + n_inputs, n) mV, predictions first, inputs that are off at zero; `log_sigma`
-        (n_outputs, n). Without a map for the inputs that are `present` both stay as they are.
+        `leads` is (n_decoded + n_inputs, n) mV, the decoded first, inputs that are off at zero; `log_sigma`
+        (n_sigmas, n). Without a map for the inputs that are `present` both stay as they are.
         """
-        n_out, n = log_sigma.shape
-        back = TAPS[-1]
-        seen = self._seen if n == self._hop else np.empty((len(leads), back + n))
-        seen[:, :back] = leads[:, :1] if self._fresh else self._past
-        seen[:, back:] = leads
+        n_out, n = self._n_outputs, leads.shape[1]
+        back, rows = TAPS[-1], leads[self._rows]
+        seen = self._seen if n == self._hop else np.empty((len(rows), back + n))
+        seen[:, :back] = rows[:, :1] if self._fresh else self._past
+        seen[:, back:] = rows
         self._past[:] = seen[:, n:]
         self._fresh = False
-        ready = self._ready.get(present.tobytes())
+        ready = self._ready.get(present[self._inputs].tobytes())
         if ready is None:
             return
         # In float64, so that the order in which products are added up cannot show.
         if n == self._hop:
-            leads[:n_out] += (ready.hop @ seen.reshape(-1)).reshape(n_out, n)
+            leads[self._outputs] += (ready.hop @ seen.reshape(-1)).reshape(n_out, n)
         else:
             correction = np.zeros((n_out, n))
             for tap, weights in zip(TAPS, ready.taps, strict=True):
                 correction += weights @ seen[:, back - tap : back - tap + n]
-            leads[:n_out] += correction
+            leads[self._outputs] += correction
         log_sigma *= _EXPONENT
         log_sigma += ready.log_scale

@@ -17,9 +17,9 @@ import torch
 from numpy.typing import NDArray
 
 from edge.calibrate.fit import shrunk
+from edge.lead_subsets import N_CLASSES, TWELVE, anchor_of, known, projection
 from edge.leads import INDEPENDENT_LEADS
 from quantize.any_leads.sampling import Sampling
-from quantize.any_leads.subsets import N_CLASSES, TWELVE, anchor_of, known, projection
 from quantize.augment import Augmentation, Noise, lead_maps
 from quantize.errors import QuantizeError
 from quantize.feed import COLD_STARTS, Batch

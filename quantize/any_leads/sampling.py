@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.lead_subsets import classes_of
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
-from quantize.any_leads.subsets import classes_of
 
 NAMED_SETS: tuple[tuple[str, ...], ...] = (
     INPUT_LEADS,

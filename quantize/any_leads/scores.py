@@ -9,11 +9,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from edge.leads import INDEPENDENT_LEADS, LEADS
-from edge.signal.conditioning import Conditioner, Conditioning
-from quantize.any_leads.feed import AnyFeed
-from quantize.any_leads.sampling import MOST_LEADS
-from quantize.any_leads.subsets import (
+from edge.lead_subsets import (
     INDEPENDENT_ROWS,
     TWELVE,
     classes_of,
@@ -21,6 +17,10 @@ from quantize.any_leads.subsets import (
     known,
     label,
 )
+from edge.leads import INDEPENDENT_LEADS, LEADS
+from edge.signal.conditioning import Conditioner, Conditioning
+from quantize.any_leads.feed import AnyFeed
+from quantize.any_leads.sampling import MOST_LEADS
 from quantize.data import SCORED_S, Records, zero_phase_highpass
 from quantize.feed import Batch, samples_from_frames
 from quantize.student import Student

@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
-from quantize.any_leads.subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, cool, train_any
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, load

@@ -22,7 +22,7 @@ from edge.bundle import (
     write_bundle,
 )
 from edge.errors import BundleError
-from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
+from edge.leads import INDEPENDENT_LEADS, LEADS
 from edge.signal.conditioning import Conditioning
 
 
@@ -75,8 +75,8 @@ def test_what_ships_is_sound(shipped_bundle: Bundle) -> None:
     manifest = shipped_bundle.manifest
     assert len(shipped_bundle.data) <= 2_000_000
     assert (manifest.sampling_hz, manifest.hop, manifest.lookahead) == (250.0, 4, 0)
-    assert manifest.input_leads == INPUT_LEADS
-    assert manifest.output_leads == RECONSTRUCTED_LEADS
+    assert manifest.any_leads and manifest.input_leads == manifest.sigma_leads == LEADS
+    assert manifest.output_leads == INDEPENDENT_LEADS
     moments = manifest.moments
     np.testing.assert_allclose(moments, moments.T)
     assert np.linalg.eigvalsh(moments).min() > 0

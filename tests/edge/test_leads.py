@@ -72,6 +72,29 @@ def test_provenance_says_what_is_measured_derived_and_reconstructed() -> None:
 
 
 def test_limb_leads_of_a_measured_i_are_plainly_derived() -> None:
-    sources = provenance(("I", "II", "V2"), ("V1", "V3", "V4", "V5", "V6"))
+    sources = provenance(("I", "II", "V2"))
     assert sources[LEADS.index("aVF")] is Provenance.DERIVED
     assert sources[LEADS.index("I")] is Provenance.MEASURED
+
+
+@pytest.mark.parametrize(
+    ("measured", "made", "then"),
+    [
+        ("I", "II", "derived from reconstructed II"),
+        ("II", "I", "derived from reconstructed I"),
+        ("aVF", "I", "derived from reconstructed I"),
+        ("V1", "I II", "derived from reconstructed I and II"),
+        ("III aVR", "", "derived"),
+    ],
+)
+def test_a_lead_derived_from_an_estimate_says_from_which(
+    measured: str, made: str, then: str
+) -> None:
+    sources = provenance(measured.split())
+    for name, source in zip(LEADS[:6], sources, strict=False):
+        if name in measured.split():
+            assert source is Provenance.MEASURED and not source.is_estimate
+        elif name in made.split():
+            assert source is Provenance.RECONSTRUCTED and source.is_estimate
+        else:
+            assert str(source) == then and source.is_estimate == bool(made)

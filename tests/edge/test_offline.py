@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -95,22 +96,32 @@ def test_what_is_missing_in_the_recording_is_missing_in_the_result(
     assert nan[LEADS.index("aVF"), round(6.2 * second) :].all()
 
 
-def test_extra_leads_are_passed_over_and_the_order_is_free() -> None:
+def test_the_order_of_the_leads_is_free_and_all_that_are_given_count() -> None:
     twelve = clean(4.0, 250.0)
     expected = edge.reconstruct(twelve[ROWS])
-    assert np.array_equal(edge.reconstruct(twelve, leads=LEADS), expected)
-    backwards = tuple(reversed(LEADS))
-    assert np.array_equal(edge.reconstruct(twelve[::-1], leads=backwards), expected)
+    backwards = ("V5", "V1", "II")
+    shown = edge.reconstruct(twelve[ROWS][::-1], leads=backwards)
+    np.testing.assert_allclose(shown, expected, atol=1e-5)
+    with edge.Reconstructor.open(leads=LEADS) as r:
+        np.testing.assert_array_equal(edge.reconstruct(twelve, leads=LEADS), r.push(twelve).ecg_mv)
+    assert not np.allclose(edge.reconstruct(twelve, leads=LEADS), expected, atol=1e-3)
+
+
+def test_a_model_of_three_leads_passes_the_others_over(tiny_bundle: Bundle, tmp_path: Path) -> None:
+    file = tmp_path / "tiny.onnx"
+    file.write_bytes(tiny_bundle.data)
+    twelve = clean(4.0, 250.0)
+    expected = edge.reconstruct(twelve[ROWS], model=file)
+    assert np.array_equal(edge.reconstruct(twelve, leads=LEADS, model=file), expected)
     loud = twelve.copy()
     loud[LEADS.index("V4")] = 1e9  # not read, so of no effect
-    assert np.array_equal(edge.reconstruct(loud, leads=LEADS), expected)
+    assert np.array_equal(edge.reconstruct(loud, leads=LEADS, model=file), expected)
+    with pytest.raises(InputError, match="lead V5 is missing: given II, V1, needed II, V1, V5"):
+        edge.reconstruct(twelve[:2], leads=("II", "V1"), model=file)
 
 
 def test_missing_leads_are_named() -> None:
-    x = np.zeros((2, 100), np.float32)
-    with pytest.raises(InputError, match="lead V5 is missing: given II, V1, needed II, V1, V5"):
-        edge.reconstruct(x, leads=("II", "V1"))
-    with pytest.raises(InputError, match="lead II, V1, V5 is missing: given none"):
+    with pytest.raises(InputError, match="no lead is measured: name one or more of I, II"):
         edge.reconstruct(np.zeros((0, 100)), leads=())
     with pytest.raises(InputError, match="unknown lead 'MLII': use names from I, II"):
         edge.reconstruct(np.zeros((3, 100)), leads=("MLII", "V1", "V5"))

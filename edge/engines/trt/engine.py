@@ -270,8 +270,12 @@ class TensorRtEngine(Engine):
             while frames - at >= stepper.frames:
                 parts.append((stepper, slice(at, at + stepper.frames)))
                 at += stepper.frames
-        shape = (len(self.manifest.output_leads), self.manifest.hop, frames)
-        route = _Route(parts, np.empty(shape, np.float32), np.empty(shape, np.float32))
+        m = self.manifest
+        leads, sigmas = (
+            np.empty((len(rows), m.hop, frames), np.float32)
+            for rows in (m.output_leads, m.sigma_leads)
+        )
+        route = _Route(parts, leads, sigmas)
         if frames <= MAX_KEPT_FRAMES:
             self._routes[frames] = route
         return route

@@ -107,8 +107,11 @@ def input_layout(manifest: Manifest, frames: int) -> Layout:
 
 def output_layout(manifest: Manifest, frames: int) -> Layout:
     """What a step of `frames` frames writes, but for the states."""
-    leads = SlabTensor((1, len(manifest.output_leads), manifest.hop, frames), "float32", False)
-    return laid_out({"ecg_mv": leads, "log_sigma": leads})
+    leads, sigmas = (
+        SlabTensor((1, len(rows), manifest.hop, frames), "float32", False)
+        for rows in (manifest.output_leads, manifest.sigma_leads)
+    )
+    return laid_out({"ecg_mv": leads, "log_sigma": sigmas})
 
 
 def failure(what: str, log: list[LogLine], library: TensorRtLibrary) -> EngineError:

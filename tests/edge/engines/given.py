@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle, Manifest
 from edge.engines.base import Engine
 from edge.engines.graph_rewrites import int8_graph, rewritten_states
-from edge.signal.anchor import anchor_from_moments
+from edge.lead_set import LeadSet
+from edge.leads import INPUT_LEADS
 from edge.signal.conditioning import Conditioner
 from tests.edge.signals import three_leads
 
@@ -23,12 +24,12 @@ def given_from_leads(
     """`ecg`, `mask` and `anchor` of a batch of 1, from (3, n) mV with n a multiple of the hop."""
     on = np.array(present)
     conditioner = Conditioner(manifest.conditioning, manifest.sampling_hz, 3, manifest.hop)
-    seen = conditioner.push(ecg_mv)[1] * on[:, None]
-    ecg = np.ascontiguousarray(seen.reshape(3, -1, manifest.hop).transpose(0, 2, 1)[None])
-    mask = np.broadcast_to(on[None, :, None, None], ecg.shape).astype(np.float32)
-    m = manifest
-    anchor = anchor_from_moments(m.moments, m.input_leads, m.output_leads, on)
-    return ecg, mask, anchor[None, :, :, None, None]
+    leads = LeadSet(manifest, INPUT_LEADS)
+    given = leads.present(on)
+    seen = (conditioner.push(ecg_mv)[1] * on[:, None]).astype(np.float32)
+    ecg = np.ascontiguousarray(leads.engine_rows(given, seen))
+    mask = np.broadcast_to(given.mask, ecg.shape).astype(np.float32)
+    return ecg, mask, given.engine_anchor
 
 
 def simulated(manifest: Manifest, frames: int = 300, seed: int = 0) -> Given:
@@ -37,7 +38,7 @@ def simulated(manifest: Manifest, frames: int = 300, seed: int = 0) -> Given:
 
 
 def run(engine: Engine, given: Given, frames: int | None = None) -> tuple[np.ndarray, np.ndarray]:
-    """Step through all that is given, `frames` at a time; both results, (n_outputs, hop, all)."""
+    """Step through all that is given, `frames` at a time; both results, (rows, hop, all)."""
     ecg, mask, anchor = given
     step = frames or ecg.shape[-1]
     results = [

@@ -14,6 +14,7 @@ from edge.engines.base import Engine
 from edge.engines.registry import MAKERS, open_engine
 from edge.errors import EngineMissingError, InputError
 from tests.edge.engines.given import Given, given_from_leads, run, simulated
+from tests.edge.signals import three_leads
 
 BUNDLES = ["tiny_bundle", "shipped_bundle"]
 RMSE_MV, LEAST_R = 0.002, 0.9999  # ARCHITECTURE.md: across engines, per lead
@@ -58,9 +59,7 @@ def assert_agree(one: np.ndarray, other: np.ndarray) -> None:
 @pytest.mark.parametrize("present", [(True, True, True), (True, False, True), (False, True, False)])
 def test_torch_and_onnxruntime_agree(bundle: Bundle, present: tuple[bool, ...]) -> None:
     pytest.importorskip("torch", reason="torch is the reference: install leadlift[test]")
-    ecg, mask, anchor = simulated(bundle.manifest, 300)
-    on = np.array(present)[None, :, None, None]
-    given = (ecg * on.astype(np.float32), mask * on.astype(np.float32), anchor)
+    given = given_from_leads(bundle.manifest, three_leads(300 * bundle.manifest.hop), present)
     engines = [open_engine(bundle, name).engine for name in ("torch", "onnxruntime")]
     (expected, expected_sigma), (ecg_mv, log_sigma) = (run(engine, given) for engine in engines)
     assert_agree(ecg_mv, expected)
@@ -204,7 +203,7 @@ def test_a_mask_may_be_one_value_per_lead(engine: Engine) -> None:
     ecg, mask, anchor = simulated(engine.manifest, 30)
     whole, _ = run(engine, (ecg, mask, anchor))
     engine.reset()
-    again, _ = engine.step(ecg, np.ones((1, 3, 1, 1), np.float32), anchor)
+    again, _ = engine.step(ecg, mask[:, :, :1, :1], anchor)
     assert np.array_equal(again, whole)
 
 

@@ -32,8 +32,8 @@ def test_names_and_shapes_are_pinned(bundle: Bundle) -> None:
     assert list(outputs) == ["ecg_mv", "log_sigma", *(f"{name}_out" for name in states)]
     assert inputs["ecg"] == inputs["mask"] == ("tensor(float)", ["batch", n_in, hop, "frames"])
     assert inputs["anchor"] == ("tensor(float)", ["batch", n_out, n_in, 1, 1])
-    for name in ("ecg_mv", "log_sigma"):
-        assert outputs[name] == ("tensor(float)", ["batch", n_out, hop, "frames"])
+    for name, n_rows in (("ecg_mv", n_out), ("log_sigma", len(m.sigma_leads))):
+        assert outputs[name] == ("tensor(float)", ["batch", n_rows, hop, "frames"])
     for state in m.states:
         described = ("tensor(uint8)", ["batch", *state.shape])
         assert state.dtype == "uint8"

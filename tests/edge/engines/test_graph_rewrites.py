@@ -110,7 +110,7 @@ def test_the_float32_twin_is_the_student_without_its_quantisers(
             residual, sigma = tiny_student(
                 torch.from_numpy(ecg),
                 torch.from_numpy(mask[:, :, 0]),
-                torch.from_numpy(anchor[..., 0, 0]),
+                torch.from_numpy(anchor[..., 0, 0].copy()),
             )
     finally:
         for quantizer, mode in activations:
@@ -132,7 +132,7 @@ def test_the_quantised_graph_is_the_student_in_quantised_mode(
         residual, _ = tiny_student(
             torch.from_numpy(ecg),
             torch.from_numpy(mask[:, :, 0]),
-            torch.from_numpy(anchor[..., 0, 0]),
+            torch.from_numpy(anchor[..., 0, 0].copy()),
         )
     predicted = np.einsum("boi,bint->bont", anchor[..., 0, 0], ecg)[0]
     error = ecg_mv - predicted - residual.numpy()[0]

@@ -96,17 +96,19 @@ def test_a_wrong_engine_is_refused(shipped_bundle: Bundle, spoil: Break) -> None
 
 
 def test_the_streams_move_what_they_must(shipped_bundle: Bundle) -> None:
-    """Both turns of the states, a step of a block, codes in every state; in the second some saturate."""
+    """Both turns of the states, a step of a block, codes in every state; in the second many saturate."""
     ecg, fault = made_up_streams(shipped_bundle.manifest)
     assert len(STEPS) > 30 and max(STEPS) > 32
     assert 0.1 < np.abs(ecg.ecg).max() < 4
     assert 30 < np.abs(fault.ecg).max() < 40
     with OnnxRuntimeEngine(shipped_bundle) as engine:
-        for stream, saturate in ((ecg, False), (fault, True)):
+        at_rail = []
+        for stream in (ecg, fault):
             engine.reset()
             engine.step(stream.ecg, stream.mask, stream.anchor)
             assert all(codes.any() for codes in engine.state().values())
-            assert any(codes.max() == 127 for codes in engine.state().values()) is saturate
+            at_rail.append(np.mean([(codes == 127).mean() for codes in engine.state().values()]))
+    assert at_rail[0] < 1e-3 < 1e-2 < at_rail[1]
 
 
 @pytest.mark.parametrize("weight", [np.nan, np.inf, 1e38])

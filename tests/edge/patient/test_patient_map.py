@@ -8,14 +8,33 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from edge.bundle import Bundle
+from edge.bundle import Bundle, Manifest
+from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
 from edge.patient.patient import TAPS, Patient
 from edge.patient.patient_map import SIGMA_EXPONENT, PatientMap
+from edge.signal.conditioning import Conditioning
 from tests.edge.references import some_patient
 from tests.edge.signals import cuts, pieces
 
 N = 96
 ALL = np.ones(3, bool)
+MANIFEST = Manifest(
+    "three leads",
+    250.0,
+    4,
+    0,
+    1,
+    INPUT_LEADS,
+    RECONSTRUCTED_LEADS,
+    (),
+    Conditioning(),
+    tuple(map(tuple, np.eye(8).tolist())),
+)
+
+
+def mapped(patient: Patient) -> PatientMap:
+    """On the rows of a decoder of II, V1, V5."""
+    return PatientMap(patient, MANIFEST, INPUT_LEADS)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +57,7 @@ def test_it_adds_the_weighted_taps(patient: Patient) -> None:
         for n in range(N):
             expected[:, n] += weights @ seen[:, max(0, n - tap)]
     corrected, scaled = leads.copy(), log_sigma.copy()
-    PatientMap(patient, 4).apply(ALL, corrected, scaled)
+    mapped(patient).apply(ALL, corrected, scaled)
     assert corrected[:5] == pytest.approx(expected, abs=1e-5)
     assert (corrected[5:] == leads[5:]).all()
     typical = np.log(one.sigma_mv)[:, None]
@@ -52,8 +71,8 @@ def test_it_adds_the_weighted_taps(patient: Patient) -> None:
 def test_any_chunking_gives_the_same(patient: Patient, at: list[int]) -> None:
     leads, log_sigma = signals(1)
     whole, whole_sigma = leads.copy(), log_sigma.copy()
-    PatientMap(patient, 4).apply(ALL, whole, whole_sigma)
-    cut = PatientMap(patient, 4)
+    mapped(patient).apply(ALL, whole, whole_sigma)
+    cut = mapped(patient)
     for piece in pieces(N, at):
         if piece.start < piece.stop:
             ecg, sigma = leads[:, piece].copy(), log_sigma[:, piece].copy()
@@ -64,7 +83,7 @@ def test_any_chunking_gives_the_same(patient: Patient, at: list[int]) -> None:
 
 def test_a_reset_forgets_the_past(patient: Patient) -> None:
     leads, log_sigma = signals(2)
-    fresh, used = PatientMap(patient, 4), PatientMap(patient, 4)
+    fresh, used = mapped(patient), mapped(patient)
     used.apply(ALL, signals(3)[0], signals(3)[1])
     used.reset()
     a, b = leads.copy(), leads.copy()
@@ -76,5 +95,5 @@ def test_a_reset_forgets_the_past(patient: Patient) -> None:
 def test_without_a_map_nothing_changes(patient: Patient) -> None:
     leads, log_sigma = signals(4)
     a, b = leads.copy(), log_sigma.copy()
-    PatientMap(dataclasses.replace(patient, maps={}), 4).apply(ALL, a, b)
+    mapped(dataclasses.replace(patient, maps={})).apply(ALL, a, b)
     assert (a == leads).all() and (b == log_sigma).all()

@@ -10,11 +10,11 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the feed makes tensors: install leadlift[test]")
 
+from edge.lead_subsets import TWELVE, class_of
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
-from quantize.any_leads.subsets import TWELVE, class_of
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records
 from quantize.errors import QuantizeError

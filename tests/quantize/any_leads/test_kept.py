@@ -13,12 +13,12 @@ pytest.importorskip("safetensors", reason="checkpoints need safetensors: install
 import numpy as np
 import torch
 
+from edge.lead_subsets import class_of
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import NAMED_SETS
 from quantize.any_leads.scores import score_sets
 from quantize.any_leads.steps import CONFIG
-from quantize.any_leads.subsets import class_of
 from quantize.data import load
 from quantize.hundred_hz import rows_of
 from quantize.student import Student

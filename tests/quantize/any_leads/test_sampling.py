@@ -7,8 +7,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from quantize.any_leads.sampling import MOST_LEADS, NAMED_SETS, Sampling
-from quantize.any_leads.subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 
 N = 20_000
 NAMED = [class_of(leads) for leads in NAMED_SETS]

@@ -11,6 +11,7 @@ torch = pytest.importorskip("torch", reason="the network needs torch: install le
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 
 from benchmarks.fidelity.scores import record_scores, scored
+from edge.lead_subsets import N_CLASSES, class_of
 from edge.leads import (
     INDEPENDENT_LEADS,
     INPUT_LEADS,
@@ -22,7 +23,6 @@ from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import NAMED_SETS
 from quantize.any_leads.scores import costly_leads, gain_by_number, r_and_rmse, score_sets
-from quantize.any_leads.subsets import N_CLASSES, class_of
 from quantize.data import Records
 from quantize.feed import ALL_ON, Feed
 from quantize.network import FIRST_LOG_SIGMA

@@ -12,10 +12,10 @@ What the decoder is given for a class, and what of `anchor` stays an input of it
 - `anchor_of` is the (8, 12) least-squares map of the population, or of a patient, and stays a float32 input
   of the graph as it is for II, V1, V5: the graph's `ecg_mv` is anchor times leads plus the INT8 residual.
   The graph of an any-lead decoder differs from today's in the width of its two ends only.
-- `projection` and `restored` act after the graph, in the reconstructor: ecg = projection @ ecg_mv +
-  restored @ leads. Whatever the residual says, what is measured comes out as it went in, and no product
-  has to be subtracted first. The projection is a choice of rows (what is measured is written over), but for
-  a single limb lead other than I and II, where it is a 2x2 block.
+- `assembled` acts after the graph, in the reconstructor: with the projection P onto what is left open and the
+  measured leads' part M^+, ecg = P @ ecg_mv + M^+ @ leads. Whatever the residual says, what is measured
+  comes out as it went in, and no product has to be subtracted first. P is a choice of rows (what is measured
+  is written over), but for a single limb lead other than I and II, where it has a 2x2 block.
 """
 
 from __future__ import annotations
@@ -69,14 +69,15 @@ def known(which: int) -> NDArray[np.bool_]:
 def completed(present: NDArray[np.bool_]) -> NDArray[np.float64]:
     """(12, 12) map from measured leads to all that are known of them; columns not `present` are zero.
 
-    Two limb leads or more give all six, by least squares where more than two are there and contradict
-    each other.
+    What is measured stays itself. The other limb leads follow from the first two that are measured: of more,
+    those that contradict each other would break the identities.
     """
     matrix = np.diag(present.astype(np.float64))
     limb = np.flatnonzero(present[:N_LIMB])
     if len(limb) > 1:
-        einthoven = TWELVE[:N_LIMB, :2]
-        matrix[:N_LIMB, limb] = einthoven @ np.linalg.pinv(einthoven[limb])
+        einthoven, two = TWELVE[:N_LIMB, :2], limb[:2]
+        derived = np.flatnonzero(~present[:N_LIMB])
+        matrix[np.ix_(derived, two)] = _exact(einthoven[derived] @ np.linalg.inv(einthoven[two]))
     return matrix
 
 
@@ -114,6 +115,44 @@ def anchor_of(moments: NDArray[np.float64], which: int) -> NDArray[np.float64]:
         power += RIDGE * np.trace(power) / len(rows) * np.eye(len(rows))
         anchor[:, rows] = np.linalg.solve(power, m @ moments).T
     return projection(which) @ anchor + restored(which)
+
+
+def assembled(present: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """(12, 8 + 12) map of the decoder's eight leads, then the measured ones of LEADS, to all twelve.
+
+    Rows of measured leads choose them, so they come out as they went in, even where limb leads contradict
+    each other.
+    """
+    which = int(classes_of(present))
+    complete = completed(present)
+    both = np.concatenate([projection(which), restored(which) @ complete], 1)
+    twelve: NDArray[np.float64] = TWELVE @ both
+    certain = known(which)
+    twelve[certain, : len(INDEPENDENT_LEADS)] = 0.0
+    twelve[certain, len(INDEPENDENT_LEADS) :] = complete[certain]
+    return _exact(twelve)
+
+
+def sigma_of(which: int) -> NDArray[np.float64]:
+    """(12, 12) map of the decoder's sigmas to those of LEADS: 0 for what is known.
+
+    With one limb lead known, one direction is open: the errors of the others are multiples of each other, and
+    so are their sigmas. The first of I and II that is open sets them.
+    """
+    certain = known(which)
+    matrix = np.diag((~certain).astype(np.float64))
+    if 0 < which >> N_CHEST < ALL_LIMB:
+        open_limb = TWELVE[:N_LIMB] @ projection(which)[:, :2]  # of rank 1
+        size = np.abs(open_limb).max(1)
+        first = int(np.flatnonzero(~certain[:2])[0])
+        matrix[:N_LIMB] = 0.0
+        matrix[:N_LIMB, first] = np.where(certain[:N_LIMB], 0.0, size / size[first])
+    return matrix
+
+
+def _exact(matrix: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Without what rounding left of zeros, halves and ones."""
+    return np.asarray(np.round(matrix, 12) + 0.0)
 
 
 def label(which: int) -> str:
