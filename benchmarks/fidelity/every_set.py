@@ -38,7 +38,7 @@ class Collected:
     in_sigmas: dict[tuple[str, ...], float] = field(default_factory=dict)
     errors: dict[tuple[str, ...], Array] = field(default_factory=dict)
     """(N_PLACES, N_BINS) shares of all samples."""
-    images: dict[str, dict[int, Array]] = field(default_factory=dict)
+    images: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
     """By name of a figure and class, (n_records, 12)."""
     card: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
 

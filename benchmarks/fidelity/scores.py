@@ -77,11 +77,11 @@ class Bootstrap:
 
     def mean(self, values: Array) -> list[float]:
         """95 % interval of the mean over records; a value that is not finite is none."""
-        return self._means(values[:, None])[:, 0].tolist()
+        return _pair(self._means(values[:, None])[:, 0])
 
     def ratio(self, numerators: Array, denominators: Array) -> list[float]:
         """95 % interval of the sum of one over the sum of the other, (n_records,) each."""
-        return self._ratios(numerators[:, None], denominators[:, None])[:, 0].tolist()
+        return _pair(self._ratios(numerators[:, None], denominators[:, None])[:, 0])
 
     def median(self, values: Array) -> list[float]:
         """95 % interval of the median over records."""
@@ -91,7 +91,7 @@ class Bootstrap:
         order = np.argsort(values[kept])
         until = np.cumsum(self._weights[:, kept][:, order], axis=1)
         at = (until < until[:, -1:] / 2).sum(1)
-        return np.percentile(values[kept][order][at], ENDS).tolist()
+        return _pair(np.percentile(values[kept][order][at], ENDS))
 
     def summary(self, values: Array) -> Summary:
         """Of one value per record: mean with its interval, median, quartiles, and how many are defined."""
@@ -100,7 +100,7 @@ class Bootstrap:
     def summaries(self, values: Array) -> list[Summary]:
         """As `summary`, of each column of (n_records, n)."""
         return [
-            _summary(column[np.isfinite(column)], ends.tolist())
+            _summary(column[np.isfinite(column)], _pair(ends))
             for column, ends in zip(values.T, self._means(values).T, strict=True)
         ]
 
@@ -117,6 +117,10 @@ class Bootstrap:
         columns = [column[np.isfinite(column)] for column in found.T]
         nothing = [np.nan, np.nan]
         return np.array([np.percentile(c, ENDS) if len(c) else nothing for c in columns]).T
+
+
+def _pair(ends: Array) -> list[float]:
+    return [float(end) for end in ends]
 
 
 def _summary(kept: Array, mean_95: list[float]) -> Summary:

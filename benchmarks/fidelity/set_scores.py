@@ -246,7 +246,10 @@ def _name(
     )
 
 
-_CODE = (Path(__file__), *(Path(module.__file__) for module in (methods, scores, segments, ssim)))
+_CODE = (
+    Path(__file__),
+    *(Path(str(module.__file__)) for module in (methods, scores, segments, ssim)),
+)
 
 
 def _write(file: Path, made: SetScores) -> None:

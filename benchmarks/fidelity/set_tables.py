@@ -84,7 +84,7 @@ def _intervals(results: dict[str, Any]) -> Table:
     )
     for domain, label, method, one in _shown(results):
         interval = one["interval"]
-        covered = [None] * (2 + len(SEGMENTS))
+        covered: list[object] = [None] * (2 + len(SEGMENTS))
         if interval is not None:
             of = (interval, *(interval["by_segment"][segment] for segment in SEGMENTS))
             covered = [interval["k"], *(_covered(part) for part in of)]

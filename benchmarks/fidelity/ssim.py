@@ -5,6 +5,8 @@ Both are defined here and nowhere else: another window alone moves one output fr
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -20,8 +22,8 @@ SSIM_DEFINITION = (
 AUP_DEFINITION = (
     f"AUP_S(n): mean of SSIM, clipped to 0..1, over the subsets of n of twelve leads, the records and the "
     "leads missing from the subset, all of one weight (the area under its quantile curve); AUP_M(n): the "
-    "same of MSE / (range of the true lead)^2. `unknown`: of the missing leads those that do not follow from the "
-    f"subset; `with derivable`: all. Mean over n = 1..{MOST_LEADS}"
+    "same of MSE / (range of the true lead)^2. `unknown`: of the missing leads those that do not follow "
+    f"from the subset; `with derivable`: all. Mean over n = 1..{MOST_LEADS}"
 )
 
 
@@ -76,16 +78,17 @@ def missing_leads(derivable: bool) -> NDArray[np.float64]:
     return counts
 
 
-def aup(by_class: dict[int, Array], derivable: bool) -> Array:
+def aup(by_class: Mapping[int, NDArray[np.floating]], derivable: bool) -> Array:
     """(MOST_LEADS, n_records) area of each n and record: the mean over subsets and missing leads.
 
     `by_class` has for each class with an unknown lead the values (n_records, 12); NaN counts for nothing.
     """
     counts = missing_leads(derivable)
-    total = weight = 0.0
+    n_records = len(next(iter(by_class.values())))
+    total, weight = np.zeros((MOST_LEADS, n_records)), np.zeros((MOST_LEADS, n_records))
     for which, values in by_class.items():
         defined = np.isfinite(values)
-        total = total + counts[:, which] @ np.where(defined, values, 0.0).T
-        weight = weight + counts[:, which] @ defined.T.astype(np.float64)
+        total += counts[:, which] @ np.where(defined, values, 0.0).T
+        weight += counts[:, which] @ defined.T.astype(np.float64)
     with np.errstate(invalid="ignore"):
         return np.asarray(np.divide(total, weight))
