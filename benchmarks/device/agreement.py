@@ -99,7 +99,8 @@ def agreement(
 ) -> dict[str, Any]:
     """RMSE in uV, r and largest difference of each lead over all records; state codes that differ.
 
-    Leads that are known from the default ones are left out, as the reconstructor leaves them out. Every record is streamed hop by hop from reset on both engines; the codes are compared at its end.
+    Leads that are known from the default ones are left out, as the reconstructor leaves them out. Every
+    record is streamed hop by hop from reset on both engines; the codes are compared at its end.
     """
     m = engine.manifest
     unknown = LeadSet(m).unknown
