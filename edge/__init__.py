@@ -1,4 +1,4 @@
-"""leadlift on the device: three measured ECG leads in, a live 12-lead ECG out.
+"""leadlift on the device: a few measured ECG leads in, a live 12-lead ECG out.
 
 `import edge` imports nothing but this file; a name is imported when it is used, and most need NumPy alone.
 Engines, transports and file formats come later still.
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from edge.offline import reconstruct
     from edge.quality import Quality
     from edge.reconstructor import Reconstructor
+    from edge.reconstructor import open_reconstructor as open
     from edge.samples import SampleBlock, TwelveLeadBlock
     from edge.sinks import LiveStatus, Metadata, Sink, open_sink
     from edge.stream import Stream, open_stream
@@ -48,6 +49,7 @@ __all__ = [
     "SinkError",
     "Stream",
     "TwelveLeadBlock",
+    "open",
     "open_sink",
     "open_stream",
     "reconstruct",
@@ -66,18 +68,19 @@ _ROOMS = {
     "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
     "offline": ("reconstruct",),
     "quality": ("Quality",),
-    "reconstructor": ("Reconstructor",),
+    "reconstructor": ("Reconstructor", "open"),
     "samples": ("SampleBlock", "TwelveLeadBlock"),
     "sinks": ("LiveStatus", "Metadata", "Sink", "open_sink"),
     "stream": ("Stream", "open_stream"),
 }
+_NAMES = {"open": "open_reconstructor"}  # `open` alone would hide Python's in its own file
 _ROOM_OF = {name: room for room, names in _ROOMS.items() for name in names}
 
 
 def __getattr__(name: str) -> object:
     if name not in _ROOM_OF:
         raise AttributeError(f"module 'edge' has no attribute {name!r}")
-    value = getattr(import_module(f"edge.{_ROOM_OF[name]}"), name)
+    value = getattr(import_module(f"edge.{_ROOM_OF[name]}"), _NAMES.get(name, name))
     globals()[name] = value
     return value
 

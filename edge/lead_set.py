@@ -26,12 +26,15 @@ from edge.signal.anchor import anchor_from_moments
 Flags = NDArray[np.bool_]
 
 
-class Term(NamedTuple):
-    """A limb lead as the sum of two measured ones: row of the graph's `ecg`, their rows and weights."""
+class Derived(NamedTuple):
+    """Limb leads as sums of two measured ones."""
 
-    row: int
+    rows: NDArray[np.intp]
+    """Of the graph's `ecg`."""
     of: tuple[int, int]
-    weights: tuple[np.float32, np.float32]
+    """Measured rows."""
+    weights: tuple[NDArray[np.float32], NDArray[np.float32]]
+    """(n_rows, 1) each."""
 
 
 class Present(NamedTuple):
@@ -45,7 +48,7 @@ class Present(NamedTuple):
     """Which rows of the graph's `ecg` are known, as an engine takes it, (1, n_inputs, 1, 1)."""
     engine_anchor: NDArray[np.float32]
     """The anchor as an engine takes it, (1, n_decoded, n_inputs, 1, 1)."""
-    derived: tuple[Term, ...]
+    derived: Derived | None
     """Rows of the graph's `ecg` that follow from measured ones."""
     twelve: NDArray[np.float32]
     """(12, n_decoded + n_measured): all leads from the decoded ones, then the measured ones."""
@@ -106,8 +109,9 @@ class LeadSet:
         if self._at is not None:
             rows = np.zeros((len(self.manifest.input_leads), n), np.float32)
             rows[self._at] = leads
-            for row, (one, other), (a, b) in present.derived:
-                rows[row] = a * leads[one] + b * leads[other]
+            if present.derived is not None:
+                derived, (one, other), (a, b) = present.derived
+                rows[derived] = a * leads[one] + b * leads[other]
             leads = rows
         return leads.reshape(1, len(leads), -1, self.manifest.hop).transpose(0, 1, 3, 2)
 
@@ -147,22 +151,24 @@ class LeadSet:
             (anchor.astype(np.float64) @ complete)[:, self.rows],
             certain[None, :, None, None],
             anchor[None, :, :, None, None],
-            tuple(
-                Term(row, (one, other), (np.float32(a), np.float32(b)))
-                for row in np.flatnonzero(certain & ~present).tolist()
-                for one, other in [self._two_limb_leads(on)]
-                for a, b in [complete[row, self.rows[[one, other]]]]
-            ),
+            self._derived_rows(on, certain & ~present, complete),
             both,
             sigma_of(which).astype(np.float32),
             None if chosen else both[INDEPENDENT_ROWS],
             self._blank(on, both),
         )
 
-    def _two_limb_leads(self, on: Flags) -> tuple[int, int]:
-        """Measured rows of the first two limb leads, in the order of LEADS, that are on."""
+    def _derived_rows(
+        self, on: Flags, rows: Flags, complete: NDArray[np.float64]
+    ) -> Derived | None:
+        """The limb leads in `rows` (12,), from the first two in the order of LEADS that are on."""
+        if not rows.any():
+            return None
         limb = [row for row in np.argsort(self.rows).tolist() if on[row] and self.rows[row] < 6]
-        return limb[0], limb[1]
+        weights = complete[rows].astype(np.float32)
+        one, other = limb[:2]
+        a, b = (weights[:, [self.rows[row]]] for row in (one, other))
+        return Derived(np.flatnonzero(rows), (one, other), (a, b))
 
     def _of_inputs(self, on: Flags) -> Present:
         m = self.manifest
@@ -174,7 +180,7 @@ class LeadSet:
             anchor.astype(np.float64)[:, np.argsort(order)],
             on[order][None, :, None, None],
             anchor[None, :, :, None, None],
-            (),
+            None,
             twelve,
             np.abs(twelve[:, : self.n_decoded]),  # of I and II one is measured: each lead has one
             None,

@@ -295,3 +295,7 @@ class Reconstructor(Closing):
         known = stream.known(piece)
         if known is not None:
             self._lead_set.spread(known, flags)
+
+
+open_reconstructor = Reconstructor.open
+"""`edge.open`: Reconstructor.open under a name that a module can have."""

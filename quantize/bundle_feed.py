@@ -11,6 +11,7 @@ from edge.bundle import Bundle
 from edge.lead_set import LeadSet
 from edge.leads import INDEPENDENT_LEADS, lead_indices
 from edge.signal.conditioning import Conditioner
+from quantize.data import zero_phase_highpass
 
 Array = NDArray[np.float32]
 
@@ -25,9 +26,9 @@ class Given(NamedTuple):
     anchor: Array
     """(1, n_outputs, n_inputs, 1, 1)"""
     truth: Array
-    """(n_open, n): the leads that are not measured, conditioned."""
+    """(n_open, n): the leads that are not measured, as they are scored."""
     base: Array
-    """(n_open, n): them by the anchor alone."""
+    """(n_open, n): them by the anchor alone, as they are scored."""
 
 
 class BundleFeed:
@@ -49,7 +50,9 @@ class BundleFeed:
         conditioned, residual, _ = conditioner.push(ecg_mv)
         ecg = np.ascontiguousarray(self._leads.engine_rows(present, residual[self._rows]))
         mask = np.broadcast_to(present.mask, ecg.shape).astype(np.float32)
-        base = (present.anchor @ conditioned[self._rows]).astype(np.float32)
-        return Given(
-            ecg, mask, present.engine_anchor, conditioned[self._truth], base[self.open_rows]
+        by_anchor = (present.anchor @ conditioned[self._rows])[self.open_rows]
+        truth, base = (
+            zero_phase_highpass(one, sampling_hz).astype(np.float32)
+            for one in (ecg_mv[self._truth], by_anchor)
         )
+        return Given(ecg, mask, present.engine_anchor, truth, base)

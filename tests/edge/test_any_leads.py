@@ -190,3 +190,11 @@ def test_present_leads_are_made_once(shipped_bundle: Bundle) -> None:
     on = np.array([True, False])
     assert leads.present(on) is leads.present(on.copy())
     assert not leads.present(on).mask.flags.writeable
+
+
+def test_edge_open_opens_a_reconstructor_of_any_leads() -> None:
+    with edge.open(leads=("I", "II")) as r:
+        assert r.leads == ("I", "II")
+        assert r.push(twelve(8)[:2]).n_samples == 8
+    with edge.open() as r:
+        assert r.leads == ("II", "V1", "V5")

