@@ -14,8 +14,7 @@ from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.fidelity.set_scores import N_BINS, N_PLACES, SetScores
 from benchmarks.fidelity.set_summaries import covered, per_record, sigma_factor_of
 from benchmarks.fidelity.ssim import AUP_DEFINITION, MOST_LEADS, SSIM_DEFINITION, aup
-from edge.lead_subsets import N_CLASSES, class_of, classes_of, every_subset, known, label
-from edge.leads import LEADS
+from edge.lead_subsets import N_CLASSES, class_of, classes_of, every_subset, label
 
 OPEN_CLASSES = range(1, N_CLASSES - 1)  # of the first nothing is known, of the last everything
 R_TOLERANCE = 0.002  # of the linear map's r: sampling error of a thousand comparisons
@@ -40,7 +39,8 @@ class Collected:
     """(N_PLACES, N_BINS) shares of all samples."""
     images: dict[str, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
     """By name of a figure and class, (n_records, 12)."""
-    card: dict[str, dict[str, list[Any]]] = field(default_factory=dict)
+    by_lead: dict[str, tuple[Array, Array]] = field(default_factory=dict)
+    """By label of the class, mean r and RMSE of each of LEADS."""
 
     def add(self, scores: SetScores) -> None:
         """One more set."""
@@ -59,7 +59,22 @@ class Collected:
                 self.images.setdefault(f"aup_s/{name}", {})[which] = similar
                 mse = of["relative_mse"].astype(np.float32)
                 self.images.setdefault(f"aup_m/{name}", {})[which] = mse
-        self.card[label(which)] = _card(scores)
+        self.by_lead[label(which)] = (_means(ours["r"]), _means(ours["rmse_uv"]))
+
+    def card(self, n_records: int) -> dict[str, Any]:
+        """As a bundle's manifest carries it: 12 of each for a set, 0 uV and no r where a lead is known."""
+        return {
+            "folds": "PTB-XL fold 9",
+            "records": n_records,
+            "rmse_uv": {
+                leads: [0 if np.isnan(uv) else round(uv) for uv in rmse_uv.tolist()]
+                for leads, (_, rmse_uv) in self.by_lead.items()
+            },
+            "r": {
+                leads: [None if np.isnan(one) else round(one, 3) for one in r.tolist()]
+                for leads, (r, _) in self.by_lead.items()
+            },
+        }
 
     def is_every(self) -> bool:
         """Whether all open classes were scored."""
@@ -186,12 +201,8 @@ def _worse(values: dict[int, float], is_worse: Any) -> dict[str, Any]:
     return {"n": len(found), "sets": {label(which): value for which, value in worst_first}}
 
 
-def _card(scores: SetScores) -> dict[str, list[Any]]:
-    """As a bundle's manifest carries it: twelve of each, 0 uV and no r where a lead is known."""
-    certain: NDArray[np.bool_] = known(class_of(scores.leads))
-    rows = range(len(LEADS))
-    rmse, r = (scores.ours[name] for name in ("rmse_uv", "r"))
-    return {
-        "rmse_uv": [0 if certain[i] else round(float(np.nanmean(rmse[:, i]))) for i in rows],
-        "r": [None if certain[i] else round(float(np.nanmean(r[:, i])), 3) for i in rows],
-    }
+def _means(values: Array) -> Array:
+    """Over records, of each lead; NaN for one that none has."""
+    defined = np.isfinite(values)
+    with np.errstate(invalid="ignore"):
+        return np.asarray(np.where(defined, values, 0.0).sum(0) / defined.sum(0))

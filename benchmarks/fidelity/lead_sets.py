@@ -116,7 +116,7 @@ def measure_sets(arguments: argparse.Namespace, records: dict[str, Records]) -> 
         "methods": {"linear": LINEAR}
         | {name: f"{one.what}, bundle {one.bundle.sha256[:16]}" for name, one in methods.items()},
     }
-    extra = {"protocol": protocol, "card": {"protocol": protocol, "sets": card}}
+    extra = {"protocol": protocol, **({"card": card} if card else {})}
     named = [label_of(leads) for leads in sets.sets]
     return Result(results, tables(results), set_targets(named, results), extra)
 
@@ -130,7 +130,7 @@ def evaluate_sets(
     folder: Path | None = None,
     seed: int = 0,
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """By data set what each set of leads scores and what they tell together; and the model card.
+    """By data set what each set of leads scores and what they tell together; and the model card of fold 9.
 
     The first of `methods` is SHIPPED. `folder` keeps scores.
     """
@@ -177,7 +177,8 @@ def evaluate_sets(
         results[name]["by_number"] = {"k": numbers["k"], **numbers[name]}
         if sets.every:
             results[name]["every"] = of.every(bootstraps[name])
-    return results, {name: of.card for name, of in collected.items()}
+    validation = collected.get("validation")
+    return results, {} if validation is None else validation.card(len(records["validation"]))
 
 
 def _score_methods(

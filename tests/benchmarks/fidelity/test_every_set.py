@@ -115,5 +115,7 @@ def test_sigma_by_number_of_leads_has_one_factor_from_fold_9() -> None:
 def test_the_card_has_nothing_of_what_is_known() -> None:
     collected = Collected()
     collected.add(made_up(class_of(("I", "II"))))
-    assert collected.card["I+II"]["rmse_uv"] == [0] * 6 + [80] * 6
-    assert collected.card["I+II"]["r"] == [None] * 6 + [0.9] * 6
+    card = collected.card(N_RECORDS)
+    assert (card["folds"], card["records"]) == ("PTB-XL fold 9", N_RECORDS)
+    assert card["rmse_uv"] == {"I+II": [0] * 6 + [80] * 6}
+    assert card["r"] == {"I+II": [None] * 6 + [0.9] * 6}
