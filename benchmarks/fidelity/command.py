@@ -115,10 +115,10 @@ def measure(arguments: argparse.Namespace) -> Result:
     """Every method on every data set, fold 9 first since k comes from there."""
     if not arguments.leads:
         return _measure_methods(arguments)
-    if arguments.leads_off:
-        raise BenchmarkError(
-            "--leads-off is for II, V1, V5: with --leads name the leads that are left"
-        )
+    for option in ("leads_off", "scores", "teacher", "vae"):
+        if getattr(arguments, option):
+            name = option.replace("_", "-")
+            raise BenchmarkError(f"--{name} is for II, V1, V5 alone: leave it out, or --leads")
     return measure_sets(arguments, load_domains(arguments))
 
 

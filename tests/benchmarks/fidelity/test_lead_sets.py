@@ -118,7 +118,7 @@ def test_a_model_of_three_leads_has_no_other_sets(
     ("arguments", "says"),
     [
         (["--calibration", "2"], "goes with --leads"),
-        (["--leads", "I", "--leads-off"], "name the leads that are left"),
+        (["--leads", "I", "--leads-off"], "--leads-off is for II, V1, V5 alone"),
     ],
 )
 def test_options_that_do_not_go_together(
