@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 
 import edge
+from edge.expected import card_of
 from edge.files.recording import Metadata
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawn
@@ -29,8 +30,9 @@ def draw() -> str:
     simulator = EcgSimulator(250.0, 72.0)
     rows = [simulator.leads.index(lead) for lead in edge.INPUT_LEADS]
     status = LiveStatus(recording=("recording.edf",), battery_percent=87, device="virtual wearable")
-    live = LivePicture(250.0, Metadata(simulated=True), lambda: status)
     with edge.Reconstructor.open() as reconstructor:
+        metadata = Metadata(simulated=True, card=card_of(reconstructor.bundle))
+        live = LivePicture(250.0, metadata, lambda: status)
         live.push(reconstructor.push(simulator.read(SECONDS * 250)[rows]))
     console = Console(
         record=True, file=io.StringIO(), width=SIZE[0], height=SIZE[1], force_terminal=True

@@ -20,7 +20,7 @@ from edge.lead_subsets import (
     projection,
     sigma_of,
 )
-from edge.leads import INPUT_LEADS, LEADS, lead_indices, provenance, twelve_from
+from edge.leads import INPUT_LEADS, LEADS, Provenance, lead_indices, provenance, twelve_from
 from edge.signal.anchor import anchor_from_moments
 
 Flags = NDArray[np.bool_]
@@ -188,13 +188,14 @@ class LeadSet:
         )
 
     def _blank(self, on: Flags, twelve: NDArray[np.float32]) -> Flags | None:
-        """What rested on a lead that is off, and does not follow from others that are on."""
+        """A lead that is off, and what is derived from it unless it follows from others that are on."""
         if on.all():
             return None
         rests = self.all_present.twelve[:, self.n_decoded :][:, ~on].any(1)
         follows = ~twelve[:, : self.n_decoded].any(1)
+        reconstructed = np.array([one is Provenance.RECONSTRUCTED for one in self.provenance])
         gone = np.isin(np.arange(len(LEADS)), self.rows[~on])
-        return np.asarray(rests & (gone | ~follows), np.bool_)
+        return np.asarray(gone | (rests & ~follows & ~reconstructed), np.bool_)
 
 
 def checked_leads(manifest: Manifest, measured: Sequence[str] | None) -> tuple[str, ...]:

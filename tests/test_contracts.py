@@ -150,7 +150,7 @@ def test_the_entry_of_the_command_line_is_light() -> None:
 def test_public_names_are_pinned() -> None:
     assert set(edge.__all__) == {
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
-        *("Reconstructor", "reconstruct", "Stream", "open_stream"),
+        *("Reconstructor", "open", "reconstruct", "Stream", "open_stream"),
         *("SampleBlock", "TwelveLeadBlock"),
         *("Sink", "open_sink", "LiveStatus", "Metadata"),
         *("BundleError", "EngineError", "InputError", "LeadliftError"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
+from edge.commands.expectation import doubt, expectation, expected_of
 from edge.commands.outputs import (
     add_overwrite_option,
     check_outputs,
@@ -211,6 +212,7 @@ def run_live(
         leads=reconstructor.leads,
         say=later.append if outputs.draws else say,
     )
+    _say_expectation(reconstructor)
     outcome = "done"
     try:
         for spec in outputs.sinks:
@@ -242,9 +244,20 @@ def run_live(
     return result
 
 
+def _say_expectation(reconstructor: Reconstructor) -> None:
+    """Before the first sample: a person should know what to expect of the leads in use."""
+    if line := doubt(reconstructor):
+        say(line)
+    elif line := expectation(reconstructor):
+        with suppress(OSError):  # nobody reads: no reason not to record
+            print(f"leads      {line}", flush=True)
+
+
 def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
     """The runtime's report, with the engine, the model and the memory of this process."""
+    found = expected_of(reconstructor)
     return runtime.report() | {
+        "expected": None if found is None else found.as_dict(),
         "engine_skipped": reconstructor.skipped,
         "engine_details": reconstructor.engine.details(),
         "bundle_sha256": reconstructor.bundle.sha256,

@@ -16,7 +16,9 @@ from edge.commands.common import Subparsers, one_line, say
 from edge.commands.devices import Port, port_line, serial_ports
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
+from edge.expected import NOT_MEASURED, expected
 from edge.installed import file_misfits, installed_version, version_misfits
+from edge.lead_set import checked_leads
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
 PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyserial", "rich", "bleak", "torch")
@@ -93,6 +95,8 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
 
 def _card(bundle: Bundle) -> dict[str, Any]:
     manifest = bundle.manifest
+    leads = checked_leads(manifest, None)
+    found = expected(bundle, leads)
     return {
         "path": str(bundle.path),
         "sha256": bundle.sha256,
@@ -100,6 +104,10 @@ def _card(bundle: Bundle) -> dict[str, Any]:
         "sampling_hz": manifest.sampling_hz,
         "hop": manifest.hop,
         "input_leads": list(manifest.input_leads),
+        "any_leads": manifest.any_leads,
+        "default_leads": list(leads),
+        "expected": None if found is None else found.as_dict(),
+        "expected_says": NOT_MEASURED if found is None else found.in_words(),
     }
 
 
@@ -119,10 +127,15 @@ def _in_words(found: dict[str, Any]) -> str:
     if "error" in bundle:
         lines.append(f"model      {bundle['error']}")
     else:
+        takes = "any leads" if bundle["any_leads"] else ", ".join(bundle["input_leads"])
         lines.append(
-            f"model      {bundle['name']}: {', '.join(bundle['input_leads'])} at "
+            f"model      {bundle['name']}: {takes} at "
             f"{bundle['sampling_hz']:g} Hz, sha256 {bundle['sha256'][:12]}"
         )
+        leads = ", ".join(bundle["default_leads"])
+        lines.append(f"leads      {leads} (default): {bundle['expected_says']}")
+        if bundle["expected"] is not None:
+            lines.append("             others: `leadlift leads`")
     for name, why in found["engines"].items():
         lines.append(f"engine     {name} {_status(name, why, found['engine'])}")
         for what, value in found["engine_details"].get(name, {}).items():

@@ -16,6 +16,7 @@ from edge.commands.common import (
     open_reconstructor,
     usage,
 )
+from edge.commands.expectation import doubt
 from edge.commands.outputs import add_overwrite_option, check_outputs, is_reconstruction
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.errors import InputError
@@ -93,6 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
                     metadata=metadata,
                     overwrite=what in replaced,
                 )
+            if line := doubt(reconstructor):
+                warn([line])
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
             with sink:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,6 +17,9 @@ from edge.samples import SampleBlock, TwelveLeadBlock
 from firmware_bridge.closing import Closing
 from firmware_bridge.new_file import NewFile, stamped
 from firmware_bridge.wall_time import wall_time
+
+if TYPE_CHECKING:
+    from edge.expected import Card
 
 MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
@@ -39,6 +43,9 @@ class Metadata:
     """The signal is simulated; every sink says so."""
     started_at: datetime | None = None
     """Local time of the first sample, with its time zone; None where nobody knows it."""
+    card: Card | None = None
+    """What the decoder is expected to give of each set of leads; None where that was not measured, and with a
+    calibration, which makes it better."""
     source: str = ""
     """Where the samples came from, as the user named it (`serial:/dev/ttyACM0`), or OF_RECORDING."""
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from edge.expected import card_of
 from edge.files.recording import Metadata
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ def live_metadata(runtime: Runtime, reconstructor: Reconstructor) -> Metadata:
         calibration="" if patient is None else patient.in_words(),
         simulated=info is not None and info.simulated,
         started_at=runtime.started_at,
+        card=card_of(reconstructor.bundle) if patient is None else None,
         source=runtime.source_name,
     )
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.expected import Card, Expected
 from edge.files.recording import Metadata, MetadataSource, Timeline
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
@@ -49,6 +50,8 @@ class Picture:
     calibration: str = ""
     """The patient calibration that is applied; empty for none."""
     simulated: bool = False
+    card: Card | None = None
+    """What the decoder is expected to give of each set of leads; None where that is not known."""
     notes: tuple[str, ...] = ()
     """What else the source of the picture wants shown, the most important first."""
 
@@ -56,6 +59,20 @@ class Picture:
     def seconds(self) -> float:
         """Since the first sample."""
         return self.end / self.sampling_hz
+
+    @property
+    def expected(self) -> Expected | None:
+        """What the measured leads that are on are expected to give; None where that is not known."""
+        if self.card is None or self.provenance is None:
+            return None
+        rows = enumerate(zip(self.leads, self.provenance, strict=True))
+        return self.card.of(
+            [
+                lead
+                for row, (lead, source) in rows
+                if source is Provenance.MEASURED and not self.trouble(row) & Quality.LEAD_OFF
+            ]
+        )
 
     def trouble(self, lead: int) -> Quality:
         """Quality bits of a lead over the last RECENT_S."""
@@ -171,6 +188,7 @@ class LivePicture:
             device=status.device or self._metadata.device,
             calibration=self._metadata.calibration,
             simulated=self._metadata.simulated or status.simulated,
+            card=self._metadata.card,
             notes=tuple(notes),
         )
 

@@ -9,6 +9,7 @@ from math import isfinite
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.expected import POOR
 from edge.leads import Provenance
 from edge.quality import Quality, describe
 from edge.sinks.picture import Picture
@@ -30,8 +31,9 @@ MARKS: dict[Provenance, Span] = {
     Provenance.MEASURED: ("m", "green"),
     Provenance.DERIVED: ("d", "cyan"),
     Provenance.DERIVED_FROM_RECONSTRUCTED: ("d*", "magenta"),
+    Provenance.DERIVED_FROM_RECONSTRUCTED_II: ("d*", "magenta"),
+    Provenance.DERIVED_FROM_RECONSTRUCTED_LIMB: ("d*", "magenta"),
 }
-_ESTIMATES = (Provenance.RECONSTRUCTED, Provenance.DERIVED_FROM_RECONSTRUCTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +173,9 @@ class _Panes:
         self.per_dot = per_dot(picture, width * glyphs.across, span_s)
         self.swept = sweep(picture, self.pane * glyphs.across, self.per_dot)
         self.height_mv = gain_mv or scale_mv(self.swept)
+        found = picture.expected
+        poor = () if found is None else found.leads_that_are(POOR)
+        self.poor = {row for row, lead in enumerate(picture.leads) if lead in poor}
         self.pulse_mv = 1.0 if self.height_mv >= 1.0 else 0.5
 
     def row(self, shown: tuple[int, ...], row: int) -> list[Line]:
@@ -198,7 +203,7 @@ class _Panes:
         style = _mark(self.picture, lead)[1]
         seconds = self.picture.sampling_hz / self.per_dot / self.glyphs.across  # in characters
         marks = [round(i * seconds) for i in range(1, int(width / seconds) + 1)]
-        label = _label(self.picture, lead, width, self.glyphs)
+        label = _label(self.picture, lead, width, self.glyphs, lead in self.poor)
         return [label, *(self._on_grid(text, style, marks) for text in drawn)]
 
     def _on_grid(self, text: str, style: str, marks: list[int]) -> Line:
@@ -226,10 +231,11 @@ def _mark(picture: Picture, lead: int) -> Span:
     return ("", "dim") if picture.provenance is None else MARKS[picture.provenance[lead]]
 
 
-def _label(picture: Picture, lead: int, width: int, glyphs: Glyphs) -> Line:
-    """Name and provenance, then what is wrong, then how sure an estimate is, as far as there is room."""
+def _label(picture: Picture, lead: int, width: int, glyphs: Glyphs, poor: bool) -> Line:
+    """Name and provenance, then what is wrong, then how good and how sure an estimate is, as far as there is
+    room."""
     letter, style = _mark(picture, lead)
-    estimate = picture.provenance is not None and picture.provenance[lead] in _ESTIMATES
+    estimate = picture.provenance is not None and picture.provenance[lead].is_estimate
     name = f"{picture.leads[lead]} {letter}"[:width]
     line: Line = [(name, f"bold {style}" + (" reverse" if estimate else ""))]
     left = width - len(name)
@@ -237,8 +243,12 @@ def _label(picture: Picture, lead: int, width: int, glyphs: Glyphs) -> Line:
     if trouble := picture.trouble(lead) & ~Quality.OK:
         texts.append((f" {describe(trouble).lower().replace('_', ' ')}", "red"))
     sigma_mv = picture.recent_sigma_mv(lead)
+    if estimate and poor:
+        texts.append((f" {POOR}", "bold red"))
     if estimate and isfinite(sigma_mv):
-        texts.append((f" {glyphs.plus_minus}{sigma_mv:.2f} mV", style))
+        sigma = f" {glyphs.plus_minus}{sigma_mv:.2f}"
+        taken = sum(len(text) for text, _ in texts)
+        texts.append((f"{sigma} mV" if taken + len(sigma) + 3 <= left else sigma, style))
     for text, colour in texts:
         if len(text) <= left or colour == "red":
             line.append((text[:left], colour))
@@ -266,7 +276,7 @@ def _legend(picture: Picture, panes: _Panes) -> list[Item]:
     facts += [Item(mark, "dim")] if panes.gutter else [Item(f"{panes.height_mv:g} mV high", "dim")]
     facts.append(Item(f"{dots} 1 s", "dim"))
     plus_minus = panes.glyphs.plus_minus
-    if present & set(_ESTIMATES):
+    if any(source.is_estimate for source in present):
         facts.append(Item(f"{plus_minus} standard deviation", "dim", f"{plus_minus} sigma"))
     return facts
 
@@ -276,4 +286,6 @@ _SHORT = {
     Provenance.MEASURED: "measured",
     Provenance.DERIVED: "derived",
     Provenance.DERIVED_FROM_RECONSTRUCTED: "derived from r",
+    Provenance.DERIVED_FROM_RECONSTRUCTED_II: "derived from r",
+    Provenance.DERIVED_FROM_RECONSTRUCTED_LIMB: "derived from r",
 }

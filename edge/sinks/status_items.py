@@ -7,6 +7,7 @@ from math import isfinite, isnan
 from pathlib import PurePath
 from typing import NamedTuple
 
+from edge.expected import EXPECTS, POOR, ROUGH
 from edge.leads import Provenance
 from edge.quality import Quality
 from edge.sinks.picture import Picture
@@ -21,6 +22,8 @@ SIMULATED = "SIMULATED SIGNAL"
 _ALARM = "bold white on red"
 _NAME_WIDTH = 28  # of a recording's name; the end of it tells recordings apart
 _WARNING = "WARNING "
+_LONG = (_WARNING, EXPECTS)
+_STYLE_OF_WORD = {ROUGH: "yellow", POOR: "bold red"}
 _WARNING_WIDTH = 40  # of the text of a warning on a narrow screen
 _GAP = 2  # blanks between two items
 
@@ -49,6 +52,9 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
     facts.append(Item(DISCLAIMER, "", "research use only"))
     facts += _trouble(picture)
     facts += [_warning(text) for text in reversed(status.warnings)]
+    if (found := picture.expected) is not None:
+        short = f"{found.word}: {found.figures()}" if found.unknown else ""
+        facts.append(Item(found.in_words(), _STYLE_OF_WORD.get(found.word, ""), short))
     if picture.provenance is None:
         facts.append(Item("waiting for samples", "yellow"))
     facts.append(Item("HR -- bpm" if isnan(picture.bpm) else f"HR {picture.bpm:.0f} bpm", "bold"))
@@ -74,12 +80,12 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
 def status_line(picture: Picture, width: int | None = None) -> str:
     """The state of the live path in one line of plain text, without the disclaimer.
 
-    Where it must not be wider than `width`, the least important is left out. Long warnings are shortened:
-    stderr and the report have them in full.
+    Where it must not be wider than `width`, the least important is left out. Long warnings, and what is
+    expected, are shortened: stderr has them in full.
     """
     facts = [item for item in items(picture) if item.text != DISCLAIMER]
     if width is None:
-        shown = (item.short if item.text.startswith(_WARNING) else item.text for item in facts)
+        shown = (item.short if item.text.startswith(_LONG) else item.text for item in facts)
         return (" " * _GAP).join(shown)
     return "".join(text for line in flow(facts, width, 1) for text, _ in line)
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from edge.bundle import default_bundle_path, load_bundle
 from edge.signal.conditioning import Conditioning
+from quantize.any_leads.card import read_scores, sets_card
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.int8 import QAT
 from quantize.any_leads.train import COOLDOWN
@@ -48,7 +49,7 @@ def any_leads_export(given: argparse.Namespace) -> int:
     fidelity = _read(given.fidelity) if given.fidelity else {}
     fidelity = dict(fidelity.get("card", fidelity))
     if given.sets:
-        fidelity["sets"] = _read(given.sets)["card"]
+        fidelity["sets"] = sets_card(read_scores(given.sets))
     card: dict[str, Any] = {
         "sources": DATA,
         "chosen_on": "PTB-XL fold 9",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 
 import numpy as np
@@ -22,10 +23,10 @@ from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import MOST_LEADS
 from quantize.data import SCORED_S, Records, zero_phase_highpass
-from quantize.feed import Batch, samples_from_frames
+from quantize.feed import samples_from_frames
 from quantize.student import Student
 
-BATCH = 32
+BATCH = 8  # what a layer of the network holds then stays in the cache
 EDGE_S = (
     0.08  # PROTOCOL.md: 2,500 samples are scored to 2,480, and 2,450 (the larger folds) to 2,430
 )
@@ -46,6 +47,10 @@ class SetScore:
     """Root mean square over all unknown leads: 1 is honest."""
     twelve_uv: float
     """RMSE over all twelve leads, of known ones 0: what ranks sets of other leads."""
+    lead_r: tuple[float | None, ...]
+    """(12,) of each of LEADS, mean over records; None where it is known."""
+    lead_rmse_uv: tuple[float, ...]
+    """(12,) of each of LEADS, mean over records; 0 where it is known."""
 
     def line(self) -> str:
         """For the reader."""
@@ -57,6 +62,21 @@ class SetScore:
         )
 
 
+@dataclass(frozen=True)
+class _Scored:
+    """What of the records no set of leads changes: made once, since the high-pass is linear."""
+
+    signals: NDArray[np.float32]
+    """(n_records, 3, 8, n) mV as `AnyFeed.whole` takes them."""
+    truth: NDArray[np.float32]
+    """(n_records, 8, n_scored) mV, zero-phase high-passed, as scored."""
+    seen: NDArray[np.float32]
+    """(n_records, 8, n_scored) mV, conditioned, then as `truth`: an anchor makes of it the linear map."""
+    sampling_hz: float
+    samples: slice
+    """Those that count."""
+
+
 def score_sets(
     student: Student,
     records: Records,
@@ -65,74 +85,72 @@ def score_sets(
     spec: Conditioning | None = None,
 ) -> Iterator[SetScore]:
     """A score for each class, the records fed cold and causally, as they are streamed."""
-    spec = spec or Conditioning()
-    signals = _signals(records, spec, feed.hop)
-    until = min(SCORED_S[1], records.ecg_uv.shape[-1] / records.sampling_hz - EDGE_S)
-    scored = slice(*(round(s * records.sampling_hz) for s in (SCORED_S[0], until)))
-    student.eval()
+    scored = _scored(records, spec or Conditioning(), feed.hop)
+    network = deepcopy(student).eval().fold()
     for which in classes:
-        parts = []
-        for start in range(0, len(signals), BATCH):
-            batch = feed.whole(signals[start : start + BATCH], which)
-            made = _made(student, batch)
-            truth, linear, shown = (
-                zero_phase_highpass(one, records.sampling_hz)[..., scored] for one in made[:3]
-            )
-            parts.append(_of_records(truth, linear, shown, made[3][..., scored], which))
+        starts = range(0, len(records), BATCH)
+        parts = [_of_records(network, feed, scored, slice(at, at + BATCH), which) for at in starts]
         yield _score(which, parts)
 
 
-@torch.no_grad()
-def _made(student: Student, batch: Batch) -> tuple[NDArray[np.float32], ...]:
-    """Truth, the linear map, the network (n_records, 8, n_samples) and its sigma (n_records, 12, n), mV."""
-    assert batch.projection is not None
-    residual, log_sigma = (
-        samples_from_frames(one) for one in student(batch.ecg, batch.mask, batch.anchor)
-    )
-    base = batch.truth - batch.target
-    shown = base + batch.projection @ residual
-    return batch.truth.numpy(), base.numpy(), shown.numpy(), log_sigma.exp().numpy()
-
-
 def _of_records(
-    truth: NDArray[np.float64],
-    linear: NDArray[np.float64],
-    shown: NDArray[np.float64],
-    sigma: NDArray[np.float32],
-    which: int,
+    network: Student, feed: AnyFeed, scored: _Scored, at: slice, which: int
 ) -> tuple[NDArray[np.float64], ...]:
-    """Per record and unknown lead: r, RMSE, both of the linear map, variance ratio; RMSE of all twelve, and
-    the mean square of error over sigma."""
-    rows = ~known(which)[INDEPENDENT_ROWS]
-    error = TWELVE @ (shown - truth)
-    error[:, known(which)] = 0
-    squares = np.square(error)
+    """Per record: r and RMSE (n, 12), NaN and 0 where known; of the unknown independent leads r and RMSE of
+    the linear map, and the variance ratio (n, n_unknown); the mean square of error over sigma (n,)."""
+    certain = known(which)
+    rows = np.flatnonzero(~certain[INDEPENDENT_ROWS])
+    batch = feed.whole(scored.signals[at], which)
+    assert batch.projection is not None
+    with torch.inference_mode():
+        framed = network(batch.ecg, batch.mask, batch.anchor)
+        residual, log_sigma = (samples_from_frames(one) for one in framed)
+        residual = batch.projection[:, rows] @ residual
+    truth = scored.truth[at].astype(np.float64)
+    linear = feed.anchors[which].astype(np.float64) @ (
+        (TWELVE @ scored.seen[at]) * certain[:, None]
+    )
+    shown = linear.copy()
+    filtered = zero_phase_highpass(residual.numpy(), scored.sampling_hz)
+    shown[:, rows] += filtered[..., scored.samples]
+    twelve = np.flatnonzero(~certain)
+    truth_12, shown_12 = TWELVE[twelve] @ truth, TWELVE[twelve] @ shown
+    r, rmse = np.full((len(truth), len(LEADS)), np.nan), np.zeros((len(truth), len(LEADS)))
+    r[:, twelve], rmse[:, twelve] = r_and_rmse(truth_12, shown_12)
+    precision = np.exp(-2 * log_sigma[:, twelve, scored.samples].numpy())
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = shown[:, rows].var(-1) / truth[:, rows].var(-1)
     return (
-        *r_and_rmse(truth[:, rows], shown[:, rows]),
+        r,
+        rmse,
         *r_and_rmse(truth[:, rows], linear[:, rows]),
         ratio,
-        np.sqrt(squares.mean(-1)),
-        (squares / np.square(sigma))[:, ~known(which)].mean(-1),
+        (np.square(shown_12 - truth_12) * precision).mean((1, 2)),
     )
 
 
 def _score(which: int, parts: list[tuple[NDArray[np.float64], ...]]) -> SetScore:
-    r, rmse, linear_r, linear_rmse, ratio, twelve, z = (
+    r, rmse, linear_r, linear_rmse, ratio, z = (
         np.concatenate(one) for one in zip(*parts, strict=True)
     )
+    unknown = [row for row in INDEPENDENT_ROWS if not known(which)[row]]
     ratios = np.nanmedian(ratio, 0)
     worst = ratios[np.abs(np.log(np.maximum(ratios, 1e-6))).argmax()]
+    defined = np.isfinite(r).any(0)
     return SetScore(
-        label(which),
-        float(np.nanmean(r)),
-        1000 * float(rmse.mean()),
-        float(np.nanmean(linear_r)),
-        1000 * float(linear_rmse.mean()),
-        float(worst),
-        float(np.sqrt(z.mean())),
-        1000 * float(twelve.mean()),
+        leads=label(which),
+        r=float(np.nanmean(r[:, unknown])),
+        rmse_uv=1000 * float(rmse[:, unknown].mean()),
+        linear_r=float(np.nanmean(linear_r)),
+        linear_rmse_uv=1000 * float(linear_rmse.mean()),
+        variance_ratio=float(worst),
+        error_in_sigmas=float(np.sqrt(z.mean())),
+        twelve_uv=1000 * float(rmse.mean()),
+        lead_r=tuple(
+            float(np.nanmean(one)) if there else None
+            for one, there in zip(r.T, defined, strict=True)
+        ),
+        lead_rmse_uv=tuple((1000 * rmse.mean(0)).tolist()),
     )
 
 
@@ -175,15 +193,25 @@ def r_and_rmse(
     return r, rmse
 
 
-def _signals(records: Records, spec: Conditioning, hop: int) -> NDArray[np.float32]:
-    """(n_records, 3, 8, n) mV, n whole hops: residual branch, conditioned, as recorded."""
+def _scored(records: Records, spec: Conditioning, hop: int) -> _Scored:
+    """The records cut to whole hops, through the conditioning; and what is scored of them."""
+    hz = records.sampling_hz
     n = records.ecg_uv.shape[-1] // hop * hop
-    out = np.empty((len(records), 3, len(INDEPENDENT_LEADS), n), np.float32)
+    until = min(SCORED_S[1], records.ecg_uv.shape[-1] / hz - EDGE_S)
+    samples = slice(*(round(s * hz) for s in (SCORED_S[0], until)))
+    shape = (len(records), len(INDEPENDENT_LEADS))
+    signals = np.empty((shape[0], 3, shape[1], n), np.float32)
+    truth = np.empty((*shape, samples.stop - samples.start), np.float32)
+    seen = np.empty_like(truth)
     for start in range(0, len(records), BATCH):
         at = slice(start, start + BATCH)
         ecg = records.ecg_uv[at, :, :n].astype(np.float32) / np.float32(1000)
         rows = ecg.reshape(-1, n)
-        seen, residual, _ = Conditioner(spec, records.sampling_hz, len(rows), hop).push(rows)
-        for kind, one in enumerate((residual, seen, ecg)):
-            out[at, kind] = one.reshape(ecg.shape)
-    return out
+        conditioned, residual, _ = Conditioner(spec, hz, len(rows), hop).push(rows)
+        for kind, one in enumerate((residual, conditioned, ecg)):
+            signals[at, kind] = one.reshape(ecg.shape)
+        truth[at], seen[at] = (
+            zero_phase_highpass(one.reshape(ecg.shape), hz)[..., samples]
+            for one in (ecg, conditioned)
+        )
+    return _Scored(signals, truth, seen, hz, samples)

@@ -95,7 +95,7 @@ def any_leads_scores(given: argparse.Namespace) -> int:
         )
     if given.json:
         about = {"step": checkpoint.step, "data": records.name, "records": len(records)}
-        given.json.write_text(json.dumps({**about, "sets": rows}, indent=1))
+        given.json.write_text(json.dumps({**about, "sets": rows}))
     return 0
 
 

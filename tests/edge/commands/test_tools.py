@@ -20,6 +20,7 @@ from edge.leads import INPUT_LEADS, LEADS
 from firmware_bridge.events import Corrupt, Samples, StreamInfo
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.source import Timed
+from tests.edge.cards import carded
 from tests.edge.commands.conftest import Spawn
 
 pytestmark = pytest.mark.realtime
@@ -255,6 +256,28 @@ def test_an_engine_that_lacks_something_says_all_of_it_in_one_line(
     said = error_line(capsys)
     for what in ("tensorrt: not installed: sudo apt install nvidia-jetpack", "pycuda", "onnx"):
         assert what in said
+
+
+@pytest.mark.parametrize(
+    ("sets", "says"),
+    [
+        (None, "expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9): fair"),
+        ({}, "fidelity not measured: the model has no card of it"),
+    ],
+)
+def test_doctor_says_how_good_the_default_leads_are(
+    sets: object, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(doctor, "load_bundle", lambda: carded(sets))
+    assert main(["doctor"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert any(line.startswith("model      leadlift-any-to-12: any leads at 250") for line in lines)
+    assert f"leads      II, V1, V5 (default): {says}" in lines
+    assert any("`leadlift leads`" in line for line in lines) is (sets is None)
+    assert main(["doctor", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["bundle"]
+    assert found["default_leads"] == list(INPUT_LEADS)
+    assert found["expected"] is None if sets == {} else found["expected"]["word"] == "fair"
 
 
 def test_doctor_fails_without_a_model(

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import provenance
+from edge.leads import INPUT_LEADS, provenance
 from edge.samples import TwelveLeadBlock
 
 
@@ -19,6 +21,7 @@ def block(
     first_sample: int = 0,
     quality: NDArray[np.uint8] | int = 0,
     sampling_hz: float = 250.0,
+    measured: Sequence[str] = INPUT_LEADS,
 ) -> TwelveLeadBlock:
     return TwelveLeadBlock(
         ecg_mv=ecg_mv,
@@ -26,5 +29,5 @@ def block(
         quality=np.broadcast_to(np.asarray(quality, np.uint8), ecg_mv.shape).copy(),
         first_sample=first_sample,
         sampling_hz=sampling_hz,
-        provenance=provenance(),
+        provenance=provenance(measured),
     )

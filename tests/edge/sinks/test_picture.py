@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from edge.errors import InputError
+from edge.expected import card_of, expected
 from edge.files.recording import Metadata
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
@@ -17,6 +18,7 @@ from edge.samples import SampleBlock
 from edge.sinks.base import LiveStatus
 from edge.sinks.picture import LivePicture
 from firmware_bridge.simulators.ecg import EcgSimulator
+from tests.edge.cards import carded
 from tests.edge.sinks.blocks import block, ecg
 
 
@@ -91,6 +93,31 @@ def test_what_is_known_later_is_shown_later() -> None:
         "its own name",
     )
     assert LivePicture(250.0, status=lambda: LiveStatus(simulated=True)).snapshot().simulated
+
+
+def test_what_is_expected_is_that_of_the_leads_that_are_on() -> None:
+    """V1 and V5 fall off: what is left is worth less, and only as long as they are off."""
+    live = LivePicture(250.0, Metadata(card=card_of(carded())))
+    assert live.snapshot().expected is None  # nothing is measured yet
+    live.push(block(ecg(500)))
+    assert live.snapshot().expected == expected(carded(), ("II", "V1", "V5"))
+    off = np.zeros((12, 500), np.uint8)
+    off[[LEADS.index("II"), LEADS.index("V5")]] = Quality.LEAD_OFF
+    live.push(block(ecg(500), 500, off, measured=("I", "II", "V5")))
+    assert live.snapshot().expected == expected(carded(), ("I",))
+    off[0] = Quality.LEAD_OFF
+    live.push(block(ecg(500), 1000, off, measured=("I", "II", "V5")))
+    assert live.snapshot().expected is None
+    live.push(block(ecg(500), 1500, measured=("I", "II", "V5")))
+    assert live.snapshot().expected is None  # a set that was not scored
+    live.push(block(ecg(500), 2000))
+    assert live.snapshot().expected == expected(carded(), ("II", "V1", "V5"))
+
+
+def test_without_a_card_nothing_is_expected() -> None:
+    live = LivePicture(250.0)
+    live.push(block(ecg(4)))
+    assert live.snapshot().expected is None
 
 
 def test_snapshots_from_other_threads_are_whole() -> None:

@@ -9,6 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from edge.expected import card_of
+from edge.files.recording import Metadata
 from edge.leads import LEADS, Provenance, provenance
 from edge.quality import Quality
 from edge.sinks.base import LiveStatus
@@ -17,6 +19,7 @@ from edge.sinks.screen import MARKS, frame
 from edge.sinks.status_items import DISCLAIMER, Item, Line, flow, status_line
 from edge.sinks.traces import ASCII, BLOCKS, BRAILLE, Glyphs
 from edge.sinks.view import LAYOUTS, View
+from tests.edge.cards import card, carded
 from tests.edge.sinks.blocks import block, ecg
 
 
@@ -42,6 +45,7 @@ def text(shown: Picture, width: int, height: int, **changes: object) -> str:
     width=st.integers(1, 300),
     height=st.integers(1, 120),
     begun=st.booleans(),
+    carded_set=st.booleans(),
     n_leads=st.sampled_from([0, 1, 3, 8, 12]),
     layout=st.sampled_from(LAYOUTS),
     glyphs=st.sampled_from([BRAILLE, BLOCKS, ASCII]),
@@ -51,6 +55,7 @@ def test_fits_any_terminal(
     width: int,
     height: int,
     begun: bool,
+    carded_set: bool,
     n_leads: int,
     layout: str,
     glyphs: Glyphs,
@@ -64,6 +69,7 @@ def test_fits_any_terminal(
         sigma_mv=everything.sigma_mv[:n_leads],
         quality=everything.quality[:n_leads],
         provenance=provenance()[:n_leads] if begun else None,
+        card=card_of(carded()) if carded_set else None,
     )
     lines = plain(
         frame(shown, width, height, View(layout=layout, help=help_shown), glyphs, True).lines
@@ -89,9 +95,73 @@ def test_every_lead_is_labelled_with_its_provenance(size: tuple[int, int], glyph
 
 
 def test_marks_tell_provenances_apart() -> None:
+    """All that is derived from what was reconstructed has one mark; the legend says from what."""
     assert set(MARKS) == set(Provenance)
-    assert len({letter for letter, _ in MARKS.values()}) == len(Provenance)
-    assert len({colour for _, colour in MARKS.values()}) == len(Provenance)
+    derived = [source for source in Provenance if str(source).startswith("derived from")]
+    n_kinds = len(Provenance) - len(derived) + 1
+    assert len({MARKS[source] for source in derived}) == 1
+    assert len({letter for letter, _ in MARKS.values()}) == n_kinds
+    assert len({colour for _, colour in MARKS.values()}) == n_kinds
+
+
+def of_set(
+    measured: tuple[str, ...], off: tuple[str, ...] = (), card: object = None, **changes: object
+) -> Picture:
+    """Two seconds of a set of leads, with the card of the tests."""
+    bits = np.zeros((12, 500), np.uint8)
+    bits[[LEADS.index(lead) for lead in off]] = Quality.LEAD_OFF
+    live = LivePicture(250.0, Metadata(card=card_of(carded(card))))
+    live.push(block(ecg(500), quality=bits, measured=measured))
+    return replace(live.snapshot(), **changes)  # type: ignore[arg-type]
+
+
+def test_what_is_expected_stands_in_the_head() -> None:
+    wide = text(of_set(("II", "V1", "V5")), 140, 40)
+    assert "expects r .92, 86 uV over I, V2, V3, V4, V6 (PTB-XL fold 9): fair" in wide
+    busy = LiveStatus(recording=("recording.edf",), battery_percent=87)
+    for size in ((80, 24), (60, 20)):
+        narrow = plain(frame(of_set(("II", "V1", "V5"), status=busy), *size).lines)
+        assert "fair: r .92, 86 uV" in "".join(narrow[:2])
+    assert "rough: r .80, 114 uV" in text(of_set(("I",)), 60, 20)
+    assert "poor: r .60, 160 uV" in text(of_set(("I", "II", "V5"), off=("V5",)), 60, 20)
+    line = status_line(of_set(("II", "V1", "V5")))
+    assert "fair: r .92, 86 uV" in line and "expects" not in line
+    everything = of_set(("I", "II", *LEADS[6:]))
+    assert "expects nothing: all twelve leads are measured or follow" in text(everything, 140, 40)
+    assert "uV" not in text(of_set(("V3",)), 140, 40)  # not scored
+    assert "uV" not in text(of_set(("I",), card={}), 140, 40)
+
+
+@pytest.mark.parametrize("size", [(200, 60), (120, 40), (80, 24)])
+@pytest.mark.parametrize("glyphs", [BRAILLE, BLOCKS, ASCII])
+def test_a_poor_lead_says_so_in_its_label(size: tuple[int, int], glyphs: Glyphs) -> None:
+    shown = text(of_set(("II", "V1", "V5")), *size, glyphs=glyphs)
+    assert "aVL d* poor" in shown
+    assert shown.count("poor") == 1
+    assert f"aVL d* poor {glyphs.plus_minus}0.05" in shown  # how sure it is beside it
+    assert "V2 r poor" in text(of_set(("I",)), *size, glyphs=glyphs)
+    six = text(of_set(("I", "II")), *size, glyphs=glyphs)
+    assert all(f"V{n} r poor" in six for n in range(1, 7))
+
+
+def test_a_lead_that_is_measured_is_never_poor() -> None:
+    sets = card()
+    sets["rmse_uv"]["I"] = [900.0] * 12
+    assert "I m poor" not in text(of_set(("I",), card=sets), 120, 40)
+    assert "II r poor" in text(of_set(("I",), card=sets), 120, 40)
+
+
+@pytest.mark.parametrize(
+    ("limb", "words"),
+    [
+        (("II",), "derived from reconstructed I"),
+        (("I",), "derived from reconstructed II"),
+        ((), "derived from reconstructed I and II"),
+    ],
+)
+def test_the_legend_says_from_what_limb_leads_follow(limb: tuple[str, ...], words: str) -> None:
+    shown = plain(frame(of_set((*limb, "V1")), 200, 60).lines)[-1]
+    assert f"d* {words}  " in shown
 
 
 @pytest.mark.parametrize(

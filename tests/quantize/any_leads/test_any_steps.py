@@ -13,6 +13,7 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
 from quantize.__main__ import main
+from quantize.any_leads.card import sets_card
 from quantize.any_leads.feed import Mixture, Source
 from quantize.any_leads.steps import chosen_rows, mean_moments
 from quantize.data import Records
@@ -65,6 +66,7 @@ def test_a_quick_run_learns_is_cooled_and_scored(
     assert "cooldown.safetensors: step 100" in capsys.readouterr().out
     found = json.loads(report.read_text())
     assert found["data"] == "validation" and len(found["sets"]) == 11
+    assert len(sets_card(found)["r"]) == 11
     by_set = {row["leads"]: row for row in found["sets"]}
     for leads in ("I", "II", "I+II"):  # 64 records teach this much
         assert by_set[leads]["r"] > by_set[leads]["linear_r"]

@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the network needs torch: install le
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 
 from benchmarks.fidelity.scores import record_scores, scored
-from edge.lead_subsets import N_CLASSES, class_of
+from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from edge.leads import (
     INDEPENDENT_LEADS,
     INPUT_LEADS,
@@ -99,6 +99,54 @@ def test_variance_and_the_error_over_all_twelve(
     assert errors == sorted(errors, reverse=True)
     assert scores[-1].twelve_uv == pytest.approx(scores[-1].rmse_uv / 12)
     assert all(0 < score.variance_ratio < 1.5 for score in scores)
+
+
+@pytest.mark.parametrize(
+    "leads", [("V1",), ("aVF",), ("II", "V1"), ("I", "II", "V1"), LEADS[:11]], ids="+".join
+)
+def test_by_lead_what_is_known_is_0_and_the_rest_makes_up_the_means(
+    leads: tuple[str, ...], feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    which = class_of(leads)
+    (score,) = score_sets(Student(small), records, feed, [which])
+    assert [uv == 0 for uv in score.lead_rmse_uv] == known(which).tolist()
+    assert [r is None for r in score.lead_r] == known(which).tolist()
+    unknown = [row for row in INDEPENDENT_ROWS if not known(which)[row]]
+    assert np.mean([score.lead_rmse_uv[row] for row in unknown]) == pytest.approx(score.rmse_uv)
+    assert np.mean([score.lead_r[row] for row in unknown]) == pytest.approx(score.r)
+    assert np.mean(score.lead_rmse_uv) == pytest.approx(score.twelve_uv)
+
+
+def test_by_lead_a_derived_one_has_the_error_of_what_it_rests_on(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    """With II measured: III = II - I is as wrong as I, aVF = II - I/2 half as much."""
+    (score,) = score_sets(Student(small), records, feed, [class_of(("II", "V1"))])
+    by_lead = dict(zip(LEADS, score.lead_rmse_uv, strict=True))
+    assert by_lead["III"] == pytest.approx(by_lead["I"], rel=0.05)
+    assert by_lead["aVF"] == pytest.approx(by_lead["I"] / 2, rel=0.05)
+
+
+def test_scoring_leaves_the_network_as_it_was(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    student = Student(small).train()
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    list(score_sets(student, records, feed, [class_of(("I",))]))
+    after = student.state_dict()
+    assert student.training and before.keys() == after.keys()
+    assert all(torch.equal(before[name], after[name]) for name in before)
+
+
+def test_a_lead_that_is_flat_in_every_record_has_no_r(
+    feed: AnyFeed, small: StudentConfig, records: Records
+) -> None:
+    ecg = records.ecg_uv.copy()
+    ecg[:, INDEPENDENT_LEADS.index("V6")] = 0
+    flat = Records("flat", ecg, 250.0, records.record_id, records.patient_id)
+    (score,) = score_sets(Student(small), flat, feed, [class_of(("I", "II"))])
+    assert score.lead_r[LEADS.index("V6")] is None and score.lead_r[LEADS.index("V5")] is not None
+    assert score.lead_rmse_uv[LEADS.index("V6")] > 0 and np.isfinite(score.r)
 
 
 def test_sigma_is_honest_where_error_over_sigma_is_one(
