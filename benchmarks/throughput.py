@@ -17,6 +17,7 @@ from benchmarks.report import Result, Table
 from benchmarks.timing import collection_off
 from edge.bundle import Bundle, load_bundle
 from edge.engines.registry import open_engine
+from edge.lead_set import LeadSet
 from edge.signal.conditioning import Conditioner
 from edge.signal.resampling import RateConverter
 from firmware_bridge.events import Samples
@@ -122,7 +123,7 @@ def _rate_conversion(seconds: float, output_hz: float) -> Stage:
 
 def _conditioning(bundle: Bundle, seconds: float) -> Stage:
     m = bundle.manifest
-    ecg_mv = _signal(seconds, m.sampling_hz, m.input_leads)
+    ecg_mv = _signal(seconds, m.sampling_hz, LeadSet(m).measured)
     ecg_mv = ecg_mv[:, : ecg_mv.shape[1] // m.hop * m.hop]
 
     def run() -> int:
@@ -147,7 +148,7 @@ def _engine(bundle: Bundle, name: str, seconds: float) -> Stage:
 
 
 def _reconstruct(bundle: Bundle, arguments: argparse.Namespace, seconds: float, hz: float) -> Stage:
-    leads = bundle.manifest.input_leads
+    leads = LeadSet(bundle.manifest).measured
     ecg_mv = _signal(seconds, hz, leads)
 
     def run() -> int:

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from edge.bundle import Manifest
 from edge.engines.base import Array, Engine
-from edge.leads import LEADS, lead_indices
-from edge.signal.anchor import anchor_from_moments
+from edge.lead_set import LeadSet
+from edge.leads import lead_indices
 from edge.signal.conditioning import Conditioner
 from firmware_bridge.simulators.ecg import EcgSimulator
 from quantize.data import data_folder, load
@@ -34,7 +34,7 @@ class Streams:
 
     source: str
     ecg_mv: NDArray[np.float32]
-    """(n_records, n_inputs, n_samples) mV."""
+    """(n_records, n_measured, n_samples) mV of the leads that the decoder takes by default."""
 
     def __len__(self) -> int:
         return len(self.ecg_mv)
@@ -55,18 +55,19 @@ def streams(manifest: Manifest, n: int = RECORDS, folder: Path | None = None) ->
         return Streams(SIMULATED, _simulated(manifest, n))
     if records.sampling_hz != manifest.sampling_hz:
         return Streams(SIMULATED, _simulated(manifest, n))
-    return Streams("PTB-XL fold 10", records.millivolts(manifest.input_leads))
+    return Streams("PTB-XL fold 10", records.millivolts(LeadSet(manifest).measured))
 
 
 def given_from_leads(manifest: Manifest, ecg_mv: NDArray[np.float32]) -> Given:
-    """`ecg`, `mask` and `anchor` of a batch of 1 from (n_inputs, n) mV, all leads on, whole hops of it."""
-    m = manifest
+    """`ecg`, `mask` and `anchor` of a batch of 1 from (n_measured, n) mV, all leads on, whole hops of it."""
+    m, leads = manifest, LeadSet(manifest)
     n = ecg_mv.shape[1] // m.hop * m.hop
     conditioner = Conditioner(m.conditioning, m.sampling_hz, len(ecg_mv), m.hop)
     seen = conditioner.push(ecg_mv[:, :n])[1]
-    ecg = seen.reshape(len(seen), -1, m.hop).transpose(0, 2, 1)[None].astype(np.float32)
-    anchor = anchor_from_moments(m.moments, m.input_leads, m.output_leads)
-    return np.ascontiguousarray(ecg), np.ones_like(ecg), anchor[None, :, :, None, None]
+    present = leads.all_present
+    ecg = np.ascontiguousarray(leads.engine_rows(present, seen), np.float32)
+    mask = np.ascontiguousarray(np.broadcast_to(present.mask, ecg.shape), np.float32)
+    return ecg, mask, present.engine_anchor
 
 
 def hops(given: Given) -> list[Given]:
@@ -98,15 +99,24 @@ def agreement(
 ) -> dict[str, Any]:
     """RMSE in uV, r and largest difference of each lead over all records; state codes that differ.
 
-    Every record is streamed hop by hop from reset on both engines; the codes are compared at its end.
+    Leads that are known from the default ones are left out, as the reconstructor leaves them out. Every
+    record is streamed hop by hop from reset on both engines; the codes are compared at its end.
     """
     m = engine.manifest
-    sums = np.zeros((len(m.output_leads), 6))  # d^2, x, y, x^2, y^2, xy of each lead
-    largest = np.zeros(len(m.output_leads))
+    unknown = LeadSet(m).unknown
+    rows, sigma_rows = (
+        [i for i, row in enumerate(lead_indices(leads)) if unknown[row]]
+        for leads in (m.output_leads, m.sigma_leads)
+    )
+    sums = np.zeros((len(rows), 6))  # d^2, x, y, x^2, y^2, xy of each lead
+    largest = np.zeros(len(rows))
     count = codes = changed = steps = code_largest = 0
     sigma_largest = 0.0
     for number, given in enumerate(records.given(m), 1):
-        (x, x_sigma), (y, y_sigma) = (_float64(stream(e, given)) for e in (engine, reference))
+        (x, x_sigma), (y, y_sigma) = (
+            (ecg[rows].astype(np.float64), log_sigma[sigma_rows].astype(np.float64))
+            for ecg, log_sigma in (stream(e, given) for e in (engine, reference))
+        )
         d = x - y
         parts = (d * d, x, y, x * x, y * y, x * y)
         sums += np.stack([part.sum((1, 2)) for part in parts], 1)
@@ -127,8 +137,12 @@ def agreement(
         "steps": steps,
         "reference": reference.name,
         "by_lead": {
-            lead: {"rmse_uv": rmse_uv[i], "r": r[i], "largest_uv": 1000 * largest[i]}
-            for i, lead in enumerate(m.output_leads)
+            m.output_leads[row]: {
+                "rmse_uv": rmse_uv[i],
+                "r": r[i],
+                "largest_uv": 1000 * largest[i],
+            }
+            for i, row in enumerate(rows)
         },
         "rmse_uv": float(rmse_uv.max()),
         "r": float(r.min()),
@@ -155,7 +169,7 @@ def same_bits(one: Engine, other: Engine, given: Given) -> dict[str, int]:
 
 
 def _simulated(manifest: Manifest, n: int) -> NDArray[np.float32]:
-    rows = lead_indices(manifest.input_leads, LEADS)
+    rows = LeadSet(manifest).rows
     samples = round(RECORD_S * manifest.sampling_hz)
     made = [
         EcgSimulator(
@@ -179,7 +193,3 @@ def _correlation(sums: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     found = np.full(len(sums), np.nan)
     np.divide(n * xy - x * y, np.sqrt(np.maximum(varies, 0)), out=found, where=varies > 0)
     return found
-
-
-def _float64(arrays: Iterable[Array]) -> list[NDArray[np.float64]]:
-    return [np.asarray(a, np.float64) for a in arrays]

@@ -18,7 +18,14 @@ from benchmarks.latency.engine_step import float32_bundle
 from edge.bundle import Bundle, load_bundle
 from edge.calibrate.fit import calibrate, reference_moments
 from edge.errors import ReferenceRefusedError
-from edge.leads import INDEPENDENT_LEADS, LEADS, LIMB_FROM_I_II, lead_indices
+from edge.leads import (
+    INDEPENDENT_LEADS,
+    INPUT_LEADS,
+    LEADS,
+    LIMB_FROM_I_II,
+    RECONSTRUCTED_LEADS,
+    lead_indices,
+)
 from edge.reconstructor import Reconstructor
 from edge.signal.anchor import anchor_from_moments
 from edge.signal.conditioning import Conditioner
@@ -33,7 +40,7 @@ LIMB_ROWS = slice(2, 6)  # III, aVR, aVL, aVF in LEADS
 
 @dataclass(frozen=True)
 class Method:
-    """A way from three leads to twelve."""
+    """A way from the measured leads to twelve."""
 
     name: str
     what: str
@@ -53,7 +60,7 @@ class Predictions:
     ecg_mv: NDArray[np.float32]
     """(n_records, 12, n_samples) mV, as conditioned; 0 where the reconstructor gave nothing (NaN)."""
     sigma_mv: NDArray[np.float32]
-    """(n_records, n_outputs, n_samples) mV of the reconstructed leads."""
+    """(n_records, 5, n_samples) mV of RECONSTRUCTED_LEADS."""
     missing: NDArray[np.float64]
     """(n_records,) share of the twelve leads' samples that the reconstructor gave as NaN."""
     refused: NDArray[np.bool_]
@@ -83,20 +90,14 @@ def methods(
         )
     )
     if leads_off:
-        leads = bundle.manifest.input_leads
         made += [
             Method(f"INT8, {' and '.join(off)} off", "the same", bundle, engines[0], off)
-            for n in range(1, len(leads))
-            for off in itertools.combinations(leads, n)
+            for n in range(1, len(INPUT_LEADS))
+            for off in itertools.combinations(INPUT_LEADS, n)
         ]
     made += [Method(f.stem, "student, another bundle", load_bundle(f), engines[0]) for f in also]
     if float_bundle is not None:
-        given = load_bundle(float_bundle)
-        if any(state.dtype != "float32" for state in given.manifest.states):
-            raise BenchmarkError(
-                f"{float_bundle} is quantised: give what `python -m quantize export --float32` writes"
-            )
-        made.append(Method("float32", "student float32, before INT8", given, "onnxruntime"))
+        made.append(float32_method(float_bundle))
     else:
         made.append(
             Method(
@@ -107,6 +108,16 @@ def methods(
             )
         )
     return tuple(made)
+
+
+def float32_method(file: str | Path) -> Method:
+    """The student before INT8. Raises BenchmarkError for a quantised bundle."""
+    given = load_bundle(file)
+    if any(state.dtype != "float32" for state in given.manifest.states):
+        raise BenchmarkError(
+            f"{file} is quantised: give what `python -m quantize export --float32` writes"
+        )
+    return Method("float32", "student float32, before INT8", given, "onnxruntime")
 
 
 def calibrated_name(engine: str) -> str:
@@ -148,13 +159,13 @@ def predict(
 def _stream(
     method: Method, records: Records, hop_by_hop: bool, advance: Callable[[], None]
 ) -> Predictions:
-    with Reconstructor.open(method.bundle, method.engine) as r:
+    with Reconstructor.open(method.bundle, method.engine, leads=INPUT_LEADS) as r:
         if records.sampling_hz != r.sampling_hz:
             raise BenchmarkError(
                 f"{records.name} is at {records.sampling_hz:g} Hz, the decoder at {r.sampling_hz:g}"
             )
         n = records.ecg_uv.shape[-1] // r.hop * r.hop
-        outputs = lead_indices(r.bundle.manifest.output_leads)
+        outputs = lead_indices(RECONSTRUCTED_LEADS)
         rows = lead_indices(r.leads, INDEPENDENT_LEADS)
         ecg = np.empty((len(records), len(LEADS), n), np.float32)
         sigma = np.empty((len(records), len(outputs), n), np.float32)
@@ -166,7 +177,7 @@ def _stream(
             measured[off] = np.nan
             r.reset()
             if method.calibration_s is not None:
-                streamed, refused[i] = _calibrated(r, ecg_mv, method.calibration_s)
+                streamed, refused[i] = calibrated(r, ecg_mv, method.calibration_s)
             blocks = (streamed.push(measured[:, k : k + step]) for k in range(0, n, step))
             for block in (*blocks, streamed.flush()):
                 at = slice(block.first_sample, block.first_sample + block.n_samples)
@@ -178,7 +189,7 @@ def _stream(
     return Predictions(ecg, sigma, missing, refused)
 
 
-def _calibrated(
+def calibrated(
     r: Reconstructor, ecg_mv: NDArray[np.float32], seconds: float
 ) -> tuple[Reconstructor, bool]:
     """`r` with what the beginning of the record, (8, n) mV, tells of the patient; or itself, and True."""
@@ -187,12 +198,12 @@ def _calibrated(
         patient = calibrate(r, reference, r.sampling_hz, INDEPENDENT_LEADS)
     except ReferenceRefusedError:
         return r, True
-    return Reconstructor(r.engine, r.conditioning, patient=patient), False
+    return Reconstructor(r.engine, r.conditioning, patient=patient, leads=r.leads), False
 
 
 def linear_predictions(bundle: Bundle, streamed: Predictions) -> Predictions:
     """The population's linear map alone, on the conditioned leads that a method's own output holds."""
-    return _mapped(bundle, streamed, [bundle.manifest.moments] * len(streamed.ecg_mv))
+    return _mapped(streamed, [bundle.manifest.moments] * len(streamed.ecg_mv))
 
 
 def patient_linear_predictions(
@@ -206,18 +217,15 @@ def patient_linear_predictions(
         conditioner = Conditioner(m.conditioning, records.sampling_hz, len(ecg_mv), m.hop)
         own = reference_moments(conditioner.push(ecg_mv)[0], records.sampling_hz)
         every.append(own + PATIENT_RIDGE * np.trace(own) / len(own) * np.eye(len(own)))
-    return _mapped(bundle, streamed, every)
+    return _mapped(streamed, every)
 
 
-def _mapped(
-    bundle: Bundle, streamed: Predictions, moments: Sequence[NDArray[np.float64]]
-) -> Predictions:
+def _mapped(streamed: Predictions, moments: Sequence[NDArray[np.float64]]) -> Predictions:
     """The anchors of each record's second moments, on the conditioned leads of `streamed`."""
-    m = bundle.manifest
-    outputs, rows = lead_indices(m.output_leads), lead_indices(m.input_leads)
+    outputs, rows = lead_indices(RECONSTRUCTED_LEADS), lead_indices(INPUT_LEADS)
     ecg = streamed.ecg_mv.copy()
     for record, own in zip(ecg, moments, strict=True):
-        record[outputs] = anchor_from_moments(own, m.input_leads, m.output_leads) @ record[rows]
+        record[outputs] = anchor_from_moments(own, INPUT_LEADS, RECONSTRUCTED_LEADS) @ record[rows]
         record[LIMB_ROWS] = LIMB_FROM_I_II @ record[:2]
     never = np.zeros(len(ecg), bool)
     return Predictions(ecg, np.zeros_like(streamed.sigma_mv), streamed.missing, never)
@@ -235,26 +243,25 @@ def truth_mv(records: Records, n_samples: int) -> NDArray[np.float32]:
 def cache_key(method: Method, records: Records, hop_by_hop: bool) -> str:
     """Names what predictions depend on: bundle, engine, records, how they are pushed, and edge's code."""
     data = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
+    return file_of(method, records.name, data, hop_by_hop)
+
+
+def file_of(method: Method, name: str, data_sha256: str, hop_by_hop: bool) -> str:
+    """As `cache_key`, of records by their name and the sha256 of their samples."""
     how = "hops" if hop_by_hop else "whole"
     if method.off:
         how += f"-without-{'-'.join(method.off)}"
     if method.calibration_s is not None:
         how += f"-patient{method.calibration_s:g}"
-    parts = (
-        records.name,
-        method.engine,
-        how,
-        method.bundle.sha256[:16],
-        data[:16],
-        code_sha256()[:16],
-    )
-    return "-".join(parts)
+    code = sha256_of(*sorted(Path(edge.__file__).parent.rglob("*.py")))
+    digests = (method.bundle.sha256, data_sha256, code)
+    return "-".join((name, method.engine, how, *(digest[:16] for digest in digests)))
 
 
 @cache
-def code_sha256() -> str:
-    """Of every source file of `edge`: other code, other predictions."""
+def sha256_of(*files: Path) -> str:
+    """Of source files: other code, other predictions."""
     digest = hashlib.sha256()
-    for file in sorted(Path(edge.__file__).parent.rglob("*.py")):
+    for file in files:
         digest.update(file.read_bytes())
     return digest.hexdigest()

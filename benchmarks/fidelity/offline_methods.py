@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.fidelity.methods import LIMB_ROWS, Predictions
 from edge.bundle import Bundle
-from edge.leads import LIMB_FROM_I_II, lead_indices
+from edge.leads import INPUT_LEADS, LIMB_FROM_I_II, RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import Records
 
 BATCH = 16  # records at once
@@ -55,7 +55,7 @@ def _teacher_method(name: str, file: Path) -> OfflineMethod:
         m = bundle.manifest
         feed = Feed(m.conditioning, m.moments, m.hop)
         n = streamed.ecg_mv.shape[-1]
-        inputs, outputs = lead_indices(m.input_leads), lead_indices(m.output_leads)
+        inputs, outputs = lead_indices(INPUT_LEADS), lead_indices(RECONSTRUCTED_LEADS)
         ecg, sigma = streamed.ecg_mv.copy(), np.empty_like(streamed.sigma_mv)
         for start in range(0, len(records), BATCH):
             at = slice(start, start + BATCH)
@@ -78,7 +78,7 @@ def _vae_method(name: str, file: Path) -> OfflineMethod:
     vae, card = load_vae(file)
 
     def predict(bundle: Bundle, streamed: Predictions, records: Records) -> Predictions:
-        outputs = lead_indices(bundle.manifest.output_leads)
+        outputs = lead_indices(RECONSTRUCTED_LEADS)
         ecg = streamed.ecg_mv.copy()
         ecg[:, outputs] = decode(vae, records)[:, outputs, : ecg.shape[-1]]
         return _twelve(ecg, np.zeros_like(streamed.sigma_mv), streamed)

@@ -20,7 +20,7 @@ def arms_of(domain: dict[str, Any]) -> list[str]:
     """Names of the methods among the entries of one data set's results."""
     others = (
         *("shipped", "calibrated", "leads_below_linear", "float32_minus_shipped"),
-        "against_shipped",
+        *("against_shipped", "shipped_over_float32"),
     )
     return [name for name in domain if name not in others]
 
@@ -49,7 +49,7 @@ def tables(results: dict[str, Any]) -> list[Table]:
     )
     for domain, found in results.items():
         for method, by in found.get("against_shipped", {}).items():
-            both = (_with_interval(by["r"], 4), _with_interval(by["rmse_uv"], 2))
+            both = (mean_with_interval(by["r"], 4), mean_with_interval(by["rmse_uv"], 2))
             differences.add(domain, method, *both)
         for method in arms_of(found):
             one = found[method]
@@ -57,9 +57,9 @@ def tables(results: dict[str, Any]) -> list[Table]:
             headline.add(
                 domain,
                 method,
-                _with_interval(h["r"], 3),
-                _with_interval(h["rmse_uv"], 1),
-                f"{h['r']['median']:.3f} ({_range(h['r'].get('quartiles'), 3)})",
+                mean_with_interval(h["r"], 3),
+                mean_with_interval(h["rmse_uv"], 1),
+                f"{h['r']['median']:.3f} ({range_of(h['r'].get('quartiles'), 3)})",
                 *(h[m][which] for m, which in (("rmse_uv", "median"), ("mae_uv", "mean"))),
                 *(h[m][which] for m, which in (("r2", "mean"), ("variance_ratio", "median"))),
                 h["slope"]["median"],
@@ -103,9 +103,11 @@ def tables(results: dict[str, Any]) -> list[Table]:
     return [table for table in (headline, differences, leads, amplitude, intervals) if table.rows]
 
 
-def _with_interval(values: dict[str, Any], digits: int) -> str:
-    return f"{values['mean']:.{digits}f} [{_range(values.get('mean_95'), digits)}]"
+def mean_with_interval(values: dict[str, Any], digits: int) -> str:
+    """0.919 [0.912-0.926]."""
+    return f"{values['mean']:.{digits}f} [{range_of(values.get('mean_95'), digits)}]"
 
 
-def _range(ends: list[float] | None, digits: int) -> str:
+def range_of(ends: list[float] | None, digits: int) -> str:
+    """0.912-0.926."""
     return "-" if ends is None else f"{ends[0]:.{digits}f}-{ends[1]:.{digits}f}"

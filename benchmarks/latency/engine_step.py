@@ -18,7 +18,7 @@ from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.bundle import Bundle, Manifest, write_bundle
 from edge.engines.base import Array, Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine, session_options
-from edge.signal.anchor import anchor_from_moments
+from edge.lead_set import LeadSet
 from firmware_bridge.simulators.ecg import EcgSimulator
 
 OFFLINE_S = 60.0  # the piece that `Reconstructor.push` works off at once
@@ -80,14 +80,13 @@ def float32_bundle(bundle: Bundle) -> Bundle:
 
 
 def inputs(manifest: Manifest, frames: int) -> tuple[Array, Array, Array]:
-    """Simulated ECG, mask and anchor of one step: timing does not depend on whose heart it is."""
-    n = frames * manifest.hop
+    """Simulated ECG of the default leads, mask and anchor of one step: timing is the same for any heart."""
+    leads = LeadSet(manifest)
     signal = EcgSimulator(manifest.sampling_hz, baseline_mv=0.02, muscle_mv=0.005)
-    rows = [signal.leads.index(lead) for lead in manifest.input_leads]
-    ecg = signal.read(n)[rows].reshape(len(rows), frames, manifest.hop).transpose(0, 2, 1)[None]
-    anchor = anchor_from_moments(manifest.moments, manifest.input_leads, manifest.output_leads)
-    mask = np.ones((1, len(rows), 1, 1), np.float32)
-    return np.ascontiguousarray(ecg), mask, anchor[None, :, :, None, None]
+    ecg = signal.read(frames * manifest.hop)[leads.rows]
+    present = leads.all_present
+    given = np.ascontiguousarray(leads.engine_rows(present, ecg))
+    return given, present.mask.astype(np.float32), present.engine_anchor
 
 
 def operators(bundle: Bundle) -> dict[str, Any]:

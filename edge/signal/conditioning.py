@@ -223,7 +223,7 @@ class Conditioner:
     def _whole_blocks(
         self, samples: NDArray[np.floating], done: int, left: int, out: NDArray[np.float32]
     ) -> int:
-        """The common case of long input: blocks without a baseline step; hops filtered, or 0 if not so."""
+        """The common case of long input: blocks before a baseline step may be; hops filtered."""
         n, n_states = BLOCK_HOPS * self.hop, self._n_states
         n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
         if self._filled or self._beyond.any():
@@ -231,17 +231,19 @@ class Conditioner:
         at = slice(done * self.hop, done * self.hop + n_blocks * n)
         blocks = samples[at].reshape(n_blocks, n, self.n_leads)
         result = np.empty((n_blocks, *self._result.shape))
-        z = self._z.copy()
-        for block, row in zip(blocks, result, strict=True):
+        z, limit = self._z, self._rules[-1][0] * self.hop
+        for i, (block, row) in enumerate(zip(blocks, result, strict=True)):
             z[n_states:] = block
             np.matmul(self._map, z, out=row)
+            of_hops = row[:n].reshape(-1, self.hop, self.n_leads).sum(1)
+            if of_hops.max() > limit or of_hops.min() < -limit:
+                n_blocks = i  # a step may begin here: it is looked for hop by hop
+                break
             z[:n_states] = row[-n_states:]
-        mean = result[:, :n].reshape(-1, self.hop, self.n_leads).sum(1) / self.hop
-        if (np.abs(mean) > self._rules[-1][0]).any():
-            return 0
-        out[0, at] = result[:, :n].reshape(-1, self.n_leads)
-        out[1, at] = result[:, n : 2 * n].reshape(-1, self.n_leads)
-        self._z[:n_states] = z[:n_states]
+        z[n_states:] = 0.0
+        at = slice(at.start, at.start + n_blocks * n)
+        out[0, at] = result[:n_blocks, :n].reshape(-1, self.n_leads)
+        out[1, at] = result[:n_blocks, n : 2 * n].reshape(-1, self.n_leads)
         return n_blocks * BLOCK_HOPS
 
     def _look_for_steps(self, conditioned: NDArray[np.float64]) -> None:

@@ -10,14 +10,19 @@ import pytest
 
 from benchmarks.__main__ import main
 from benchmarks.throughput import stages
-from edge.bundle import load_bundle
 
 pytestmark = pytest.mark.realtime
 
 
-def test_every_stage_takes_every_sample() -> None:
-    arguments = argparse.Namespace(seconds=2.0, engine="auto", model=None)
-    for name, (make, hz) in stages(load_bundle(), arguments).items():
+@pytest.mark.parametrize("kind", ["any_bundle", "shipped_bundle"])  # of three leads, of any
+def test_every_stage_takes_every_sample(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    bundle = request.getfixturevalue(kind)
+    model = tmp_path / "model.onnx"
+    model.write_bytes(bundle.data)
+    arguments = argparse.Namespace(seconds=2.0, engine="auto", model=model)
+    for name, (make, hz) in stages(bundle, arguments).items():
         assert make()() == 2.0 * hz, name
 
 

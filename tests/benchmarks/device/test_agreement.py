@@ -20,8 +20,9 @@ from benchmarks.device.agreement import (
 from edge.bundle import Bundle
 from edge.engines.base import Array
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
+from edge.leads import RECONSTRUCTED_LEADS
+from edge.reconstructor import Reconstructor
 from tests.benchmarks.device.fake_device import two_records
-from tests.edge.engines import given as of_tests
 
 OFFSET_MV = 0.004
 
@@ -50,6 +51,14 @@ def test_an_engine_agrees_with_itself(any_bundle: Bundle) -> None:
     assert found["records"] == SIMULATED
     assert found["steps"] == 2 * 40
     assert heard == ["  agreement: 2 of 2 records"]
+
+
+def test_of_any_leads_those_that_are_made_up_are_compared(shipped_bundle: Bundle) -> None:
+    one, other = Apart(shipped_bundle), OnnxRuntimeEngine(shipped_bundle)
+    found = agreement(one, other, two_records(80))
+    assert list(found["by_lead"]) == list(RECONSTRUCTED_LEADS)
+    assert found["rmse_uv"] == 0  # what is apart is II, which is measured
+    assert found["r"] == pytest.approx(1)
 
 
 def test_what_is_apart_is_measured(any_bundle: Bundle) -> None:
@@ -92,12 +101,26 @@ def test_a_bit_is_enough(any_bundle: Bundle) -> None:
     assert found == {"steps": 20, "outputs_differ": 20, "states_differ": 20}
 
 
-def test_a_record_is_given_as_a_reconstructor_gives_it(any_bundle: Bundle) -> None:
+class Heard(OnnxRuntimeEngine):
+    """Keeps what it is given."""
+
+    def step(self, ecg: Array, mask: Array, anchor: Array) -> tuple[Array, Array]:
+        self.given = tuple(np.array(one) for one in (ecg, mask, anchor))
+        return super().step(ecg, mask, anchor)
+
+
+@pytest.mark.parametrize("kind", ["any_bundle", "shipped_bundle"])  # of three leads, of any
+def test_a_record_is_given_as_a_reconstructor_gives_it(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    bundle: Bundle = request.getfixturevalue(kind)
     record = two_records(402).ecg_mv[0]  # two samples are no hop
-    given = given_from_leads(any_bundle.manifest, record)
-    expected = of_tests.given_from_leads(any_bundle.manifest, record[:, :400])
-    for ours, theirs in zip(given, expected, strict=True):
-        assert np.array_equal(ours, theirs)
+    given = given_from_leads(bundle.manifest, record)
+    engine = Heard(bundle)
+    Reconstructor(engine).push(record)
+    for ours, theirs in zip(given, engine.given, strict=True):
+        assert ours.dtype == np.float32
+        assert np.array_equal(ours, np.broadcast_to(theirs, ours.shape))
     steps = hops(given)
     assert len(steps) == 100
     assert np.array_equal(np.concatenate([ecg for ecg, _, _ in steps], -1), given[0])

@@ -30,7 +30,7 @@ from benchmarks.fidelity.methods import (
 )
 from benchmarks.fidelity.scores import COVERAGE, METRICS
 from benchmarks.fidelity.tables import NOT_MEASURED, arms_of, tables
-from edge.bundle import load_bundle
+from edge.bundle import Bundle, load_bundle
 from edge.leads import INPUT_LEADS, LEADS
 from quantize.data import Records, data_folder
 from quantize.errors import QuantizeError
@@ -139,6 +139,16 @@ def test_without_fold_9_there_is_no_factor() -> None:
     compared = methods(load_bundle(), ["onnxruntime"])
     results = evaluate(compared, {"test": simulated_records(1)}, hop_by_hop=False)
     assert results["test"]["shipped"]["interval"] is None
+
+
+def test_a_model_of_three_leads_is_measured_as_well(tiny_bundle: Bundle) -> None:
+    compared = methods(tiny_bundle, ["onnxruntime"], leads_off=True)
+    results = evaluate(
+        compared, {"validation": simulated_records(1, name="validation")}, hop_by_hop=False
+    )
+    shipped = results["validation"]["shipped"]
+    assert set(shipped["by_lead"]) == set(NOT_MEASURED)
+    assert shipped["interval"]["covered"] == pytest.approx(COVERAGE, abs=1e-2)
 
 
 def test_the_command_on_real_records(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,12 +10,11 @@ from scipy.signal import butter, filtfilt
 from scipy.stats import linregress, pearsonr
 
 from benchmarks.fidelity.scores import (
+    Bootstrap,
     covered,
-    patient_interval,
     record_scores,
     scored,
     sigma_factor,
-    summary,
 )
 
 RNG = np.random.default_rng(7)
@@ -70,24 +69,24 @@ def test_a_constant_and_a_trend_score_as_nothing() -> None:
 
 def test_summary_is_of_the_records_that_have_a_value() -> None:
     values = np.array([1.0, 2.0, np.nan, 4.0, 5.0])
-    found = summary(values, list("aabcd"))
+    found = Bootstrap(list("aabcd")).summary(values)
     assert (found["n"], found["mean"], found["median"]) == (4, 3.0, 3.0)
     assert found["quartiles"] == list(np.percentile([1, 2, 4, 5], [25, 75]))
-    assert summary(np.array([np.nan]), ["a"])["n"] == 0
+    assert Bootstrap(["a"]).summary(np.array([np.nan]))["n"] == 0
 
 
 def test_the_interval_is_seeded_and_draws_patients() -> None:
     values = RNG.normal(size=60)
     alone = [str(i) for i in range(60)]
-    assert patient_interval(values, alone, 1) == patient_interval(values, alone, 1)
-    low, high = patient_interval(values, alone)
+    assert Bootstrap(alone, 1).mean(values) == Bootstrap(alone, 1).mean(values)
+    low, high = Bootstrap(alone).mean(values)
     assert low < values.mean() < high
     expected = 1.96 * values.std() / np.sqrt(60)
     assert (high - low) / 2 == pytest.approx(expected, rel=0.15)
     # Ten equal records of each patient are no more evidence than one.
-    many = patient_interval(np.repeat(values, 10), np.repeat(alone, 10).tolist())
+    many = Bootstrap(np.repeat(alone, 10).tolist()).mean(np.repeat(values, 10))
     assert many == pytest.approx([low, high], abs=0.05)
-    assert patient_interval(values, ["one"] * 60) == pytest.approx([values.mean()] * 2)
+    assert Bootstrap(["one"] * 60).mean(values) == pytest.approx([values.mean()] * 2)
 
 
 def test_sigma_covers_what_its_factor_says() -> None:

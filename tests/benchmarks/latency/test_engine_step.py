@@ -55,13 +55,17 @@ def test_the_head_is_what_nothing_quantised_follows(after: str, works_on: bool) 
     assert not _works_on(last, readers)
 
 
-def test_inputs_are_a_signal_and_of_the_graphs_types() -> None:
-    ecg, mask, anchor = inputs(BUNDLE.manifest, 3)
-    m = BUNDLE.manifest
+@pytest.mark.parametrize("kind", ["any_bundle", "shipped_bundle"])  # of three leads, of any
+def test_inputs_are_a_signal_and_of_the_graphs_types(
+    kind: str, request: pytest.FixtureRequest
+) -> None:
+    m = request.getfixturevalue(kind).manifest
+    ecg, mask, anchor = inputs(m, 3)
     assert ecg.shape == (1, len(m.input_leads), m.hop, 3)
     assert anchor.shape == (1, len(m.output_leads), len(m.input_leads), 1, 1)
     assert {a.dtype for a in (ecg, mask, anchor)} == {np.dtype(np.float32)}
-    assert inputs(m, 500)[0].std() > 0.01
+    assert mask.sum() == 3
+    assert inputs(m, 500)[0][:, mask.ravel() > 0].std() > 0.01
 
 
 def test_a_measurement_has_every_figure() -> None:
