@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from edge.signal.conditioning import Conditioning
+from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
+from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
 from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
@@ -51,11 +53,19 @@ def any_leads(given: argparse.Namespace) -> int:
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
-    if given.cooldown or given.qat:  # is there, before minutes go by
-        source = given.run / (LAST if given.cooldown else COOLDOWN)
+    source = given.run / (LAST if given.cooldown else COOLDOWN)
+    if given.adversarial is not None and given.start:
+        source = given.start
+    goes_on = bool(given.cooldown or given.qat or given.adversarial is not None)
+    if goes_on:  # is there, before minutes go by
         load_checkpoint(source)
-    experiment = _experiment(given)
-    if given.qat:
+    last = given.run / LAST
+    begun = last if last.exists() else given.start
+    experiment = _experiment(given, source if goes_on else begun)
+    if given.adversarial is not None:
+        how = given.adversarial, given.adversarial_steps or ADVERSARIAL_STEPS
+        adversarial(experiment, schedule, source, given.run, *how)
+    elif given.qat:
         quantised(experiment, schedule, source, given.run, given.qat)
     elif given.cooldown:
         cool(lambda: Student(config), experiment, schedule, given.run, given.cooldown)
@@ -104,15 +114,18 @@ def _every_open_class() -> list[int]:
 
 
 def _newest(run: Path) -> Path:
-    """What was written last: of the run, of its cooldown, or of its INT8 training."""
-    found = [run / name for name in (QAT, COOLDOWN, LAST) if (run / name).exists()]
+    """What was written last: of the run, of its cooldown, or of what went on from there."""
+    found = [run / name for name in (ADVERSARIAL, QAT, COOLDOWN, LAST) if (run / name).exists()]
     if not found:
         raise QuantizeError(f"no run in {run}: run `python -m quantize any-leads --run {run}`")
     return max(found, key=lambda file: file.stat().st_mtime)
 
 
-def _experiment(given: argparse.Namespace) -> Experiment:
-    """All patients of folds 1-8, filtered, kept beside the run; a few records of fold 9 to look at."""
+def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
+    """All patients of folds 1-8, filtered, kept beside the run; a few records of fold 9 to look at.
+
+    The moments are those of the checkpoint that it has `begun` from, if any.
+    """
     spec, hop, cache = Conditioning(), CONFIG.hop, _cache(given.run)
     native = without_withdrawn(load("train"))
     kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, PACES, NATIVE_SHARE)]
@@ -126,8 +139,6 @@ def _experiment(given: argparse.Namespace) -> Experiment:
         Source(prepare(records, spec, hop, paces, cache), rows, share)
         for (records, paces, share), rows in zip(kinds, chosen, strict=True)
     ]
-    last = given.run / LAST
-    begun = last if last.exists() else given.start
     about: dict[str, Any] = {
         "data": {
             records.name: len(rows) for (records, _, _), rows in zip(kinds, chosen, strict=True)
