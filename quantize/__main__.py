@@ -118,6 +118,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
     add("--larger", action="store_true", help="all of fold 9, at 100 Hz")
+    add("--realism", action="store_true", help="variance, 40-100 Hz, Frechet distance, told apart")
     add("--every-set", action="store_true", help="all 510 classes, not the named ones")
     add("--records", type=_count, help="the first so many")
     add("--json", type=Path)

@@ -19,6 +19,7 @@ from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
 from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.realism import realism
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
 from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, cool, train_any
@@ -37,6 +38,7 @@ QUICK_CONFIG = replace(CONFIG, channels=32, dilations=(1, 4), dropout=0.0)
 QUICK_RECORDS = 64
 QUICK_STEPS = 150
 VALIDATION_RECORDS = 66  # records of fold 9, during a run
+REALISM_SETS = (("II", "V1", "V5"), ("I",), ("I", "II"), ("II", "V2"), ("I", "II", "V2"))
 VALIDATION_SETS = (0, 1, 3, 4, 6, 7, 10)  # of NAMED_SETS
 
 
@@ -79,6 +81,8 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     file = given.checkpoint or _newest(given.run)
     checkpoint = load_checkpoint(file)
     student = checkpoint.student()
+    if given.larger and given.realism:
+        raise QuantizeError("--realism looks at 40 to 100 Hz, which --larger has not: give one")
     if given.larger:
         records = load_hundred_hz("validation_100", cache=_cache(given.run))
     else:
@@ -88,6 +92,8 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     feed = AnyFeed(_moments(checkpoint.about), student.config.hop)
     classes = _every_open_class() if given.every_set else [class_of(one) for one in NAMED_SETS]
     print(f"{file}: step {checkpoint.step}, {len(records)} records of {records.name}")
+    if given.realism:
+        return _realism(student, records, feed, given.json, checkpoint.step)
     rows = []
     for score in score_sets(student, records, feed, classes):
         print(score.line(), flush=True)
@@ -106,6 +112,19 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     if given.json:
         about = {"step": checkpoint.step, "data": records.name, "records": len(records)}
         given.json.write_text(json.dumps({**about, "sets": rows}))
+    return 0
+
+
+def _realism(
+    student: Student, records: Records, feed: AnyFeed, file: Path | None, step: int
+) -> int:
+    rows = []
+    for found in realism(student, records, feed, [class_of(one) for one in REALISM_SETS]):
+        print(found.line(), flush=True)
+        rows.append(asdict(found))
+    if file:
+        about = {"step": step, "data": records.name, "records": len(records)}
+        file.write_text(json.dumps({**about, "sets": rows}))
     return 0
 
 
