@@ -8,6 +8,7 @@ turn. The two that it compares differ only in what the decoder adds: the true on
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -41,6 +42,7 @@ CHANNELS = 48
 UNIT_MV = 0.2  # of its inputs: spectral norm lets it make nothing larger
 # Kernel and stride of each layer: a patch is 0.68 s of 250 Hz, a beat's QRS and T, one each 64 ms.
 LAYERS = ((9, 2), (9, 2), (5, 4), (5, 1))
+PATCH_STRIDE = math.prod(stride for _, stride in LAYERS)
 LAST_KERNEL = 3
 _TWELVE = torch.from_numpy(TWELVE).float()
 DISCRIMINATOR, ITS_OPTIMISER = "discriminator", "discriminator_optimiser"
@@ -89,7 +91,10 @@ class Adversary:
         `residual` (batch, 8, n) mV is the decoder's, projected onto what is open.
         """
         n = residual.shape[-1]
-        scored = slice(round(BURN_IN_S * SAMPLING_HZ), round(n - TAIL_S * SAMPLING_HZ))
+        # Else patches keep step with hops, and the decoder adds a line at their rate: 24 dB in V2 of I+II.
+        shift = int(torch.randint(PATCH_STRIDE, ()))
+        start, stop = BURN_IN_S * SAMPLING_HZ, n - TAIL_S * SAMPLING_HZ
+        scored = slice(round(start) + shift, round(stop))
         target, truth = batch.target[..., :n], batch.truth[..., :n]
         assert batch.projection is not None
         anchored = (truth - target)[..., scored]

@@ -110,6 +110,21 @@ def test_the_discriminator_reaches_the_decoder_and_learns_from_it(
     assert float(more.detach()) > float(total.detach())
 
 
+def test_the_hop_has_no_fixed_place_in_a_patch(experiment: Experiment) -> None:
+    """Over many steps no sample of a hop is pushed more than another: else each hop gets a pattern."""
+    batch, adversary = batch_of(experiment), Adversary(1.0, 0)
+    torch.manual_seed(0)
+    pushed = []
+    for _ in range(64):
+        residual = torch.zeros_like(batch.target).requires_grad_()
+        adversary.term(residual, batch).backward()
+        assert residual.grad is not None
+        pushed.append(residual.grad.sum((0, 1)).unflatten(0, (-1, 4)).sum(0))
+    pattern = torch.stack(pushed)
+    pattern = pattern - pattern.mean(1, keepdim=True)
+    assert pattern.mean(0).abs().max() < 0.3 * pattern.abs().mean()
+
+
 def test_it_learns_to_tell_the_linear_map_from_the_truth(experiment: Experiment) -> None:
     """And cannot where there is nothing to tell: measured leads pass through in both."""
     batch = batch_of(experiment)

@@ -47,6 +47,7 @@ def test_the_truth_is_not_told_from_itself(truth: np.ndarray) -> None:
     assert set(same.variance_ratio.values()) == {1.0}
     assert set(same.spectrum_db.values()) == {0.0}
     assert same.auroc == {"I": 0.5, "V3": 0.5, TOGETHER: 0.5}
+    assert same.hop_line_db == 0
     assert same.frechet == pytest.approx(0, abs=1e-4)
 
 
@@ -61,6 +62,12 @@ def test_smaller_leads_are_seen_by_each_figure(truth: np.ndarray) -> None:
     changed = truth.copy()
     changed[:, [1, 2, 6]] = 0
     assert of_pairs(truth, changed, WHICH, HALF, HZ).frechet == pytest.approx(0, abs=1e-4)
+
+
+def test_a_pattern_that_each_hop_repeats_is_seen(truth: np.ndarray) -> None:
+    line = truth.copy()
+    line[:, 3] += 0.01 * np.tile([1.0, 0.0, -1.0, 0.0], truth.shape[-1] // 4)
+    assert of_pairs(truth, line, WHICH, HALF, HZ).hop_line_db > 6
 
 
 def test_noise_that_is_missing_is_told(truth: np.ndarray) -> None:
