@@ -98,9 +98,12 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
         add("--seed", type=int, default=0)
         add("--steps", type=_count, help="at the constant rate; stop it when you like, it goes on")
-        add("--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here")
-        add("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
-        add("--adversarial", type=_weight, metavar="WEIGHT", help="go on from what was cooled")
+        one_of = command.add_mutually_exclusive_group().add_argument
+        one_of(
+            "--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here"
+        )
+        one_of("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
+        one_of("--adversarial", type=_weight, metavar="WEIGHT", help="go on from what was cooled")
         add("--adversarial-steps", type=_count, metavar="STEPS", help="how long (default: 600)")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")

@@ -55,6 +55,8 @@ def any_leads(given: argparse.Namespace) -> int:
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
+    if given.adversarial_steps and given.adversarial is None:
+        raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
     source = given.run / (LAST if given.cooldown else COOLDOWN)
     if given.adversarial is not None and given.start:
         source = given.start

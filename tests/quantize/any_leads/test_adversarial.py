@@ -185,6 +185,16 @@ def test_a_weight_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixt
     assert "give a number, 0 at least" in capsys.readouterr().err
 
 
+def test_options_that_do_not_go_together_are_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main(["any-leads", "--adversarial=1", "--qat=5"])
+    assert "not allowed with argument" in capsys.readouterr().err
+    assert main(["any-leads", "--adversarial-steps", "5", "--run", str(tmp_path)]) == 1
+    assert "give both" in capsys.readouterr().err
+
+
 def test_from_the_command_line(
     ptbxl_fold10: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
