@@ -12,6 +12,7 @@ from itertools import combinations
 from pathlib import Path
 
 from edge.errors import InputError, SinkError
+from edge.files.formats import all_files
 from firmware_bridge.new_file import NewFile, part_of, write_file
 
 _MAX_REPORT_BYTES = 1 << 20
@@ -57,10 +58,16 @@ def check_outputs(
     nothing is lost when it is replaced, and a line says so. Returns the kinds that may replace what exists.
     """
     replaced = {what for what, _ in outputs} if overwrite else set[str]()
-    made = [(what, Path(path)) for what, path in outputs if path]
-    given = {what: Path(path) for what, path in inputs.items() if path}
+    named = [(what, Path(path)) for what, path in outputs if path]
+    made = [(what, part) for what, path in named for part in all_files(path, written=True)]
+    given = [
+        (what, part)
+        for what, path in inputs.items()
+        if path
+        for part in all_files(Path(path), written=False)
+    ]
     for what, path in made:
-        for source, read in given.items():
+        for source, read in given:
             if _meet(path, read):
                 raise InputError(f"{what} {path} is {source}: write to another file")
     for (one, first), (other, second) in combinations(made, 2):

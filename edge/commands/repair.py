@@ -10,6 +10,7 @@ from typing import BinaryIO, TypeVar
 
 from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs
+from edge.commands.read_options import warn_of
 from edge.errors import InputError, SinkError
 from firmware_bridge.new_file import NewFile, stamped
 
@@ -62,6 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         mended = output or str(file.with_suffix(".repaired.edf"))
         return _mend(file, mended, overwrite=arguments.overwrite)
     with open_record(file) as record:
+        warn_of(record)
         minutes = record.n_samples / record.sampling_hz / 60
     print(f"{file} is whole ({minutes:.1f} min): nothing to repair")
     return 0

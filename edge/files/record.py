@@ -51,6 +51,10 @@ class Record(Closing, ABC):
     """Millivolts in the unit that the values were read in; None where the leads have several units."""
     of_recording: bool = False
     """leadlift made it of another recording, and can make it again."""
+    provenance: tuple[str, ...] = ()
+    """Where each of `leads` comes from, in the words of `edge.Provenance`; empty where nobody says it."""
+    calibration: str = ""
+    """The patient calibration that was applied, where the file says one."""
 
     def __init__(
         self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int
@@ -78,6 +82,17 @@ class Record(Closing, ABC):
         if start == stop:
             return np.empty((len(self.leads), 0), np.float32)
         return self._read(start, stop)
+
+    def read_sigma(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """Standard deviations of the same shape as `read`, mV; None where the file holds none."""
+        return None
+
+    def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """`edge.Quality` bits of the same shape as `read`; None where the file holds none.
+
+        A file that has them for all leads together gives each lead the same ones.
+        """
+        return None
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
