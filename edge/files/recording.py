@@ -25,6 +25,8 @@ MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
 
 
+CALIBRATION = "patient calibration"
+"""What the words of a patient calibration begin with."""
 OF_RECORDING = "recording"
 """The source of what was made of another recording, and can be made again; its name may name a patient."""
 
