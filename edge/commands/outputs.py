@@ -8,13 +8,16 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from io import BufferedWriter
 from itertools import combinations
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from edge.errors import InputError, SinkError
 from edge.files.formats import all_files
 from firmware_bridge.new_file import NewFile, part_of, write_file
 
+T = TypeVar("T")
 _MAX_REPORT_BYTES = 1 << 20
 _OF_FILES = ("replay", "serial")  # schemes of sources that name something in the file system
 
@@ -124,6 +127,25 @@ def write_output(what: str, path: str, text: str, *, overwrite: bool) -> None:
         write_file(path, text.encode(), overwrite=overwrite)
     except OSError as error:
         raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
+
+
+def make_file(path: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
+    """What `write` returns, having filled the new file `path`; there is none if it fails.
+
+    Raises SinkError where the system does not take it.
+    """
+    new = NewFile(path, overwrite=overwrite)
+    try:
+        with BufferedWriter(new.create()) as target:
+            result = write(target)
+    except OSError as error:
+        new.discard()
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+    except BaseException:
+        new.discard()
+        raise
+    new.keep()
+    return result
 
 
 def _meet(first: Path, second: Path) -> bool:

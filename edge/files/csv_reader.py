@@ -354,6 +354,7 @@ class CsvRecord(Record):
         self.of_recording = notes.get("source") == OF_RECORDING
         if self._is_ours:
             self.provenance = tuple(notes.get(x.lower(), "") for x in self.leads)
+            self.model, self.prefilter = notes.get("model", ""), notes.get("prefilter", "")
             words = (f"{k}, {v}" for k, v in notes.items() if k.startswith(CALIBRATION))
             self.calibration = next(words, "")  # its comma was taken for that of a key and a value
             said += reconstructed(self.leads, self.provenance)

@@ -28,7 +28,7 @@ from edge.files.record import (
     reconstructed,
     unit_mv,
 )
-from edge.files.recording import CALIBRATION, OF_RECORDING
+from edge.files.recording import CALIBRATION, MODEL, OF_RECORDING
 from edge.quality import Quality
 
 _CHUNK_BYTES = 1 << 20
@@ -85,6 +85,7 @@ class EdfRecord(Record):
         self._quality = None
         if "leadlift" in header.recording and texts is not None:
             self.provenance = tuple(s.transducer for s in chosen)
+            self.prefilter = chosen[0].prefilter
             warnings += reconstructed(names, self.provenance)
             quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
             self._quality = quality[0] if quality else None
@@ -122,6 +123,8 @@ class EdfRecord(Record):
             equipment = words[0] if words else "X"
             for _, text in annotation_texts(first_texts):
                 self.of_recording = self.of_recording or text == SOURCE + OF_RECORDING
+                if text.startswith(MODEL):
+                    self.model = text.removeprefix(MODEL)
                 if text.startswith(CALIBRATION):
                     self.calibration = text
                 if text.startswith(STARTED_AT):  # to the microsecond, with the time zone

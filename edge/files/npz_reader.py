@@ -43,7 +43,7 @@ _LARGEST_RATIO = 1100  # what DEFLATE can shrink to one byte, and a little
 _UNITS = {"ecg_mv": "mV", "ecg_uv": "uV", "ecg": ""}
 _SMALL = (
     *("leads", "sampling_hz", "device", "simulated"),
-    *("source", "started_at", "provenance", "calibration"),
+    *("source", "started_at", "provenance", "calibration", "model", "prefilter"),
 )
 # What zipfile and NumPy's header parser raise on damaged bytes.
 _DAMAGED = (
@@ -119,6 +119,8 @@ class NpzRecord(Record):
         self._beside: dict[str, NDArray[np.generic] | None] = {}
         self.device = " ".join(_texts(given.get("device")))
         self.calibration = " ".join(_texts(given.get("calibration")))
+        self.model = " ".join(_texts(given.get("model")))
+        self.prefilter = " ".join(_texts(given.get("prefilter")))
         self.simulated = bool(np.any(given.get("simulated", np.False_)))
         self.of_recording = " ".join(_texts(given.get("source"))) == OF_RECORDING
         with suppress(ValueError):

@@ -55,6 +55,10 @@ class Record(Closing, ABC):
     """Where each of `leads` comes from, in the words of `edge.Provenance`; empty where nobody says it."""
     calibration: str = ""
     """The patient calibration that was applied, where the file says one."""
+    model: str = ""
+    """Name and hash of the model that made its leads, where the file says it."""
+    prefilter: str = ""
+    """Filters that were applied, in EDF's words, in a file of ours."""
 
     def __init__(
         self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int

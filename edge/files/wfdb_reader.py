@@ -132,6 +132,7 @@ class WfdbRecord(Record):
             self.started_at = datetime.fromisoformat(notes.get("started_at", ""))
         self.device = notes.get("device", "")
         self.calibration = notes.get("calibration", "")
+        self.model, self.prefilter = notes.get("model", ""), notes.get("prefilter", "")
         self.simulated = SIMULATED in self._header.comments
         self.of_recording = notes.get("source") == OF_RECORDING
         if all(lead in notes for lead in LEADS):

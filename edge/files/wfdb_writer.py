@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError, SinkError
-from edge.files.recording import MetadataSource, RecordingSink
+from edge.files.recording import MODEL, MetadataSource, RecordingSink
 from edge.files.wfdb_codes import INVALID
 from edge.files.wfdb_header import RECORD_NAME
 from edge.files.wfdb_reader import QUALITY, SIGMA, SIMULATED
@@ -162,6 +162,7 @@ class WfdbSink(RecordingSink):
             f"first_sample: {block.first_sample}",
             f"prefilter: {known.prefilter}",
             f"device: {known.device}",
+            *([MODEL + known.model] if known.model else []),
             *([f"source: {known.source}"] if known.source else []),
             *([f"calibration: {known.calibration}"] if known.calibration else []),
             *([SIMULATED] if known.simulated else []),

@@ -20,6 +20,8 @@ from tests.edge.sinks.blocks import block, ecg
 START = datetime(2026, 3, 1, 12, 30, 15, 250_000, timezone(timedelta(hours=2)))
 KNOWN = Metadata(
     device="Band 3",
+    model="leadlift-any-to-12 0123456789ab",
+    prefilter="HP:0.05Hz N:50Hz",
     simulated=True,
     started_at=START,
     calibration=f"{CALIBRATION} 0123456789ab from 10.0 s, 2026-03-01",
@@ -45,6 +47,8 @@ def test_a_reconstruction_in_80_columns(
         "duration   5.5 s, 1375 samples at 250 Hz",
         "device     Band 3",
         "signal     simulated: of no person",
+        f"model      {KNOWN.model}",
+        f"filters    {KNOWN.prefilter}",
         f"patient    {KNOWN.calibration}",
         "gaps       1, 0.50 s in all",
         "quality    gap 9.1 %",
