@@ -64,6 +64,12 @@ def _read_wfdb(path: Path, options: ReadOptions, number: int | None) -> Record:
     return WfdbRecord(path, options)
 
 
+def _read_dicom(path: Path, options: ReadOptions, number: int | None) -> Record:
+    from edge.files.dicom_reader import DicomRecord
+
+    return DicomRecord(path, options)
+
+
 def _write_edf(
     path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
 ) -> RecordingSink:
@@ -96,6 +102,14 @@ def _write_wfdb(
     return WfdbSink(path, sampling_hz, metadata, overwrite=overwrite)
 
 
+def _write_dicom(
+    path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+) -> RecordingSink:
+    from edge.files.dicom_writer import DicomSink
+
+    return DicomSink(path, sampling_hz, metadata, overwrite=overwrite)
+
+
 EDF = Format(
     "EDF+", (".edf", ".rec"), _read_edf, _write_edf, "quality, annotations, half a microvolt a step"
 )
@@ -109,13 +123,19 @@ WFDB = Format(
     _write_wfdb,
     "OUT.dat and OUT_sigma.dat beside it: sigma, quality, half a microvolt a step",
 )
-FORMATS = (EDF, BDF, NPZ, CSV, WFDB)
+DICOM = Format(
+    "DICOM",
+    (".dcm",),
+    _read_dicom,
+    _write_dicom,
+    "needs leadlift[dicom]: half a microvolt a step, no quality",
+)
+FORMATS = (EDF, BDF, NPZ, CSV, WFDB, DICOM)
 
 _FOREIGN = {
     ".dat": "a WFDB signal, or raw samples",
     ".atr": "a WFDB annotation file",
     ".xml": "XML",
-    ".dcm": "DICOM",
     ".scp": "SCP-ECG",
     ".mat": "a MATLAB file",
     ".gdf": "GDF",
@@ -179,6 +199,8 @@ def format_of(path: Path, head: bytes) -> Format:
     named = next((form for form in FORMATS if suffix in form.suffixes), None)
     if head.startswith(BDF_VERSION):
         return BDF
+    if head[128:132] == b"DICM":
+        return DICOM
     if head.startswith(b"PK\x03\x04") and suffix not in _FOREIGN:
         if b"[Content_Types].xml" in head or b"mimetypeapplication/" in head:
             raise InputError(f"{path} is a workbook of a spreadsheet: save its table as CSV there")

@@ -35,7 +35,7 @@ def open_record(
     Parameters
     ----------
     path
-        An EDF, EDF+, BDF, NPZ or CSV file, or the header of a WFDB record.
+        An EDF, EDF+, BDF, NPZ or CSV file, the header of a WFDB record, or a DICOM ECG.
     leads
         Leads to read, in the order of the rows; or lead -> label of its signal in the file, `#3` for the
         third; None for every lead that the file names.

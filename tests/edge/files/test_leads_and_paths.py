@@ -226,8 +226,8 @@ def test_names_in_any_script_are_read_and_said_under_any_locale(
 
 
 def test_the_table_of_formats_is_what_readers_and_writers_know() -> None:
-    assert written() == ".edf|.npz|.csv|.hea"
-    assert readable() == ".edf, .bdf, .npz, .csv, .hea or FILE.npz#17"
+    assert written() == ".edf|.npz|.csv|.hea|.dcm"
+    assert readable() == ".edf, .bdf, .npz, .csv, .hea, .dcm or FILE.npz#17"
     assert all(f"{form.suffixes[0]} ({form.keeps})" in kept() for form in FORMATS if form.writer)
     suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
     assert len(set(suffixes)) == len(suffixes)
