@@ -68,6 +68,8 @@ def reconstruct(
     if isinstance(leads, str) or not isinstance(leads, Iterable):
         raise InputError(f"leads are a sequence of names, as in ['II', 'V1', 'V5'], not {leads!r}")
     leads = tuple(leads)
+    if not leads:
+        raise InputError(f"no lead is measured: name one or more of {', '.join(LEADS)}")
     if samples.ndim != 2 or samples.shape[0] != len(leads):
         turned = ": transpose it" if samples.ndim == 2 and samples.shape[1] == len(leads) else ""
         raise InputError(

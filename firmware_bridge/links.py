@@ -18,6 +18,7 @@ from firmware_bridge.transports.base import Transport
 from firmware_bridge.transports.network import host_and_port
 from firmware_bridge.transports.replay import ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
+from firmware_bridge.wire.spec import MAX_CHANNELS
 
 BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
 NETWORK_RECONNECT_S = 60.0  # a board that restarts and joins its Wi-Fi again
@@ -162,6 +163,10 @@ def _leads_named(text: str) -> tuple[str, ...]:
     if len(set(leads)) < len(text.split(",")):
         raise SourceSpecError(
             f"leads={text}: name each lead that the simulator measures once, as in leads=I,II,V2"
+        )
+    if len(leads) > MAX_CHANNELS:
+        raise SourceSpecError(
+            f"leads={text}: the wire format carries {MAX_CHANNELS} leads; I, II and V1 to V6 say all there is"
         )
     return leads
 

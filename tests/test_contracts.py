@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("benchmarks", "quantize", "edge", "firmware_bridge")  # each imports only from itself on
 HEAVY = {
     *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "scipy"),
-    *("serial", "bleak", "pyedflib", "rich", "pylsl"),
+    *("serial", "bleak", "pyedflib", "rich", "pylsl", "matplotlib", "pydicom"),
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MAX_LINES = 400

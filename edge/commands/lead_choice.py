@@ -10,7 +10,7 @@ from edge.commands.read_options import warn
 from edge.errors import InputError
 from edge.files.record import ReadOptions, Record
 from edge.files.records import open_record
-from edge.leads import INPUT_LEADS, LEADS
+from edge.leads import INPUT_LEADS, LEADS, Provenance
 
 
 def open_measured(path: str, options: ReadOptions, needed: Sequence[str] | None) -> Record:
@@ -22,6 +22,8 @@ def open_measured(path: str, options: ReadOptions, needed: Sequence[str] | None)
     asked = options.leads
     if asked is not None:
         return _opened(path, options, asked)
+    if needed is None and (measured := _measured_in(path, options)):
+        return _opened(path, options, measured)
     try:
         return _opened(path, options, INPUT_LEADS if needed is None else needed)
     except InputError:
@@ -40,6 +42,25 @@ def check_asked(
             f"--leads {','.join(asked)}: this calibration or model takes {', '.join(needed)}: name these, "
             "or go without it"
         )
+
+
+def _measured_in(path: str, options: ReadOptions) -> tuple[str, ...]:
+    """Of a file of ours that holds estimates the leads that were measured: no estimate is taken for one."""
+    try:
+        with _opened(path, options, None) as record:
+            sources = dict(zip(record.leads, record.provenance, strict=False))
+    except InputError:  # it is looked at again, and then said
+        return ()
+    measured = tuple(lead for lead in LEADS if sources.get(lead) == Provenance.MEASURED.value)
+    taken = [
+        lead for lead in INPUT_LEADS if sources.get(lead) not in (None, Provenance.MEASURED.value)
+    ]
+    if not measured or not taken:
+        return ()
+    warn(
+        [f"measured leads: {', '.join(measured)} ({path} has only estimates of {', '.join(taken)})"]
+    )
+    return measured
 
 
 def _with_its_own(path: str, options: ReadOptions) -> Record:

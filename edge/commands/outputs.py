@@ -8,12 +8,16 @@ import os
 import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from io import BufferedWriter
 from itertools import combinations
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 from edge.errors import InputError, SinkError
+from edge.files.formats import all_files
 from firmware_bridge.new_file import NewFile, part_of, write_file
 
+T = TypeVar("T")
 _MAX_REPORT_BYTES = 1 << 20
 _OF_FILES = ("replay", "serial")  # schemes of sources that name something in the file system
 
@@ -57,10 +61,16 @@ def check_outputs(
     nothing is lost when it is replaced, and a line says so. Returns the kinds that may replace what exists.
     """
     replaced = {what for what, _ in outputs} if overwrite else set[str]()
-    made = [(what, Path(path)) for what, path in outputs if path]
-    given = {what: Path(path) for what, path in inputs.items() if path}
+    named = [(what, Path(path)) for what, path in outputs if path]
+    made = [(what, part) for what, path in named for part in all_files(path, written=True)]
+    given = [
+        (what, part)
+        for what, path in inputs.items()
+        if path
+        for part in all_files(Path(path), written=False)
+    ]
     for what, path in made:
-        for source, read in given.items():
+        for source, read in given:
             if _meet(path, read):
                 raise InputError(f"{what} {path} is {source}: write to another file")
     for (one, first), (other, second) in combinations(made, 2):
@@ -117,6 +127,25 @@ def write_output(what: str, path: str, text: str, *, overwrite: bool) -> None:
         write_file(path, text.encode(), overwrite=overwrite)
     except OSError as error:
         raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
+
+
+def make_file(path: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
+    """What `write` returns, having filled the new file `path`; there is none if it fails.
+
+    Raises SinkError where the system does not take it.
+    """
+    new = NewFile(path, overwrite=overwrite)
+    try:
+        with BufferedWriter(new.create()) as target:
+            result = write(target)
+    except OSError as error:
+        new.discard()
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
+    except BaseException:
+        new.discard()
+        raise
+    new.keep()
+    return result
 
 
 def _meet(first: Path, second: Path) -> bool:

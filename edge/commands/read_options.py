@@ -52,10 +52,11 @@ def warn(texts: Sequence[str]) -> None:
         print(f"leadlift: warning: {' '.join(text.split())}", file=sys.stderr)
 
 
-def warn_of(record: Record) -> None:
-    """Say what had to be assumed about a recording, a line each."""
+def warn_of(record: Record, but: Sequence[str] = ()) -> None:
+    """Say what had to be assumed about a recording, a line each, `but` for what is said otherwise."""
     name = str(record.path)
-    warn([text if name in text else f"{name}: {text}" for text in record.warnings])
+    texts = [text for text in record.warnings if text not in but]
+    warn([text if name in text else f"{name}: {text}" for text in texts])
 
 
 def warn_of_unit(record: Record, doubt: ImplausibleUnit | None) -> None:

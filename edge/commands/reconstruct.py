@@ -55,7 +55,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
     from edge.files.recording import OF_RECORDING
     from edge.files.records import split_pick
-    from edge.live.description import prefilter
+    from edge.live.description import model_in_words, prefilter
     from edge.offline import check_rate, reconstruct_pieces
     from edge.sinks import Metadata, open_sink
     from edge.sinks.registry import check_sink
@@ -87,6 +87,7 @@ def run(arguments: argparse.Namespace) -> int:
             metadata = Metadata(
                 prefilter=prefilter(reconstructor.conditioning),
                 calibration="" if patient is None else patient.in_words(),
+                model=model_in_words(reconstructor.bundle),
                 device=record.device,
                 simulated=record.simulated,
                 started_at=record.started_at,

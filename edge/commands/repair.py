@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from io import BufferedWriter
 from pathlib import Path
-from typing import BinaryIO, TypeVar
 
 from edge.commands.common import Subparsers, usage
-from edge.commands.outputs import add_overwrite_option, check_outputs
-from edge.errors import InputError, SinkError
-from firmware_bridge.new_file import NewFile, stamped
+from edge.commands.outputs import add_overwrite_option, check_outputs, make_file
+from edge.commands.read_options import warn_of
+from edge.errors import InputError
+from firmware_bridge.new_file import stamped
 
-T = TypeVar("T")
 PART = ".part"
 """What the folder of an NPZ recording ends in until the recording is finished."""
 
@@ -62,6 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         mended = output or str(file.with_suffix(".repaired.edf"))
         return _mend(file, mended, overwrite=arguments.overwrite)
     with open_record(file) as record:
+        warn_of(record)
         minutes = record.n_samples / record.sampling_hz / 60
     print(f"{file} is whole ({minutes:.1f} min): nothing to repair")
     return 0
@@ -72,7 +70,7 @@ def _pack(spool: Path, output: str, *, overwrite: bool) -> int:
 
     with usage():
         check_outputs([("the recording", output)], {}, overwrite=overwrite)
-    n_samples = _make(output, lambda target: pack_spool(spool, target), overwrite=overwrite)
+    n_samples = make_file(output, lambda target: pack_spool(spool, target), overwrite=overwrite)
     print(f"{output}: {n_samples} samples, packed from {spool}, which can be removed now")
     return 0
 
@@ -85,22 +83,6 @@ def _mend(file: Path, output: str, *, overwrite: bool) -> int:
         return 0
     with usage():
         check_outputs([("the recording", output)], {"FILE": file}, overwrite=overwrite)
-    mended = _make(output, lambda target: mend_edf(file, target), overwrite=overwrite)
+    mended = make_file(output, lambda target: mend_edf(file, target), overwrite=overwrite)
     print(f"{output}: {file} with {', '.join(mended)}")
     return 0
-
-
-def _make(output: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
-    """What `write` returns, having filled the new file `output`; there is none if it fails."""
-    new = NewFile(output, overwrite=overwrite)
-    try:
-        with BufferedWriter(new.create()) as target:
-            result = write(target)
-    except OSError as error:
-        new.discard()
-        raise SinkError(f"cannot write {output}: {error.strerror or error}") from error
-    except BaseException:
-        new.discard()
-        raise
-    new.keep()
-    return result

@@ -47,9 +47,14 @@ def run(arguments: argparse.Namespace) -> int:
     from firmware_bridge.source import open_source
 
     outputs = live_outputs(arguments.sink, arguments, arguments.source)
-    with usage():
-        source = open_source(arguments.source, say=None if outputs.draws else say)
     leads = measured_leads(arguments)
+    spec = arguments.source
+    if (
+        leads is not None and spec.startswith("sim:") and "leads=" not in spec
+    ):  # it measures anything
+        spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
+    with usage():
+        source = open_source(spec, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None
         report = run_live(

@@ -31,7 +31,8 @@ from edge.files.record import (
     unit_mv,
     unit_of,
 )
-from edge.files.recording import MAX_GAP_FILL_S, OF_RECORDING
+from edge.files.recording import CALIBRATION, MAX_GAP_FILL_S, OF_RECORDING
+from edge.quality import Quality
 from firmware_bridge.lead_names import unit_named
 
 _SNIFFED_LINES = 3000
@@ -97,6 +98,10 @@ class CsvRecord(Record):
         names, self._columns = pick_leads(labels, options.leads, path, said)
         self._mv = self._units(labels, options, said)
         self.mv_per_value = one_unit(self._mv.ravel().tolist())
+        self._has_quality = self._is_ours and labels[-1] == "quality"
+        if self._has_quality:
+            self._columns.append(len(labels) - 1)
+            self._mv = np.append(self._mv, [[1.0]], axis=0)
         if clock is None and nominal is None:
             raise InputError(
                 f"{path} does not say its sampling rate: give --rate, or add a line "
@@ -312,7 +317,18 @@ class CsvRecord(Record):
         return self._table(chunk, piece.skip, piece.line)
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
-        out = np.full((len(self.leads), stop - start), np.nan, np.float32)
+        return self._rows_of(start, stop)[: len(self.leads)]
+
+    def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """As of every recording: a file of ours has one column for all leads."""
+        if not self._has_quality:
+            return None
+        bits = np.nan_to_num(self._rows_of(start, stop)[-1], nan=float(Quality.GAP))
+        return np.repeat(bits[None].astype(np.uint8), len(self.leads), axis=0)
+
+    def _rows_of(self, start: int, stop: int) -> NDArray[np.float32]:
+        """(n_columns, stop - start) values of the columns that are used."""
+        out = np.full((len(self._columns), stop - start), np.nan, np.float32)
         for number, piece in enumerate(self._pieces):
             if not piece.n_rows or piece.first_sample >= stop or piece.end_sample <= start:
                 continue
@@ -336,8 +352,17 @@ class CsvRecord(Record):
         self.device = notes.get("device") or notes.get("board") or ""
         self.simulated = any(key.startswith("simulated") for key in notes)
         self.of_recording = notes.get("source") == OF_RECORDING
-        if any(key.startswith("leadlift") for key in notes):
-            said += reconstructed(self.leads, [notes.get(x.lower(), "") for x in self.leads])
+        if self._is_ours:
+            self.provenance = tuple(notes.get(x.lower(), "") for x in self.leads)
+            self.model, self.prefilter = notes.get("model", ""), notes.get("prefilter", "")
+            words = (f"{k}, {v}" for k, v in notes.items() if k.startswith(CALIBRATION))
+            self.calibration = next(words, "")  # its comma was taken for that of a key and a value
+            said += reconstructed(self.leads, self.provenance)
+
+    @property
+    def _is_ours(self) -> bool:
+        """Whether leadlift wrote it."""
+        return any(key.startswith("leadlift") for key in self._dialect.notes)
 
     def close(self) -> None:
         """Close the file; a second call does nothing."""

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.files.recording import MetadataSource, RecordingSink
+from edge.files.recording import MODEL, MetadataSource, RecordingSink
 from edge.leads import LEADS
 from edge.quality import describe
 from edge.samples import TwelveLeadBlock
@@ -46,6 +46,7 @@ class CsvSink(RecordingSink):
             f"first_sample: {block.first_sample}",
             f"prefilter: {self.metadata.prefilter}",
             f"device: {self.metadata.device}",
+            *([MODEL + self.metadata.model] if self.metadata.model else []),
             *([f"source: {self.metadata.source}"] if self.metadata.source else []),
             *([self.metadata.calibration] if self.metadata.calibration else []),
             *(["simulated signal"] if self.metadata.simulated else []),

@@ -36,6 +36,7 @@ class EdfSignal:
     dimension: str
     physical: tuple[float | None, float | None]
     digital: tuple[float | None, float | None]
+    prefilter: str
     samples: int
     """Samples in each data record."""
     offset: int
@@ -173,7 +174,7 @@ def _signals(
     for width in _WIDTHS:
         columns.append([data[at + width * i : at + width * (i + 1)] for i in range(n)])
         at += width * n
-    labels, transducers, dimensions, pmin, pmax, dmin, dmax, _, counts, _ = columns
+    labels, transducers, dimensions, pmin, pmax, dmin, dmax, filters, counts, _ = columns
     signals: list[EdfSignal] = []
     offset = 0
     for i in range(n):
@@ -190,6 +191,7 @@ def _signals(
                 dimension=_text(dimensions[i]),
                 physical=(header_number(pmin[i]), header_number(pmax[i])),
                 digital=(header_number(dmin[i]), header_number(dmax[i])),
+                prefilter=_text(filters[i]),
                 samples=int(samples),
                 offset=offset,
                 number=i + 1,

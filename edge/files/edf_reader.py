@@ -28,7 +28,7 @@ from edge.files.record import (
     reconstructed,
     unit_mv,
 )
-from edge.files.recording import OF_RECORDING
+from edge.files.recording import CALIBRATION, MODEL, OF_RECORDING
 from edge.quality import Quality
 
 _CHUNK_BYTES = 1 << 20
@@ -84,7 +84,9 @@ class EdfRecord(Record):
         n_samples = self._timeline.n_samples
         self._quality = None
         if "leadlift" in header.recording and texts is not None:
-            warnings += reconstructed(names, [s.transducer for s in chosen])
+            self.provenance = tuple(s.transducer for s in chosen)
+            self.prefilter = chosen[0].prefilter
+            warnings += reconstructed(names, self.provenance)
             quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
             self._quality = quality[0] if quality else None
             n_samples = min(n_samples, self._end(texts, sampling_hz))
@@ -121,6 +123,10 @@ class EdfRecord(Record):
             equipment = words[0] if words else "X"
             for _, text in annotation_texts(first_texts):
                 self.of_recording = self.of_recording or text == SOURCE + OF_RECORDING
+                if text.startswith(MODEL):
+                    self.model = text.removeprefix(MODEL)
+                if text.startswith(CALIBRATION):
+                    self.calibration = text
                 if text.startswith(STARTED_AT):  # to the microsecond, with the time zone
                     with suppress(ValueError):
                         self.started_at = datetime.fromisoformat(text.removeprefix(STARTED_AT))
@@ -183,6 +189,21 @@ class EdfRecord(Record):
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         out = np.full((len(self.leads), stop - start), np.nan, np.float32)
+        for at, codes in self._pieces(start, stop):
+            out[:, at : at + codes.shape[1]] = self._millivolts(codes)
+        return out
+
+    def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """As of every recording: a file of ours has one signal for all leads."""
+        if self._quality is None:
+            return None
+        out = np.full((len(self.leads), stop - start), Quality.GAP, np.uint8)
+        for at, codes in self._pieces(start, stop):
+            out[:, at : at + codes.shape[1]] = codes[-1]
+        return out
+
+    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """(place behind `start`, digital values of every signal read) of what the records hold in a range."""
         runs = self._timeline.runs
         for run in runs[max(0, bisect_right(runs, start, key=lambda r: r.first_sample) - 1) :]:
             if run.first_sample >= stop:
@@ -192,9 +213,8 @@ class EdfRecord(Record):
             at = run.first_record * self._samples - run.first_sample
             while a < b:
                 codes = self._codes(a + at, b + at)
-                out[:, a - start : a - start + codes.shape[1]] = self._millivolts(codes)
+                yield a - start, codes
                 a += codes.shape[1]
-        return out
 
     def _codes(self, start: int, stop: int) -> NDArray[np.int32]:
         """Digital values of every signal read from sample `start` of the records on, up to a chunk."""

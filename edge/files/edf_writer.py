@@ -26,7 +26,7 @@ from edge.files.annotations import (
     QualityAnnotator,
 )
 from edge.files.edf_header import UNKNOWN_START
-from edge.files.recording import OF_RECORDING, MetadataSource, RecordingSink
+from edge.files.recording import MODEL, OF_RECORDING, MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -97,6 +97,8 @@ class EdfSink(RecordingSink):
             self._annotate(Annotation(0, 0, STARTED_AT + self.metadata.started_at.isoformat()))
         if self.metadata.calibration:
             self._annotate(Annotation(0, 0, self.metadata.calibration))
+        if self.metadata.model:
+            self._annotate(Annotation(0, 0, MODEL + self.metadata.model))
         if self.metadata.source == OF_RECORDING:  # others are in the device's field
             self._annotate(Annotation(0, 0, SOURCE + OF_RECORDING))
         if self.metadata.simulated:

@@ -58,6 +58,18 @@ def _read_csv(path: Path, options: ReadOptions, number: int | None) -> Record:
     return CsvRecord(path, options)
 
 
+def _read_wfdb(path: Path, options: ReadOptions, number: int | None) -> Record:
+    from edge.files.wfdb_reader import WfdbRecord
+
+    return WfdbRecord(path, options)
+
+
+def _read_dicom(path: Path, options: ReadOptions, number: int | None) -> Record:
+    from edge.files.dicom_reader import DicomRecord
+
+    return DicomRecord(path, options)
+
+
 def _write_edf(
     path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
 ) -> RecordingSink:
@@ -82,20 +94,48 @@ def _write_csv(
     return CsvSink(path, sampling_hz, metadata, overwrite=overwrite)
 
 
+def _write_wfdb(
+    path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+) -> RecordingSink:
+    from edge.files.wfdb_writer import WfdbSink
+
+    return WfdbSink(path, sampling_hz, metadata, overwrite=overwrite)
+
+
+def _write_dicom(
+    path: Path, sampling_hz: float, metadata: MetadataSource, *, overwrite: bool = False
+) -> RecordingSink:
+    from edge.files.dicom_writer import DicomSink
+
+    return DicomSink(path, sampling_hz, metadata, overwrite=overwrite)
+
+
 EDF = Format(
     "EDF+", (".edf", ".rec"), _read_edf, _write_edf, "quality, annotations, half a microvolt a step"
 )
 BDF = Format("BDF", (".bdf",), _read_edf, None, "24 bits a sample")
 NPZ = Format("NPZ", (".npz",), _read_npz, _write_npz, "float32, sigma and quality of every lead")
 CSV = Format("CSV", (".csv", ".tsv", ".txt"), _read_csv, _write_csv, "time and quality, as text")
-FORMATS = (EDF, BDF, NPZ, CSV)
+WFDB = Format(
+    "WFDB",
+    (".hea",),
+    _read_wfdb,
+    _write_wfdb,
+    "OUT.dat and OUT_sigma.dat beside it: sigma, quality, half a microvolt a step",
+)
+DICOM = Format(
+    "DICOM",
+    (".dcm",),
+    _read_dicom,
+    _write_dicom,
+    "needs leadlift[dicom]: half a microvolt a step, no quality",
+)
+FORMATS = (EDF, BDF, NPZ, CSV, WFDB, DICOM)
 
 _FOREIGN = {
-    ".hea": "a WFDB header",
     ".dat": "a WFDB signal, or raw samples",
     ".atr": "a WFDB annotation file",
     ".xml": "XML",
-    ".dcm": "DICOM",
     ".scp": "SCP-ECG",
     ".mat": "a MATLAB file",
     ".gdf": "GDF",
@@ -135,6 +175,19 @@ def writer_for(path: str | Path) -> Writer:
     raise InputError(f"cannot tell the format of {str(path)!r}: end the name in {written(', ')}")
 
 
+def all_files(path: Path, *, written: bool) -> list[Path]:
+    """Every file of a recording that is `written` to `path`, or read from it; `path` is the first."""
+    if path.suffix.lower() != WFDB.suffixes[0]:
+        return [path]
+    if written:
+        from edge.files.wfdb_writer import companions
+
+        return [path, *companions(path)]
+    from edge.files.wfdb_reader import files_of
+
+    return [path, *files_of(path)]
+
+
 def format_of(path: Path, head: bytes) -> Format:
     """The format of a file by its content, where that says it, else by its name.
 
@@ -146,6 +199,8 @@ def format_of(path: Path, head: bytes) -> Format:
     named = next((form for form in FORMATS if suffix in form.suffixes), None)
     if head.startswith(BDF_VERSION):
         return BDF
+    if head[128:132] == b"DICM":
+        return DICOM
     if head.startswith(b"PK\x03\x04") and suffix not in _FOREIGN:
         if b"[Content_Types].xml" in head or b"mimetypeapplication/" in head:
             raise InputError(f"{path} is a workbook of a spreadsheet: save its table as CSV there")
@@ -158,6 +213,9 @@ def format_of(path: Path, head: bytes) -> Format:
         return CSV
     if head.startswith(b"\x1f\x8b"):
         raise InputError(f"{path} is compressed with gzip: unpack it first")
+    header = path.with_suffix(WFDB.suffixes[0])
+    if suffix in (".dat", ".atr") and header.is_file():
+        raise InputError(f"{path} is part of a WFDB record: give its header, {header}")
     what = (
         f"it seems to be {_FOREIGN[suffix]}" if suffix in _FOREIGN else "it is none that is known"
     )

@@ -20,6 +20,8 @@ def parse_leads(text: str) -> tuple[str, ...] | dict[str, str]:
 
     Raises InputError for an entry that names no lead.
     """
+    if not text.strip():
+        raise InputError("--leads: no lead is named: write II,V1,V5, or what is measured")
     leads: dict[str, str] = {}
     entries = text + ","
     at = 0

@@ -41,7 +41,10 @@ _COPY_BYTES = 1 << 20
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
 _LARGEST_RATIO = 1100  # what DEFLATE can shrink to one byte, and a little
 _UNITS = {"ecg_mv": "mV", "ecg_uv": "uV", "ecg": ""}
-_SMALL = ("leads", "sampling_hz", "device", "simulated", "source", "started_at", "provenance")
+_SMALL = (
+    *("leads", "sampling_hz", "device", "simulated"),
+    *("source", "started_at", "provenance", "calibration", "model", "prefilter"),
+)
 # What zipfile and NumPy's header parser raise on damaged bytes.
 _DAMAGED = (
     zipfile.BadZipFile,
@@ -108,11 +111,16 @@ class NpzRecord(Record):
             said.append(f"it names no leads: its rows are taken for {', '.join(labels)}, in order")
         sources = _texts(given.get("provenance"))
         if len(sources) == len(labels):
-            said += reconstructed(chosen, [sources[row] for row in self._rows])
+            self.provenance = tuple(sources[row] for row in self._rows)
+            said += reconstructed(chosen, self.provenance)
         rate = _number(given["sampling_hz"], path) if "sampling_hz" in given else None
         super().__init__(path, chosen, rate_of(rate, options, path), self._ecg.shape[1])
         self.warnings = tuple(said)
+        self._beside: dict[str, NDArray[np.generic] | None] = {}
         self.device = " ".join(_texts(given.get("device")))
+        self.calibration = " ".join(_texts(given.get("calibration")))
+        self.model = " ".join(_texts(given.get("model")))
+        self.prefilter = " ".join(_texts(given.get("prefilter")))
         self.simulated = bool(np.any(given.get("simulated", np.False_)))
         self.of_recording = " ".join(_texts(given.get("source"))) == OF_RECORDING
         with suppress(ValueError):
@@ -122,6 +130,31 @@ class NpzRecord(Record):
         part = np.asarray(self._ecg[:, start:stop])[self._rows]
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite counts as missing
             return np.asarray(part * np.float32(self._scale), np.float32)
+
+    def read_sigma(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """As of every recording: a file of ours has it."""
+        part = self._part("sigma_mv", start, stop)
+        return None if part is None else np.asarray(part, np.float32)
+
+    def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """As of every recording: a file of ours has it of every lead."""
+        part = self._part("quality", start, stop)
+        return None if part is None else np.asarray(part, np.uint8)
+
+    def _part(self, name: str, start: int, stop: int) -> NDArray[np.generic] | None:
+        """Samples [start, stop) of an array of the shape of the leads; None where there is none.
+
+        It is mapped when it is first asked for: unpacking takes time that most readers need not spend.
+        """
+        if name not in self._beside:
+            self._beside[name] = None
+            if not self.provenance:  # not of ours: what it means by that name is not known
+                return None
+            with suppress(InputError, *_DAMAGED), zipfile.ZipFile(self.path) as archive:
+                found = _mapped(self.path, archive, name, None)
+                self._beside[name] = found if found.shape == self._ecg.shape else None
+        array = self._beside[name]
+        return None if array is None else np.asarray(array[:, start:stop])[self._rows]
 
 
 def _labels(given: NDArray[np.generic] | None, options: ReadOptions, n_rows: int) -> list[str]:

@@ -33,7 +33,7 @@ class NpzSink(RecordingSink):
     """Writes `ecg_mv`, `sigma_mv` (12, n) float32 mV and `quality` (12, n) uint8, and what they mean.
 
     Also `sampling_hz`, `first_sample` (stream index of column 0), `leads`, `provenance`, `restarts`
-    (columns where the stream began anew), `prefilter`, `device`, `calibration`, `source`,
+    (columns where the stream began anew), `prefilter`, `device`, `model`, `calibration`, `source`,
     `started_at` (ISO, empty if unknown), `simulated`. A gap is NaN with `Quality.GAP`, so column i is
     always (first_sample + i) / sampling_hz but after a restart.
     """
@@ -109,6 +109,7 @@ class NpzSink(RecordingSink):
             "restarts": np.array(self._restarts, np.int64),
             "prefilter": np.array(self.metadata.prefilter),
             "device": np.array(self.metadata.device),
+            "model": np.array(self.metadata.model),
             "calibration": np.array(self.metadata.calibration),
             "started_at": np.array(started_at),
             "source": np.array(self.metadata.source),

@@ -51,6 +51,14 @@ class Record(Closing, ABC):
     """Millivolts in the unit that the values were read in; None where the leads have several units."""
     of_recording: bool = False
     """leadlift made it of another recording, and can make it again."""
+    provenance: tuple[str, ...] = ()
+    """Where each of `leads` comes from, in the words of `edge.Provenance`; empty where nobody says it."""
+    calibration: str = ""
+    """The patient calibration that was applied, where the file says one."""
+    model: str = ""
+    """Name and hash of the model that made its leads, where the file says it."""
+    prefilter: str = ""
+    """Filters that were applied, in EDF's words, in a file of ours."""
 
     def __init__(
         self, path: Path, leads: Sequence[str], sampling_hz: float, n_samples: int
@@ -78,6 +86,17 @@ class Record(Closing, ABC):
         if start == stop:
             return np.empty((len(self.leads), 0), np.float32)
         return self._read(start, stop)
+
+    def read_sigma(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """Standard deviations of the same shape as `read`, mV; None where the file holds none."""
+        return None
+
+    def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """`edge.Quality` bits of the same shape as `read`; None where the file holds none.
+
+        A file that has them for all leads together gives each lead the same ones.
+        """
+        return None
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
@@ -110,7 +129,7 @@ def reconstructed(names: Sequence[str], sources: Sequence[str]) -> list[str]:
     made = [name for name, source in zip(names, sources, strict=True) if "reconstructed" in source]
     if not made:
         return []
-    return [f"{', '.join(made)} in it were reconstructed by leadlift, not measured"]
+    return [f"{', '.join(made)} in it: reconstructed by leadlift, not measured"]
 
 
 def unit_of(label: str) -> str | None:

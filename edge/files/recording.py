@@ -21,10 +21,14 @@ from firmware_bridge.wall_time import wall_time
 if TYPE_CHECKING:
     from edge.expected import Card
 
+MODEL = "model: "
+"""Before the name of the model, in an annotation or a comment."""
 MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
 
 
+CALIBRATION = "patient calibration"
+"""What the words of a patient calibration begin with."""
 OF_RECORDING = "recording"
 """The source of what was made of another recording, and can be made again; its name may name a patient."""
 
@@ -39,6 +43,8 @@ class Metadata:
     """The wearable, as it names itself."""
     calibration: str = ""
     """The patient calibration that was applied; empty for none."""
+    model: str = ""
+    """Name and hash of the model that reconstructs, as `edge.live.description.model_in_words` says them."""
     simulated: bool = False
     """The signal is simulated; every sink says so."""
     started_at: datetime | None = None

@@ -1,4 +1,4 @@
-"""Recordings as input: leads from EDF, BDF, NPZ and CSV files, read in pieces of bounded memory."""
+"""Recordings as input: leads from EDF, BDF, NPZ, CSV and WFDB files, read in pieces of bounded memory."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edge.errors import InputError
-from edge.files.formats import HEAD_BYTES, NPZ, format_of, readable
+from edge.files.formats import HEAD_BYTES, NPZ, WFDB, format_of, readable
 from edge.files.record import ReadOptions, Record
 
 __all__ = ["ReadOptions", "Record", "open_record", "split_pick"]
@@ -35,7 +35,7 @@ def open_record(
     Parameters
     ----------
     path
-        An EDF, EDF+, BDF, NPZ or CSV file.
+        An EDF, EDF+, BDF, NPZ or CSV file, the header of a WFDB record, or a DICOM ECG.
     leads
         Leads to read, in the order of the rows; or lead -> label of its signal in the file, `#3` for the
         third; None for every lead that the file names.
@@ -83,6 +83,9 @@ def _not_there(file: Path) -> str:
             f"{whole} was interrupted while it was recorded, or is being recorded: what there is lies in "
             f"{spool}; `leadlift repair {whole}` packs it"
         )
+    header = Path(f"{file}{WFDB.suffixes[0]}")
+    if not file.exists() and header.is_file():
+        return f"{file} is the name of a WFDB record: give its header, {header}"
     what = "does not exist"
     if file.exists():
         what = "is a directory" if file.is_dir() else "is no regular file"

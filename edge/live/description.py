@@ -8,6 +8,7 @@ from edge.expected import card_of
 from edge.files.recording import Metadata
 
 if TYPE_CHECKING:
+    from edge.bundle import Bundle
     from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
     from edge.signal.conditioning import Conditioning
@@ -20,11 +21,17 @@ def live_metadata(runtime: Runtime, reconstructor: Reconstructor) -> Metadata:
         prefilter=prefilter(reconstructor.conditioning),
         device="" if info is None else info.device,
         calibration="" if patient is None else patient.in_words(),
+        model=model_in_words(reconstructor.bundle),
         simulated=info is not None and info.simulated,
         started_at=runtime.started_at,
         card=card_of(reconstructor.bundle) if patient is None else None,
         source=runtime.source_name,
     )
+
+
+def model_in_words(bundle: Bundle) -> str:
+    """Name and the first digits of the hash: which model made the leads."""
+    return f"{bundle.manifest.name} {bundle.sha256[:12]}"
 
 
 def prefilter(conditioning: Conditioning) -> str:

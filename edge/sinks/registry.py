@@ -74,8 +74,8 @@ def open_sink(
     Parameters
     ----------
     spec
-        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `terminal:`. `{time}` in a name stands for the
-        time now. A file is made with the first block.
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`. `{time}` in a name
+        stands for the time now. A file is made with the first block.
     sampling_hz
         Rate of the blocks to come.
     metadata

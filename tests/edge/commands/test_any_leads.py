@@ -116,7 +116,7 @@ def test_run_takes_what_the_device_has_and_says_so(
 @pytest.mark.parametrize(
     ("leads", "code", "says"),
     [
-        ("", 2, "unknown lead ''"),
+        ("", 2, "no lead is named"),
         ("I,V9", 2, "unknown lead 'V9'"),
         ("I,I", 2, "I is given twice"),
         ("II='CH1'", 2, "which channel is which is said in --source"),
@@ -131,3 +131,28 @@ def test_leads_that_cannot_be_are_one_line(
     assert main([*given, "--seconds", "1"]) == code
     assert says in capsys.readouterr().err
     assert not out.exists()
+
+
+def test_the_simulator_measures_what_is_named_up_to_eight(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.npz"
+    given = ["run", "--source", "sim:", "--sink", f"file:{out}", "--seconds", "1", "--leads"]
+    assert main([*given, "aVL,V2"]) == 0
+    assert main([*given, ",".join(LEADS), "--overwrite"]) == 2
+    assert "the wire format carries 8 leads" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("leads", ["I", "aVF,V1,V5"])
+def test_no_estimate_of_ours_is_taken_for_a_measurement(
+    leads: str, all_twelve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first, second = tmp_path / "first.csv", tmp_path / "second.npz"
+    assert main(["reconstruct", str(all_twelve), str(first), "--leads", leads]) == 0
+    capsys.readouterr()
+    assert main(["reconstruct", str(first), str(second)]) == 0
+    assert (
+        f"measured leads: {leads.replace(',', ', ')} ({first} has only" in capsys.readouterr().err
+    )
+    with np.load(second) as stored:
+        assert list(stored["provenance"]) == [str(p) for p in provenance(leads.split(","))]

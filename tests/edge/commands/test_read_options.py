@@ -167,4 +167,4 @@ def test_a_reference_that_was_reconstructed_is_said(
     assert main(["reconstruct", str(given), str(made)]) == 0
     assert warnings(capsys) == []
     main(["calibrate", str(made), "-o", str(tmp_path / "patient.json")])
-    assert "V6 in it were reconstructed by leadlift, not measured" in capsys.readouterr().err
+    assert "V6 in it: reconstructed by leadlift, not measured" in capsys.readouterr().err

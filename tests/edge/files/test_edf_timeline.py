@@ -132,7 +132,7 @@ def test_our_own_file_ends_where_the_recording_ended(
         assert (record.n_samples, record.simulated, record.device) == (1400, True, "Band 3")
         assert record.started_at == start
         (warning,) = record.warnings
-        assert warning.endswith("V6 in it were reconstructed by leadlift, not measured")
+        assert warning.endswith("V6 in it: reconstructed by leadlift, not measured")
     assert np.isnan(got[:, 600:1000]).all()  # the gap
     assert np.isnan(got[6, 300:350]).all()
     expected = np.delete(sent, np.s_[300:350], axis=1)

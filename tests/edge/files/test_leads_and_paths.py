@@ -153,7 +153,7 @@ def test_the_content_tells_an_edf_whatever_its_name(tmp_path: Path, name: str) -
 @pytest.mark.parametrize(
     ("name", "content", "says"),
     [
-        ("r.hea", b"r 3 250 2500\n", "WFDB header"),
+        ("r.hea", b"r 3 250 2500\n", "describes 0"),
         ("r.dat", bytes(3000), "WFDB signal"),
         ("r.xml", b"<?xml version='1.0'?>", "XML"),
         ("r.edf.gz", b"\x1f\x8b\x08", "unpack it first"),
@@ -226,8 +226,8 @@ def test_names_in_any_script_are_read_and_said_under_any_locale(
 
 
 def test_the_table_of_formats_is_what_readers_and_writers_know() -> None:
-    assert written() == ".edf|.npz|.csv"
-    assert readable() == ".edf, .bdf, .npz, .csv or FILE.npz#17"
+    assert written() == ".edf|.npz|.csv|.hea|.dcm"
+    assert readable() == ".edf, .bdf, .npz, .csv, .hea, .dcm or FILE.npz#17"
     assert all(f"{form.suffixes[0]} ({form.keeps})" in kept() for form in FORMATS if form.writer)
     suffixes = [suffix for form in FORMATS for suffix in form.suffixes]
     assert len(set(suffixes)) == len(suffixes)

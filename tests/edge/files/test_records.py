@@ -35,10 +35,12 @@ def sent() -> NDArray[np.float32]:
 @pytest.fixture(scope="module")
 def files(tmp_path_factory: pytest.TempPathFactory, sent: NDArray[np.float32]) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp("records")
-    return {name: write(folder / f"out.{name}", sent) for name in ("edf", "npz", "csv")}
+    return {
+        name: write(folder / f"out.{name}", sent) for name in ("edf", "npz", "csv", "hea", "dcm")
+    }
 
 
-@pytest.mark.parametrize("kind", ["edf", "npz", "csv"])
+@pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea", "dcm"])
 @settings(
     max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -55,7 +57,7 @@ def test_any_piece_of_what_a_sink_wrote(
     np.testing.assert_allclose(got, sent[[1, 6, 10], start:stop], atol=2.6e-4)
 
 
-@pytest.mark.parametrize("kind", ["edf", "npz", "csv"])
+@pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea", "dcm"])
 def test_all_leads_in_the_order_of_the_file(files: dict[str, Path], kind: str) -> None:
     with open_record(str(files[kind])) as record:
         assert record.leads == LEADS

@@ -10,15 +10,24 @@ import pytest
 
 from edge.errors import InputError
 from edge.files.csv_writer import CsvSink
+from edge.files.dicom_writer import DicomSink
 from edge.files.edf_writer import EdfSink
 from edge.files.npz_writer import NpzSink
+from edge.files.wfdb_writer import WfdbSink
 from edge.sinks import open_sink
 from edge.sinks.registry import SINKS
 from edge.sinks.terminal import TerminalSink
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("a.edf", EdfSink), ("a.NPZ", NpzSink), ("a b:c.csv", CsvSink)]
+    ("name", "kind"),
+    [
+        ("a.edf", EdfSink),
+        ("a.NPZ", NpzSink),
+        ("a b:c.csv", CsvSink),
+        ("a.hea", WfdbSink),
+        ("a.dcm", DicomSink),
+    ],
 )
 def test_file_format_follows_the_extension(tmp_path: Path, name: str, kind: type) -> None:
     with open_sink(f"file:{tmp_path / name}", 250.0) as sink:
@@ -54,7 +63,9 @@ def test_refusals_list_what_is_accepted() -> None:
     assert all(f"{name}:" in str(scheme.value) for name in SINKS)
     with pytest.raises(InputError) as extension:
         open_sink("file:out.mat", 250.0)
-    assert all(suffix in str(extension.value) for suffix in (".edf", ".npz", ".csv"))
+    assert all(
+        suffix in str(extension.value) for suffix in (".edf", ".npz", ".csv", ".hea", ".dcm")
+    )
 
 
 def test_heavy_libraries_load_only_when_a_sink_draws_or_a_record_opens() -> None:

@@ -1,0 +1,169 @@
+"""Reads the ECG of a DICOM waveform object with pydicom: the first group that has the leads, in memory."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from contextlib import suppress
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.errors import InputError
+from edge.files.dicom_codes import (
+    CODES,
+    PRIVATE_CREATOR,
+    PRIVATE_GROUP,
+    PRIVATE_NOTES,
+    need_pydicom,
+)
+from edge.files.record import (
+    ReadOptions,
+    Record,
+    one_unit,
+    pick_leads,
+    printable,
+    rate_of,
+    reconstructed,
+    unit_mv,
+)
+from edge.files.recording import OF_RECORDING
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
+
+_SCHEMES = ("MDC", "SCPECG")
+_LEADS = {code.removeprefix("2:"): lead for lead, code in CODES.items()}
+
+
+class DicomRecord(Record):
+    """The leads of one multiplex group. A group of median beats stands behind that of the recording."""
+
+    def __init__(self, path: Path, options: ReadOptions) -> None:
+        """Raises InputError for what is no ECG in DICOM, is damaged, or lacks a lead."""
+        need_pydicom(InputError)
+        import pydicom
+
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # of fields that nobody asked for
+                ds = pydicom.dcmread(path)
+                groups = list(ds.get("WaveformSequence") or [])
+                if groups:
+                    self._open(path, options, ds, groups)
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # pydicom raises whatever a damaged value makes Python raise
+            why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
+            raise InputError(f"cannot read {path} as a DICOM ECG: {why}") from error
+        if not groups:
+            what = ds.get("Modality") or "no modality"
+            raise InputError(f"{path} holds no waveform ({what}): give a DICOM ECG")
+
+    def _open(self, path: Path, options: ReadOptions, ds: Dataset, groups: list[Any]) -> None:
+        from pydicom.waveforms.numpy_handler import multiplex_array
+
+        number, names, rows, said = _pick(path, options, groups)
+        group = groups[number]
+        chosen = [group.ChannelDefinitionSequence[row] for row in rows]
+        unit = [
+            unit_mv(_unit(channel), names[i], options, f"{path}, channel {rows[i] + 1}", said)
+            for i, channel in enumerate(chosen)
+        ]
+        self.mv_per_value = one_unit(unit)
+        codes = multiplex_array(ds, number, as_raw=True)[:, rows].T
+        scale = np.array([_number(c, "ChannelSensitivity", 1.0) for c in chosen])
+        scale *= [_number(c, "ChannelSensitivityCorrectionFactor", 1.0) for c in chosen]
+        baseline = np.array([_number(c, "ChannelBaseline", 0.0) for c in chosen])
+        with np.errstate(over="ignore", invalid="ignore"):
+            values = codes * scale[:, None] + baseline[:, None]
+            self._ecg_mv = (values * np.array(unit)[:, None]).astype(np.float32)
+        padding = group.get("WaveformPaddingValue")
+        if isinstance(padding, bytes) and padding:
+            signed = group.get("WaveformSampleInterpretation", "SS")[:1] == "S"
+            width = int(group.WaveformBitsAllocated) // 8
+            self._ecg_mv[codes == int.from_bytes(padding[:width], "little", signed=signed)] = np.nan
+        stated = float(group.SamplingFrequency) if group.get("SamplingFrequency") else None
+        super().__init__(path, names, rate_of(stated, options, path), self._ecg_mv.shape[1])
+        self._identify(ds, group, chosen, said)
+        self.warnings = tuple(said)
+
+    def _identify(self, ds: Dataset, group: Dataset, chosen: list[Any], said: list[str]) -> None:
+        from pydicom.valuerep import DT
+
+        model = str(ds.get("ManufacturerModelName") or "")
+        self.device = printable(model.strip())
+        if at := ds.get("AcquisitionDateTime"):
+            with suppress(ValueError):
+                start = DT(str(at))
+                offset = _number(group, "MultiplexGroupTimeOffset", 0.0)
+                self.started_at = None if start is None else start + timedelta(milliseconds=offset)
+        notes = _notes(ds)
+        if not notes:
+            return
+        self.started_at = None
+        with suppress(ValueError):
+            self.started_at = datetime.fromisoformat(notes.get("started_at", ""))
+        self.simulated = notes.get("simulated") == "True"
+        self.of_recording = notes.get("source") == OF_RECORDING
+        self.model, self.prefilter = notes.get("model", ""), notes.get("prefilter", "")
+        self.calibration = notes.get("calibration", "")
+        self.provenance = tuple(str(c.get("ChannelDerivationDescription", "")) for c in chosen)
+        said += reconstructed(self.leads, self.provenance)
+
+    def _read(self, start: int, stop: int) -> NDArray[np.float32]:
+        return np.array(self._ecg_mv[:, start:stop], np.float32)
+
+
+def _pick(
+    path: Path, options: ReadOptions, groups: list[Any]
+) -> tuple[int, tuple[str, ...], list[int], list[str]]:
+    """(number of the group, names, channels, what to say): the first group that has what is wanted."""
+    refusal: InputError | None = None
+    for number, group in enumerate(groups):
+        said: list[str] = []
+        labels = [_label(channel) for channel in group.ChannelDefinitionSequence]
+        try:
+            names, rows = pick_leads(labels, options.leads, path, said)
+        except InputError as error:
+            refusal = refusal or error
+            continue
+        if len(groups) > 1:
+            said.append(f"it holds {len(groups)} groups of channels: group {number + 1} is read")
+        return number, names, rows, said
+    raise refusal or InputError(f"{path} holds no channels: nothing to reconstruct")
+
+
+def _label(channel: Dataset) -> str:
+    """The lead by its code; where that is of another scheme, what the channel is called."""
+    source = channel.get("ChannelSourceSequence")
+    if source:
+        found = re.search(r"(?:^|[-:])(\d+)$", str(source[0].get("CodeValue", "")))
+        lead = _LEADS.get(found[1]) if found else None
+        if lead is not None and source[0].get("CodingSchemeDesignator") in _SCHEMES:
+            return lead
+    meaning = str(source[0].get("CodeMeaning", "")) if source else ""
+    return printable(str(channel.get("ChannelLabel") or meaning))
+
+
+def _unit(channel: Dataset) -> str:
+    units = channel.get("ChannelSensitivityUnitsSequence")
+    return str(units[0].get("CodeValue", "")) if units else ""
+
+
+def _number(ds: Dataset, name: str, otherwise: float) -> float:
+    value = ds.get(name)
+    return otherwise if value is None or value == "" else float(value)
+
+
+def _notes(ds: Dataset) -> dict[str, str]:
+    """What leadlift noted; nothing in files of others."""
+    try:
+        text = str(ds.private_block(PRIVATE_GROUP, PRIVATE_CREATOR)[PRIVATE_NOTES].value)
+    except KeyError:
+        return {}
+    parts = (line.partition(": ") for line in text.splitlines())
+    return {key: value.strip() for key, colon, value in parts if colon}

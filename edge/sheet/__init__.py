@@ -1,0 +1,1 @@
+"""A printed sheet of an ECG: what is on it, and how it is drawn."""
