@@ -10,11 +10,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.leads import INPUT_LEADS
+from edge.leads import INPUT_LEADS, LEADS
 from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
+from edge.signal.einthoven import EinthovenCheck
 from edge.signal.plausibility import UnitCheck
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import (
@@ -55,9 +56,14 @@ class IngestCounters:
 class Ingest:
     """Sans-I/O: one event in, at most one block out; blocks come in order and never overlap."""
 
-    def __init__(self, leads: Sequence[str] = INPUT_LEADS) -> None:
-        """Blocks will have one row for each of `leads`, in this order, whatever the device sends."""
+    def __init__(self, leads: Sequence[str] = INPUT_LEADS, *, or_others: bool = False) -> None:
+        """Blocks will have one row for each of `leads`, in this order, whatever the device sends.
+
+        With `or_others` a device that lacks one of them is taken with those of the twelve that it has.
+        """
         self.leads = tuple(leads)
+        """The rows of the blocks; with `or_others` settled once the device has said what it sends."""
+        self._or_others = or_others
         self.counters = IngestCounters()
         self.clock = DeviceClock()
         self.info: StreamInfo | None = None
@@ -69,13 +75,14 @@ class Ingest:
         """What a person should know of the stream, a line each, each once."""
         self._rate: ArrivalRate | None = None
         self._units: UnitCheck | None = None
+        self._einthoven: EinthovenCheck | None = None
         self._rows: list[int] = []
         self._heard: int | None = (
             None  # device index just after the newest packet, taken or dropped
         )
         self._next: int | None = None  # and after the newest one taken
         self._index = 0  # stream index of the next sample
-        self._last_mv: NDArray[np.float32] = np.empty((len(self.leads), 1), np.float32)
+        self._last_mv: NDArray[np.float32] = np.empty((0, 1), np.float32)
         self._last_arrival_ns = 0
         self._last_tick_us: int | None = None  # as unwrapped here
         self._tick_shift_us = 0  # wraps that the decoder could not know
@@ -149,17 +156,24 @@ class Ingest:
                 f"the device says one count is {info.nanovolts_per_lsb} nV: check its firmware"
             )
         missing = [lead for lead in self.leads if lead not in info.leads]
-        if missing:
+        has = [lead for lead in LEADS if lead in info.leads]
+        if missing and has and self._or_others:
+            self.leads = tuple(has)
+            self.tell(f"measured leads: {', '.join(has)} (the device has no {', '.join(missing)})")
+        elif missing:
+            instead = f"take --leads {','.join(has)}, or " if has else ""
             raise InputError(
                 f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, "
-                f"needed are {', '.join(self.leads)}; name what you wired in leads=, or go without: "
+                f"needed are {', '.join(self.leads)}; {instead}name what you wired in leads=, or go without: "
                 f"missing={','.join(missing)}"
             )
+        self._or_others = False
         self._rows = [info.leads.index(lead) for lead in self.leads]
         self.info = info
         if old is None:
             self._rate = ArrivalRate(info.sampling_hz)
             self._units = UnitCheck(len(self.leads), info.sampling_hz)
+            self._einthoven = EinthovenCheck(self.leads, info.sampling_hz)
 
     def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
         info = self.info
@@ -207,7 +221,8 @@ class Ingest:
         )
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: StreamInfo) -> None:
-        """Tell of a rate that is not the declared one, and of values that are not millivolts."""
+        """Tell of a rate that is not the declared one, of values that are not millivolts, and of limb leads
+        that contradict each other."""
         if self._rate is not None and self._rate.observe(self._heard or 0, arrival_ns):
             hz = self._rate.hz or 0.0
             self.tell(
@@ -215,6 +230,10 @@ class Ingest:
                 f"rates are wrong by a factor of {hz / info.sampling_hz:.3g}; set rate= where the device "
                 "takes it, or mend its firmware"
             )
+        if self._einthoven is not None and not self._einthoven.decided:
+            found = self._einthoven.push(ecg_mv)
+            if found is not None:
+                self.tell(str(found))
         if self._units is not None and not self._units.decided:
             verdict = self._units.push(ecg_mv)
             if verdict is not None:
