@@ -75,8 +75,8 @@ def is_made(record: Record) -> bool:
 
 
 def default_leads(has: Sequence[str], takes: Sequence[str]) -> tuple[str, ...]:
-    """The leads that are used where nobody names some: those of `takes` that a recording has, else all."""
-    return tuple(lead for lead in takes if lead in has) or tuple(has)
+    """The leads that are used where nobody names some: `takes` if a recording has them, else its own."""
+    return tuple(takes) if set(takes) <= set(has) else tuple(has)
 
 
 def as_dict(

@@ -89,7 +89,7 @@ def test_a_recording_of_others_says_what_would_be_used(
     ("has", "used"),
     [
         (LEADS, ("II", "V1", "V5")),
-        (("V5", "II"), ("II", "V5")),
+        (("V5", "II", "V2"), ("V5", "II", "V2")),
         (("I", "V2"), ("I", "V2")),
     ],
 )
