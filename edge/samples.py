@@ -116,10 +116,22 @@ def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
         with np.errstate(over="ignore"):  # what float32 cannot hold counts as missing
             samples = values.astype(np.float32)
     except (TypeError, ValueError, RuntimeError) as error:  # torch: a tensor that requires grad
-        raise InputError(f"expected an array of samples in mV, one row a lead: {error}") from error
+        why = _unequal(ecg_mv) or error
+        raise InputError(f"expected an array of samples in mV, one row a lead: {why}") from error
     if isinstance(ecg_mv, np.ma.MaskedArray):
         samples[np.ma.getmaskarray(ecg_mv)] = np.nan
     return samples
+
+
+def _unequal(rows: object) -> str:
+    """What is wrong with rows of different lengths; empty where that is not what is wrong."""
+    try:
+        lengths = [len(row) for row in rows]  # type: ignore[attr-defined]
+    except TypeError:
+        return ""
+    if len(set(lengths)) < 2:
+        return ""
+    return f"the rows have {', '.join(map(str, lengths))} samples: give all the same"
 
 
 def fitting(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:

@@ -1,6 +1,6 @@
-"""Reconstruct a recording of three leads into a new file, and say how sure the decoder is of each lead.
+"""Reconstruct a recording of some leads into a new file, and say how sure the decoder is of each lead.
 
-python examples/reconstruct_file.py INPUT.edf OUTPUT.edf
+python examples/reconstruct_file.py INPUT.edf OUTPUT.edf [I,II,V2]
 """
 
 from __future__ import annotations
@@ -14,14 +14,17 @@ from edge.files.records import open_record
 from edge.offline import reconstruct_pieces
 
 
-def main(source: str, target: str) -> None:
+def main(source: str, target: str, measured: str = "II,V1,V5") -> None:
+    leads = measured.split(",")
     with (
-        open_record(source, edge.INPUT_LEADS) as record,
-        edge.Reconstructor.open() as reconstructor,
+        open_record(source, leads) as record,
+        edge.open(leads=leads) as reconstructor,
         edge.open_sink(f"file:{target}", record.sampling_hz) as sink,
     ):
-        three = record.read(0, record.n_samples)  # (3, n) mV; read long recordings piece by piece
-        for block in reconstruct_pieces(reconstructor, [three], record.sampling_hz):
+        ecg_mv = record.read(
+            0, record.n_samples
+        )  # (n_leads, n) mV; read long recordings piece by piece
+        for block in reconstruct_pieces(reconstructor, [ecg_mv], record.sampling_hz):
             sink.write(block)
             if block.n_samples > record.sampling_hz:
                 sigma_uv = 1e3 * np.nanmedian(block.sigma_mv, axis=1)

@@ -1,6 +1,8 @@
 """Follow a device live: what arrives, what is lost, which leads are off.
 
-python examples/watch_a_stream.py serial:/dev/ttyACM0 10      (or sim:)
+python examples/watch_a_stream.py serial:/dev/ttyACM0 10      (or sim:, or "sim:?leads=I,II")
+
+II, V1 and V5 are used where the device has them, else those of the twelve that it has.
 """
 
 from __future__ import annotations

@@ -182,12 +182,12 @@ def test_members_of_the_reconstructor_and_its_blocks_are_pinned() -> None:
     )
 
 
-LIVE = {"--model", "--engine", "--seconds", "--report"}
+LIVE = {"--leads", "--model", "--engine", "--seconds", "--report"}
 COMMANDS = {
     "demo": {"--headless", *LIVE},
     "run": {"--source", "--sink", "--patient", *LIVE},
     "reconstruct": {"--leads", "--unit", "--rate", "--model", "--engine", "--patient"},
-    "calibrate": {"-o", "--leads", "--unit", "--rate", "--model", "--engine"},
+    "calibrate": {"-o", "--leads", "--reference-leads", "--unit", "--rate", "--model", "--engine"},
     "repair": {"-o"},
     "devices": set(),
     "doctor": {"--json"},

@@ -48,6 +48,8 @@ def reconstruct_file(twelve: Path, folder: Path) -> None:
     assert "measured" in said[1]
     assert "reconstructed" in said[7]
     assert (folder / "out.edf").stat().st_size > 10 * 250 * 24
+    said = run("reconstruct_file.py", folder, str(twelve), "watch.edf", "I,II").splitlines()
+    assert [line.split()[1] for line in said[:3]] == ["measured", "measured", "derived"]
 
 
 def watch_a_stream(twelve: Path, folder: Path) -> None:

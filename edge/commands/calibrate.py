@@ -9,7 +9,9 @@ from collections.abc import Mapping, Sequence
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
+from edge.errors import InputError
 from edge.files.formats import readable
+from edge.files.lead_option import parse_leads
 from edge.leads import INDEPENDENT_LEADS
 from edge.signal.plausibility import implausible_unit
 
@@ -34,8 +36,13 @@ def add(subparsers: Subparsers) -> None:
     )
     add_read_options(
         parser,
-        "leads that the wearable measures (default: II,V1,V5); with I, II, V1 to V6 among them, what the "
-        "reference calls its leads",
+        "leads that the wearable measures (default: II,V1,V5); with I, II, V1 to V6 among them, or with "
+        "labels, leads of the reference, as --reference-leads",
+    )
+    parser.add_argument(
+        "--reference-leads",
+        metavar="I='CH1',...",
+        help="leads of the reference to use, and what it calls them (default: all that it names)",
     )
     add_model_options(parser)
     add_overwrite_option(parser)
@@ -56,7 +63,7 @@ def run(arguments: argparse.Namespace) -> int:
         given, _ = split_pick(arguments.reference)
         inputs = {"the reference": given, "the model": arguments.model}
         check_outputs([("the calibration", output)], inputs, overwrite=arguments.overwrite)
-        worn, of_file = _worn(options.leads)
+        worn, of_file = _leads(options.leads, arguments.reference_leads)
     with open_record(
         arguments.reference, of_file, sampling_hz=options.sampling_hz, unit=options.unit
     ) as record:
@@ -84,10 +91,20 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _worn(
-    leads: Sequence[str] | Mapping[str, str] | None,
+def _leads(
+    leads: Sequence[str] | Mapping[str, str] | None, of_reference: str | None
 ) -> tuple[Sequence[str] | None, Sequence[str] | Mapping[str, str] | None]:
-    """Leads that the wearable measures, and what is read of the reference, from `--leads`."""
+    """Leads that the wearable measures, and what is read of the reference.
+
+    Raises InputError where `--leads` has labels though `--reference-leads` is there for them.
+    """
+    if of_reference is not None:
+        if isinstance(leads, Mapping):
+            lead, label = next(iter(leads.items()))
+            raise InputError(
+                f"--leads: {label} for {lead}: name leads, as in II,V1,V5; labels belong to --reference-leads"
+            )
+        return leads, parse_leads(of_reference, "--reference-leads")
     if leads is None or isinstance(leads, Mapping) or set(INDEPENDENT_LEADS) <= set(leads):
         return None, leads
     return leads, None

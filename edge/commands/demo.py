@@ -13,6 +13,7 @@ from typing import TextIO, cast
 
 from edge.commands.common import (
     Subparsers,
+    UsageError,
     add_live_options,
     exit_code,
     live_outputs,
@@ -21,8 +22,10 @@ from edge.commands.common import (
     run_live,
     summary,
 )
+from edge.leads import INDEPENDENT_LEADS
 from firmware_bridge.errors import TransportError
 from firmware_bridge.new_file import TIME
+from firmware_bridge.wire.spec import MAX_CHANNELS
 
 START_S = 20.0  # a Jetson that imports NumPy from an SD card takes seconds
 END_S = 5.0  # the wearable ends within one frame once its input closes
@@ -52,6 +55,11 @@ def run(arguments: argparse.Namespace) -> int:
         sinks.append("terminal:")
     outputs = live_outputs(sinks, arguments, "")
     leads = measured_leads(arguments)
+    if leads is not None and len(leads) > MAX_CHANNELS:
+        raise UsageError(
+            f"--leads: {len(leads)} leads for a wearable of {MAX_CHANNELS} channels: name fewer; "
+            f"{','.join(INDEPENDENT_LEADS)} imply all twelve"
+        )
     options = WEARABLE if leads is None else (*WEARABLE, "--leads", ",".join(leads))
     with (
         open_reconstructor(arguments, leads=leads) as reconstructor,

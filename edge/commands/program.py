@@ -53,7 +53,7 @@ def parser() -> argparse.ArgumentParser:
     """The parser of every command."""
     top = argparse.ArgumentParser(
         prog="leadlift",
-        description="Twelve leads from three, live, on the device. Research use only, "
+        description="Twelve leads from a few, live, on the device. Research use only, "
         "not a medical device.",
     )
     top.add_argument("--version", action="version", version=f"leadlift {__version__}")

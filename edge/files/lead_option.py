@@ -12,16 +12,16 @@ _QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'"
 _ENTRY = re.compile(rf"\s*({_QUOTED}|[^,=]*?)\s*(?:(=)\s*({_QUOTED}|[^,]*?)\s*)?,")
 
 
-def parse_leads(text: str) -> tuple[str, ...] | dict[str, str]:
+def parse_leads(text: str, option: str = "--leads") -> tuple[str, ...] | dict[str, str]:
     """Leads in order, or a mapping of leads to labels of the file.
 
     `II,V1,V5` is the first; labels as the file spells them (`ECG II,V1-Ref`) and `II='CH1',V1='CH2'` are the
     second. A label with a comma stands in quotes, single or double, doubled inside.
 
-    Raises InputError for an entry that names no lead.
+    Raises InputError, which names the `option`, for an entry that names no lead.
     """
     if not text.strip():
-        raise InputError("--leads: no lead is named: write II,V1,V5, or what is measured")
+        raise InputError(f"{option}: no lead is named: write II,V1,V5 or any others of the twelve")
     leads: dict[str, str] = {}
     entries = text + ","
     at = 0
@@ -32,13 +32,13 @@ def parse_leads(text: str) -> tuple[str, ...] | dict[str, str]:
         if lead is None:
             example = next(one for one in ("II", "V1", "V5", *LEADS) if one not in leads)
             raise InputError(
-                f"--leads: unknown lead {name!r}: write II,V1,V5, or which lead a signal is, as in "
+                f"{option}: unknown lead {name!r}: write II,V1,V5, or which lead a signal is, as in "
                 f"{example}='{label or name or 'CH1'}'"
             )
         if lead in leads:
-            raise InputError(f"--leads: {lead} is given twice: name each lead once")
+            raise InputError(f"{option}: {lead} is given twice: name each lead once")
         if found[2] and not label:
-            raise InputError(f"--leads: {name}= names no signal: write {name}='CH1'")
+            raise InputError(f"{option}: {name}= names no signal: write {name}='CH1'")
         leads[lead] = label or name
     plain = all(label.lower() == lead.lower() for lead, label in leads.items())
     return tuple(leads) if plain else leads

@@ -116,7 +116,8 @@ def test_run_takes_what_the_device_has_and_says_so(
 @pytest.mark.parametrize(
     ("leads", "code", "says"),
     [
-        ("", 2, "no lead is named"),
+        ("", 2, "--leads: no lead is named: write II,V1,V5"),
+        ("I,", 2, "unknown lead ''"),
         ("I,V9", 2, "unknown lead 'V9'"),
         ("I,I", 2, "I is given twice"),
         ("II='CH1'", 2, "which channel is which is said in --source"),
@@ -156,3 +157,48 @@ def test_no_estimate_of_ours_is_taken_for_a_measurement(
     )
     with np.load(second) as stored:
         assert list(stored["provenance"]) == [str(p) for p in provenance(leads.split(","))]
+
+
+def test_calibrate_for_leads_of_a_reference_with_labels_of_its_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    reference, patient = tmp_path / "odd.npz", tmp_path / "p.json"
+    labels = [f"CH{i}" for i in range(12)]
+    np.savez(reference, ecg_mv=twelve_leads(6.0), leads=labels, sampling_hz=250.0)
+    names = ",".join(f"{lead}='{label}'" for lead, label in zip(LEADS, labels, strict=True))
+    given = ["calibrate", str(reference), "-o", str(patient), "--trust-order"]
+    assert main([*given, "--leads", names, "--reference-leads", names]) == 2
+    assert "labels belong to --reference-leads" in capsys.readouterr().err
+    assert main([*given, "--leads", "I,V2", "--reference-leads", "I,I"]) == 2
+    assert "--reference-leads: I is given twice" in capsys.readouterr().err
+    assert main([*given, "--leads", "I,V2", "--reference-leads", names]) == 0
+    assert json.loads(patient.read_text())["input_leads"] == ["I", "V2"]
+
+
+def test_a_demo_of_more_leads_than_a_wearable_has_channels_is_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.edf"
+    given = ["demo", "--headless", "--seconds", "1", "--output", str(out)]
+    assert main([*given, "--leads", ",".join(LEADS)]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("leadlift: error: --leads: 12 leads for a wearable of 8 channels")
+    assert error.count("\n") == 1
+    assert not out.exists()
+
+
+def test_a_demo_of_a_watch_with_two_leads(tmp_path: Path) -> None:
+    out, report = tmp_path / "out.npz", tmp_path / "report.json"
+    given = ["demo", "--headless", "--seconds", "1", "--output", str(out), "--leads", "I,II"]
+    assert main([*given, "--report", str(report)]) == 0
+    assert json.loads(report.read_text())["leads"] == ["I", "II"]
+    with np.load(out) as stored:
+        assert list(stored["provenance"]) == [str(source) for source in provenance(("I", "II"))]
+
+
+@pytest.mark.parametrize("rows", [1, 3], ids=["too few", "too many"])
+def test_rows_that_are_not_the_leads_are_one_line(rows: int) -> None:
+    with pytest.raises(edge.InputError, match=rf"expected \(2, n\).*got shape \({rows}, 500\)"):
+        edge.reconstruct(np.zeros((rows, 500)), leads=("I", "II"))
+    with pytest.raises(edge.InputError, match="the rows have 500, 499 samples: give all the same"):
+        edge.reconstruct([[0.0] * 500, [0.0] * 499], leads=("I", "II"))  # type: ignore[arg-type]

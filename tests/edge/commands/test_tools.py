@@ -135,7 +135,7 @@ def test_reconstruct_says_which_leads_that_were_named_a_file_lacks(
     [
         (["--leads", "II,V9"], 2, "unknown lead 'V9'"),
         (["--leads", "II,V2"], 1, "lacks V2"),
-        (["--leads", ""], 2, "no lead is named"),
+        (["--leads", ""], 2, "--leads: no lead is named"),
         (["--model", "nowhere.onnx"], 1, "cannot read the model nowhere.onnx"),
         (["--lowpass", "500"], 2, "filter corner 500 Hz does not fit"),
         (["--engine", "abacus"], 2, "unknown engine 'abacus'"),
