@@ -16,6 +16,7 @@ from edge.leads import INPUT_LEADS, LEADS, lead_indices
 from edge.patient.patient import Patient, load_patient
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, millivolts
+from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import implausible_unit
 from edge.signal.resampling import FILE_DELAY_S, RateConverter
 
@@ -53,7 +54,8 @@ def reconstruct(
     Warns
     -----
     UserWarning
-        For values that cannot be millivolts; it says what they may be.
+        For values that cannot be millivolts, and for limb leads that contradict each other; it says what
+        they may be.
 
     Raises
     ------
@@ -82,6 +84,8 @@ def reconstruct(
     with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
+        if contradicts := contradiction(samples[rows, :piece], sampling_hz, used):
+            warnings.warn(str(contradicts), UserWarning, stacklevel=2)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
         for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):

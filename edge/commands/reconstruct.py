@@ -23,6 +23,7 @@ from edge.errors import InputError
 from edge.files.formats import kept, readable
 from edge.leads import LEADS, lead_indices
 from edge.quality import Quality
+from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
 from firmware_bridge.new_file import stamped
 
@@ -130,7 +131,7 @@ def _leads(
 def _pieces(record: Record, takes: tuple[str, ...]) -> Iterator[NDArray[np.float32]]:
     """The recording as (n_inputs, n) mV in the decoder's order; leads not used are missing.
 
-    Says once if the values cannot be millivolts.
+    Says once if the values cannot be millivolts, or limb leads contradict each other.
     """
     step = max(1, round(PIECE_S * record.sampling_hz))
     rows = lead_indices(record.leads, takes)
@@ -142,4 +143,6 @@ def _pieces(record: Record, takes: tuple[str, ...]) -> Iterator[NDArray[np.float
         if doubt is None:
             doubt = implausible_unit(ecg_mv[rows], record.sampling_hz)
             warn_of_unit(record, doubt)
+        if start == 0 and (found := contradiction(ecg_mv, record.sampling_hz, takes)):
+            warn([f"{record.path}: {found}"])
         yield ecg_mv

@@ -209,7 +209,8 @@ class MissingLeads:
                 # One that is measured after all is not masked.
                 self._absent = tuple(lead for lead in self._missing if lead not in event.leads)
                 self._told = False
-                events.append(replace(event, leads=event.leads + self._absent))
+                leads = event.leads + self._absent
+                events.append(replace(event, leads=leads, missing=self._absent))
             elif isinstance(event, Samples):
                 n_channels = event.counts.shape[0]
                 if not self._told:
