@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from firmware_bridge.devices.lead_map import named_leads
 from firmware_bridge.devices.registry import DEFAULT, Asked, make_decoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
@@ -17,6 +18,7 @@ from firmware_bridge.transports.base import Transport
 from firmware_bridge.transports.network import host_and_port
 from firmware_bridge.transports.replay import ReplayTransport, read_header
 from firmware_bridge.wire.decoder import WireDecoder
+from firmware_bridge.wire.spec import MAX_CHANNELS
 
 BLE_RECONNECT_S = 300.0  # a walk out of the radio's reach and back
 NETWORK_RECONNECT_S = 60.0  # a board that restarts and joins its Wi-Fi again
@@ -123,7 +125,7 @@ def _replay(path: str, options: Options) -> Link:
 def _sim(name: str, options: Options) -> Link:
     from firmware_bridge.simulators.ecg import EcgSimulator
     from firmware_bridge.simulators.in_process import SimTransport
-    from firmware_bridge.simulators.wearable import VirtualWearable
+    from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 
     if name:
         raise SourceSpecError(f"sim:{name}: the simulator takes options only, such as sim:?hr=72")
@@ -140,12 +142,20 @@ def _sim(name: str, options: Options) -> Link:
         "muscle_mv": options.number("muscle", 0.005),
     }
     clock_ppm = options.number("ppm", 0.0)
+    leads = named_leads(options.text("leads", "II,V1,V5"))
+    if len(leads) > MAX_CHANNELS:
+        raise SourceSpecError(
+            f"leads={','.join(leads)}: the simulated wearable has {MAX_CHANNELS} channels; leave out "
+            "limb leads, which follow from two"
+        )
 
     def signal_at(rate_hz: float) -> EcgSimulator:
         return EcgSimulator(rate_hz, heart_rate, st_territory=territory, seed=seed, **numbers)
 
     def make() -> VirtualWearable:
-        return VirtualWearable(signal_at(rate), clock_ppm=clock_ppm, signal_at=signal_at)
+        return VirtualWearable(
+            signal_at(rate), stream_info(rate, leads), clock_ppm=clock_ppm, signal_at=signal_at
+        )
 
     make()  # says now, not when the source opens, what is wrong with an option
     return Link(

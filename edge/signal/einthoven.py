@@ -14,7 +14,9 @@ from edge.leads import LEADS, twelve_from
 WINDOW_S = 1.0  # holds a QRS at 60 beats a minute and above
 WINDOWS = 8
 SHARE = 0.75  # of the windows: what is seldom is an artefact
-BASELINE_S = 0.2  # a moving mean over so long is taken off: offsets, wander, and most of what filters differ in
+BASELINE_S = (
+    0.2  # of the moving mean that is taken off: offsets, wander, most of what filters differ in
+)
 LEAST_MV = 0.03  # RMS of a residual that is said
 LEAST_SHARE = 0.35  # of the limb leads' RMS: filters that differ from lead to lead leave less
 EXPLAINS = 0.3  # of the residual, at most, is left once the mistake is undone
@@ -37,7 +39,8 @@ class Contradiction:
 
     def __str__(self) -> str:
         """One line: what is wrong, how much, what it may be, and what to do."""
-        what = f"the limb leads {', '.join(self.leads)} contradict Einthoven's law by {self.rms_uv:.0f} uV RMS"
+        leads = ", ".join(self.leads)
+        what = f"the limb leads {leads} contradict Einthoven's law by {self.rms_uv:.0f} uV RMS"
         why = f"it seems that {' or '.join(self.mistakes)}; " if self.mistakes else ""
         return f"{what}: {why}check their electrodes and names, or leave one out"
 
@@ -47,8 +50,8 @@ def contradiction(
 ) -> Contradiction | None:
     """Whether measured limb leads contradict each other beyond noise and differing filters.
 
-    `ecg_mv` is (n_leads, n) mV, offsets and all, rows `leads`; NaN where nothing was measured. None where they
-    agree, and where it cannot be known: fewer than three limb leads, or less than 6 whole seconds.
+    `ecg_mv` is (n_leads, n) mV, offsets and all, rows `leads`; NaN where nothing was measured. None where
+    they agree, and where it cannot be known: fewer than three limb leads, or less than 6 whole seconds.
     """
     limb = [i for i, lead in enumerate(leads) if lead in LEADS[:6]]
     if len(limb) < 3:

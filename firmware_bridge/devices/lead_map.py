@@ -151,10 +151,15 @@ def _from_electrodes(
 
 def missing_leads(text: str) -> tuple[str, ...]:
     """The leads that `missing=` names. Raises SourceSpecError for unknown ones."""
+    return named_leads(text, "missing=", "that are not wired")
+
+
+def named_leads(text: str, option: str = "leads=", which: str = "to send") -> tuple[str, ...]:
+    """The leads in `I,II`, in any case. Raises SourceSpecError for none, unknown and repeated ones."""
     names = [_LEADS_BY_NAME.get(name.strip().lower(), "") for name in text.split(",")]
     if "" in names or len(set(names)) != len(names):
         raise SourceSpecError(
-            f"missing={text}: name the leads that are not wired, each once, from {', '.join(LEADS)}"
+            f"{option}{text}: name the leads {which}, each once, from {', '.join(LEADS)}"
         )
     return tuple(names)
 
