@@ -53,7 +53,9 @@ def contradiction(
     `ecg_mv` is (n_leads, n) mV, offsets and all, rows `leads`; NaN where nothing was measured. None where
     they agree, and where it cannot be known: fewer than three limb leads, or less than 6 whole seconds.
     """
-    limb = [i for i, lead in enumerate(leads) if lead in LEADS[:6]]
+    # An electrode that is off hides no mistake of the others.
+    there = np.isfinite(ecg_mv).sum(axis=1) > SHARE * ecg_mv.shape[1]
+    limb = [i for i, lead in enumerate(leads) if lead in LEADS[:6] and there[i]]
     if len(limb) < 3:
         return None
     names = tuple(leads[i] for i in limb)
@@ -82,7 +84,7 @@ def contradiction(
 
 
 class IdentityCheck:
-    """Says once of a stream, in blocks of any size, what `contradiction` says of its first whole seconds."""
+    """Says once of a stream, in blocks of any size, what `contradiction` says of the last whole seconds."""
 
     def __init__(self, leads: Sequence[str], sampling_hz: float) -> None:
         self._leads, self._hz = tuple(leads), sampling_hz

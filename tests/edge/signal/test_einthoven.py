@@ -111,6 +111,21 @@ def test_what_no_single_mistake_explains_names_none() -> None:
     assert found(x, LIMB[:3]).mistakes == ()
 
 
+def test_an_electrode_that_is_off_hides_no_mistake_of_others() -> None:
+    x = ecg(LIMB)
+    x[0] = np.nan
+    x[2] *= -1
+    assert found(x).mistakes == ("III is inverted",)
+
+
+def test_too_little_to_know_says_nothing() -> None:
+    x = ecg(LIMB)
+    x[2] *= -1
+    assert contradiction(x[:, :1000], HZ, LIMB) is None
+    assert contradiction(x[:2], HZ, LIMB[:2]) is None
+    assert contradiction(x[:, :0], HZ, LIMB) is None
+
+
 @pytest.mark.parametrize("size", [1, 33, 10_000])
 def test_a_stream_is_told_once_whatever_the_chunks(size: int) -> None:
     x = ecg(LIMB, seconds=24)
