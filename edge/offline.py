@@ -54,8 +54,8 @@ def reconstruct(
     Warns
     -----
     UserWarning
-        For values that cannot be millivolts; it says what they may be. For three limb leads or more that
-        contradict Einthoven's law by more than noise; it says by how much.
+        For values that cannot be millivolts, and for limb leads that contradict each other; it says what
+        they may be.
 
     Raises
     ------
@@ -86,7 +86,8 @@ def reconstruct(
     with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
-        _warn_of_contradiction(samples[rows, :piece], used, sampling_hz)
+        if contradicts := contradiction(samples[rows, :piece], sampling_hz, used):
+            warnings.warn(str(contradicts), UserWarning, stacklevel=2)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
         for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):
@@ -99,14 +100,6 @@ def _warn_of_unit(ecg_mv: NDArray[np.float32], sampling_hz: float) -> None:
     if doubt is not None:
         factor = f": multiply them by {doubt.unit_mv:g}" if doubt.unit_mv else ": convert them"
         warnings.warn(f"{doubt}{factor}", UserWarning, stacklevel=3)
-
-
-def _warn_of_contradiction(
-    ecg_mv: NDArray[np.float32], leads: Sequence[str], sampling_hz: float
-) -> None:
-    found = contradiction(ecg_mv, leads, sampling_hz)
-    if found is not None:
-        warnings.warn(str(found), UserWarning, stacklevel=3)
 
 
 def reconstruct_pieces(

@@ -47,6 +47,8 @@ class StreamInfo:
     rate_source: RateSource = RateSource.DEVICE
     simulated: bool = False
     """The signal is no person's: a simulator made it."""
+    missing: tuple[str, ...] = ()
+    """Those of `leads` that the user said are not measured; they are off all along."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -9,10 +9,10 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from firmware_bridge.devices.lead_map import named_leads
 from firmware_bridge.devices.registry import DEFAULT, Asked, make_decoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
-from firmware_bridge.lead_names import lead_of
 from firmware_bridge.source_spec import Options
 from firmware_bridge.transports.base import Transport
 from firmware_bridge.transports.network import host_and_port
@@ -142,7 +142,12 @@ def _sim(name: str, options: Options) -> Link:
         "muscle_mv": options.number("muscle", 0.005),
     }
     clock_ppm = options.number("ppm", 0.0)
-    leads = _leads_named(options.text("leads", "II,V1,V5"))
+    leads = named_leads(options.text("leads", "II,V1,V5"))
+    if len(leads) > MAX_CHANNELS:
+        raise SourceSpecError(
+            f"leads={','.join(leads)}: the simulated wearable has {MAX_CHANNELS} channels; leave out "
+            "limb leads, which follow from two"
+        )
 
     def signal_at(rate_hz: float) -> EcgSimulator:
         return EcgSimulator(rate_hz, heart_rate, st_territory=territory, seed=seed, **numbers)
@@ -156,19 +161,6 @@ def _sim(name: str, options: Options) -> Link:
     return Link(
         SimTransport(make), WireDecoder(), DEFAULT.name, hello=DEFAULT.hello, simulated=True
     )
-
-
-def _leads_named(text: str) -> tuple[str, ...]:
-    leads = tuple(lead for one in text.split(",") if (lead := lead_of(one)) is not None)
-    if len(set(leads)) < len(text.split(",")):
-        raise SourceSpecError(
-            f"leads={text}: name each lead that the simulator measures once, as in leads=I,II,V2"
-        )
-    if len(leads) > MAX_CHANNELS:
-        raise SourceSpecError(
-            f"leads={text}: the wire format carries {MAX_CHANNELS} leads; I, II and V1 to V6 say all there is"
-        )
-    return leads
 
 
 SCHEMES: dict[str, Callable[[str, Options], Link]] = {

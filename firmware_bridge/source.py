@@ -1,6 +1,6 @@
 """A source: transport plus decoder as one async stream of events, with watchdog, capture and reconnect.
 
-    sim:[?hr=72&rate=250&...]          a simulated wearable in this process
+    sim:[?hr=72&leads=I,II&rate=250&...]  a simulated wearable in this process
     replay:FILE[?speed=1|inf]          a capture of `CaptureWriter`
     serial:PORT[?device=wire|csv|cyton|openview&baud=115200&reconnect=60]
     ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]

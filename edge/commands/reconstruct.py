@@ -123,7 +123,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:
-    """The recording as (n_leads, n) mV; says once if the values cannot be millivolts."""
+    """The recording as (n_leads, n) mV.
+
+    Says once if the values cannot be millivolts, or limb leads contradict each other.
+    """
     step = max(1, round(PIECE_S * record.sampling_hz))
     doubt: ImplausibleUnit | None = None
     for start in range(0, record.n_samples, step):
@@ -131,7 +134,6 @@ def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:
         if doubt is None:
             doubt = implausible_unit(ecg_mv, record.sampling_hz)
             warn_of_unit(record, doubt)
-        if start == 0:
-            found = contradiction(ecg_mv, record.leads, record.sampling_hz)
-            warn([] if found is None else [f"{record.path}: {found}"])
+        if start == 0 and (found := contradiction(ecg_mv, record.sampling_hz, record.leads)):
+            warn([f"{record.path}: {found}"])
         yield ecg_mv

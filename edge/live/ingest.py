@@ -13,9 +13,10 @@ from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS
 from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
+from edge.live.silent_leads import SilentLeads
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
-from edge.signal.einthoven import EinthovenCheck
+from edge.signal.einthoven import IdentityCheck
 from edge.signal.plausibility import UnitCheck
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import (
@@ -75,8 +76,12 @@ class Ingest:
         """What a person should know of the stream, a line each, each once."""
         self._rate: ArrivalRate | None = None
         self._units: UnitCheck | None = None
-        self._einthoven: EinthovenCheck | None = None
-        self._rows: list[int] = []
+        self._identities: IdentityCheck | None = None
+        self._silent: SilentLeads | None = None
+        self._rows: NDArray[np.intp] = np.empty(0, np.intp)
+        """Channel of each lead."""
+        self._absent: NDArray[np.bool_] = np.zeros(len(self.leads), bool)
+        """Leads that the device does not announce (any more)."""
         self._heard: int | None = (
             None  # device index just after the newest packet, taken or dropped
         )
@@ -102,8 +107,10 @@ class Ingest:
         """Take the next event and its arrival (`time.monotonic_ns()`); return its samples, if any.
 
         A gap of at most 100 ms arrives interpolated with the samples that end it; a longer one shows as
-        a jump of `first_sample`. Raises InputError when the stream lacks a lead that is needed, and
-        PeerError when the device changes its rate or leads, contradicts itself, or says what cannot be.
+        a jump of `first_sample`. Leads that the device has beyond those asked for are passed over; one that
+        it no longer announces is off until it does. Raises InputError when the stream lacks a lead from its
+        start, or all later on, and PeerError when the device changes its rate, contradicts itself, or says
+        what cannot be.
         """
         if isinstance(event, Samples):
             return self._samples(event, arrival_ns)
@@ -142,7 +149,7 @@ class Ingest:
     def _stream_info(self, info: StreamInfo) -> None:
         old = self.info
         if old is not None:
-            if (info.leads, info.sampling_hz) != (old.leads, old.sampling_hz):
+            if info.sampling_hz != old.sampling_hz:
                 raise PeerError(
                     f"the device changed from {_describe(old)} to {_describe(info)} while streaming: "
                     "start again to record the new stream"
@@ -158,22 +165,25 @@ class Ingest:
         missing = [lead for lead in self.leads if lead not in info.leads]
         has = [lead for lead in LEADS if lead in info.leads]
         if missing and has and self._or_others:
-            self.leads = tuple(has)
             self.tell(f"measured leads: {', '.join(has)} (the device has no {', '.join(missing)})")
-        elif missing:
-            instead = f"take --leads {','.join(has)}, or " if has else ""
-            raise InputError(
-                f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, "
-                f"needed are {', '.join(self.leads)}; {instead}name what you wired in leads=, or go without: "
-                f"missing={','.join(missing)}"
+            self.leads, missing = tuple(has), []
+        elif missing and (old is None or len(missing) == len(self.leads)):
+            raise InputError(_lacks(missing, self.leads, info))
+        elif missing and (old is None or info.leads != old.leads):
+            self.tell(
+                f"the device does not announce {', '.join(missing)} any more: off until it is back"
             )
         self._or_others = False
-        self._rows = [info.leads.index(lead) for lead in self.leads]
+        self._absent = np.array([lead in missing for lead in self.leads])
+        self._rows = np.array(
+            [0 if lead in missing else info.leads.index(lead) for lead in self.leads]
+        )
         self.info = info
         if old is None:
             self._rate = ArrivalRate(info.sampling_hz)
             self._units = UnitCheck(len(self.leads), info.sampling_hz)
-            self._einthoven = EinthovenCheck(self.leads, info.sampling_hz)
+            self._identities = IdentityCheck(self.leads, info.sampling_hz)
+            self._silent = SilentLeads(self.leads, info.sampling_hz, info.missing)
 
     def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
         info = self.info
@@ -230,15 +240,16 @@ class Ingest:
                 f"rates are wrong by a factor of {hz / info.sampling_hz:.3g}; set rate= where the device "
                 "takes it, or mend its firmware"
             )
-        if self._einthoven is not None and not self._einthoven.decided:
-            found = self._einthoven.push(ecg_mv)
-            if found is not None:
-                self.tell(str(found))
         if self._units is not None and not self._units.decided:
             verdict = self._units.push(ecg_mv)
             if verdict is not None:
                 remedy = "" if verdict.unit_mv is None else f" such as unit_mv={verdict.unit_mv:g}"
                 self.tell(f"{verdict}; say what one unit is{remedy}")
+        for check in (self._identities, self._silent):
+            if check is not None and not check.decided:
+                said = check.push(ecg_mv)
+                if said is not None:
+                    self.tell(str(said))
 
     def _missing_before(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> int:
         """Samples between the last one taken and this packet; negative where it overlaps."""
@@ -261,9 +272,10 @@ class Ingest:
         ecg_mv = (counts * (info.nanovolts_per_lsb * 1e-6)).astype(np.float32)
         rail = 1 << (info.sample_bits - 1)
         quality = ((counts <= -rail) | (counts >= rail - 1)) * np.uint8(Quality.CLIPPED)
+        quality[self._absent] = 0
         self.leads_off = ()
-        if packet.lead_off:
-            off = [bool(packet.lead_off >> row & 1) for row in self._rows]
+        if packet.lead_off or self._absent.any():
+            off = self._absent | [bool(packet.lead_off >> int(row) & 1) for row in self._rows]
             self.leads_off = tuple(
                 lead for lead, is_off in zip(self.leads, off, strict=True) if is_off
             )
@@ -294,6 +306,16 @@ class Ingest:
             tick_us += wraps * _TICK_WRAP_US
         self._last_tick_us = tick_us
         return tick_us + length_us
+
+
+def _lacks(missing: Sequence[str], leads: Sequence[str], info: StreamInfo) -> str:
+    """One line: what is not there, what is, and how to say it."""
+    there = [lead for lead in leads if lead in info.leads] or list(info.leads)
+    return (
+        f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, needed are "
+        f"{', '.join(leads)}; ask for what it has with --leads {','.join(there)}, say what you wired in the "
+        f"source's leads=, or go without: missing={','.join(missing)}"
+    )
 
 
 def _describe(info: StreamInfo) -> str:

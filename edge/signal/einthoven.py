@@ -1,133 +1,156 @@
-"""Limb leads that contradict each other: more than two are measured, and Einthoven's law does not hold.
-
-Einthoven: I + III = II. Goldberger: aVR, aVL and aVF are means of them. What noise does, and filters that
-differ from lead to lead, stays below SHARE of the leads' size; what a wrong electrode or name does is above.
-"""
+"""Limb leads that contradict Einthoven's and Goldberger's laws by more than noise, and the likely mistake."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import INDEPENDENT_LEADS, LEADS, twelve_from
+from edge.leads import LEADS, twelve_from
 
-WINDOW_S = 1.0
-LEAST_WINDOWS = 4
-SHARE, LEAST_MV = 0.15, 0.03
-"""A contradiction is more than this share of the limb leads' root mean square, and more than so many mV."""
-EXPLAINED = 0.35  # of the contradiction may be left by a mistake that explains it
-_LIMB = LEADS[:6]
-_EINTHOVEN = twelve_from(INDEPENDENT_LEADS)[:6, :2].astype(np.float64)
+WINDOW_S = 1.0  # holds a QRS at 60 beats a minute and above
+WINDOWS = 8
+SHARE = 0.75  # of the windows: what is seldom is an artefact
+BASELINE_S = (
+    0.2  # of the moving mean that is taken off: offsets, wander, most of what filters differ in
+)
+LEAST_MV = 0.03  # RMS of a residual that is said
+LEAST_SHARE = 0.35  # of the limb leads' RMS: filters that differ from lead to lead leave less
+EXPLAINS = 0.3  # of the residual, at most, is left once the mistake is undone
+TIE = 0.1  # of the residual: mistakes that differ by less explain it equally well
+_MEDIAN_TO_RMS = 1.4826  # of Gaussian noise; a QRS has a far larger RMS than its median tells
+_LIMB = twelve_from(("I", "II", "V1", "V2", "V3", "V4", "V5", "V6"))[:6, :2].astype(np.float64)
 
 Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Contradiction:
-    """Limb leads that cannot all be what they are called."""
+    """By how much the limb leads contradict each other, and what would explain it."""
 
     leads: tuple[str, ...]
-    rms_mv: float
-    """Root mean square of what no two of them explain, the middle one of the seconds."""
+    rms_uv: float
+    """RMS of the largest residual, in uV, baseline and noise off."""
     mistakes: tuple[str, ...]
-    """What would explain it, if one mistake does."""
+    """Single mistakes that explain it equally well; empty where none does."""
 
     def __str__(self) -> str:
-        """One line: by how much, and what may be wrong."""
-        why = f" {' or '.join(self.mistakes)}, it seems:" if self.mistakes else ""
-        return (
-            f"limb leads {', '.join(self.leads)} contradict Einthoven's law by {1e3 * self.rms_mv:.0f} uV;"
-            f"{why} check the electrodes and the names of the leads"
-        )
+        """One line: what is wrong, how much, what it may be, and what to do."""
+        leads = ", ".join(self.leads)
+        what = f"the limb leads {leads} contradict Einthoven's law by {self.rms_uv:.0f} uV RMS"
+        why = f"it seems that {' or '.join(self.mistakes)}; " if self.mistakes else ""
+        return f"{what}: {why}check their electrodes and names, or leave one out"
 
 
 def contradiction(
-    ecg_mv: NDArray[np.floating], leads: Sequence[str], sampling_hz: float
+    ecg_mv: NDArray[np.floating], sampling_hz: float, leads: Sequence[str]
 ) -> Contradiction | None:
-    """Whether limb leads contradict each other by more than noise.
+    """Whether measured limb leads contradict each other beyond noise and differing filters.
 
-    Parameters
-    ----------
-    ecg_mv
-        (n_leads, n) in mV, offsets and all; NaN where nothing was measured.
-    leads
-        Names of the rows.
-    sampling_hz
-        Its rate.
-
-    Returns
-    -------
-    None where they agree, where there are two or fewer, and in less than 4 s without a gap in them. Most
-    seconds decide, so a single artefact does not.
+    `ecg_mv` is (n_leads, n) mV, offsets and all, rows `leads`; NaN where nothing was measured. None where
+    they agree, and where it cannot be known: fewer than three limb leads, or less than 6 whole seconds.
     """
-    rows = [row for row, lead in enumerate(leads) if lead in _LIMB]
-    if len(rows) < 3:
+    # An electrode that is off hides no mistake of the others.
+    there = np.isfinite(ecg_mv).sum(axis=1) > SHARE * ecg_mv.shape[1]
+    limb = [i for i, lead in enumerate(leads) if lead in LEADS[:6] and there[i]]
+    if len(limb) < 3:
         return None
-    names = tuple(leads[row] for row in rows)
-    width = max(2, round(WINDOW_S * sampling_hz))
-    n_windows = ecg_mv.shape[1] // width
-    limb = np.asarray(ecg_mv, np.float64)[rows, : n_windows * width]
-    windows = limb.reshape(len(rows), n_windows, width).swapaxes(0, 1)
-    windows = windows[np.isfinite(windows).all((1, 2))]
-    if len(windows) < LEAST_WINDOWS:
+    names = tuple(leads[i] for i in limb)
+    windows = _windows(np.asarray(ecg_mv, np.float64)[limb], sampling_hz)
+    if len(windows) < SHARE * WINDOWS:
         return None
-    windows = windows - windows.mean(2, keepdims=True)
-    einthoven = _EINTHOVEN[[_LIMB.index(name) for name in names]]
-    unexplained = np.eye(len(rows)) - einthoven @ np.linalg.pinv(einthoven)
-
-    def left(turned: Array) -> float:
-        return float(np.median(_rms(unexplained @ turned @ windows)))
-
-    found = left(np.eye(len(rows)))
-    if found <= max(LEAST_MV, SHARE * float(np.median(_rms(windows)))):
+    design = _LIMB[[LEADS.index(lead) for lead in names]]
+    laws = _laws(design)
+    size = np.sqrt(np.square(windows).mean(axis=(1, 2)))
+    off = _power_beyond_noise(laws @ windows)
+    least = np.square(np.maximum(LEAST_MV, LEAST_SHARE * size))[:, None]
+    if not ((off > least).mean(axis=0) > SHARE).any():
         return None
-    mistakes = tuple(what for what, t in _mistakes(names) if left(t) < EXPLAINED * found)
-    return Contradiction(names, found, mistakes)
+
+    def typical(of: Array) -> float:
+        return float(np.sqrt(max(0.0, np.median(of, axis=0).max())))
+
+    before = typical(off)
+    left = [
+        (typical(_power_beyond_noise(laws @ t @ windows)), what) for what, t in _mistakes(names)
+    ]
+    best = min(left)[0]
+    likely = tuple(what for rest, what in left if rest <= best + TIE * before)
+    explained = best <= EXPLAINS * before
+    return Contradiction(names, before * 1e3, likely[:3] if explained else ())
 
 
-def _rms(windows: Array) -> Array:
-    return np.asarray(np.sqrt(np.square(windows).mean((1, 2))))
-
-
-def _mistakes(names: Sequence[str]) -> Iterator[tuple[str, Array]]:
-    """What goes wrong with cables and names, and the map that undoes it."""
-    for row, name in enumerate(names):
-        turned = np.eye(len(names))
-        turned[row, row] = -1
-        yield f"{name} inverted", turned
-    for one, other in combinations(range(len(names)), 2):
-        turned = np.eye(len(names))
-        turned[[one, other]] = turned[[other, one]]
-        yield f"{names[one]} and {names[other]} exchanged", turned
-
-
-class EinthovenCheck:
-    """Says once of a stream, in blocks of any size, what `contradiction` says of its first seconds."""
+class IdentityCheck:
+    """Says once of a stream, in blocks of any size, what `contradiction` says of the last whole seconds."""
 
     def __init__(self, leads: Sequence[str], sampling_hz: float) -> None:
         self._leads, self._hz = tuple(leads), sampling_hz
-        n_samples = round((LEAST_WINDOWS + 1) * WINDOW_S * sampling_hz)
-        self._ecg = np.empty((len(leads), n_samples), np.float32)
+        self._parts: list[NDArray[np.float32]] = []
         self._filled = 0
-        self.decided = sum(lead in _LIMB for lead in leads) < 3
+        self._size = round(WINDOWS * WINDOW_S * sampling_hz)
+        self.decided = sum(lead in LEADS[:6] for lead in leads) < 3
         """Nothing more will be said."""
 
     def push(self, ecg_mv: NDArray[np.float32]) -> Contradiction | None:
-        """Take the next (n_leads, n) mV; the verdict, once, if they contradict each other."""
+        """Take the next (n_leads, n) mV; the contradiction, once, if there is one."""
         done = 0
         while not self.decided and done < ecg_mv.shape[1]:
-            part = ecg_mv[:, done : done + self._ecg.shape[1] - self._filled]
-            self._ecg[:, self._filled : self._filled + part.shape[1]] = part
+            part = ecg_mv[:, done : done + self._size - self._filled]
+            self._parts.append(part)
             self._filled += part.shape[1]
             done += part.shape[1]
-            if self._filled == self._ecg.shape[1]:
-                self._filled = 0
-                found = contradiction(self._ecg, self._leads, self._hz)
-                self.decided = found is not None or bool(np.isfinite(self._ecg).all())
+            if self._filled == self._size:
+                found = contradiction(np.hstack(self._parts), self._hz, self._leads)
+                self._parts, self._filled = [], 0
+                self.decided = found is not None
                 if found is not None:
                     return found
         return None
+
+
+def _windows(x: Array, sampling_hz: float) -> Array:
+    """(n_windows, n_leads, width): whole seconds without their baseline."""
+    width = max(2, round(WINDOW_S * sampling_hz))
+    n = x.shape[1] // width
+    windows = x[:, : n * width].reshape(len(x), n, width).transpose(1, 0, 2)
+    windows = windows[np.isfinite(windows).all(axis=(1, 2))]
+    k = max(1, round(BASELINE_S * sampling_hz))
+    total = np.cumsum(np.pad(windows, ((0, 0), (0, 0), (1, 0))), axis=2)
+    mean = (total[..., k:] - total[..., :-k]) / k
+    middle: Array = windows[..., k // 2 : k // 2 + mean.shape[2]] - mean
+    return middle
+
+
+def _laws(design: Array) -> Array:
+    """(n_laws, n_leads): combinations of the leads that are zero; each two of them and a third make one."""
+    rows = []
+    for three in itertools.combinations(range(len(design)), 3):
+        null = np.linalg.svd(design[list(three)].T)[2][-1]
+        law = np.zeros(len(design))
+        law[list(three)] = null / np.abs(null).max()
+        rows.append(law)
+    return np.array(rows)
+
+
+def _power_beyond_noise(residual: Array) -> Array:
+    """(n_windows, n_laws) power of what (n_windows, n_laws, n) is in a QRS and not between them.
+
+    Noise and mains are everywhere.
+    """
+    floor = _MEDIAN_TO_RMS * np.median(np.abs(residual), axis=2)
+    beyond: Array = np.square(residual).mean(axis=2) - floor**2
+    return beyond
+
+
+def _mistakes(names: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    for i, lead in enumerate(names):
+        t = np.eye(len(names))
+        t[i, i] = -1
+        yield f"{lead} is inverted", t
+    for i, j in itertools.combinations(range(len(names)), 2):
+        t = np.eye(len(names))
+        t[[i, j]] = t[[j, i]]
+        yield f"{names[i]} and {names[j]} are exchanged", t

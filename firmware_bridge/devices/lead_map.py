@@ -151,10 +151,15 @@ def _from_electrodes(
 
 def missing_leads(text: str) -> tuple[str, ...]:
     """The leads that `missing=` names. Raises SourceSpecError for unknown ones."""
+    return named_leads(text, "missing=", "that are not wired")
+
+
+def named_leads(text: str, option: str = "leads=", which: str = "to send") -> tuple[str, ...]:
+    """The leads in `I,II`, in any case. Raises SourceSpecError for none, unknown and repeated ones."""
     names = [_LEADS_BY_NAME.get(name.strip().lower(), "") for name in text.split(",")]
     if "" in names or len(set(names)) != len(names):
         raise SourceSpecError(
-            f"missing={text}: name the leads that are not wired, each once, from {', '.join(LEADS)}"
+            f"{option}{text}: name the leads {which}, each once, from {', '.join(LEADS)}"
         )
     return tuple(names)
 
@@ -209,7 +214,8 @@ class MissingLeads:
                 # One that is measured after all is not masked.
                 self._absent = tuple(lead for lead in self._missing if lead not in event.leads)
                 self._told = False
-                events.append(replace(event, leads=event.leads + self._absent))
+                leads = event.leads + self._absent
+                events.append(replace(event, leads=leads, missing=self._absent))
             elif isinstance(event, Samples):
                 n_channels = event.counts.shape[0]
                 if not self._told:

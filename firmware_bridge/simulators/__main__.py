@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 
+from firmware_bridge.devices.lead_map import named_leads
 from firmware_bridge.errors import BridgeError, SourceSpecError
 from firmware_bridge.simulators.ble_wearable import BleWearable, open_ble_wearable
 from firmware_bridge.simulators.ecg import EcgSimulator
@@ -105,7 +106,7 @@ def _setup(options: argparse.Namespace) -> Setup:
     return Setup(
         signal_at,
         options.rate,
-        tuple(options.leads.split(",")),
+        named_leads(options.leads, "--leads "),
         frames_hz=options.frames_hz,
         vary_frames=not options.fixed_frames,
         sample_bits=options.bits,

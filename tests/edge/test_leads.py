@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError
+from edge.files.lead_option import parse_leads
+from edge.lead_subsets import classes_of, every_subset, known
 from edge.leads import (
     DERIVED_LEADS,
     INDEPENDENT_LEADS,
@@ -98,3 +100,16 @@ def test_a_lead_derived_from_an_estimate_says_from_which(
             assert source is Provenance.RECONSTRUCTED and source.is_estimate
         else:
             assert str(source) == then and source.is_estimate == bool(made)
+
+
+def test_every_subset_can_be_named_on_the_command_line_and_has_its_provenance() -> None:
+    rng = np.random.default_rng(0)
+    for present in every_subset():
+        leads = tuple(LEADS[row] for row in rng.permutation(np.flatnonzero(present)))
+        assert parse_leads(", ".join(lead.lower() for lead in leads)) == leads
+        assert parse_leads(",".join(leads)) == leads
+        kinds = provenance(leads)
+        certain = known(int(classes_of(present)))
+        for row, kind in enumerate(kinds):
+            assert (kind is Provenance.MEASURED) == bool(present[row])
+            assert (kind in (Provenance.MEASURED, Provenance.DERIVED)) == bool(certain[row])

@@ -145,7 +145,8 @@ def test_a_board_as_shipped_is_refused_and_runs_without_the_lead_if_the_user_say
             twelve(f"serial:{port.port}?device=openview", reconstructor)
         assert str(caught.value) == (
             "the stream has no lead V5: it gives I, II, V1, needed are II, V1, V5; "
-            "name what you wired in leads=, or go without: missing=V5"
+            "ask for what it has with --leads II,V1, say what you wired in the source's leads=, "
+            "or go without: missing=V5"
         )
         spec = f"serial:{port.port}?device=openview&missing=V5"
         ecg_mv, _ = twelve(spec, reconstructor, 100)

@@ -40,7 +40,7 @@ def test_what_can_be_asked() -> None:
     ("text", "error", "says"),
     [
         ("X9", InputError, "unknown lead 'X9'"),
-        ("", InputError, "no lead is named"),
+        ("", InputError, "unknown lead ''"),
         ("II,V1,II", InputError, "named twice"),
         ("all", InputError, "unknown lead"),
         ("I,II,V1,V2,V3,V4,V5,V6", BenchmarkError, "no lead to reconstruct"),

@@ -121,7 +121,7 @@ def test_run_takes_what_the_device_has_and_says_so(
         ("I,V9", 2, "unknown lead 'V9'"),
         ("I,I", 2, "I is given twice"),
         ("II='CH1'", 2, "which channel is which is said in --source"),
-        ("V2", 1, "no lead V2: it gives I, II, needed are V2; take --leads I,II, or"),
+        ("V2", 1, "no lead V2: it gives I, II, needed are V2; ask for what it has with --leads I,II"),
     ],
 )
 def test_leads_that_cannot_be_are_one_line(
@@ -141,7 +141,7 @@ def test_the_simulator_measures_what_is_named_up_to_eight(
     given = ["run", "--source", "sim:", "--sink", f"file:{out}", "--seconds", "1", "--leads"]
     assert main([*given, "aVL,V2"]) == 0
     assert main([*given, ",".join(LEADS), "--overwrite"]) == 2
-    assert "the wire format carries 8 leads" in capsys.readouterr().err
+    assert "the simulated wearable has 8 channels" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("leads", ["I", "aVF,V1,V5"])

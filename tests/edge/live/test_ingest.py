@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ from firmware_bridge.events import (
     Samples,
     StreamInfo,
 )
+from firmware_bridge.simulators.ecg import EcgSimulator
 
 INFO = StreamInfo(
     leads=("V1", "II", "V6", "V5"),
@@ -195,17 +197,97 @@ def test_a_quick_restart_is_never_interpolated_over() -> None:
 
 def test_a_missing_lead_says_what_there_is_and_what_is_needed() -> None:
     ingest = Ingest(("II", "V1", "V5"))
-    with pytest.raises(InputError, match=r"no lead V1, V5: it gives I, II, needed are II, V1, V5"):
+    with pytest.raises(
+        InputError, match=r"no lead V1, V5: it gives I, II, needed are II, V1, V5"
+    ) as error:
         ingest.push(dataclasses.replace(INFO, leads=("I", "II")), 1)
+    assert "--leads II," in str(error.value)
+    assert "missing=V1,V5" in str(error.value)
+
+
+def test_a_device_that_changes_its_rate_is_refused() -> None:
+    ingest = streaming()
+    with pytest.raises(PeerError, match=r"changed from V1, II, V6, V5 at 500 Hz to .*start again"):
+        ingest.push(dataclasses.replace(INFO, sampling_hz=250.0), 1)
+
+
+@pytest.mark.parametrize("leads", [("V5",), ("II", "V5"), ("I", "aVF", "V5", "V4", "V3")])
+def test_leads_that_vanish_are_off_and_come_back(leads: tuple[str, ...]) -> None:
+    ingest = streaming()
+    push(ingest, ramp(0, 50))
+    for arrival in (1, 2):  # stream infos are repeated
+        ingest.push(dataclasses.replace(INFO, leads=leads, config_id=8), arrival)
+    counts = np.full((len(leads), 50), 7, np.int32)
+    block = ingest.push(Samples(50, counts, config_id=8), 100 * MS)
+    assert block is not None
+    assert block.first_sample == 50
+    gone = [lead not in leads for lead in ingest.leads]
+    assert np.isnan(block.ecg_mv).all(axis=1).tolist() == gone
+    assert np.isfinite(block.ecg_mv).all(axis=1).tolist() == [not one for one in gone]
+    assert ingest.leads_off == tuple(lead for lead in ingest.leads if lead not in leads)
+    assert len(ingest.notices) == 1
+    ingest.push(INFO, 101 * MS)
+    block = push(ingest, ramp(100, 50), arrival_ns=200 * MS)
+    assert np.isfinite(block.ecg_mv).all()
+    assert ingest.leads_off == ()
+    assert (ingest.counters.samples_in, ingest.counters.samples_lost, ingest.counters.gaps) == (
+        150,
+        0,
+        0,
+    )
+
+
+def test_no_lead_left_is_refused() -> None:
+    ingest = streaming()
+    with pytest.raises(InputError, match=r"no lead II, V1, V5: it gives I, V2"):
+        ingest.push(dataclasses.replace(INFO, leads=("I", "V2")), 1)
 
 
 @pytest.mark.parametrize(
-    "change", [{"sampling_hz": 250.0}, {"leads": ("II", "V1", "V5")}, {"leads": INFO.leads[::-1]}]
+    ("silent", "value", "lead_off", "said"),
+    [
+        (("V5",), 0, 0, r"V5 is announced and has sent nothing for 5 s: .*--leads II,V1$"),
+        (("V5",), 0, 0b1000, r"V5 is announced and has sent nothing for 5 s: .*--leads II,V1$"),
+        (("V1", "V5"), -300, 0, r"V1, V5 are announced and have sent nothing .*--leads II$"),
+        (("II", "V1", "V5"), 0, 0b1111, r"II, V1, V5 are announced .* check their electrodes$"),
+    ],
 )
-def test_a_device_that_changes_its_stream_is_refused(change: dict[str, object]) -> None:
+@pytest.mark.parametrize("size", [1, 250, 4000])
+def test_a_lead_that_is_never_sent_is_said_once(
+    silent: tuple[str, ...], value: int, lead_off: int, said: str, size: int
+) -> None:
+    counts = np.tile(np.arange(4000) % 50, (4, 1)).astype(np.int32)
+    counts[[INFO.leads.index(lead) for lead in silent]] = value
     ingest = streaming()
-    with pytest.raises(PeerError, match=r"changed from V1, II, V6, V5 at 500 Hz to .*start again"):
-        ingest.push(dataclasses.replace(INFO, **change), 1)  # type: ignore[arg-type]
+    for first in range(0, 4000, size):
+        packet = Samples(first, counts[:, first : first + size], config_id=7, lead_off=lead_off)
+        push(ingest, packet, arrival_ns=1 + first * 2 * MS)
+        assert first + size >= 2500 or not ingest.notices
+    assert len(ingest.notices) == 1
+    assert re.search(said, ingest.notices[0])
+
+
+def test_a_lead_that_is_known_to_be_missing_is_not_said() -> None:
+    ingest = Ingest(("II", "V5"))
+    ingest.push(dataclasses.replace(INFO, missing=("V5",)), 0)
+    counts = np.tile(np.arange(4000) % 50, (4, 1)).astype(np.int32)
+    counts[3] = 0
+    push(ingest, Samples(0, counts, config_id=7, lead_off=0b1000), arrival_ns=1)
+    assert not ingest.notices
+
+
+def test_limb_leads_that_contradict_each_other_are_said_once() -> None:
+    ingest = Ingest(("I", "II", "III", "V1"))
+    info = dataclasses.replace(INFO, leads=("I", "II", "III", "V1"), sampling_hz=250.0)
+    ingest.push(info, 0)
+    ecg = EcgSimulator(250.0, seed=3).read(20 * 250)[[0, 1, 2, 6]]
+    ecg[2] *= -1
+    counts = np.rint(ecg * 1000).astype(np.int32)  # a count is 1 uV
+    for first in range(0, counts.shape[1], 10):
+        packet = Samples(first, counts[:, first : first + 10], config_id=7)
+        push(ingest, packet, arrival_ns=1 + first * 4 * MS)
+    assert len(ingest.notices) == 1
+    assert "III is inverted" in ingest.notices[0]
 
 
 def test_a_change_of_gain_is_followed() -> None:
