@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO, cast
 
+from edge.commands.browser import has_browser
 from edge.commands.common import (
     Subparsers,
     add_live_options,
@@ -18,8 +19,10 @@ from edge.commands.common import (
     live_outputs,
     open_reconstructor,
     run_live,
+    say,
     summary,
 )
+from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 from firmware_bridge.errors import TransportError
 from firmware_bridge.new_file import TIME
 
@@ -33,7 +36,11 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "demo", help="watch twelve leads come out of three, on a simulated wearable"
     )
-    parser.add_argument("--headless", action="store_true", help="no traces in the terminal")
+    parser.add_argument(
+        "--headless",
+        action="store_true",
+        help="no traces: neither in a browser nor in the terminal",
+    )
     parser.add_argument(
         "--output", metavar="OUT.edf", help="recording (default: leadlift-demo-TIME.edf)"
     )
@@ -47,9 +54,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = arguments.output or f"leadlift-demo-{TIME}.edf"
     sinks = [f"file:{output}"]
-    if not arguments.headless and sys.stdout.isatty():
+    shows_page = not arguments.headless and can_view()
+    opens_page = shows_page and has_browser()
+    if shows_page:
+        sinks.append("view:")
+    if not arguments.headless and sys.stdout.isatty() and not opens_page:
         sinks.append("terminal:")
-    outputs = live_outputs(sinks, arguments, "")
+        if not shows_page:
+            say(MISSING_EXTRA)
+    outputs = replace(live_outputs(sinks, arguments, ""), open_browser=opens_page)
     with open_reconstructor(arguments) as reconstructor, virtual_wearable() as port:
         print(f"The signal is simulated: a virtual wearable on {port}, not a person.", flush=True)
         source = open_source(f"serial:{port}")
