@@ -60,8 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
         sinks.append("view:")
     if not arguments.headless and sys.stdout.isatty() and not opens_page:
         sinks.append("terminal:")
-        if not shows_page:
-            say(MISSING_EXTRA)
+    if not arguments.headless and not shows_page:
+        say(MISSING_EXTRA)
     outputs = replace(live_outputs(sinks, arguments, ""), open_browser=opens_page)
     with open_reconstructor(arguments) as reconstructor, virtual_wearable() as port:
         print(f"The signal is simulated: a virtual wearable on {port}, not a person.", flush=True)

@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import socket
+import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from time import monotonic
@@ -218,6 +219,18 @@ def test_a_crowd_is_turned_away_in_words(sink: ViewSink) -> None:
     assert get(sink)[0] == 200
 
 
+def test_two_hundred_connections_that_ask_for_nothing_disturb_nobody(sink: ViewSink) -> None:
+    parts = urlsplit(sink.address)
+    with ExitStack() as stack, looking(sink) as browser:
+        assert isinstance(browser.recv(WAIT_S), str)
+        for _ in range(200):
+            stack.enter_context(socket.create_connection((parts.hostname, parts.port), WAIT_S))
+        sink.write(block(ecg(10)))
+        assert blocks_of(browser, 1)
+    with looking(sink) as late:
+        assert isinstance(late.recv(WAIT_S), str)
+
+
 @pytest.mark.parametrize(
     "headers",
     [{"Host": "evil.example.org"}, {"Origin": "http://evil.example.org"}, {"Origin": "null"}],
@@ -274,6 +287,12 @@ def test_without_a_port_any_free_one_will_do() -> None:
         assert isinstance(one, ViewSink) and isinstance(other, ViewSink)
         assert one.address != other.address
         assert get(other)[0] == 200
+
+
+def test_without_the_libraries_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "uvicorn", None)
+    with pytest.raises(SinkError, match=r"pip install 'leadlift\[view\]'"):
+        open_sink("view:0", HZ)
 
 
 def test_an_address_of_another_machine_is_said_in_a_line() -> None:
