@@ -54,20 +54,10 @@ class Reconstructor(Closing):
         """Engines that `auto` passed over, and why."""
         self.patient = patient
         """The calibration in use, if any."""
-        moments = patient_map = None
-        if patient is not None:
-            leads = patient.checked_leads(engine.bundle, leads)
-            moments, patient_map = patient.moments, PatientMap(patient, m, leads)
         self.conditioning = conditioning or m.conditioning
-        self._lead_set = LeadSet(m, leads, moments)
-        self.leads = self._lead_set.measured
-        """The measured leads, in the order of the rows of `push`."""
-        self.provenance = self._lead_set.provenance
-        self._stream = StreamState(self._lead_set, m, self.conditioning, patient_map)
-        self._look_ahead = self._stream.look_ahead
         self._hop, self._sampling_hz = m.hop, m.sampling_hz  # looked up at every hop
         self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
-        self.reset()
+        self.measure(leads)
 
     @classmethod
     def open(
@@ -128,6 +118,11 @@ class Reconstructor(Closing):
         return self.engine.bundle
 
     @property
+    def takes_any_leads(self) -> bool:
+        """Whether the model takes any of the twelve leads, not just its own."""
+        return self.engine.manifest.any_leads
+
+    @property
     def sampling_hz(self) -> float:
         """Rate of input and output."""
         return self._sampling_hz
@@ -159,6 +154,24 @@ class Reconstructor(Closing):
     def __repr__(self) -> str:
         leads, hz = ", ".join(self.leads), self.sampling_hz
         return f"<Reconstructor {leads} at {hz:g} Hz, hop {self.hop}, engine {self.engine.name}>"
+
+    def measure(self, leads: Sequence[str] | None) -> None:
+        """From here on these leads are measured, in the order of the rows of `push`; the stream is reset.
+
+        For another wearable on the same engine: a lead that is off for a while is a missing sample of `push`.
+        Raises InputError and PatientError, as `open` does.
+        """
+        m, moments, patient_map = self.engine.manifest, None, None
+        if self.patient is not None:
+            leads = self.patient.checked_leads(self.bundle, leads)
+            moments, patient_map = self.patient.moments, PatientMap(self.patient, m, leads)
+        self._lead_set = LeadSet(m, leads, moments)
+        self.leads = self._lead_set.measured
+        """The measured leads, in the order of the rows of `push`."""
+        self.provenance = self._lead_set.provenance
+        self._stream = StreamState(self._lead_set, m, self.conditioning, patient_map)
+        self._look_ahead = self._stream.look_ahead
+        self.reset()
 
     def reset(self) -> None:
         """Forget the stream; the next sample is number 0."""

@@ -6,8 +6,6 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.errors import InputError
-from edge.leads import lead_indices
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.closing import Closing
 
@@ -33,7 +31,8 @@ def open_stream(
         `serial:PORT`, `ble:NAME`, `tcp:HOST:PORT`, `udp:PORT`, `replay:FILE` or `sim:`, with options
         behind a `?`.
     leads : sequence of str, optional
-        The leads that are measured, in any order; by default all that the model takes.
+        The leads that are measured, any of the twelve; by default those of the calibration, else II, V1, V5,
+        or what the source has of the twelve where it lacks one of these.
     model, engine, patient
         As for `Reconstructor.open`.
 
@@ -54,15 +53,15 @@ def open_stream(
     from firmware_bridge.source import open_source
 
     source = open_source(spec)
-    reconstructor = Reconstructor.open(model, engine=engine, patient=patient)
-    needed = reconstructor.leads
-    if leads is not None:
-        lead_indices(leads)
-        if set(leads) != set(needed):
-            raise InputError(
-                f"this model takes {', '.join(needed)}, got {', '.join(leads)}: name these, in any order"
-            )
-    return Stream(Runtime(source, reconstructor, leads=needed), reconstructor)
+    reconstructor = Reconstructor.open(model, engine=engine, leads=leads, patient=patient)
+    settled = leads is not None or patient is not None or not reconstructor.takes_any_leads
+    runtime = Runtime(
+        source,
+        reconstructor,
+        leads=reconstructor.leads,
+        on_leads=None if settled else reconstructor.measure,
+    )
+    return Stream(runtime, reconstructor)
 
 
 class Stream(Closing):

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from firmware_bridge.devices.registry import DEFAULT, Asked, make_decoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
+from firmware_bridge.lead_names import lead_of
 from firmware_bridge.source_spec import Options
 from firmware_bridge.transports.base import Transport
 from firmware_bridge.transports.network import host_and_port
@@ -123,7 +124,7 @@ def _replay(path: str, options: Options) -> Link:
 def _sim(name: str, options: Options) -> Link:
     from firmware_bridge.simulators.ecg import EcgSimulator
     from firmware_bridge.simulators.in_process import SimTransport
-    from firmware_bridge.simulators.wearable import VirtualWearable
+    from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 
     if name:
         raise SourceSpecError(f"sim:{name}: the simulator takes options only, such as sim:?hr=72")
@@ -140,17 +141,29 @@ def _sim(name: str, options: Options) -> Link:
         "muscle_mv": options.number("muscle", 0.005),
     }
     clock_ppm = options.number("ppm", 0.0)
+    leads = _leads_named(options.text("leads", "II,V1,V5"))
 
     def signal_at(rate_hz: float) -> EcgSimulator:
         return EcgSimulator(rate_hz, heart_rate, st_territory=territory, seed=seed, **numbers)
 
     def make() -> VirtualWearable:
-        return VirtualWearable(signal_at(rate), clock_ppm=clock_ppm, signal_at=signal_at)
+        return VirtualWearable(
+            signal_at(rate), stream_info(rate, leads), clock_ppm=clock_ppm, signal_at=signal_at
+        )
 
     make()  # says now, not when the source opens, what is wrong with an option
     return Link(
         SimTransport(make), WireDecoder(), DEFAULT.name, hello=DEFAULT.hello, simulated=True
     )
+
+
+def _leads_named(text: str) -> tuple[str, ...]:
+    leads = tuple(lead for one in text.split(",") if (lead := lead_of(one)) is not None)
+    if len(set(leads)) < len(text.split(",")):
+        raise SourceSpecError(
+            f"leads={text}: name each lead that the simulator measures once, as in leads=I,II,V2"
+        )
+    return leads
 
 
 SCHEMES: dict[str, Callable[[str, Options], Link]] = {

@@ -38,7 +38,12 @@ class QatSchedule:
     seed: int = 1000
 
 
-def calibrate(student: Student, batches: Iterable[Batch], headroom: float = HEADROOM) -> Student:
+def calibrate(
+    student: Student,
+    batches: Iterable[Batch],
+    headroom: float = HEADROOM,
+    quantile: float = RANGE_QUANTILE,
+) -> Student:
     """Fold the batch norms and set each activation scale from what the batches make it hold.
 
     Codes saturate at 127 in training and in every engine, and what is cut off is lost: so the scale leaves
@@ -50,7 +55,7 @@ def calibrate(student: Student, batches: Iterable[Batch], headroom: float = HEAD
             student(one.ecg, one.mask, one.anchor)
     for quantizer in student.quantizers():
         if quantizer.seen:
-            quantizer.scale_from_seen(RANGE_QUANTILE)
+            quantizer.scale_from_seen(quantile)
             if not quantizer.signed:
                 quantizer.scale *= headroom
     return student.set_mode("quantize")

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
+from collections.abc import Mapping, Sequence
 
 from edge.commands.common import Subparsers, add_model_options, open_reconstructor, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
 from edge.files.formats import readable
+from edge.leads import INDEPENDENT_LEADS
 from edge.signal.plausibility import implausible_unit
 
 
@@ -30,7 +32,11 @@ def add(subparsers: Subparsers) -> None:
         action="store_true",
         help="take leads that seem exchanged or inverted as they are: the electrodes were checked",
     )
-    add_read_options(parser, "leads to use (default: all that the file names)")
+    add_read_options(
+        parser,
+        "leads that the wearable measures (default: II,V1,V5); with I, II, V1 to V6 among them, what the "
+        "reference calls its leads",
+    )
     add_model_options(parser)
     add_overwrite_option(parser)
     parser.set_defaults(command=run)
@@ -50,13 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
         given, _ = split_pick(arguments.reference)
         inputs = {"the reference": given, "the model": arguments.model}
         check_outputs([("the calibration", output)], inputs, overwrite=arguments.overwrite)
+        worn, of_file = _worn(options.leads)
     with open_record(
-        arguments.reference, options.leads, sampling_hz=options.sampling_hz, unit=options.unit
+        arguments.reference, of_file, sampling_hz=options.sampling_hz, unit=options.unit
     ) as record:
         check_leads(record.leads)
         warn_of(record)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
-        with open_reconstructor(arguments) as reconstructor:
+        with open_reconstructor(arguments, leads=worn) as reconstructor:
             ecg_mv = record.read(0, n)
             warn_of_unit(record, implausible_unit(ecg_mv, record.sampling_hz))
             patient = calibrate(
@@ -71,6 +78,16 @@ def run(arguments: argparse.Namespace) -> int:
     left = patient.quality["unexplained"]
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "
-        f"{left:.1%} of it unexplained, for the model {patient.bundle_sha256[:12]}"
+        f"{left:.1%} of it unexplained, for leads {', '.join(patient.input_leads)} and the model "
+        f"{patient.bundle_sha256[:12]}"
     )
     return 0
+
+
+def _worn(
+    leads: Sequence[str] | Mapping[str, str] | None,
+) -> tuple[Sequence[str] | None, Sequence[str] | Mapping[str, str] | None]:
+    """Leads that the wearable measures, and what is read of the reference, from `--leads`."""
+    if leads is None or isinstance(leads, Mapping) or set(INDEPENDENT_LEADS) <= set(leads):
+        return None, leads
+    return leads, None

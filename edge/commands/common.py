@@ -25,6 +25,7 @@ from edge.commands.outputs import (
     write_output,
 )
 from edge.errors import InputError, LeadliftError, SinkError
+from edge.files.lead_option import parse_leads
 from edge.live.memory import read_memory
 from edge.sinks.base import AddressedSink
 from firmware_bridge.errors import SourceSpecError
@@ -111,6 +112,12 @@ def add_patient_option(parser: argparse.ArgumentParser) -> None:
 
 def add_live_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that runs the live path."""
+    parser.add_argument(
+        "--leads",
+        metavar="II,V1,V5",
+        help="leads that are measured, any of the twelve (default: those of the calibration; II,V1,V5; or "
+        "what the device has of the twelve)",
+    )
     add_model_options(parser)
     parser.add_argument(
         "--seconds", type=seconds, metavar="S", help="stop after S seconds of signal"
@@ -125,12 +132,29 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     add_overwrite_option(parser)
 
 
+def measured_leads(arguments: argparse.Namespace) -> tuple[str, ...] | None:
+    """What `--leads` of a live command says. Raises UsageError for what names no leads."""
+    if arguments.leads is None:
+        return None
+    with usage():
+        leads = parse_leads(arguments.leads)
+        if isinstance(leads, tuple):
+            return leads
+        lead, label = next(iter(leads.items()))
+        raise InputError(
+            f"--leads {arguments.leads}: name leads, as in II,V1,V5; which channel is which is said in "
+            f"--source, as in ?leads=... ({label} as {lead})"
+        )
+
+
 def open_reconstructor(
-    arguments: argparse.Namespace, patient: str | Path | None = None
+    arguments: argparse.Namespace,
+    patient: str | Path | None = None,
+    leads: Sequence[str] | None = None,
 ) -> Reconstructor:
     """The model and engine that the options name; an engine that does not exist is wrong usage.
 
-    `patient` is the file of a calibration to apply.
+    `patient` is the file of a calibration to apply, `leads` those that are measured.
     """
     from edge.reconstructor import Reconstructor
 
@@ -138,6 +162,7 @@ def open_reconstructor(
         return Reconstructor.open(
             arguments.model,
             arguments.engine,
+            leads=leads,
             patient=patient,
             mains_hz=MAINS_HZ[arguments.mains],
             lowpass_hz=arguments.lowpass,
@@ -209,9 +234,11 @@ def run_live(
     outputs: LiveOutputs,
     *,
     seconds: float | None,
+    settled: bool = False,
 ) -> dict[str, Any]:
     """Record from `source` into the outputs until it ends or is stopped; the report, also written if asked.
 
+    Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
     """
     from edge.live.description import live_metadata
@@ -219,11 +246,20 @@ def run_live(
     from edge.sinks import open_sink
 
     later: list[str] = []
+    tell = later.append if outputs.draws else say
+
+    def on_leads(leads: Sequence[str]) -> None:
+        reconstructor.measure(leads)
+        if line := doubt(reconstructor) or expectation(reconstructor):
+            tell(line)
+
+    settled = settled or reconstructor.patient is not None or not reconstructor.takes_any_leads
     runtime = Runtime(
         source,
         reconstructor,
         leads=reconstructor.leads,
-        say=later.append if outputs.draws else say,
+        on_leads=None if settled else on_leads,
+        say=tell,
     )
     _say_expectation(reconstructor)
     outcome = "done"

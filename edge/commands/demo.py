@@ -17,6 +17,7 @@ from edge.commands.common import (
     add_live_options,
     exit_code,
     live_outputs,
+    measured_leads,
     open_reconstructor,
     run_live,
     say,
@@ -34,7 +35,7 @@ WEARABLE = ("--port", "pty", "--wait", "--hr", "68", "--baseline", "0.03", "--mu
 def add(subparsers: Subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
-        "demo", help="watch twelve leads come out of three, on a simulated wearable"
+        "demo", help="watch twelve leads come out of three, or of --leads, on a simulated wearable"
     )
     parser.add_argument(
         "--headless",
@@ -63,11 +64,16 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.headless and not shows_page:
         say(MISSING_EXTRA)
     outputs = replace(live_outputs(sinks, arguments, ""), open_browser=opens_page)
-    with open_reconstructor(arguments) as reconstructor, virtual_wearable() as port:
+    leads = measured_leads(arguments)
+    options = WEARABLE if leads is None else (*WEARABLE, "--leads", ",".join(leads))
+    with (
+        open_reconstructor(arguments, leads=leads) as reconstructor,
+        virtual_wearable(options) as port,
+    ):
         print(f"The signal is simulated: a virtual wearable on {port}, not a person.", flush=True)
         source = open_source(f"serial:{port}")
         source.link = replace(source.link, simulated=True)
-        report = run_live(source, reconstructor, outputs, seconds=arguments.seconds)
+        report = run_live(source, reconstructor, outputs, seconds=arguments.seconds, settled=True)
     print(summary(report))
     print("The signal was simulated. Research use only, not a medical device.")
     return exit_code(report)

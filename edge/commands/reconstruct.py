@@ -1,9 +1,9 @@
-"""`leadlift reconstruct`: a recording of three leads into one of twelve, in bounded memory."""
+"""`leadlift reconstruct`: a recording of some leads into one of twelve, in bounded memory."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,11 +17,11 @@ from edge.commands.common import (
     usage,
 )
 from edge.commands.expectation import doubt
+from edge.commands.lead_choice import check_asked, open_measured
 from edge.commands.outputs import add_overwrite_option, check_outputs, is_reconstruction
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
-from edge.errors import InputError
 from edge.files.formats import kept, readable
-from edge.leads import LEADS, lead_indices
+from edge.leads import LEADS
 from edge.quality import Quality
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
 from firmware_bridge.new_file import stamped
@@ -35,12 +35,14 @@ PIECE_S = 30.0  # long enough that the cost per piece vanishes; 0.1 MB in, 0.8 M
 def add(subparsers: Subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
-        "reconstruct", help="reconstruct a recording: three leads in, twelve leads out"
+        "reconstruct", help="reconstruct a recording: a few leads in, twelve leads out"
     )
     parser.add_argument("input", metavar="INPUT", help=f"recording: {readable()}")
     parser.add_argument("output", metavar="OUTPUT", help=f"recording to write: {kept()}")
     add_read_options(
-        parser, "leads to use (default: all that the model takes); one left out is treated as off"
+        parser,
+        "leads that are measured (default: those of the calibration; II,V1,V5; or what the file has of the "
+        "twelve)",
     )
     add_model_options(parser)
     add_patient_option(parser)
@@ -51,31 +53,33 @@ def add(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
     from edge.files.recording import OF_RECORDING
-    from edge.files.records import open_record, split_pick
+    from edge.files.records import split_pick
     from edge.live.description import prefilter
     from edge.offline import check_rate, reconstruct_pieces
     from edge.sinks import Metadata, open_sink
     from edge.sinks.registry import check_sink
 
     output = stamped(arguments.output)
+    with usage():
+        options = read_options(arguments)
+        check_sink(f"file:{output}")
+        inputs = {
+            "the input": split_pick(arguments.input)[0],
+            "the calibration": arguments.patient,
+            "the model": arguments.model,
+        }
+        what = "the reconstruction"
+        made_again = {what: is_reconstruction}
+        replaced = check_outputs(
+            [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
+        )
     with open_reconstructor(arguments, arguments.patient) as reconstructor:
+        fixed = arguments.patient is not None or not reconstructor.takes_any_leads
+        needed = reconstructor.leads if fixed else None
         with usage():
-            options = read_options(arguments)
-            leads = _leads(options.leads, reconstructor.leads)
-            check_sink(f"file:{output}")
-            inputs = {
-                "the input": split_pick(arguments.input)[0],
-                "the calibration": arguments.patient,
-                "the model": arguments.model,
-            }
-            what = "the reconstruction"
-            made_again = {what: is_reconstruction}
-            replaced = check_outputs(
-                [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
-            )
-        with open_record(
-            arguments.input, leads, sampling_hz=options.sampling_hz, unit=options.unit
-        ) as record:
+            check_asked(options.leads, needed)
+        with open_measured(arguments.input, options, needed) as record:
+            reconstructor.measure(record.leads)
             check_rate(record.sampling_hz)
             warn_of(record)
             patient = reconstructor.patient
@@ -99,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
             with sink:
-                pieces = _pieces(record, reconstructor.leads)
+                pieces = _pieces(record)
                 for block in reconstruct_pieces(reconstructor, pieces, record.sampling_hz):
                     sink.write(block)
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
@@ -116,30 +120,13 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _leads(
-    asked: Sequence[str] | Mapping[str, str] | None, takes: tuple[str, ...]
-) -> Sequence[str] | Mapping[str, str]:
-    if asked is None:
-        return takes
-    beyond = [name for name in asked if name not in takes]
-    if beyond:
-        raise InputError(f"this model takes {', '.join(takes)}, not {beyond[0]}: leave it out")
-    return asked
-
-
-def _pieces(record: Record, takes: tuple[str, ...]) -> Iterator[NDArray[np.float32]]:
-    """The recording as (n_inputs, n) mV in the decoder's order; leads not used are missing.
-
-    Says once if the values cannot be millivolts.
-    """
+def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:
+    """The recording as (n_leads, n) mV; says once if the values cannot be millivolts."""
     step = max(1, round(PIECE_S * record.sampling_hz))
-    rows = lead_indices(record.leads, takes)
     doubt: ImplausibleUnit | None = None
     for start in range(0, record.n_samples, step):
-        stop = min(start + step, record.n_samples)
-        ecg_mv = np.full((len(takes), stop - start), np.nan, np.float32)
-        ecg_mv[rows] = record.read(start, stop)
+        ecg_mv = record.read(start, min(start + step, record.n_samples))
         if doubt is None:
-            doubt = implausible_unit(ecg_mv[rows], record.sampling_hz)
+            doubt = implausible_unit(ecg_mv, record.sampling_hz)
             warn_of_unit(record, doubt)
         yield ecg_mv

@@ -10,6 +10,7 @@ from edge.commands.common import (
     add_patient_option,
     exit_code,
     live_outputs,
+    measured_leads,
     open_reconstructor,
     run_live,
     say,
@@ -49,7 +50,11 @@ def run(arguments: argparse.Namespace) -> int:
     outputs = live_outputs(arguments.sink, arguments, arguments.source)
     with usage():
         source = open_source(arguments.source, say=None if outputs.draws else say)
-    with open_reconstructor(arguments, arguments.patient) as reconstructor:
-        report = run_live(source, reconstructor, outputs, seconds=arguments.seconds)
+    leads = measured_leads(arguments)
+    with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
+        settled = leads is not None
+        report = run_live(
+            source, reconstructor, outputs, seconds=arguments.seconds, settled=settled
+        )
     print(summary(report))
     return exit_code(report)

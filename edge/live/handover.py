@@ -64,8 +64,7 @@ class Run:
 class Handover:
     """One thread puts, one takes; what is overwritten unread is counted in samples, and reported."""
 
-    def __init__(self, n_leads: int, ring_s: float = RING_S) -> None:
-        self.n_leads = n_leads
+    def __init__(self, ring_s: float = RING_S) -> None:
         self.samples_overrun = 0
         """Samples overwritten unread since the start."""
         self._ring_s = ring_s
@@ -76,10 +75,10 @@ class Handover:
         self._started = threading.Event()
 
     def put(self, block: SampleBlock) -> None:
-        """Store a block, (n_leads, n) with n >= 1; never waits. All blocks have one sampling rate."""
+        """Store a block, (n_leads, n) with n >= 1; never waits. All have the same leads and sampling rate."""
         ring = self._ring
         if ring is None:
-            ring = Ring(self.n_leads, max(1, round(self._ring_s * block.sampling_hz)))
+            ring = Ring(len(block.ecg_mv), max(1, round(self._ring_s * block.sampling_hz)))
             # A block has at least one sample, so whichever stamp falls out, its samples are gone too.
             self._stamps = deque(maxlen=ring.capacity)
             self._sampling_hz = block.sampling_hz

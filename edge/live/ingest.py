@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.leads import INPUT_LEADS
+from edge.leads import INPUT_LEADS, LEADS
 from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
 from edge.quality import GAP_FILL_S, Quality
@@ -55,9 +55,14 @@ class IngestCounters:
 class Ingest:
     """Sans-I/O: one event in, at most one block out; blocks come in order and never overlap."""
 
-    def __init__(self, leads: Sequence[str] = INPUT_LEADS) -> None:
-        """Blocks will have one row for each of `leads`, in this order, whatever the device sends."""
+    def __init__(self, leads: Sequence[str] = INPUT_LEADS, *, or_others: bool = False) -> None:
+        """Blocks will have one row for each of `leads`, in this order, whatever the device sends.
+
+        With `or_others` a device that lacks one of them is taken with those of the twelve that it has.
+        """
         self.leads = tuple(leads)
+        """The rows of the blocks; with `or_others` settled once the device has said what it sends."""
+        self._or_others = or_others
         self.counters = IngestCounters()
         self.clock = DeviceClock()
         self.info: StreamInfo | None = None
@@ -75,7 +80,7 @@ class Ingest:
         )
         self._next: int | None = None  # and after the newest one taken
         self._index = 0  # stream index of the next sample
-        self._last_mv: NDArray[np.float32] = np.empty((len(self.leads), 1), np.float32)
+        self._last_mv: NDArray[np.float32] = np.empty((0, 1), np.float32)
         self._last_arrival_ns = 0
         self._last_tick_us: int | None = None  # as unwrapped here
         self._tick_shift_us = 0  # wraps that the decoder could not know
@@ -149,12 +154,18 @@ class Ingest:
                 f"the device says one count is {info.nanovolts_per_lsb} nV: check its firmware"
             )
         missing = [lead for lead in self.leads if lead not in info.leads]
-        if missing:
+        has = [lead for lead in LEADS if lead in info.leads]
+        if missing and has and self._or_others:
+            self.leads = tuple(has)
+            self.tell(f"measured leads: {', '.join(has)} (the device has no {', '.join(missing)})")
+        elif missing:
+            instead = f"take --leads {','.join(has)}, or " if has else ""
             raise InputError(
                 f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, "
-                f"needed are {', '.join(self.leads)}; name what you wired in leads=, or go without: "
+                f"needed are {', '.join(self.leads)}; {instead}name what you wired in leads=, or go without: "
                 f"missing={','.join(missing)}"
             )
+        self._or_others = False
         self._rows = [info.leads.index(lead) for lead in self.leads]
         self.info = info
         if old is None:

@@ -54,11 +54,14 @@ class Runtime:
         sinks: Mapping[str, Sink] | None = None,
         *,
         leads: Sequence[str] = INPUT_LEADS,
+        on_leads: Callable[[tuple[str, ...]], object] | None = None,
         deadline_s: float = DEADLINE_S,
         say: Callable[[str], object] | None = None,
     ) -> None:
         """`sinks` are open sinks by the name that the report gives them; the runtime closes them.
 
+        `on_leads` is called before the first block with the leads of a device that lacks some of `leads`,
+        and makes the reconstructor take them; without it such a device is refused.
         A block later than one hop plus `deadline_s` after its last byte is a deadline miss. `say` is
         called with a line, from either thread, when the stream is not what it says it is, and when a sink
         fails.
@@ -67,7 +70,8 @@ class Runtime:
         self._outputs = Outputs(sinks or {}, self._say)
         self.started_at: datetime | None = None
         """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
-        self.ingest = Ingest(leads)
+        self.ingest = Ingest(leads, or_others=on_leads is not None)
+        self._asked, self._on_leads = tuple(leads), on_leads
         self.latency = LatencyTelemetry()
         self.samples_out = 0
         self.deadline_misses = 0
@@ -75,7 +79,7 @@ class Runtime:
         self._source = source
         self._reconstructor = reconstructor
         self._converter: RateConverter | None = None
-        self._handover = Handover(len(self.ingest.leads))
+        self._handover = Handover()
         self._deadline_ns = round(
             (reconstructor.hop / reconstructor.sampling_hz + deadline_s) * 1e9
         )
@@ -214,6 +218,7 @@ class Runtime:
             "device": "" if info is None else info.device,
             "firmware": "" if info is None else info.firmware,
             "simulated": info is not None and info.simulated,
+            "leads": list(self.ingest.leads),
             "source": self.source_name,
             "started_at": None if self.started_at is None else self.started_at.isoformat(),
             "device_hz": 0.0 if info is None else info.sampling_hz,
@@ -322,6 +327,8 @@ class Runtime:
         taken_ns = monotonic_ns()
         if self._began_ns == 0:
             self._began_ns = taken_ns
+            if self._on_leads is not None and self.ingest.leads != self._asked:
+                self._on_leads(self.ingest.leads)
             wanted_hz = self._reconstructor.sampling_hz
             if check_rate(run.sampling_hz) != wanted_hz:
                 n_leads = len(self.ingest.leads)

@@ -11,7 +11,7 @@ import pytest
 
 import edge
 from edge.errors import InputError
-from edge.leads import LEADS
+from edge.leads import INDEPENDENT_LEADS, LEADS
 from edge.stream import open_stream
 from firmware_bridge.errors import SourceSpecError, TransportError
 
@@ -43,10 +43,43 @@ def test_a_stream_that_is_dropped_stops_its_acquisition() -> None:
     assert not acquiring()
 
 
-def test_leads_may_be_named_in_any_order_and_must_be_those_of_the_model() -> None:
-    open_stream("sim:", leads=("V5", "II", "V1")).close()
-    with pytest.raises(InputError, match="takes II, V1, V5, got II, V1"):
-        open_stream("sim:", leads=("II", "V1"))
+@pytest.mark.parametrize(
+    "leads", [("V5", "II", "V1"), ("I",), ("aVF", "V2"), INDEPENDENT_LEADS], ids="+".join
+)
+def test_any_leads_may_be_named_in_any_order(leads: tuple[str, ...]) -> None:
+    source = f"sim:?leads={','.join(sorted(leads))}"
+    with open_stream(source, leads=leads) as stream:
+        block = next(stream)
+        assert stream.reconstructor.leads == leads
+        measured = [
+            lead for lead, p in zip(LEADS, block.provenance, strict=True) if p == "measured"
+        ]
+        assert set(measured) == set(leads)
+        assert stream.runtime.report()["leads"] == list(leads)
+
+
+def test_without_names_the_leads_are_those_that_the_source_has() -> None:
+    with open_stream("sim:?leads=V2,I,II") as stream:
+        block = next(stream)
+        assert stream.reconstructor.leads == ("I", "II", "V2")
+        assert [str(p) for p in block.provenance[:3]] == ["measured", "measured", "derived"]
+        assert stream.runtime.warnings == ("measured leads: I, II, V2 (the device has no V1, V5)",)
+
+
+def test_leads_that_cannot_be_are_one_line() -> None:
+    with pytest.raises(InputError, match="no lead is measured"):
+        open_stream("sim:", leads=())
+    with pytest.raises(InputError, match="named twice"):
+        open_stream("sim:", leads=("I", "I"))
+    says = "no lead V2: it gives II, V1, V5, needed are I, V2; take --leads II,V1,V5, or"
+    with (
+        open_stream("sim:", leads=("I", "V2")) as stream,
+        pytest.raises(InputError, match="no lead I, V2"),
+    ):
+        next(stream)
+    with open_stream("sim:", leads=("II", "V2")) as stream, pytest.raises(InputError) as refused:
+        next(stream)
+    assert says.replace("I, V2;", "II, V2;") in str(refused.value)
 
 
 def test_what_fails_is_raised_where_it_is_noticed() -> None:

@@ -41,7 +41,7 @@ def taken(handover: Handover) -> Run:
 def test_every_sample_is_taken_once_or_counted_as_lost(
     sizes: list[tuple[int, int, bool]],
 ) -> None:
-    handover = Handover(3, ring_s=1.0)
+    handover = Handover(ring_s=1.0)
     put: list[int] = []
     got: list[int] = []
     lost = next_sample = 0
@@ -73,7 +73,7 @@ def test_every_sample_is_taken_once_or_counted_as_lost(
 
 
 def test_packets_that_follow_each_other_are_one_run() -> None:
-    handover = Handover(3)
+    handover = Handover()
     for first in (0, 10, 25):
         handover.put(block(first, 10))
     run = taken(handover)
@@ -85,17 +85,17 @@ def test_packets_that_follow_each_other_are_one_run() -> None:
 
 
 def test_a_backlog_is_taken_in_pieces_of_a_second() -> None:
-    handover = Handover(3)
+    handover = Handover()
     for first in range(0, 250, 10):
         handover.put(block(first, 10))
     assert [taken(handover).ecg_mv.shape[1] for _ in range(3)] == [100, 100, 50]
 
 
 def test_close_ends_the_waiting_and_keeps_the_rest() -> None:
-    empty = Handover(3)
+    empty = Handover()
     empty.close()
     assert empty.take(60.0) is None
-    handover = Handover(3)
+    handover = Handover()
     handover.put(block(0, 10))
     handover.close()
     assert taken(handover).ecg_mv.shape[1] == 10
@@ -103,7 +103,7 @@ def test_close_ends_the_waiting_and_keeps_the_rest() -> None:
 
 
 def test_a_slow_taker_between_threads_knows_exactly_what_it_lost() -> None:
-    handover = Handover(3, ring_s=0.5)
+    handover = Handover(ring_s=0.5)
     total = 6000
 
     def put_all() -> None:

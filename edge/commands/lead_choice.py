@@ -1,0 +1,61 @@
+"""Which leads of a recording are measured: those asked for, else II, V1, V5, else what it has."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+
+from edge.commands.read_options import warn
+from edge.errors import InputError
+from edge.files.record import ReadOptions, Record
+from edge.files.records import open_record
+from edge.leads import INPUT_LEADS, LEADS
+
+
+def open_measured(path: str, options: ReadOptions, needed: Sequence[str] | None) -> Record:
+    """A recording with the leads that are measured as its rows.
+
+    `needed` are those of a calibration, or of a model that takes no others; with None the recording's own are
+    taken where it lacks one of II, V1, V5, and that is said. Raises InputError, as `open_record`.
+    """
+    asked = options.leads
+    if asked is not None:
+        return _opened(path, options, asked)
+    try:
+        return _opened(path, options, INPUT_LEADS if needed is None else needed)
+    except InputError:
+        if needed is None:
+            with suppress(InputError):
+                return _with_its_own(path, options)
+        raise
+
+
+def check_asked(
+    asked: Sequence[str] | Mapping[str, str] | None, needed: Sequence[str] | None
+) -> None:
+    """Raise InputError where `--leads` names others than a calibration, or a model of some leads, takes."""
+    if asked is not None and needed is not None and set(asked) != set(needed):
+        raise InputError(
+            f"--leads {','.join(asked)}: this calibration or model takes {', '.join(needed)}: name these, "
+            "or go without it"
+        )
+
+
+def _with_its_own(path: str, options: ReadOptions) -> Record:
+    """Raises InputError where it has no lead, or II, V1, V5: then something else is wrong with it."""
+    record = _opened(path, options, None)
+    lacks = [lead for lead in INPUT_LEADS if lead not in record.leads]
+    if not lacks or not record.leads:
+        record.close()
+        raise InputError(f"{path} has no other leads")
+    has = [lead for lead in LEADS if lead in record.leads]
+    warn([f"measured leads: {', '.join(has)} ({path} has no {', '.join(lacks)})"])
+    return record
+
+
+def _opened(
+    path: str, options: ReadOptions, leads: Sequence[str] | Mapping[str, str] | None
+) -> Record:
+    said = replace(options, leads=leads)
+    return open_record(path, said.leads, sampling_hz=said.sampling_hz, unit=said.unit)

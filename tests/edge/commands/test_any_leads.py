@@ -1,0 +1,133 @@
+"""Any leads on the command line: reconstruct, calibrate and run, from what is named or what is there."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import edge
+from edge.cli import main
+from edge.files.records import open_record
+from edge.leads import INDEPENDENT_LEADS, LEADS, provenance
+from tests.edge.references import twelve_leads
+
+SETS = [("I",), ("II", "I"), ("aVF", "V1", "V5"), LEADS[6:], LEADS]
+
+
+@pytest.fixture
+def all_twelve(tmp_path: Path) -> Path:
+    path = tmp_path / "in.npz"
+    np.savez(path, ecg_mv=twelve_leads(6.0), leads=LEADS, sampling_hz=250.0)
+    return path
+
+
+@pytest.mark.parametrize("leads", SETS, ids="+".join)
+@pytest.mark.parametrize("suffix", ["csv", "edf", "npz"])
+def test_reconstruct_says_where_each_lead_comes_from(
+    leads: tuple[str, ...], suffix: str, all_twelve: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / f"out.{suffix}"
+    assert main(["reconstruct", str(all_twelve), str(out), "--leads", ",".join(leads)]) == 0
+    with open_record(all_twelve, leads) as measured, open_record(out) as made:
+        expected = edge.reconstruct(measured.read(0, measured.n_samples), leads=leads)
+        shown = made.read(0, made.n_samples)
+        np.testing.assert_allclose(shown[:, : expected.shape[1]], expected, atol=2e-3)
+    sources = [str(source) for source in provenance(leads)]
+    if suffix == "npz":
+        with np.load(out) as stored:
+            assert list(stored["provenance"]) == sources
+    else:
+        head = out.read_bytes()[:20_000].decode("latin-1")
+        assert all(source in head for source in set(sources))
+
+
+def test_a_reconstruction_is_read_again_as_any_recording(all_twelve: Path, tmp_path: Path) -> None:
+    first, second = tmp_path / "first.edf", tmp_path / "second.npz"
+    assert main(["reconstruct", str(all_twelve), str(first), "--leads", "I,II"]) == 0
+    assert main(["reconstruct", str(first), str(second), "--leads", "I,II"]) == 0
+    with open_record(first) as a, open_record(second) as b:
+        assert a.leads == b.leads == LEADS
+
+
+@pytest.mark.parametrize("leads", ["I", "II,V2", "aVF,V1,V5"])
+def test_calibrate_for_any_leads(
+    leads: str, all_twelve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patient, plain, own = (tmp_path / name for name in ("p.json", "plain.npz", "own.npz"))
+    given = ["calibrate", str(all_twelve), "-o", str(patient), "--trust-order", "--leads", leads]
+    assert main(given) == 0
+    assert f"for leads {leads.replace(',', ', ')} and the model" in capsys.readouterr().out
+    assert json.loads(patient.read_text())["input_leads"] == leads.split(",")
+    assert main(["reconstruct", str(all_twelve), str(plain), "--leads", leads]) == 0
+    # Without --leads those of the calibration are taken.
+    assert main(["reconstruct", str(all_twelve), str(own), "--patient", str(patient)]) == 0
+    truth = twelve_leads(6.0)[:, 500:1480]
+    errors = []
+    for file in (plain, own):
+        with open_record(file) as made:
+            error = made.read(500, 1480) - truth
+        errors.append(float((error - error.mean(1, keepdims=True)).std()))
+    assert errors[1] < 0.7 * errors[0]
+
+
+def test_a_calibration_of_other_leads_is_one_line(
+    all_twelve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patient, out = tmp_path / "p.json", tmp_path / "out.npz"
+    given = ["calibrate", str(all_twelve), "-o", str(patient), "--trust-order", "--leads", "I"]
+    assert main(given) == 0
+    capsys.readouterr()
+    wrong = ["reconstruct", str(all_twelve), str(out), "--patient", str(patient), "--leads", "II"]
+    assert main(wrong) == 2
+    assert capsys.readouterr().err == (
+        "leadlift: error: --leads II: this calibration or model takes I: name these, or go without it\n"
+    )
+    assert not out.exists()
+    live = ["run", "--source", "sim:", "--sink", f"file:{out}", "--patient", str(patient)]
+    assert main([*live, "--leads", "II"]) == 1
+    assert "the patient calibration is for leads I, not II" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("leads", [*SETS[:-1], INDEPENDENT_LEADS], ids="+".join)
+def test_run_measures_the_leads_that_are_named(leads: tuple[str, ...], tmp_path: Path) -> None:
+    out, report = tmp_path / "out.npz", tmp_path / "report.json"
+    given = ["run", "--source", f"sim:?leads={','.join(leads)}", "--sink", f"file:{out}"]
+    more = ["--leads", ",".join(leads), "--seconds", "1", "--report", str(report)]
+    assert main([*given, *more]) == 0
+    with np.load(out) as stored:
+        assert list(stored["provenance"]) == [str(source) for source in provenance(leads)]
+    assert json.loads(report.read_text())["leads"] == list(leads)
+
+
+def test_run_takes_what_the_device_has_and_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.edf"
+    given = ["run", "--source", "sim:?leads=I,II", "--sink", f"file:{out}", "--seconds", "1"]
+    assert main(given) == 0
+    said = capsys.readouterr().err
+    assert "measured leads: I, II (the device has no V1, V5)" in said
+    assert b"derived" in out.read_bytes()[:8000]
+
+
+@pytest.mark.parametrize(
+    ("leads", "code", "says"),
+    [
+        ("", 2, "unknown lead ''"),
+        ("I,V9", 2, "unknown lead 'V9'"),
+        ("I,I", 2, "I is given twice"),
+        ("II='CH1'", 2, "which channel is which is said in --source"),
+        ("V2", 1, "no lead V2: it gives I, II, needed are V2; take --leads I,II, or"),
+    ],
+)
+def test_leads_that_cannot_be_are_one_line(
+    leads: str, code: int, says: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out.npz"
+    given = ["run", "--source", "sim:?leads=I,II", "--sink", f"file:{out}", "--leads", leads]
+    assert main([*given, "--seconds", "1"]) == code
+    assert says in capsys.readouterr().err
+    assert not out.exists()
