@@ -31,7 +31,7 @@ function layOut() {
   const g = paper.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   drawPaper(g, width, height, page, { ...view, colours, kind, words });
-  stale = true;
+  paint(); // at once: a canvas that changes its size is empty
 }
 
 function readColours() {
@@ -55,6 +55,10 @@ function draw(now) {
   if (history?.end != null) advance(now);
   last = now;
   if (!stale && (frozen !== null || Math.floor(had) === Math.floor(head))) return;
+  paint();
+}
+
+function paint() {
   stale = false; frames++;
   const g = ink.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
