@@ -16,6 +16,7 @@ from edge.leads import INPUT_LEADS, LEADS, lead_indices
 from edge.patient.patient import Patient, load_patient
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, millivolts
+from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import implausible_unit
 from edge.signal.resampling import FILE_DELAY_S, RateConverter
 
@@ -53,7 +54,8 @@ def reconstruct(
     Warns
     -----
     UserWarning
-        For values that cannot be millivolts; it says what they may be.
+        For values that cannot be millivolts; it says what they may be. For three limb leads or more that
+        contradict Einthoven's law by more than noise; it says by how much.
 
     Raises
     ------
@@ -82,6 +84,7 @@ def reconstruct(
     with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
+        _warn_of_contradiction(samples[rows, :piece], used, sampling_hz)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
         for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):
@@ -94,6 +97,14 @@ def _warn_of_unit(ecg_mv: NDArray[np.float32], sampling_hz: float) -> None:
     if doubt is not None:
         factor = f": multiply them by {doubt.unit_mv:g}" if doubt.unit_mv else ": convert them"
         warnings.warn(f"{doubt}{factor}", UserWarning, stacklevel=3)
+
+
+def _warn_of_contradiction(
+    ecg_mv: NDArray[np.float32], leads: Sequence[str], sampling_hz: float
+) -> None:
+    found = contradiction(ecg_mv, leads, sampling_hz)
+    if found is not None:
+        warnings.warn(str(found), UserWarning, stacklevel=3)
 
 
 def reconstruct_pieces(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -97,8 +98,13 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
         add("--seed", type=int, default=0)
         add("--steps", type=_count, help="at the constant rate; stop it when you like, it goes on")
-        add("--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here")
-        add("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
+        one_of = command.add_mutually_exclusive_group().add_argument
+        one_of(
+            "--cooldown", type=_count, metavar="STEPS", help="let the rate fall to zero from here"
+        )
+        one_of("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
+        one_of("--adversarial", type=_weight, metavar="WEIGHT", help="go on from what was cooled")
+        add("--adversarial-steps", type=_count, metavar="STEPS", help="how long (default: 600)")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
@@ -115,6 +121,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
     add("--larger", action="store_true", help="all of fold 9, at 100 Hz")
+    add("--realism", action="store_true", help="variance, 40-100 Hz, Frechet distance, told apart")
     add("--every-set", action="store_true", help="all 510 classes, not the named ones")
     add("--records", type=_count, help="the first so many")
     add("--json", type=Path)
@@ -125,6 +132,17 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 1 at least")
     return int(text)
+
+
+def _weight(text: str) -> float:
+    """Of a term of the loss, 0 at least."""
+    try:
+        weight = float(text)
+    except ValueError:
+        weight = -1.0
+    if not 0 <= weight < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number, 0 at least")
+    return weight
 
 
 def _data(_: argparse.Namespace) -> int:

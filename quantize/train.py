@@ -6,12 +6,12 @@ import copy
 import json
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Generic, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from quantize.augment import Augmentation
 from quantize.data import SCORED_S
@@ -135,15 +135,16 @@ def step_loss(
     network: Network,
     batch: Batch,
     scored_s: tuple[float, float] | None = None,
+    term: Callable[[Tensor, Batch], Tensor] | None = None,
 ) -> Loss:
-    """The objective of one batch."""
+    """The objective of one batch; `term` of the residual, as it is scored, is added to the total."""
     framed, log_sigma = network(batch.ecg, batch.mask, batch.anchor)
     residual, unknown = samples_from_frames(framed), None
     if batch.projection is not None:
         residual, unknown = batch.projection @ residual, 1 - batch.mask[:, :, 0]
     late = network.late_samples
     n = batch.target.shape[-1] - late
-    return objective(
+    loss = objective(
         residual[..., late:],
         samples_from_frames(log_sigma)[..., late:],
         batch.target[..., :n],
@@ -152,6 +153,11 @@ def step_loss(
         None if batch.taught is None else batch.taught[..., :n],
         scored_s,
         unknown,
+    )
+    return (
+        loss
+        if term is None
+        else replace(loss, total=loss.total + term(residual[..., late:], batch))
     )
 
 

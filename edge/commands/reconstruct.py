@@ -23,6 +23,7 @@ from edge.commands.read_options import add_read_options, read_options, warn, war
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
 from edge.quality import Quality
+from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
 from firmware_bridge.new_file import stamped
 
@@ -129,4 +130,7 @@ def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:
         if doubt is None:
             doubt = implausible_unit(ecg_mv, record.sampling_hz)
             warn_of_unit(record, doubt)
+        if start == 0:
+            found = contradiction(ecg_mv, record.leads, record.sampling_hz)
+            warn([] if found is None else [f"{record.path}: {found}"])
         yield ecg_mv

@@ -15,6 +15,7 @@ from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
+from edge.signal.einthoven import EinthovenCheck
 from edge.signal.plausibility import UnitCheck
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import (
@@ -74,6 +75,7 @@ class Ingest:
         """What a person should know of the stream, a line each, each once."""
         self._rate: ArrivalRate | None = None
         self._units: UnitCheck | None = None
+        self._einthoven: EinthovenCheck | None = None
         self._rows: list[int] = []
         self._heard: int | None = (
             None  # device index just after the newest packet, taken or dropped
@@ -171,6 +173,7 @@ class Ingest:
         if old is None:
             self._rate = ArrivalRate(info.sampling_hz)
             self._units = UnitCheck(len(self.leads), info.sampling_hz)
+            self._einthoven = EinthovenCheck(self.leads, info.sampling_hz)
 
     def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
         info = self.info
@@ -218,7 +221,8 @@ class Ingest:
         )
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: StreamInfo) -> None:
-        """Tell of a rate that is not the declared one, and of values that are not millivolts."""
+        """Tell of a rate that is not the declared one, of values that are not millivolts, and of limb leads
+        that contradict each other."""
         if self._rate is not None and self._rate.observe(self._heard or 0, arrival_ns):
             hz = self._rate.hz or 0.0
             self.tell(
@@ -226,6 +230,10 @@ class Ingest:
                 f"rates are wrong by a factor of {hz / info.sampling_hz:.3g}; set rate= where the device "
                 "takes it, or mend its firmware"
             )
+        if self._einthoven is not None and not self._einthoven.decided:
+            found = self._einthoven.push(ecg_mv)
+            if found is not None:
+                self.tell(str(found))
         if self._units is not None and not self._units.decided:
             verdict = self._units.push(ecg_mv)
             if verdict is not None:

@@ -44,7 +44,7 @@ class Checkpoint:
         quantised = bool(self.about.get("quantised"))
         if quantised:
             student.fold()
-        student.load_state_dict(self._under(AVERAGED))
+        student.load_state_dict(self.under(AVERAGED))
         student.eval()
         return student.set_mode("quantize") if quantised else student
 
@@ -56,20 +56,25 @@ class Checkpoint:
             raise QuantizeError(
                 f"the run has a network of {self.config()}, not {network.config}: take another --run"
             )
-        if not self._under(NETWORK):
+        if not self.under(NETWORK):
             raise QuantizeError("this checkpoint is a network alone: go on from one of a run")
-        network.load_state_dict(self._under(NETWORK))
-        averager.averaged.load_state_dict(self._under(AVERAGED))
+        network.load_state_dict(self.under(NETWORK))
+        averager.averaged.load_state_dict(self.under(AVERAGED))
         averager.steps = int(self.about["averaged_steps"])
+        self.put_into_optimiser(OPTIMISER, optimiser)
+
+    def put_into_optimiser(self, prefix: str, optimiser: torch.optim.Optimizer) -> None:
+        """What `optimiser_tensors` made, into an optimiser of the same weights."""
         state: dict[int, dict[str, torch.Tensor]] = {}
-        for name, value in self._under(OPTIMISER).items():
+        for name, value in self.under(prefix).items():
             index, _, what = name.partition(".")
             state.setdefault(int(index), {})[what] = value
         optimiser.load_state_dict(
             {"state": state, "param_groups": optimiser.state_dict()["param_groups"]}
         )
 
-    def _under(self, prefix: str) -> dict[str, torch.Tensor]:
+    def under(self, prefix: str) -> dict[str, torch.Tensor]:
+        """The tensors of one part, by their names in it."""
         return {
             name.removeprefix(f"{prefix}."): value.clone()
             for name, value in self.tensors.items()
@@ -83,19 +88,29 @@ def save_checkpoint(
     averager: Averager[Student],
     optimiser: torch.optim.Optimizer,
     about: Mapping[str, Any],
+    beside: Mapping[str, torch.Tensor] | None = None,
 ) -> None:
-    """Write all of it, or nothing: the file before stays until the new one is whole."""
+    """Write all of it, and tensors of what learns beside it, or nothing.
+
+    The file before stays until the new one is whole.
+    """
     tensors = {
         **{f"{NETWORK}.{name}": value for name, value in network.state_dict().items()},
         **{f"{AVERAGED}.{name}": value for name, value in averager.averaged.state_dict().items()},
-        **{
-            f"{OPTIMISER}.{index}.{what}": value
-            for index, of in optimiser.state_dict()["state"].items()
-            for what, value in of.items()
-        },
+        **optimiser_tensors(OPTIMISER, optimiser),
+        **(beside or {}),
     }
     more = {"config": network.config.as_dict(), "averaged_steps": averager.steps}
     _write(file, tensors, {**about, **more})
+
+
+def optimiser_tensors(prefix: str, optimiser: torch.optim.Optimizer) -> dict[str, torch.Tensor]:
+    """Its state by the names under which a checkpoint holds it."""
+    return {
+        f"{prefix}.{index}.{what}": value
+        for index, of in optimiser.state_dict()["state"].items()
+        for what, value in of.items()
+    }
 
 
 def keep(folder: Path, run: Path, trained: Path) -> None:

@@ -63,7 +63,7 @@ class SetScore:
 
 
 @dataclass(frozen=True)
-class _Scored:
+class Scored:
     """What of the records no set of leads changes: made once, since the high-pass is linear."""
 
     signals: NDArray[np.float32]
@@ -85,7 +85,7 @@ def score_sets(
     spec: Conditioning | None = None,
 ) -> Iterator[SetScore]:
     """A score for each class, the records fed cold and causally, as they are streamed."""
-    scored = _scored(records, spec or Conditioning(), feed.hop)
+    scored = scored_signals(records, spec or Conditioning(), feed.hop)
     network = deepcopy(student).eval().fold()
     for which in classes:
         starts = range(0, len(records), BATCH)
@@ -93,11 +93,11 @@ def score_sets(
         yield _score(which, parts)
 
 
-def _of_records(
-    network: Student, feed: AnyFeed, scored: _Scored, at: slice, which: int
-) -> tuple[NDArray[np.float64], ...]:
-    """Per record: r and RMSE (n, 12), NaN and 0 where known; of the unknown independent leads r and RMSE of
-    the linear map, and the variance ratio (n, n_unknown); the mean square of error over sigma (n,)."""
+def reconstructed(
+    network: Student, feed: AnyFeed, scored: Scored, at: slice, which: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float32]]:
+    """Of the records `at`, as scored: the linear map and the network (n, 8, n_scored) mV, and the log sigma
+    of LEADS (n, 12, n_scored)."""
     certain = known(which)
     rows = np.flatnonzero(~certain[INDEPENDENT_ROWS])
     batch = feed.whole(scored.signals[at], which)
@@ -106,18 +106,29 @@ def _of_records(
         framed = network(batch.ecg, batch.mask, batch.anchor)
         residual, log_sigma = (samples_from_frames(one) for one in framed)
         residual = batch.projection[:, rows] @ residual
-    truth = scored.truth[at].astype(np.float64)
     linear = feed.anchors[which].astype(np.float64) @ (
         (TWELVE @ scored.seen[at]) * certain[:, None]
     )
     shown = linear.copy()
     filtered = zero_phase_highpass(residual.numpy(), scored.sampling_hz)
     shown[:, rows] += filtered[..., scored.samples]
+    return linear, shown, log_sigma[..., scored.samples].numpy()
+
+
+def _of_records(
+    network: Student, feed: AnyFeed, scored: Scored, at: slice, which: int
+) -> tuple[NDArray[np.float64], ...]:
+    """Per record: r and RMSE (n, 12), NaN and 0 where known; of the unknown independent leads r and RMSE of
+    the linear map, and the variance ratio (n, n_unknown); the mean square of error over sigma (n,)."""
+    certain = known(which)
+    rows = np.flatnonzero(~certain[INDEPENDENT_ROWS])
+    truth = scored.truth[at].astype(np.float64)
+    linear, shown, log_sigma = reconstructed(network, feed, scored, at, which)
     twelve = np.flatnonzero(~certain)
     truth_12, shown_12 = TWELVE[twelve] @ truth, TWELVE[twelve] @ shown
     r, rmse = np.full((len(truth), len(LEADS)), np.nan), np.zeros((len(truth), len(LEADS)))
     r[:, twelve], rmse[:, twelve] = r_and_rmse(truth_12, shown_12)
-    precision = np.exp(-2 * log_sigma[:, twelve, scored.samples].numpy())
+    precision = np.exp(-2 * log_sigma[:, twelve])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = shown[:, rows].var(-1) / truth[:, rows].var(-1)
     return (
@@ -193,7 +204,7 @@ def r_and_rmse(
     return r, rmse
 
 
-def _scored(records: Records, spec: Conditioning, hop: int) -> _Scored:
+def scored_signals(records: Records, spec: Conditioning, hop: int) -> Scored:
     """The records cut to whole hops, through the conditioning; and what is scored of them."""
     hz = records.sampling_hz
     n = records.ecg_uv.shape[-1] // hop * hop
@@ -214,4 +225,4 @@ def _scored(records: Records, spec: Conditioning, hop: int) -> _Scored:
             zero_phase_highpass(one.reshape(ecg.shape), hz)[..., samples]
             for one in (ecg, conditioned)
         )
-    return _Scored(signals, truth, seen, hz, samples)
+    return Scored(signals, truth, seen, hz, samples)

@@ -14,9 +14,12 @@ from numpy.typing import NDArray
 
 from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
 from edge.signal.conditioning import Conditioning
+from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
+from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
 from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.realism import realism
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
 from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, cool, train_any
@@ -35,6 +38,7 @@ QUICK_CONFIG = replace(CONFIG, channels=32, dilations=(1, 4), dropout=0.0)
 QUICK_RECORDS = 64
 QUICK_STEPS = 150
 VALIDATION_RECORDS = 66  # records of fold 9, during a run
+REALISM_SETS = (("II", "V1", "V5"), ("I",), ("I", "II"), ("II", "V2"), ("I", "II", "V2"))
 VALIDATION_SETS = (0, 1, 3, 4, 6, 7, 10)  # of NAMED_SETS
 
 
@@ -51,11 +55,21 @@ def any_leads(given: argparse.Namespace) -> int:
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
-    if given.cooldown or given.qat:  # is there, before minutes go by
-        source = given.run / (LAST if given.cooldown else COOLDOWN)
+    if given.adversarial_steps and given.adversarial is None:
+        raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
+    source = given.run / (LAST if given.cooldown else COOLDOWN)
+    if given.adversarial is not None and given.start:
+        source = given.start
+    goes_on = bool(given.cooldown or given.qat or given.adversarial is not None)
+    if goes_on:  # is there, before minutes go by
         load_checkpoint(source)
-    experiment = _experiment(given)
-    if given.qat:
+    last = given.run / LAST
+    begun = last if last.exists() else given.start
+    experiment = _experiment(given, source if goes_on else begun)
+    if given.adversarial is not None:
+        how = given.adversarial, given.adversarial_steps or ADVERSARIAL_STEPS
+        adversarial(experiment, schedule, source, given.run, *how)
+    elif given.qat:
         quantised(experiment, schedule, source, given.run, given.qat)
     elif given.cooldown:
         cool(lambda: Student(config), experiment, schedule, given.run, given.cooldown)
@@ -69,6 +83,8 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     file = given.checkpoint or _newest(given.run)
     checkpoint = load_checkpoint(file)
     student = checkpoint.student()
+    if given.larger and given.realism:
+        raise QuantizeError("--realism looks at 40 to 100 Hz, which --larger has not: give one")
     if given.larger:
         records = load_hundred_hz("validation_100", cache=_cache(given.run))
     else:
@@ -78,6 +94,8 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     feed = AnyFeed(_moments(checkpoint.about), student.config.hop)
     classes = _every_open_class() if given.every_set else [class_of(one) for one in NAMED_SETS]
     print(f"{file}: step {checkpoint.step}, {len(records)} records of {records.name}")
+    if given.realism:
+        return _realism(student, records, feed, given.json, checkpoint.step)
     rows = []
     for score in score_sets(student, records, feed, classes):
         print(score.line(), flush=True)
@@ -99,20 +117,36 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     return 0
 
 
+def _realism(
+    student: Student, records: Records, feed: AnyFeed, file: Path | None, step: int
+) -> int:
+    rows = []
+    for found in realism(student, records, feed, [class_of(one) for one in REALISM_SETS]):
+        print(found.line(), flush=True)
+        rows.append(asdict(found))
+    if file:
+        about = {"step": step, "data": records.name, "records": len(records)}
+        file.write_text(json.dumps({**about, "sets": rows}))
+    return 0
+
+
 def _every_open_class() -> list[int]:
     return [c for c in range(1, N_CLASSES) if not known(c)[INDEPENDENT_ROWS].all()]
 
 
 def _newest(run: Path) -> Path:
-    """What was written last: of the run, of its cooldown, or of its INT8 training."""
-    found = [run / name for name in (QAT, COOLDOWN, LAST) if (run / name).exists()]
+    """What was written last: of the run, of its cooldown, or of what went on from there."""
+    found = [run / name for name in (ADVERSARIAL, QAT, COOLDOWN, LAST) if (run / name).exists()]
     if not found:
         raise QuantizeError(f"no run in {run}: run `python -m quantize any-leads --run {run}`")
     return max(found, key=lambda file: file.stat().st_mtime)
 
 
-def _experiment(given: argparse.Namespace) -> Experiment:
-    """All patients of folds 1-8, filtered, kept beside the run; a few records of fold 9 to look at."""
+def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
+    """All patients of folds 1-8, filtered, kept beside the run; a few records of fold 9 to look at.
+
+    The moments are those of the checkpoint that it has `begun` from, if any.
+    """
     spec, hop, cache = Conditioning(), CONFIG.hop, _cache(given.run)
     native = without_withdrawn(load("train"))
     kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, PACES, NATIVE_SHARE)]
@@ -126,8 +160,6 @@ def _experiment(given: argparse.Namespace) -> Experiment:
         Source(prepare(records, spec, hop, paces, cache), rows, share)
         for (records, paces, share), rows in zip(kinds, chosen, strict=True)
     ]
-    last = given.run / LAST
-    begun = last if last.exists() else given.start
     about: dict[str, Any] = {
         "data": {
             records.name: len(rows) for (records, _, _), rows in zip(kinds, chosen, strict=True)

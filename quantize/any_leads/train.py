@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,6 +24,9 @@ from quantize.feed import Batch
 from quantize.objective import Loss
 from quantize.student import Block, Student
 from quantize.train import SAMPLING_HZ, Averager, mean_losses, step_loss
+
+if TYPE_CHECKING:
+    from quantize.any_leads.adversarial import Adversary
 
 LAST, COOLDOWN = "last.safetensors", "cooldown.safetensors"
 SAY_EVERY, SAVE_EVERY, VALIDATE_EVERY = 50, 100, 500
@@ -147,11 +150,12 @@ def run_steps(
     say: Callable[[str], None],
     cooled: bool = False,
     more: Mapping[str, Any] | None = None,
+    adversary: Adversary | None = None,
 ) -> Student:
     """The steps of `span` that come after the checkpoint `at`, into `file`.
 
     `average` is the decay per step of the averaged weights; `cooled` says that the rate falls to 0; `more` is
-    for the checkpoint.
+    for the checkpoint; an `adversary` adds to the loss and learns after each step.
     """
     torch.manual_seed(schedule.seed)
     network = make()
@@ -163,6 +167,8 @@ def run_steps(
     if at is not None:
         at.put_into(network, averager, optimiser)
         first = at.step
+        if adversary is not None:
+            adversary.resume(at)
         say(f"going on after step {first}")
     network.trunk_bfloat16 = schedule.bfloat16
     network.train()
@@ -171,17 +177,20 @@ def run_steps(
         about |= {"cooled_from": span.start, "cooled_to": span.stop}
     batches = experiment.batches(schedule, schedule.seed, range(first, span.stop))
     losses: list[Loss] = []
+    told: list[float] = []
     begun = time.monotonic()
     for step, batch in enumerate(batches, first):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, schedule, span if cooled else None)
         torch.manual_seed((schedule.seed << 32) + step)  # dropout too is that of the step alone
-        loss = step_loss(network, batch)
+        loss = step_loss(network, batch, term=None if adversary is None else adversary.term)
         optimiser.zero_grad(set_to_none=True)
         loss.total.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimiser.step()
         averager.update(network)
+        if adversary is not None:
+            told.append(adversary.learn())
         losses.append(loss)
         done = step + 1
         ends = done == span.stop
@@ -192,14 +201,17 @@ def run_steps(
                 **mean_losses(losses),
                 "s_per_step": round((time.monotonic() - begun) / len(losses), 3),
             }
+            if told:
+                row["told_apart"] = round(sum(told) / len(told), 4)
             if experiment.validate is not None and (done % VALIDATE_EVERY == 0 or ends):
                 row["validation"] = experiment.validate(averager.averaged)
             file.parent.mkdir(parents=True, exist_ok=True)
             with (file.parent / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             say(json.dumps(row))
-            losses, begun = [], time.monotonic()
+            losses, told, begun = [], [], time.monotonic()
         if done % SAVE_EVERY == 0 or ends:
-            save_checkpoint(file, network, averager, optimiser, {**about, "step": done})
+            beside = None if adversary is None else adversary.tensors()
+            save_checkpoint(file, network, averager, optimiser, {**about, "step": done}, beside)
     averager.averaged.trunk_bfloat16 = False
     return averager.averaged.eval()
