@@ -27,12 +27,14 @@ from edge.commands.outputs import (
 from edge.errors import InputError, LeadliftError, SinkError
 from edge.files.lead_option import parse_leads
 from edge.live.memory import read_memory
+from edge.sinks.base import AddressedSink
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
     from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
+    from edge.sinks import Sink
     from firmware_bridge.source import Source
 
 MAINS_HZ: dict[str, float | Literal["bundle"] | None] = {
@@ -121,6 +123,12 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
         "--seconds", type=seconds, metavar="S", help="stop after S seconds of signal"
     )
     parser.add_argument("--report", metavar="OUT.json", help="write counts and latencies as JSON")
+    parser.add_argument(
+        "--view-host",
+        metavar="ADDRESS",
+        help="let other machines see `view:` too, at this address of this one, such as 0.0.0.0; the address "
+        "to open then holds a token (default: this machine alone)",
+    )
     add_overwrite_option(parser)
 
 
@@ -175,6 +183,9 @@ class LiveOutputs:
     report: str | None
     overwrite: bool
     replaces_report: bool
+    view_host: str | None = None
+    open_browser: bool = False
+    """Whether a browser of this machine is to show `view:`."""
 
     @property
     def draws(self) -> bool:
@@ -212,7 +223,9 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
             overwrite=arguments.overwrite,
             made_again={"the report": is_report},
         )
-    return LiveOutputs(named, report, arguments.overwrite, "the report" in replaced)
+    return LiveOutputs(
+        named, report, arguments.overwrite, "the report" in replaced, arguments.view_host
+    )
 
 
 def run_live(
@@ -260,7 +273,9 @@ def run_live(
                     status=runtime.status,
                     overwrite=outputs.overwrite,
                     stop=runtime.stop,
+                    view_host=outputs.view_host,
                 )
+            _say_address(runtime.sinks[spec], open_browser=outputs.open_browser)
         with clean_stop(runtime.stop):
             runtime.run(seconds)
     except LeadliftError as error:
@@ -278,6 +293,18 @@ def run_live(
             replaces = outputs.replaces_report or is_report(Path(outputs.report))
             write_report(outputs.report, result, overwrite=replaces)
     return result
+
+
+def _say_address(sink: Sink, *, open_browser: bool) -> None:
+    """Of a sink that is looked at elsewhere; a screen of ours draws only later."""
+    if not isinstance(sink, AddressedSink):
+        return
+    with suppress(OSError):  # nobody reads: no reason not to record
+        print(f"view       {sink.address}", flush=True)
+    if open_browser:
+        from edge.commands.browser import open_page
+
+        open_page(sink.address)
 
 
 def _say_expectation(reconstructor: Reconstructor) -> None:

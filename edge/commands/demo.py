@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import TextIO, cast
 
+from edge.commands.browser import has_browser
 from edge.commands.common import (
     Subparsers,
     UsageError,
@@ -20,9 +21,11 @@ from edge.commands.common import (
     measured_leads,
     open_reconstructor,
     run_live,
+    say,
     summary,
 )
 from edge.leads import INDEPENDENT_LEADS
+from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 from firmware_bridge.errors import TransportError
 from firmware_bridge.new_file import TIME
 from firmware_bridge.wire.spec import MAX_CHANNELS
@@ -37,7 +40,11 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "demo", help="watch twelve leads come out of three, or of --leads, on a simulated wearable"
     )
-    parser.add_argument("--headless", action="store_true", help="no traces in the terminal")
+    parser.add_argument(
+        "--headless",
+        action="store_true",
+        help="no traces: neither in a browser nor in the terminal",
+    )
     parser.add_argument(
         "--output", metavar="OUT.edf", help="recording (default: leadlift-demo-TIME.edf)"
     )
@@ -51,9 +58,15 @@ def run(arguments: argparse.Namespace) -> int:
 
     output = arguments.output or f"leadlift-demo-{TIME}.edf"
     sinks = [f"file:{output}"]
-    if not arguments.headless and sys.stdout.isatty():
+    shows_page = not arguments.headless and can_view()
+    opens_page = shows_page and has_browser()
+    if shows_page:
+        sinks.append("view:")
+    if not arguments.headless and sys.stdout.isatty() and not opens_page:
         sinks.append("terminal:")
-    outputs = live_outputs(sinks, arguments, "")
+    if not arguments.headless and not shows_page:
+        say(MISSING_EXTRA)
+    outputs = replace(live_outputs(sinks, arguments, ""), open_browser=opens_page)
     leads = measured_leads(arguments)
     if leads is not None and len(leads) > MAX_CHANNELS:
         raise UsageError(

@@ -35,7 +35,8 @@ def add(subparsers: Subparsers) -> None:
         nargs="+",
         action="extend",
         metavar="SPEC",
-        help="file:OUT.edf, file:OUT.npz, file:OUT.csv or terminal:; may be repeated",
+        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
+        "may be repeated",
     )
     add_live_options(parser)
     add_patient_option(parser)

@@ -39,6 +39,16 @@ class CountingSink(Protocol):
         ...
 
 
+@runtime_checkable
+class AddressedSink(Protocol):
+    """A sink that is looked at elsewhere, such as in a browser."""
+
+    @property
+    def address(self) -> str:
+        """Where it is looked at: a URL."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
     """How the live path is doing, for a sink that shows it."""

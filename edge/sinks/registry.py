@@ -24,6 +24,7 @@ class SinkOptions:
     status: StatusCallable | None
     overwrite: bool
     stop: StopCallable | None = None
+    view_host: str | None = None
 
 
 SinkFactory = Callable[[str, SinkOptions], Sink]
@@ -41,7 +42,24 @@ def _open_terminal(target: str, options: SinkOptions) -> Sink:
     return TerminalSink(options.sampling_hz, options.metadata, options.status, stop=options.stop)
 
 
-SINKS: dict[str, SinkFactory] = {"file": _open_file, "terminal": _open_terminal}
+def _open_view(target: str, options: SinkOptions) -> Sink:
+    from edge.sinks.viewer.sink import ViewSink
+
+    return ViewSink(
+        options.sampling_hz,
+        options.metadata,
+        options.status,
+        port=int(target) if target else None,
+        host=options.view_host,
+    )
+
+
+SINKS: dict[str, SinkFactory] = {
+    "file": _open_file,
+    "terminal": _open_terminal,
+    "view": _open_view,
+}
+_MAX_PORT = (1 << 16) - 1
 
 
 def check_sink(spec: str) -> None:
@@ -58,6 +76,12 @@ def check_sink(spec: str) -> None:
         writer_for(target)
     if scheme == "terminal" and target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
+    if scheme == "view" and target and not _is_port(target):
+        raise InputError(f"`view:` takes a port up to {_MAX_PORT} after the colon, got {target!r}")
+
+
+def _is_port(text: str) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= _MAX_PORT
 
 
 def open_sink(
@@ -68,14 +92,15 @@ def open_sink(
     status: StatusCallable | None = None,
     overwrite: bool = False,
     stop: StopCallable | None = None,
+    view_host: str | None = None,
 ) -> Sink:
     """Open the sink that `spec` names.
 
     Parameters
     ----------
     spec
-        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`. `{time}` in a name
-        stands for the time now. A file is made with the first block.
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`.
+        `{time}` in a name stands for the time now. A file is made with the first block.
     sampling_hz
         Rate of the blocks to come.
     metadata
@@ -88,6 +113,9 @@ def open_sink(
         Replace a file that exists, once the new one is whole.
     stop
         Ends the run; a screen calls it when somebody presses q.
+    view_host
+        Address that `view:` listens on, for browsers on other machines too; its address then holds a
+        token. This machine alone unless given.
 
     Raises
     ------
@@ -99,4 +127,6 @@ def open_sink(
     check_sink(spec)
     scheme, _, target = spec.partition(":")
     known = Metadata() if metadata is None else metadata
-    return SINKS[scheme](target, SinkOptions(sampling_hz, known, status, overwrite, stop))
+    return SINKS[scheme](
+        target, SinkOptions(sampling_hz, known, status, overwrite, stop, view_host)
+    )

@@ -121,7 +121,11 @@ def test_run_takes_what_the_device_has_and_says_so(
         ("I,V9", 2, "unknown lead 'V9'"),
         ("I,I", 2, "I is given twice"),
         ("II='CH1'", 2, "which channel is which is said in --source"),
-        ("V2", 1, "no lead V2: it gives I, II, needed are V2; ask for what it has with --leads I,II"),
+        (
+            "V2",
+            1,
+            "no lead V2: it gives I, II, needed are V2; ask for what it has with --leads I,II",
+        ),
     ],
 )
 def test_leads_that_cannot_be_are_one_line(

@@ -70,8 +70,10 @@ def test_refusals_list_what_is_accepted() -> None:
 
 def test_heavy_libraries_load_only_when_a_sink_draws_or_a_record_opens() -> None:
     script = (
-        "import sys, edge.sinks, edge.sinks.terminal, edge.files.edf_writer, edge.files.records;"
-        "print([m for m in ('rich', 'pyedflib', 'scipy') if m in sys.modules])"
+        "import sys, edge.sinks, edge.sinks.terminal, edge.sinks.viewer.sink;"
+        "import edge.files.edf_writer, edge.files.records;"
+        "heavy = ('rich', 'pyedflib', 'scipy', 'uvicorn', 'starlette', 'websockets');"
+        "print([name for name in heavy if name in sys.modules])"
     )
     done = subprocess.run(
         [sys.executable, "-c", script], check=True, capture_output=True, text=True, timeout=60

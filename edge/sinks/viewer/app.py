@@ -1,0 +1,110 @@
+"""The pages and the stream of the live view, as an ASGI application. It reads no file once it is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterable
+from importlib import resources
+from typing import TYPE_CHECKING
+
+from edge.sinks.viewer.access import Access
+from edge.sinks.viewer.viewers import Message, Viewer, Viewers
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+    from starlette.requests import Request
+    from starlette.responses import Response
+    from starlette.websockets import WebSocket
+
+TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript"}
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self'; "
+    "img-src 'self' data: blob:; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "Referrer-Policy": "no-referrer",  # the token stands in the address
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+REFUSED, TOO_MANY, SPOKEN_TO = 1008, 1013, 1003  # WebSocket close codes
+
+
+def pages() -> dict[str, tuple[str, bytes]]:
+    """Content type and bytes of every page, by its path."""
+    found = {}
+    for entry in resources.files("edge.sinks.viewer").joinpath("page").iterdir():
+        for suffix, kind in TYPES.items():
+            if entry.name.endswith(suffix):
+                path = "/" if entry.name == "index.html" else f"/{entry.name}"
+                found[path] = (kind, entry.read_bytes())
+    return found
+
+
+def make_app(
+    access: Access, viewers: Viewers, greeting: Callable[[], Iterable[Message]]
+) -> Starlette:
+    """The application. `greeting` are the messages that a browser gets first."""
+    from starlette.applications import Starlette
+    from starlette.responses import PlainTextResponse, Response
+    from starlette.routing import Route, WebSocketRoute
+
+    def page(path: str, kind: str, body: bytes) -> Route:
+        async def serve(request: Request) -> Response:
+            refusal = access.refusal(request.headers, request.url.query, secret=path == "/")
+            if refusal is not None:
+                return PlainTextResponse(f"{refusal}\n", 403, HEADERS)
+            return Response(body, media_type=kind, headers=HEADERS)
+
+        return Route(path, serve, methods=["GET"])
+
+    async def live(socket: WebSocket) -> None:
+        if access.refusal(socket.headers, socket.url.query, secret=True) is not None:
+            await socket.close(REFUSED)  # before it is accepted: the browser sees 403
+            return
+        with viewers.joined() as viewer:
+            await socket.accept()
+            if viewer is None:
+                await socket.close(TOO_MANY, "too many browsers look on: close one")
+            else:
+                await _first(_send(socket, viewer, greeting), _listen(socket))
+
+    return Starlette(
+        routes=[
+            *(page(path, kind, body) for path, (kind, body) in pages().items()),
+            WebSocketRoute("/live", live),
+        ]
+    )
+
+
+async def _send(
+    socket: WebSocket, viewer: Viewer, greeting: Callable[[], Iterable[Message]]
+) -> None:
+    """The greeting, which overlaps with what is queued meanwhile, then the queue."""
+    for message in greeting():
+        await _send_one(socket, message)
+    async for message in viewer.messages():
+        await _send_one(socket, message)
+
+
+async def _send_one(socket: WebSocket, message: Message) -> None:
+    """Waits while the browser takes nothing."""
+    if isinstance(message, bytes):
+        await socket.send_bytes(message)
+    else:
+        await socket.send_text(message)
+
+
+async def _listen(socket: WebSocket) -> None:
+    """Until the browser leaves, or says something: it has nothing to say."""
+    if (await socket.receive())["type"] == "websocket.receive":
+        await socket.close(SPOKEN_TO, "this stream is to be listened to")
+
+
+async def _first(*work: Coroutine[object, object, None]) -> None:
+    """Until one of them ends, however it does; the others are cancelled."""
+    tasks = [asyncio.ensure_future(one) for one in work]
+    try:
+        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)

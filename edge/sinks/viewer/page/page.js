@@ -1,0 +1,225 @@
+// The page: what somebody wants to see, the keys and buttons for it, and the loop that draws.
+import { Calipers } from "./calipers.js";
+import { LAYOUT_NAMES, arrange, drawPaper } from "./paper.js";
+import { show } from "./status.js";
+import { History, connect } from "./stream.js";
+import { drawCell, stretches } from "./traces.js";
+
+const byId = (id) => document.getElementById(id);
+const paper = byId("paper"), ink = byId("ink"), sheet = byId("sheet");
+const KINDS = { measured: "measured", derived: "derived", reconstructed: "reconstructed" };
+const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
+const calipers = new Calipers();
+const DELAY_S = 0.06; // what is drawn stays so far behind what has come, so that it moves evenly
+let history = null, state = null, link = "connecting", head = null, frozen = null, last = 0, stale = true, frames = 0;
+let colours = {}, width = 0, height = 0, page = { mm: 1, cells: [] };
+const view = { layout: matchMedia("(max-width: 640px)").matches ? "12x1" : "3x4", speed: 25, gain: 10, motion: "sweep" };
+
+const kind = (lead) => KINDS[state?.provenance[lead]] ?? (state?.provenance.length ? "rests" : "measured");
+const words = (lead) => {
+  const source = state?.provenance[lead] ?? "", expected = state?.by_lead[LEADS[lead]];
+  const figures = expected?.slice(expected.indexOf(" ") + 1);
+  return [figures ? `${source}, expects ${figures}` : source, source, source.split(" ")[0]];
+};
+
+// Drawing.
+
+function layOut() {
+  width = sheet.clientWidth; height = sheet.clientHeight;
+  for (const canvas of [paper, ink]) { canvas.width = width * devicePixelRatio; canvas.height = height * devicePixelRatio; }
+  page = arrange(view.layout, state?.leads ?? LEADS, width, height);
+  const g = paper.getContext("2d");
+  g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  drawPaper(g, width, height, page, { ...view, colours, kind, words });
+  paint(); // at once: a canvas that changes its size is empty
+}
+
+function readColours() {
+  const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(`--${name}`).trim();
+  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "off", "gap", "settling", "clipped", "noisy", "filled"];
+  colours = Object.fromEntries(names.map((name) => [name, of(name)]));
+  colours.grid5 = of("grid-5");
+  layOut();
+}
+
+/** Follow what has come, evenly; jump where that is far ahead. */
+function advance(now) {
+  const target = history.end - DELAY_S * history.hz, by = (now - last) / 1000 * history.hz;
+  if (head === null || Math.abs(target - head) > 0.5 * history.hz) head = target;
+  else head = Math.min(history.end, head + by * (1 + (target - head) / history.hz));
+}
+
+function draw(now) {
+  requestAnimationFrame(draw);
+  const had = head;
+  if (history?.end != null) advance(now);
+  last = now;
+  if (!stale && (frozen !== null || Math.floor(had) === Math.floor(head))) return;
+  paint();
+}
+
+function paint() {
+  stale = false; frames++;
+  const g = ink.getContext("2d");
+  g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  g.clearRect(0, 0, width, height);
+  const perSample = history ? page.mm * view.speed / history.hz : 1;
+  if (head !== null) for (const cell of page.cells) {
+    const parts = stretches(history, cell, perSample, Math.floor(frozen ?? head), frozen === null ? view.motion : "scroll");
+    const what = kind(cell.lead);
+    drawCell(g, history, cell, parts, { ...view, mm: page.mm, colours, perSample, colour: colours[what], estimate: what === "reconstructed" || what === "rests" });
+  }
+  if (calipers.box) calipers.draw(g, colours.text);
+  byId("reading").hidden = !calipers.box;
+  if (calipers.box) byId("reading").textContent = calipers.reading({ ...view, mm: page.mm });
+}
+
+// What somebody wants.
+
+function set(name, value) {
+  view[name] = value;
+  byId(name).value = String(value);
+  layOut();
+}
+
+function step(name, by) {
+  const options = [...byId(name).options].map((option) => option.value);
+  const at = Math.min(Math.max(options.indexOf(String(view[name])) + by, 0), options.length - 1);
+  set(name, Number(options[at]));
+}
+
+function freeze(on) {
+  if (head === null) return;
+  frozen = on ? head : null;
+  if (!on) calipers.box = null;
+  byId("freeze").setAttribute("aria-pressed", String(on));
+  byId("freeze").textContent = on ? "Go on" : "Freeze";
+  scrollTo(head);
+  byId("calipers").setAttribute("aria-pressed", "false");
+  show(state, link, on);
+}
+
+function scrollTo(position) {
+  const slider = byId("when"), least = Math.min(history.oldest + screenful(), history.end);
+  const at = Math.min(Math.max(position, least), history.end), ago = (history.end - at) / history.hz;
+  if (frozen !== null) frozen = at;
+  slider.min = least / history.hz; slider.max = history.end / history.hz;
+  slider.value = frozen === null ? slider.max : at / history.hz;
+  byId("ago").textContent = frozen === null || ago < 0.05 ? "now" : `${ago.toFixed(1)} s ago`;
+  slider.setAttribute("aria-valuetext", byId("ago").textContent);
+  stale = true;
+}
+
+const screenful = () => Math.max(...page.cells.map((cell) => cell.width)) / (page.mm * view.speed) * history.hz;
+
+function toggleCalipers() {
+  if (frozen === null) freeze(true);
+  calipers.toggle(width, height, { ...view, mm: page.mm });
+  byId("calipers").setAttribute("aria-pressed", String(calipers.box !== null));
+  stale = true;
+}
+
+function snapshot() {
+  const canvas = document.createElement("canvas"), g = canvas.getContext("2d"), top = 52;
+  canvas.width = ink.width; canvas.height = ink.height + top * devicePixelRatio;
+  g.scale(devicePixelRatio, devicePixelRatio);
+  g.fillStyle = colours.paper; g.fillRect(0, 0, width, height + top);
+  g.fillStyle = colours.text; g.font = "bold 14px system-ui, sans-serif";
+  const simulated = state?.simulated ? "SIMULATED SIGNAL, " : "", now = new Date();
+  g.fillText(`leadlift  ${simulated}research use only, not a medical device`, 8, 20);
+  g.font = "12px system-ui, sans-serif";
+  const reading = calipers.box ? `, calipers ${calipers.reading({ ...view, mm: page.mm })}` : "";
+  g.fillText(`${now.toISOString()}  ${view.speed} mm/s, ${view.gain} mm/mV, ${byId("bpm").textContent} bpm, ${state?.device ?? ""}${reading}`, 8, 40);
+  g.drawImage(paper, 0, top, width, height); g.drawImage(ink, 0, top, width, height);
+  canvas.toBlob((blob) => {
+    const link = document.createElement("a"), url = URL.createObjectURL(blob);
+    link.href = url; link.download = `leadlift-${now.toISOString().replace(/[:.]/g, "-")}.png`;
+    link.click();
+    setTimeout(() => URL.revokeObjectURL(url), 10000);
+  }, "image/png");
+}
+
+function theme() {
+  const root = document.documentElement;
+  root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
+  readColours();
+}
+
+const next = (names, now) => names[(names.indexOf(now) + 1) % names.length];
+const KEYS = {
+  " ": () => freeze(frozen === null), f: () => freeze(frozen === null), c: toggleCalipers, p: snapshot, t: theme,
+  l: () => set("layout", next(LAYOUT_NAMES, view.layout)), s: () => set("motion", next(["sweep", "scroll"], view.motion)),
+  "[": () => step("speed", -1), "]": () => step("speed", 1), "+": () => step("gain", 1), "=": () => step("gain", 1), "-": () => step("gain", -1),
+  "?": () => byId("keys").showModal(),
+  Escape: () => { if (calipers.box) toggleCalipers(); else if (frozen !== null) freeze(false); },
+};
+
+function scrollKey(key, far) {
+  if (frozen === null) return false;
+  const by = (far ? screenful() : 0.25 * history.hz) * (key === "ArrowLeft" ? -1 : 1);
+  const to = { ArrowLeft: frozen + by, ArrowRight: frozen + by, Home: history.oldest, End: history.end }[key];
+  if (to !== undefined) scrollTo(to);
+  return to !== undefined;
+}
+
+addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open || event.target.matches("select, input")) return;
+  if (event.key === " " && event.target.matches("button")) return; // presses the button
+  const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
+  if (calipers.nudge(event.key, event.shiftKey) || scrollKey(event.key, event.shiftKey)) stale = true;
+  else if (KEYS[key]) KEYS[key]();
+  else return;
+  event.preventDefault();
+});
+ink.addEventListener("pointerdown", (event) => {
+  if (event.button !== 0 || head === null) return;
+  if (frozen === null) freeze(true);
+  const { offsetX: x, offsetY: y } = event;
+  const drag = (moved) => { calipers.span(x, y, moved.offsetX, moved.offsetY); stale = true; };
+  ink.setPointerCapture(event.pointerId);
+  ink.addEventListener("pointermove", drag);
+  ink.addEventListener("lostpointercapture", () => {
+    ink.removeEventListener("pointermove", drag);
+    byId("calipers").setAttribute("aria-pressed", String(calipers.box !== null));
+  }, { once: true });
+});
+ink.addEventListener("wheel", (event) => {
+  if (frozen === null) return;
+  scrollTo(frozen + (event.deltaX + event.deltaY) / (page.mm * view.speed) * history.hz);
+  event.preventDefault();
+}, { passive: false });
+byId("when").addEventListener("input", (event) => {
+  const position = Number(event.target.value) * history.hz;
+  if (frozen === null) freeze(true);
+  if (frozen !== null) scrollTo(position);
+});
+for (const name of ["layout", "motion"]) byId(name).addEventListener("change", (event) => set(name, event.target.value));
+for (const name of ["speed", "gain"]) byId(name).addEventListener("change", (event) => set(name, Number(event.target.value)));
+for (const [id, key] of [["freeze", " "], ["calipers", "c"], ["snapshot", "p"], ["theme", "t"], ["help", "?"]]) byId(id).addEventListener("click", KEYS[key]);
+
+// What comes.
+
+connect({
+  onState(found) {
+    const changed = JSON.stringify([found.provenance, found.by_lead]) !== JSON.stringify([state?.provenance, state?.by_lead]);
+    if (state?.run !== found.run) {
+      if (frozen !== null) freeze(false);
+      history = new History(found.leads.length, found.sampling_hz); head = null;
+    }
+    state = found;
+    if (changed) layOut();
+    show(state, link, frozen !== null);
+  },
+  onBlock(buffer) { history?.take(buffer); },
+  onLink(text) { if (text !== link) { link = text; show(state, link, frozen !== null); } },
+});
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const follow = () => { document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; readColours(); };
+dark.addEventListener("change", follow);
+new ResizeObserver(layOut).observe(sheet);
+byId("layout").value = view.layout;
+follow();
+requestAnimationFrame(draw);
+
+/** For tests and for whoever looks for a fault: how things stand. */
+globalThis.leadlift = { stats: () => ({ frames, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, mm: page.mm, cells: page.cells, view: { ...view } }) };
