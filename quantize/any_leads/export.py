@@ -34,6 +34,9 @@ CARD_KEYS = (
     "cooled_to",
     "float32_step",
     "qat_steps",
+    "adversarial_weight",
+    "adversarial_steps",
+    "adversarial_seed",
 )
 
 

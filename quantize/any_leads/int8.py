@@ -47,6 +47,7 @@ def quantised(
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
+    about |= {key: value for key, value in before.about.items() if key.startswith("adversarial_")}
     if at is not None and any(at.about.get(key) != value for key, value in about.items()):
         at = None
 

@@ -19,7 +19,7 @@ from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
 from quantize.any_leads.checkpoint import keep, load_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, quantised
-from quantize.any_leads.realism import realism
+from quantize.any_leads.realism import PRELIMINARY, realism
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
 from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, cool, train_any
@@ -58,7 +58,7 @@ def any_leads(given: argparse.Namespace) -> int:
     if given.adversarial_steps and given.adversarial is None:
         raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
     source = given.run / (LAST if given.cooldown else COOLDOWN)
-    if given.adversarial is not None and given.start:
+    if given.start and not given.cooldown:  # of --adversarial and --qat
         source = given.start
     goes_on = bool(given.cooldown or given.qat or given.adversarial is not None)
     if goes_on:  # is there, before minutes go by
@@ -120,13 +120,14 @@ def any_leads_scores(given: argparse.Namespace) -> int:
 def _realism(
     student: Student, records: Records, feed: AnyFeed, file: Path | None, step: int
 ) -> int:
+    print(PRELIMINARY)
     rows = []
     for found in realism(student, records, feed, [class_of(one) for one in REALISM_SETS]):
         print(found.line(), flush=True)
         rows.append(asdict(found))
     if file:
         about = {"step": step, "data": records.name, "records": len(records)}
-        file.write_text(json.dumps({**about, "sets": rows}))
+        file.write_text(json.dumps({**about, "preliminary": PRELIMINARY, "sets": rows}))
     return 0
 
 

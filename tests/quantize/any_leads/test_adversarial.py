@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,7 @@ torch = pytest.importorskip("torch", reason="training needs torch: install leadl
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
+from edge.lead_subsets import TWELVE
 from quantize.__main__ import main
 from quantize.any_leads import train as train_module
 from quantize.any_leads.adversarial import (
@@ -178,6 +180,45 @@ def test_a_source_of_int8_is_one_line(
         adversarial(experiment, SCHEDULE, tmp_path / int8.QAT, tmp_path, 1.0, 2, lambda _: None)
 
 
+def test_measured_leads_are_never_changed(
+    experiment: Experiment, source: Path, tmp_path: Path
+) -> None:
+    """Neither in what the discriminator sees nor in what was trained with it gives."""
+    student = adversarial(experiment, SCHEDULE, source, tmp_path, 5.0, STEPS, lambda _: None)
+    twelve = torch.from_numpy(TWELVE).float()
+    moved = 0.0
+    for step in range(12):  # 48 draws of leads
+        batch = next(iter(experiment.batches(SCHEDULE, 7, range(step, step + 1))))
+        adversary = Adversary(1.0, 0)
+        assert batch.projection is not None
+        known = batch.mask[:, :, 0] > 0
+        residual = batch.projection @ samples_from_frames(
+            student(batch.ecg, batch.mask, batch.anchor)[0]
+        )
+        assert (twelve @ residual)[known].abs().max() < 1e-6
+        step_loss(student, batch, term=adversary.term)
+        assert adversary._pair is not None
+        true, made = (twelve @ one for one in adversary._pair[:2])
+        assert (true - made)[known].abs().max() < 1e-5
+        moved = max(moved, float((true - made)[~known].abs().max()))
+    assert moved > 1e-3
+
+
+def test_int8_starts_from_it_and_says_so(
+    experiment: Experiment, source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from quantize.any_leads import int8
+
+    monkeypatch.setattr(int8, "CALIBRATION_STEPS", 2)
+    for weight in (0.0, 0.5):  # of as many steps: the other is not gone on from
+        adversarial(experiment, SCHEDULE, source, tmp_path, weight, STEPS, lambda _: None)
+        said: list[str] = []
+        int8.quantised(experiment, SCHEDULE, tmp_path / ADVERSARIAL, tmp_path, 2, said.append)
+        assert not said[0].startswith("going on")
+        about = load_checkpoint(tmp_path / int8.QAT).about
+        assert about["adversarial_weight"] == weight and about["adversarial_steps"] == STEPS
+
+
 @pytest.mark.parametrize("value", ["-1", "nan", "inf", "much"])
 def test_a_weight_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -209,6 +250,14 @@ def test_from_the_command_line(
     score = ["any-leads-scores", "--run", str(run), "--realism"]
     assert main([*score, "--records", "12", "--json", str(report)]) == 0
     assert "adversarial.safetensors: step 3" in capsys.readouterr().out
-    assert report.exists()
+    found = json.loads(report.read_text())
+    assert "Preliminary" in found["preliminary"] and found["sets"][0]["auroc_floor"].keys() == {
+        "I",
+        "V3",
+        "all unknown",
+    }
     assert main([*score, "--larger"]) == 1
     assert "--larger has not" in capsys.readouterr().err
+    missing = ["any-leads", "--quick", "--run", str(run), "--qat", "2", "--start", "nowhere"]
+    assert main(missing) == 1  # of the run's own there is one
+    assert "nowhere is missing" in capsys.readouterr().err

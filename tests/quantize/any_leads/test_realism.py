@@ -108,3 +108,7 @@ def test_r_and_rmse_are_those_of_the_scores(feed: AnyFeed, small: StudentConfig)
     found = next(iter(realism(student, records, feed, [WHICH])))
     assert np.mean(list(found.r.values())) == pytest.approx(score.r, abs=1e-4)
     assert np.mean(list(found.rmse_uv.values())) == pytest.approx(score.rmse_uv, abs=0.01)
+    # Conditioning alone is no reconstruction: nearer to the truth than an untrained decoder.
+    assert 0 < found.frechet_floor < found.frechet
+    assert found.auroc_floor.keys() == found.auroc.keys()
+    assert "floor" in found.line()
