@@ -72,7 +72,8 @@ class Realism:
         return (
             f"{self.leads:<12} r {r:.4f}  RMSE {rmse:6.2f} uV  "
             f"Frechet {self.frechet:.4f} (floor {self.frechet_floor:.4f})  "
-            f"line at 62.5 Hz {self.hop_line_db:+.1f} dB\n  told apart (AUROC, floor): {told}\n  variance ratio, 40-100 Hz: {by_lead}"
+            f"line at 62.5 Hz {self.hop_line_db:+.1f} dB\n  told apart (AUROC, floor): {told}\n"
+            f"  variance ratio, 40-100 Hz: {by_lead}"
         )
 
 
