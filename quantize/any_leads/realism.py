@@ -72,8 +72,8 @@ class Realism:
         return (
             f"{self.leads:<12} r {r:.4f}  RMSE {rmse:6.2f} uV  "
             f"Frechet {self.frechet:.4f} (floor {self.frechet_floor:.4f})  "
-            f"line at 62.5 Hz {self.hop_line_db:+.1f} dB\n  told apart (AUROC, floor): {told}\n"
-            f"  variance ratio, 40-100 Hz: {by_lead}"
+            f"line at 62.5 Hz {self.hop_line_db:+.1f} dB\n"
+            f"  told apart (AUROC, floor): {told}\n  variance ratio, 40-100 Hz: {by_lead}"
         )
 
 
@@ -83,12 +83,11 @@ def realism(
     """Of each class. Raises QuantizeError for records without a second patient."""
     scored = scored_signals(records, Conditioning(), feed.hop)
     network = deepcopy(student).eval().fold()
-    half = halves(records.patient_id)
+    half, hz = halves(records.patient_id), records.sampling_hz
     truth, seen = scored.truth.astype(np.float64), scored.seen.astype(np.float64)
     for which in classes:
         at = [slice(start, start + BATCH) for start in range(0, len(records), BATCH)]
         shown = np.concatenate([reconstructed(network, feed, scored, one, which)[1] for one in at])
-        hz = records.sampling_hz
         made, floor = (of_pairs(truth, one, which, half, hz) for one in (shown, seen))
         yield replace(made, frechet_floor=floor.frechet, auroc_floor=floor.auroc)
 

@@ -71,7 +71,7 @@ def test_leads_that_cannot_be_are_one_line() -> None:
         open_stream("sim:", leads=())
     with pytest.raises(InputError, match="named twice"):
         open_stream("sim:", leads=("I", "I"))
-    says = "no lead V2: it gives II, V1, V5, needed are I, V2; ask for what it has with --leads II,V1,V5"
+    says = "no lead V2: it gives II, V1, V5, needed are I, V2; ask for what it has with --leads II"
     with (
         open_stream("sim:", leads=("I", "V2")) as stream,
         pytest.raises(InputError, match="no lead I, V2"),

@@ -110,7 +110,9 @@ def test_errors_are_one_line_and_leave_nothing(
     Path("there.pdf").write_bytes(b"precious")
     before = {one: one.read_bytes() for one in Path().iterdir()}
     assert main(["plot", *arguments]) == code
-    lines = [x for x in capsys.readouterr().err.splitlines() if "reconstructed by leadlift" not in x]
+    lines = [
+        x for x in capsys.readouterr().err.splitlines() if "reconstructed by leadlift" not in x
+    ]
     assert len(lines) == 1
     assert says in lines[0]
     assert {one: one.read_bytes() for one in Path().iterdir()} == before
