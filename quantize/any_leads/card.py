@@ -15,12 +15,15 @@ _AGAIN = "make it with `python -m quantize any-leads-scores --every-set --json F
 
 
 def read_scores(file: Path) -> dict[str, Any]:
-    """What `any-leads-scores --json` wrote. Raises QuantizeError for a file that is missing or is another."""
+    """What `any-leads-scores --json` wrote, or `benchmarks fidelity --leads every --json`.
+
+    Raises QuantizeError for a file that is missing or is another.
+    """
     try:
         report = json.loads(file.read_text())
     except (OSError, ValueError) as error:
         raise QuantizeError(f"cannot read the scores {file}: {error}: {_AGAIN}") from error
-    if not isinstance(report, dict) or "sets" not in report:
+    if not isinstance(report, dict) or not ("sets" in report or _of_benchmark(report)):
         raise QuantizeError(f"{file} holds no scores of sets: {_AGAIN}")
     return report
 
@@ -29,8 +32,11 @@ def sets_card(report: Mapping[str, Any]) -> dict[str, Any]:
     """`manifest.fidelity["sets"]` of what `any-leads-scores --json` wrote, whatever sets it has.
 
     By the label of a set, of each of LEADS: RMSE in whole uV, 0 where the lead is known, and r to three
-    digits, null where it is known. Raises QuantizeError for scores without figures by lead.
+    digits, null where it is known. A report of the benchmark has it as it is. Raises QuantizeError for
+    scores without figures by lead.
     """
+    if _of_benchmark(report):
+        return dict(report["card"])
     rmse_uv: dict[str, list[int]] = {}
     r: dict[str, list[float | None]] = {}
     try:
@@ -44,3 +50,9 @@ def sets_card(report: Mapping[str, Any]) -> dict[str, Any]:
         return {"folds": folds, "records": report["records"], "rmse_uv": rmse_uv, "r": r}
     except (KeyError, TypeError, ValueError) as error:
         raise QuantizeError(f"the scores have no figures by lead ({error}): {_AGAIN}") from error
+
+
+def _of_benchmark(report: Mapping[str, Any]) -> bool:
+    """Whether a report holds the card itself, measured on a bundle."""
+    card = report.get("card")
+    return isinstance(card, dict) and {"folds", "records", "rmse_uv", "r"} <= card.keys()

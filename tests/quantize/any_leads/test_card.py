@@ -91,3 +91,15 @@ def test_the_export_puts_it_into_the_bundle_where_it_is_found(tmp_path: Path) ->
     file.write_text(json.dumps(report(lead_r=None)))
     assert main([*arguments, "--sets", str(file)]) == 1
     assert not output.exists()
+
+
+def test_a_report_of_the_benchmark_holds_the_card_itself(tmp_path: Path) -> None:
+    card = {
+        "folds": "PTB-XL fold 9",
+        "records": 3,
+        "rmse_uv": {"I": [0] * 12},
+        "r": {"I": [None] * 12},
+    }
+    file = tmp_path / "every.json"
+    file.write_text(json.dumps({"benchmark": "fidelity", "card": card}))
+    assert sets_card(read_scores(file)) == card
