@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+pytest.importorskip("matplotlib", reason="a sheet is drawn by matplotlib: install leadlift[test]")
+
 from edge.cli import main
 from edge.files.recording import Metadata
 from edge.leads import LEADS

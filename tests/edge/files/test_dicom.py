@@ -11,8 +11,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pydicom
 import pytest
+
+pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+
+import pydicom
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pydicom.data import get_testdata_file

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
+pytest.importorskip("wfdb", reason="wfdb is the oracle: install leadlift[test]")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
