@@ -22,15 +22,17 @@ def open_measured(path: str, options: ReadOptions, needed: Sequence[str] | None)
     asked = options.leads
     if asked is not None:
         return _opened(path, options, asked)
-    if needed is None and (measured := _measured_in(path, options)):
-        return _opened(path, options, measured)
     try:
-        return _opened(path, options, INPUT_LEADS if needed is None else needed)
+        record = _opened(path, options, INPUT_LEADS if needed is None else needed)
     except InputError:
         if needed is None:
             with suppress(InputError):
                 return _with_its_own(path, options)
         raise
+    if needed is None and any("reconstructed" in source for source in record.provenance):
+        record.close()
+        return _as_measured(path, options)
+    return record
 
 
 def check_asked(
@@ -44,23 +46,18 @@ def check_asked(
         )
 
 
-def _measured_in(path: str, options: ReadOptions) -> tuple[str, ...]:
-    """Of a file of ours that holds estimates the leads that were measured: no estimate is taken for one."""
-    try:
-        with _opened(path, options, None) as record:
-            sources = dict(zip(record.leads, record.provenance, strict=False))
-    except InputError:  # it is looked at again, and then said
-        return ()
-    measured = tuple(lead for lead in LEADS if sources.get(lead) == Provenance.MEASURED.value)
-    taken = [
-        lead for lead in INPUT_LEADS if sources.get(lead) not in (None, Provenance.MEASURED.value)
-    ]
-    if not measured or not taken:
-        return ()
+def _as_measured(path: str, options: ReadOptions) -> Record:
+    """A file of ours with the leads that were measured: no estimate is taken for one."""
+    with _opened(path, options, None) as record:
+        sources = dict(zip(record.leads, record.provenance, strict=False))
+    measured = [lead for lead in LEADS if sources.get(lead) == Provenance.MEASURED.value]
+    made = [lead for lead in INPUT_LEADS if sources.get(lead) != Provenance.MEASURED.value]
+    if not measured:  # it says so itself, as a warning
+        return _opened(path, options, INPUT_LEADS)
     warn(
-        [f"measured leads: {', '.join(measured)} ({path} has only estimates of {', '.join(taken)})"]
+        [f"measured leads: {', '.join(measured)} ({path} has only estimates of {', '.join(made)})"]
     )
-    return measured
+    return _opened(path, options, measured)
 
 
 def _with_its_own(path: str, options: ReadOptions) -> Record:
