@@ -51,7 +51,7 @@ def _as_measured(path: str, options: ReadOptions) -> Record:
     with _opened(path, options, None) as record:
         sources = dict(zip(record.leads, record.provenance, strict=False))
     measured = [lead for lead in LEADS if sources.get(lead) == Provenance.MEASURED.value]
-    made = [lead for lead in INPUT_LEADS if sources.get(lead) != Provenance.MEASURED.value]
+    made = [lead for lead in INPUT_LEADS if "reconstructed" in sources.get(lead, "")]
     if not measured:  # it says so itself, as a warning
         return _opened(path, options, INPUT_LEADS)
     warn(
