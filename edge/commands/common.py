@@ -275,8 +275,9 @@ def run_live(
                     stop=runtime.stop,
                     view_host=outputs.view_host,
                 )
-            _say_address(runtime.sinks[spec], open_browser=outputs.open_browser)
-        with clean_stop(runtime.stop):
+        with clean_stop(runtime.stop):  # who has read an address may press Ctrl-C
+            for sink in runtime.sinks.values():
+                _say_address(sink, open_browser=outputs.open_browser)
             runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
