@@ -10,6 +10,7 @@ import numpy as np
 
 from edge.files.recording import MODEL, MetadataSource, RecordingSink
 from edge.leads import LEADS
+from edge.marker import PREFIX
 from edge.quality import describe
 from edge.samples import TwelveLeadBlock
 
@@ -21,7 +22,7 @@ class CsvSink(RecordingSink):
     """Writes `time_s,I,...,V6,quality` in mV, after comment lines that say where each lead is from.
 
     `quality` is the OR of the leads' quality bits. A missing value is `nan`; lost samples have no
-    row: `time_s`, which starts at 0, jumps.
+    row: `time_s`, which starts at 0, jumps. A marker is a comment, `# marker: 12.340000 s: TEXT`.
     """
 
     def __init__(
@@ -73,6 +74,9 @@ class CsvSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         self._pending.append(f"# stream restarted at {onset / self.sampling_hz:.6f} s\n")
+
+    def _mark(self, onset: int, text: str) -> None:
+        self._pending.append(f"# {PREFIX}{onset / self.sampling_hz:.6f} s: {text}\n")
 
     def _write_pending(self) -> None:
         """Write what a second brought; if it does not fit, leave the file as it was before."""

@@ -23,6 +23,8 @@ CODES = {
 """ISO/IEEE 11073-10101, as CID 3001 has them."""
 MISSING = -32768
 """The padding value of what leadlift writes."""
+ENCODING = "ISO_IR 192"
+"""UTF-8."""
 PRIVATE_GROUP, PRIVATE_CREATOR, PRIVATE_NOTES = 0x0019, "LEADLIFT", 0x01
 
 

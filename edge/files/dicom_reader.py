@@ -31,6 +31,7 @@ from edge.files.record import (
     unit_mv,
 )
 from edge.files.recording import OF_RECORDING
+from edge.marker import Marker
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -89,6 +90,7 @@ class DicomRecord(Record):
         stated = float(group.SamplingFrequency) if group.get("SamplingFrequency") else None
         super().__init__(path, names, rate_of(stated, options, path), self._ecg_mv.shape[1])
         self._identify(ds, group, chosen, said)
+        self._markers = _markers(ds, number)
         self.warnings = tuple(said)
 
     def _identify(self, ds: Dataset, group: Dataset, chosen: list[Any], said: list[str]) -> None:
@@ -113,6 +115,10 @@ class DicomRecord(Record):
         self.calibration = notes.get("calibration", "")
         self.provenance = tuple(str(c.get("ChannelDerivationDescription", "")) for c in chosen)
         said += reconstructed(self.leads, self.provenance)
+
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: annotations with a text at a sample of the group that is read."""
+        return self._markers
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         return np.array(self._ecg_mv[:, start:stop], np.float32)
@@ -157,6 +163,19 @@ def _unit(channel: Dataset) -> str:
 def _number(ds: Dataset, name: str, otherwise: float) -> float:
     value = ds.get(name)
     return otherwise if value is None or value == "" else float(value)
+
+
+def _markers(ds: Dataset, group: int) -> list[Marker]:
+    found: list[Marker] = []
+    for item in ds.get("WaveformAnnotationSequence") or []:
+        text = printable(str(item.get("UnformattedTextValue") or "")).strip()
+        channels = item.get("ReferencedWaveformChannels")
+        places = item.get("ReferencedSamplePositions")
+        of_group = channels is not None and group + 1 in list(channels)[::2]
+        if text and of_group and places is not None:
+            first = places if isinstance(places, int) else places[0]
+            found.append(Marker(text, int(first) - 1))  # DICOM counts from 1
+    return sorted(found, key=lambda marker: marker.sample)
 
 
 def _notes(ds: Dataset) -> dict[str, str]:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from edge.errors import InputError, SinkError
 from edge.files.dicom_codes import (
     CODES,
+    ENCODING,
     GENERAL_ECG,
     MISSING,
     PRIVATE_CREATOR,
@@ -26,6 +27,7 @@ from edge.files.dicom_codes import (
     TWELVE_LEAD_ECG,
     need_pydicom,
 )
+from edge.files.dicom_markers import MarkerRoom, keep_room
 from edge.files.recording import MODEL, MetadataSource, RecordingSink
 from edge.leads import LEADS
 from edge.samples import TwelveLeadBlock
@@ -51,8 +53,8 @@ _END = (
 class DicomSink(RecordingSink):
     """Writes twelve channels of 16 bits in microvolts; what is missing is the padding value.
 
-    Where each lead comes from is its channel's derivation description. The format has no place for sigma and
-    quality of a recording that is still growing.
+    Where each lead comes from is its channel's derivation description; markers are annotations of the
+    waveform. The format has no place for sigma and quality of a recording that is still growing.
     """
 
     def __init__(
@@ -70,7 +72,10 @@ class DicomSink(RecordingSink):
             raise SinkError(f"cannot write {self.target}: DICOM needs a file, write .csv to a pipe")
         self.samples_clipped = 0
         """Samples beyond the range of the file, written as its largest value."""
+        self.markers_dropped = 0
+        """Markers that the room kept for them could not hold."""
         self._file: FileIO
+        self._room: MarkerRoom
         self._pending: list[NDArray[np.int16]] = []
         self._n_pending = 0
         self._n_written = 0
@@ -78,8 +83,11 @@ class DicomSink(RecordingSink):
         self._classes_at: list[int] = []
 
     def counters(self) -> dict[str, int]:
-        """Samples beyond the file's range."""
-        return {"samples_clipped": self.samples_clipped}
+        """Samples beyond the file's range, and markers that found no room."""
+        return {
+            "samples_clipped": self.samples_clipped,
+            "markers_dropped": self.markers_dropped,
+        }
 
     def _open(self) -> None:
         self._file = self.output.create()
@@ -92,6 +100,7 @@ class DicomSink(RecordingSink):
         uid, at = TWELVE_LEAD_ECG.encode(), -1
         while (at := head.find(uid, at + 1)) >= 0:
             self._classes_at.append(at)
+        self._room = MarkerRoom(head)
         _write_all(self._file, head)
 
     def _head(self, block: TwelveLeadBlock) -> bytes:
@@ -107,7 +116,7 @@ class DicomSink(RecordingSink):
         ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
         ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = UID(TWELVE_LEAD_ECG)
         ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
-        ds.SpecificCharacterSet = "ISO_IR 192"
+        ds.SpecificCharacterSet = ENCODING
         ds.PatientName = ds.PatientID = ds.PatientBirthDate = ds.PatientSex = ""
         ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
         ds.StudyDate, ds.StudyTime = f"{start:%Y%m%d}", f"{start:%H%M%S}"
@@ -123,6 +132,7 @@ class DicomSink(RecordingSink):
         ds.AcquisitionContextSequence = []
         notes = ds.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
         notes.add_new(PRIVATE_NOTES, "UT", self._notes(block))
+        keep_room(ds)
         ds.WaveformSequence = [self._waveform(block)]
         ds["WaveformSequence"].is_undefined_length = True
         ds.WaveformSequence[0].is_undefined_length_sequence_item = True
@@ -186,6 +196,13 @@ class DicomSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         """Nothing to write: the format has no place for it."""
+
+    def _mark(self, onset: int, text: str) -> None:
+        data = self._room.add(onset, text)
+        if data is None:
+            self.markers_dropped += 1
+        else:
+            self._put(self._room.at, data)
 
     def _extend(self, codes: NDArray[np.int16]) -> None:
         self._pending.append(codes)

@@ -28,6 +28,7 @@ from edge.files.annotations import (
 from edge.files.edf_header import UNKNOWN_START
 from edge.files.recording import MODEL, OF_RECORDING, MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
+from edge.marker import PREFIX
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 
@@ -184,6 +185,9 @@ class EdfSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         self._annotate(Annotation(onset, 0, "stream restarted, break of unknown length"))
+
+    def _mark(self, onset: int, text: str) -> None:
+        self._annotate(Annotation(onset, 0, PREFIX + text))
 
     def _annotate(self, annotation: Annotation) -> None:
         if len(self._pending) == PENDING_ANNOTATIONS:
