@@ -4,7 +4,7 @@ import { drawCell, stretches } from "./traces.js";
 
 const MM = 96 / 25.4; // CSS pixels a millimetre, as printers have them
 const WIDTH_MM = 259, HEIGHT_MM = 184, HEAD_MM = 19, FOOT_MM = 9; // 10 s at 25 mm/s beside the pulses; fits both papers
-const SHARP = 3; // canvas pixels a CSS pixel: 288 an inch
+const SHARP = 4; // canvas pixels a CSS pixel. Chromium prints a canvas at a scale that it cuts to 1/64: a quarter, or a little above
 
 /** What a picture must say: title, then lines. `when` is the time of its newest sample. */
 export function words(state, view, bpm, when, reading) {
@@ -27,7 +27,7 @@ export function writeWords(g, { title, lines }, width, colours) {
 export function sheet(history, end, { state, view, colours, kind, ink, words: of, markers, said }) {
   const canvas = document.createElement("canvas"), g = canvas.getContext("2d");
   const width = WIDTH_MM * MM, height = HEIGHT_MM * MM, head = HEAD_MM * MM, tall = height - head - FOOT_MM * MM;
-  canvas.width = Math.round(width * SHARP); canvas.height = Math.round(height * SHARP);
+  canvas.width = Math.floor(width * SHARP); canvas.height = Math.floor(height * SHARP);
   g.scale(SHARP, SHARP);
   g.fillStyle = colours.paper; g.fillRect(0, 0, width, height);
   writeWords(g, said, width, colours);
