@@ -31,7 +31,7 @@ const words = (lead) => {
 function layOut() {
   width = sheet.clientWidth; height = sheet.clientHeight;
   for (const canvas of [paper, ink]) { canvas.width = width * devicePixelRatio; canvas.height = height * devicePixelRatio; }
-  page = arrange(view.layout, state?.leads ?? LEADS, width, height);
+  page = arrange(view.layout, state?.leads ?? LEADS, width, height, view.speed);
   const g = paper.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   drawPaper(g, width, height, page, { ...view, colours, kind, words });

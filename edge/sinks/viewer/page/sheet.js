@@ -12,7 +12,7 @@ export function words(state, view, bpm, when, reading) {
   const measured = lead("measured"), patient = state?.calibration ? `fitted to the patient: ${state.calibration}` : "no patient calibration";
   const title = `${state?.simulated ? "SIMULATED SIGNAL. " : ""}Research use only, not a medical device.`;
   const first = [when.toISOString(), `${view.speed} mm/s, ${view.gain} mm/mV`, `${bpm} bpm`, state?.device, reading && `calipers ${reading}`];
-  const second = [measured && `measured: ${measured}`, state?.expected && `expected of the others: ${state.expected}`, patient, state?.engine];
+  const second = [measured && `measured: ${measured}`, state?.expected && `decoder ${state.expected}`, patient, state?.engine];
   return { title: `leadlift  ${title}`, lines: [first.filter(Boolean).join("   "), second.filter(Boolean).join("   ")] };
 }
 
@@ -31,7 +31,7 @@ export function sheet(history, end, { state, view, colours, kind, ink, words: of
   g.scale(SHARP, SHARP);
   g.fillStyle = colours.paper; g.fillRect(0, 0, width, height);
   writeWords(g, said, width, colours);
-  const page = arrange(view.layout, state?.leads ?? [], width, tall, MM), perSample = MM * view.speed / history.hz;
+  const page = arrange(view.layout, state?.leads ?? [], width, tall, view.speed, MM), perSample = MM * view.speed / history.hz;
   g.save(); g.translate(0, head); g.beginPath(); g.rect(0, 0, width, tall); g.clip();
   drawPaper(g, width, tall, page, { ...view, colours, kind, words: of });
   const last = Math.max(...page.cells.map((cell) => cell.row));
