@@ -43,7 +43,11 @@ def quantised(
     is none.
     """
     before, file = load_checkpoint(source), folder / QAT
-    experiment = replace(experiment, augmentation=experiment.augmentation.calm())
+    experiment = replace(
+        experiment,
+        augmentation=experiment.augmentation.calm(),
+        sampling=experiment.sampling.settled(),
+    )
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
