@@ -22,6 +22,7 @@ from edge.commands.outputs import (
     file_of_sink,
     file_of_source,
     is_report,
+    makes_several,
     write_output,
 )
 from edge.errors import InputError, LeadliftError, SinkError
@@ -204,7 +205,8 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
     from edge.sinks.registry import check_sink
 
     now = datetime.now()
-    named = tuple(stamped(spec, now) for spec in sinks)
+    with usage():
+        named = tuple(spec if makes_several(spec) else stamped(spec, now) for spec in sinks)
     report = stamped(arguments.report, now) if arguments.report else None
     inputs = {
         "the source": file_of_source(source),

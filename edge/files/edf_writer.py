@@ -88,6 +88,13 @@ class EdfSink(RecordingSink):
             "annotations_dropped": self.annotations_dropped,
         }
 
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording."""
+        second = round(sampling_hz)
+        n_records = -(-n_samples // second) + 1  # one more for annotations that are left at the end
+        return _HEADER_BYTES + n_records * (2 * _ROWS * second + _ANNOTATION_BYTES)
+
     def _open(self) -> None:
         self._file = self.output.create()
 

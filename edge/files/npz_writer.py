@@ -26,6 +26,7 @@ from edge.samples import TwelveLeadBlock
 from firmware_bridge.new_file import INTERRUPTED, publish
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
+_SMALL_BYTES = 16_384  # of what is beside the growing arrays, at most
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
 
 
@@ -57,6 +58,11 @@ class NpzSink(RecordingSink):
     def _refuse_interrupted(self, error: OSError | None = None) -> None:
         if os.path.lexists(self._spool):
             raise SinkError(f"cannot write {self.target}: {self._spool} {INTERRUPTED}") from error
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording: while it grows; what is packed is smaller."""
+        return _SMALL_BYTES + len(LEADS) * (4 + 4 + 1) * n_samples
 
     def _open(self) -> None:
         self.output.check()

@@ -186,11 +186,7 @@ class Runtime:
             arrival_hz=self.ingest.arrival_hz or float("nan"),
             warnings=self.warnings,
             battery_percent=self.ingest.battery_percent,
-            recording=tuple(
-                name.removeprefix("file:")
-                for name in self.sinks
-                if name.startswith("file:") and name not in self.sink_failures
-            ),
+            recording=self._outputs.recording(),
         )
 
     @property
@@ -248,7 +244,7 @@ class Runtime:
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
-            "outputs": list(self.sinks),
+            "outputs": self._outputs.names(),
             "sink_failures": dict(self.sink_failures),
             "warnings": list(self.warnings),
             "notifications_dropped": (

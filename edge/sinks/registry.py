@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.files.formats import writer_for, written
 from edge.files.recording import Metadata, MetadataSource
+from edge.files.rotation import RotatingSink, split_target
 from edge.sinks.base import LiveStatus, Sink
 
 StatusCallable = Callable[[], LiveStatus]
@@ -32,8 +33,11 @@ SinkFactory = Callable[[str, SinkOptions], Sink]
 
 
 def _open_file(target: str, options: SinkOptions) -> Sink:
-    writer = writer_for(target)
-    return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
+    name, rotation = split_target(target)
+    hz, metadata, overwrite = options.sampling_hz, options.metadata, options.overwrite
+    if rotation is not None:
+        return RotatingSink(name, rotation, hz, metadata, overwrite=overwrite)
+    return writer_for(name)(Path(name), hz, metadata, overwrite=overwrite)
 
 
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
@@ -73,7 +77,7 @@ def check_sink(spec: str) -> None:
     if scheme == "file" and not target:
         raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
     if scheme == "file":
-        writer_for(target)
+        writer_for(split_target(target)[0])
     if scheme == "terminal" and target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
     if scheme == "view" and target and not _is_port(target):
@@ -100,7 +104,8 @@ def open_sink(
     ----------
     spec
         `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`.
-        `{time}` in a name stands for the time now. A file is made with the first block.
+        `{time}` in a name stands for the time now. A file is made with the first block. `?every=1h` or
+        `?size=100MB` after a name makes several files.
     sampling_hz
         Rate of the blocks to come.
     metadata

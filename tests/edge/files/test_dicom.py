@@ -24,7 +24,9 @@ from pydicom.dataset import Dataset
 from edge.cli import main
 from edge.errors import InputError, SinkError
 from edge.files.dicom_codes import GENERAL_ECG, TWELVE_LEAD_ECG
-from edge.files.dicom_writer import MOST_SAMPLES, UV_PER_DIGIT, DicomSink
+from edge.files.dicom_head import UV_PER_DIGIT
+from edge.files.dicom_object import MOST_SAMPLES
+from edge.files.dicom_writer import DicomSink
 from edge.files.recording import OF_RECORDING, Metadata
 from edge.files.records import open_record
 from edge.leads import LEADS, provenance
