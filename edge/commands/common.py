@@ -243,6 +243,7 @@ def run_live(
     Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
     """
+    from edge.commands.marker_keys import marker_keys
     from edge.live.description import live_metadata
     from edge.live.runtime import Runtime
     from edge.sinks import open_sink
@@ -276,11 +277,13 @@ def run_live(
                     overwrite=outputs.overwrite,
                     stop=runtime.stop,
                     view_host=outputs.view_host,
+                    mark=runtime.mark,
                 )
         with clean_stop(runtime.stop):  # who has read an address may press Ctrl-C
             for sink in runtime.sinks.values():
                 _say_address(sink, open_browser=outputs.open_browser)
-            runtime.run(seconds)
+            with marker_keys(runtime, say, draws=outputs.draws):
+                runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
         raise

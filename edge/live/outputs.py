@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from edge.errors import SinkError
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import CountingSink, FilingSink, Sink
+from edge.sinks.base import AddressedSink, CountingSink, FilingSink, Sink
 
 _FILE = "file:"
 
@@ -24,6 +24,12 @@ class Outputs:
         self._say = say
         self._last: SinkError | None = None
         self._closed = False
+
+    @property
+    def address(self) -> str:
+        """Where a browser sees the run; empty where none does."""
+        found = (sink.address for sink in self.sinks.values() if isinstance(sink, AddressedSink))
+        return next(found, "")
 
     def write(self, block: TwelveLeadBlock) -> None:
         """Into every sink that has not failed. Raises what the last one raised once none is left."""

@@ -186,6 +186,7 @@ class Runtime:
             arrival_hz=self.ingest.arrival_hz or float("nan"),
             warnings=self.warnings,
             battery_percent=self.ingest.battery_percent,
+            address=self._outputs.address,
             recording=self._outputs.recording(),
         )
 

@@ -59,6 +59,14 @@ class AddressedSink(Protocol):
         ...
 
 
+class MarkCallable(Protocol):
+    """Notes something in the recording: `Runtime.mark`."""
+
+    def __call__(self, text: str, *, at_ns: int | None = None, sample: int | None = None) -> object:
+        """Raises LeadliftError for what is not recorded, and says why."""
+        ...
+
+
 @dataclass(frozen=True, slots=True)
 class LiveStatus:
     """How the live path is doing, for a sink that shows it."""
@@ -86,3 +94,5 @@ class LiveStatus:
     battery_percent: int | None = None
     recording: tuple[str, ...] = ()
     """The files that are being written."""
+    address: str = ""
+    """Where the view in a browser is; empty without one. It may hold a token: for a screen, not for a log."""

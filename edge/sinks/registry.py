@@ -10,7 +10,7 @@ from edge.errors import InputError
 from edge.files.formats import writer_for, written
 from edge.files.recording import Metadata, MetadataSource
 from edge.files.rotation import RotatingSink, split_target
-from edge.sinks.base import LiveStatus, Sink
+from edge.sinks.base import LiveStatus, MarkCallable, Sink
 
 StatusCallable = Callable[[], LiveStatus]
 StopCallable = Callable[[], object]
@@ -26,6 +26,7 @@ class SinkOptions:
     overwrite: bool
     stop: StopCallable | None = None
     view_host: str | None = None
+    mark: MarkCallable | None = None
 
 
 SinkFactory = Callable[[str, SinkOptions], Sink]
@@ -43,7 +44,13 @@ def _open_file(target: str, options: SinkOptions) -> Sink:
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
     from edge.sinks.terminal import TerminalSink
 
-    return TerminalSink(options.sampling_hz, options.metadata, options.status, stop=options.stop)
+    return TerminalSink(
+        options.sampling_hz,
+        options.metadata,
+        options.status,
+        stop=options.stop,
+        mark=options.mark,
+    )
 
 
 def _open_view(target: str, options: SinkOptions) -> Sink:
@@ -55,6 +62,7 @@ def _open_view(target: str, options: SinkOptions) -> Sink:
         options.status,
         port=int(target) if target else None,
         host=options.view_host,
+        mark=options.mark,
     )
 
 
@@ -97,6 +105,7 @@ def open_sink(
     overwrite: bool = False,
     stop: StopCallable | None = None,
     view_host: str | None = None,
+    mark: MarkCallable | None = None,
 ) -> Sink:
     """Open the sink that `spec` names.
 
@@ -121,6 +130,8 @@ def open_sink(
     view_host
         Address that `view:` listens on, for browsers on other machines too; its address then holds a
         token. This machine alone unless given.
+    mark
+        Records what somebody notes on a screen or in a browser, such as `Stream.mark`.
 
     Raises
     ------
@@ -133,5 +144,5 @@ def open_sink(
     scheme, _, target = spec.partition(":")
     known = Metadata() if metadata is None else metadata
     return SINKS[scheme](
-        target, SinkOptions(sampling_hz, known, status, overwrite, stop, view_host)
+        target, SinkOptions(sampling_hz, known, status, overwrite, stop, view_host, mark)
     )

@@ -13,6 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from edge.cli import main
 from edge.errors import InputError
 from edge.files import wfdb_annotations
 from edge.files.records import open_record
@@ -169,6 +170,13 @@ def test_annotations_that_are_cut_off_are_left_out(n: int) -> None:
     data = wfdb_annotations.notes([(5, "one"), (70_000, "two"), (70_001, "three")])
     whole = wfdb_annotations.texts(data)
     assert wfdb_annotations.texts(data[:n]) == whole[: len(wfdb_annotations.texts(data[:n]))]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_reconstruction_has_those_of_its_recording(tmp_path: Path, kind: str) -> None:
+    given = record(tmp_path / "in.edf", MARKERS)
+    assert main(["reconstruct", str(given), str(tmp_path / f"out.{kind}")]) == 0
+    assert read(tmp_path / f"out.{kind}") == IN_ORDER
 
 
 def test_a_stale_file_of_annotations_goes_with_its_record(tmp_path: Path) -> None:
