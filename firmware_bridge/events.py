@@ -136,6 +136,15 @@ class Notice:
     """One line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Somebody pressed the device's button, or another device sent a marker."""
+
+    text: str
+    at_ns: int | None = None
+    """`time.monotonic_ns()` of the moment; None for the arrival of this event."""
+
+
 Event = (
     StreamInfo
     | Samples
@@ -147,6 +156,7 @@ Event = (
     | Restarted
     | Battery
     | Notice
+    | Marked
 )
 
 

@@ -22,6 +22,7 @@ from edge.commands.outputs import (
     file_of_sink,
     file_of_source,
     is_report,
+    makes_several,
     write_output,
 )
 from edge.errors import InputError, LeadliftError, SinkError
@@ -204,7 +205,8 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
     from edge.sinks.registry import check_sink
 
     now = datetime.now()
-    named = tuple(stamped(spec, now) for spec in sinks)
+    with usage():
+        named = tuple(spec if makes_several(spec) else stamped(spec, now) for spec in sinks)
     report = stamped(arguments.report, now) if arguments.report else None
     inputs = {
         "the source": file_of_source(source),
@@ -241,6 +243,7 @@ def run_live(
     Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
     """
+    from edge.commands.marker_keys import marker_keys
     from edge.live.description import live_metadata
     from edge.live.runtime import Runtime
     from edge.sinks import open_sink
@@ -274,11 +277,13 @@ def run_live(
                     overwrite=outputs.overwrite,
                     stop=runtime.stop,
                     view_host=outputs.view_host,
+                    mark=runtime.mark,
                 )
         with clean_stop(runtime.stop):  # who has read an address may press Ctrl-C
             for sink in runtime.sinks.values():
                 _say_address(sink, open_browser=outputs.open_browser)
-            runtime.run(seconds)
+            with marker_keys(runtime, say, draws=outputs.draws):
+                runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
         raise

@@ -308,6 +308,18 @@ class Ingest:
         return tick_us + length_us
 
 
+def no_samples(counters: IngestCounters, seconds: float) -> str:
+    """One line: why a device that sends has given no samples for so long."""
+    if counters.samples_before_info:
+        why = "it never says which leads they are: check the device's firmware"
+    else:
+        why = (
+            f"{counters.corrupt_bytes} bytes are no valid frame: check the baud rate and that "
+            "the source names the right device"
+        )
+    return f"the device sends, but no samples for {seconds:.0f} s: {why}"
+
+
 def _lacks(missing: Sequence[str], leads: Sequence[str], info: StreamInfo) -> str:
     """One line: what is not there, what is, and how to say it."""
     there = [lead for lead in leads if lead in info.leads] or list(info.leads)

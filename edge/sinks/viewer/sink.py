@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from edge.errors import SinkError
 from edge.files.recording import MetadataSource, Timeline
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import LiveStatus
+from edge.sinks.base import LiveStatus, MarkCallable
 from edge.sinks.picture import RECENT_S, SECONDS, LivePicture
 from edge.sinks.viewer.access import LOOPBACK, Access, reachable_address
 from edge.sinks.viewer.app import make_app
@@ -33,6 +33,7 @@ class ViewSink(Closing):
         *,
         port: int | None = None,
         host: str | None = None,
+        mark: MarkCallable | None = None,
     ) -> None:
         """Listen on `port`, 0 for any that is free, of `host`, this machine alone unless given.
 
