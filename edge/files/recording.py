@@ -84,6 +84,10 @@ class Timeline:
         self._next_index = block.first_sample + block.n_samples
         return missing, restarted
 
+    def sample_at(self, position: int) -> int:
+        """The sample of the stream at a position: what `position_of` takes."""
+        return position - self.end + (self._next_index or 0)
+
     def position_of(self, sample: int) -> int:
         """Where a sample of the stream lies, by the index of the last block; below 0 before the first."""
         return sample - (self._next_index or 0) + self.end

@@ -203,6 +203,12 @@ class LivePicture:
             notes=tuple(notes),
         )
 
+    def markers(self, seconds: float) -> list[tuple[int, str]]:
+        """(position, text) of what was noted in the last `seconds` of signal, in the order of time."""
+        with self._lock:
+            first = self._end - seconds * self.sampling_hz
+            return sorted(one for one in self._markers if one[0] >= first)
+
     def _bpm(self) -> float:
         """The heart rate up to now, from what came since the last snapshot."""
         if self._heart_rate is None:
