@@ -54,8 +54,15 @@ def _open_view(target: str, options: SinkOptions) -> Sink:
     )
 
 
+def _open_lsl(target: str, options: SinkOptions) -> Sink:
+    from edge.sinks.lsl import LslSink
+
+    return LslSink(target, options.sampling_hz, options.metadata)
+
+
 SINKS: dict[str, SinkFactory] = {
     "file": _open_file,
+    "lsl": _open_lsl,
     "terminal": _open_terminal,
     "view": _open_view,
 }
@@ -99,7 +106,8 @@ def open_sink(
     Parameters
     ----------
     spec
-        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`.
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`,
+        `lsl:[NAME]`.
         `{time}` in a name stands for the time now. A file is made with the first block.
     sampling_hz
         Rate of the blocks to come.
