@@ -66,8 +66,15 @@ def _open_view(target: str, options: SinkOptions) -> Sink:
     )
 
 
+def _open_lsl(target: str, options: SinkOptions) -> Sink:
+    from edge.sinks.lsl import LslSink
+
+    return LslSink(target, options.sampling_hz, options.metadata)
+
+
 SINKS: dict[str, SinkFactory] = {
     "file": _open_file,
+    "lsl": _open_lsl,
     "terminal": _open_terminal,
     "view": _open_view,
 }
@@ -112,9 +119,9 @@ def open_sink(
     Parameters
     ----------
     spec
-        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`.
-        `{time}` in a name stands for the time now. A file is made with the first block. `?every=1h` or
-        `?size=100MB` after a name makes several files.
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`,
+        `lsl:[NAME]`. `{time}` in a name stands for the time now. A file is made with the first block.
+        `?every=1h` or `?size=100MB` after a name makes several files.
     sampling_hz
         Rate of the blocks to come.
     metadata
