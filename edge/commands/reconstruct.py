@@ -22,6 +22,7 @@ from edge.commands.outputs import add_overwrite_option, check_outputs, is_recons
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
+from edge.progress import progress
 from edge.quality import Quality
 from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
@@ -104,10 +105,11 @@ def run(arguments: argparse.Namespace) -> int:
                 warn([line])
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
-            with sink:
+            with sink, progress(f"reconstructing {record.path.name}", record.n_samples) as work:
                 pieces = _pieces(record)
                 for block in reconstruct_pieces(reconstructor, pieces, record.sampling_hz):
                     sink.write(block)
+                    work.done = block.first_sample + block.quality.shape[1]
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
             minutes = record.n_samples / record.sampling_hz / 60
             print(f"{output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
