@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from io import BufferedWriter
@@ -16,6 +15,7 @@ from typing import BinaryIO, TypeVar
 from edge.errors import InputError, SinkError
 from edge.files.formats import all_files
 from edge.files.rotation import first_name, split_target
+from edge.notices import say
 from firmware_bridge.new_file import NewFile, part_of, write_file
 
 T = TypeVar("T")
@@ -95,7 +95,7 @@ def check_outputs(
                 and path.is_file()
                 and _may_be_made_again(what, path, made_again)
             ):
-                print(f"leadlift: {what} {path} exists and is replaced", file=sys.stderr)
+                say(f"{what} {path} exists and is replaced")
                 replaced.add(what)
             NewFile(path, overwrite=what in replaced).check()
         except OSError as error:

@@ -25,6 +25,7 @@ from edge.commands.read_options import add_read_options, read_options, warn, war
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
 from edge.marker import Marker, mended
+from edge.progress import progress
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 from edge.signal.einthoven import contradiction
@@ -108,11 +109,12 @@ def run(arguments: argparse.Namespace) -> int:
                 warn([line])
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
-            with sink:
+            with sink, progress(f"reconstructing {record.path.name}", record.n_samples) as work:
                 pieces = _pieces(record)
                 blocks = reconstruct_pieces(reconstructor, pieces, record.sampling_hz)
                 for block in with_markers(blocks, record.read_markers()):
                     sink.write(block)
+                    work.done = block.first_sample + block.quality.shape[1]
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
             minutes = record.n_samples / record.sampling_hz / 60
             print(f"{output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
