@@ -13,7 +13,7 @@ from edge.lead_set import LeadSet
 RUNTIME = Path(__file__).parent / "runtime"
 HEADER, SOURCE = "leadlift_decoder.h", "leadlift_decoder.c"
 CONFIG, TABLES = "leadlift_decoder_config.h", "leadlift_decoder_tables.h"
-CHECK, GOLDEN = "leadlift_decoder_check.c", "leadlift_decoder_golden.h"
+CHECK, GOLDEN = "leadlift_decoder_check", "leadlift_decoder_golden.h"
 
 
 def decoder_files(bundle: Bundle, network: Network | None = None) -> dict[str, str]:
@@ -22,9 +22,8 @@ def decoder_files(bundle: Bundle, network: Network | None = None) -> dict[str, s
     Raises EngineBuildError, with the layer's name, for a bundle that the generator does not know.
     """
     network = network_of(bundle) if network is None else network
-    runtime = {name: (RUNTIME / name).read_text(encoding="utf-8") for name in (HEADER, SOURCE)}
     return {
-        **runtime,
+        **_runtime(HEADER, SOURCE),
         CONFIG: config_header(network, bundle),
         TABLES: tables_header(network, bundle),
     }
@@ -46,6 +45,10 @@ def exported_files(bundle: Bundle, leads: Sequence[str] | None = None) -> dict[s
         network = for_leads(network, [r for r, on in zip(network.rows, known, strict=True) if on])
     return {
         **decoder_files(bundle, network),
-        CHECK: (RUNTIME / CHECK).read_text(encoding="utf-8"),
+        **_runtime(f"{CHECK}.h", f"{CHECK}.c"),
         GOLDEN: golden_header(bundle, network, measured),
     }
+
+
+def _runtime(*names: str) -> dict[str, str]:
+    return {name: (RUNTIME / name).read_text(encoding="utf-8") for name in names}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from edge.bundle import Manifest
 from edge.engines.base import Array, Engine
 from edge.errors import BundleError, EngineError
-from edge.lead_set import LeadSet
+from edge.lead_set import LeadSet, Present
 
 ECG_UV, FAULT_UV = 2.0, 20.0
 """Largest root mean square of the difference, in uV, over each stream.
@@ -73,11 +73,17 @@ def check_finite(engine: Engine) -> None:
     engine.reset()
 
 
-def made_up_streams(manifest: Manifest) -> tuple[Stream, Stream]:
-    """Seeded streams, the same always: with the amplitudes of an ECG, and of an electrode fault."""
+def made_up_streams(
+    manifest: Manifest, leads: LeadSet | None = None, present: Present | None = None
+) -> tuple[Stream, Stream]:
+    """Seeded streams, the same always: with the amplitudes of an ECG, and of an electrode fault.
+
+    Of `leads`, by default the decoder's own, of which those of `present` are on, by default all.
+    """
     rng = np.random.default_rng(0)
-    leads = LeadSet(manifest)
-    present, n_in, frames = leads.all_present, leads.n_measured, sum(STEPS)
+    leads = leads or LeadSet(manifest)
+    present = present or leads.all_present
+    n_in, frames = leads.n_measured, sum(STEPS)
     n = frames * manifest.hop
     waves = np.convolve(rng.normal(0, 0.25, n + 8), np.hanning(9), "valid")
     ecg = waves * rng.uniform(0.5, 1.5, (n_in, 1)) + rng.normal(0, 0.01, (n_in, n))
@@ -85,7 +91,8 @@ def made_up_streams(manifest: Manifest) -> tuple[Stream, Stream]:
     levels = np.repeat(rng.uniform(-FAULT_MV, FAULT_MV, (n_in, n // 8 + 1)), 8, axis=1)[:, :n]
 
     def stream(samples: NDArray[np.float64], bound_uv: float) -> Stream:
-        rows = np.ascontiguousarray(leads.engine_rows(present, samples.astype(np.float32)))
+        given = np.where(present.on[:, None], samples, 0).astype(np.float32)
+        rows = np.ascontiguousarray(leads.engine_rows(present, given))
         mask = np.broadcast_to(present.mask, rows.shape).astype(np.float32)
         return Stream(rows, mask, present.engine_anchor, bound_uv)
 

@@ -1,11 +1,12 @@
 /* leadlift_decoder.c: one hop of the INT8 decoder, the same for every bundle; see leadlift_decoder.h. */
 #include "leadlift_decoder.h"
 
-#include <string.h>
-
 #if defined(__GNUC__)
 #define ALIGNED __attribute__((aligned(32)))
+#define memcpy __builtin_memcpy /* a compiler for boards may come without <string.h> */
+#define memset __builtin_memset
 #else
+#include <string.h>
 #define ALIGNED
 #endif
 
