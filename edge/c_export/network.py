@@ -44,13 +44,13 @@ Concat state_{i} rows_{i} > rows_history_{i} axis=2
 Slice rows_history_{i} rows_history_{i}_from rows_history_{i}_to rows_history_{i}_axis > state_{i}_out
 Transpose rows_history_{i} > history_{i} perm=0,3,1,2
 DequantizeLinear history_{i} {x}_scale {x}_zero > {b}_in
-DequantizeLinear {b}_dilated_weight_codes {b}_dilated_weight_scale {b}_dilated_weight_zero > {b}_dilated_weight axis=0
+DequantizeLinear {d}_weight_codes {d}_weight_scale {d}_weight_zero > {d}_weight axis=0
 Conv {b}_in {b}_dilated_weight {b}_dilated_bias > {b}_dilated dilations=* kernel_shape=*
 Relu {b}_dilated > {b}_relu
 QuantizeLinear {b}_relu {b}_inner_scale {b}_inner_zero > {b}_inner_codes
 Clip {b}_inner_codes - {b}_inner_largest > {b}_inner_saturated
 DequantizeLinear {b}_inner_saturated {b}_inner_scale {b}_inner_zero > {b}_mid
-DequantizeLinear {b}_pointwise_weight_codes {b}_pointwise_weight_scale {b}_pointwise_weight_zero > {b}_pointwise_weight axis=0
+DequantizeLinear {p}_weight_codes {p}_weight_scale {p}_weight_zero > {p}_weight axis=0
 Conv {b}_mid {b}_pointwise_weight {b}_pointwise_bias > {b}_pointwise dilations=1,1 kernel_shape=*
 QuantizeLinear {b}_pointwise {b}_branch_scale {b}_branch_zero > {b}_branch_codes
 DequantizeLinear {x}_saturated {x}_scale {x}_zero > {b}_skip
@@ -129,7 +129,9 @@ def network_of(bundle: Bundle) -> Network:
     if stem_weight.shape != (channels, 2 * rows + outputs, hop, 1):
         raise _unknown("stem", f"its weights are {stem_weight.shape}")
     if channels % LANES:
-        raise _unknown("stem", f"it has {channels} channels, and the kernels take multiples of {LANES}")
+        raise _unknown(
+            "stem", f"it has {channels} channels, and the kernels take multiples of {LANES}"
+        )
     if stem_weight[:, rows + outputs :, 1:].any():
         raise _unknown("stem", "the mask has weights beyond a hop's first sample")
     leads, mask = np.split(stem_weight[..., 0], [rows + outputs], 1)
@@ -147,7 +149,9 @@ def network_of(bundle: Bundle) -> Network:
         dilation = _attribute(graph, f"{name}_dilated", "dilations")[-1]
         frames = -int(reader.constant(f"rows_history_{i}_from")[0])
         if frames != dilation * (taps - 1) or state.shape != (1, frames, channels):
-            raise _unknown(f"{name}_dilated", f"its history has {frames} frames, its state {state.shape}")
+            raise _unknown(
+                f"{name}_dilated", f"its history has {frames} frames, its state {state.shape}"
+            )
         narrow = reader.codes(f"{name}_pointwise")
         if narrow.shape != (channels, channels, 1, 1):
             raise _unknown(f"{name}_pointwise", f"its weights are {narrow.shape}")
@@ -222,13 +226,20 @@ class _Reader:
         return codes
 
     def layer(
-        self, name: str, weight: NDArray[np.int8], x: np.float32, y: np.float32, largest: int = HIGHEST
+        self,
+        name: str,
+        weight: NDArray[np.int8],
+        x: np.float32,
+        y: np.float32,
+        largest: int = HIGHEST,
     ) -> Layer:
         """A layer between quantisers of scales `x` and `y`, whose inputs are at most `largest`."""
         scale = self.constant(f"{name}_weight_scale")
         bias = self.constant(f"{name}_bias")
         if scale.shape != (len(weight),) or bias.shape != (len(weight),):
-            raise _unknown(name, f"it has {len(weight)} rows, {scale.shape} scales, {bias.shape} biases")
+            raise _unknown(
+                name, f"it has {len(weight)} rows, {scale.shape} scales, {bias.shape} biases"
+            )
         if not (np.isfinite(scale).all() and (scale > 0).all() and np.isfinite(bias).all()):
             raise _unknown(name, "its scales or biases are no positive numbers")
         step = x * scale  # in float32, as ONNX Runtime multiplies
@@ -253,7 +264,9 @@ def _check_reach(name: str, weight: NDArray[Any], bias: NDArray[Any], largest: i
     """Raise EngineBuildError where a sum could reach 2^24: float32 would round it."""
     sums = np.abs(weight.astype(np.int64)).sum(1) * largest + np.abs(bias)
     if sums.max() >= EXACT:
-        raise _unknown(name, f"its sums may reach {sums.max():.0f}, and float32 rounds them from 2^24")
+        raise _unknown(
+            name, f"its sums may reach {sums.max():.0f}, and float32 rounds them from 2^24"
+        )
 
 
 def _unknown(name: str, why: str) -> EngineBuildError:
@@ -279,8 +292,10 @@ def _expected(blocks: int, sizes: bool) -> Iterator[str]:
     yield from _FIRST.split("\n")[1:-1]
     x = "stem_out"
     for i in range(blocks):
-        yield from _BLOCK.format(i=i, b=f"block_{i}", x=x).split("\n")[1:-1]
-        x = f"block_{i}_out"
+        b = f"block_{i}"
+        names = {"i": i, "b": b, "d": f"{b}_dilated", "p": f"{b}_pointwise", "x": x}
+        yield from _BLOCK.format(**names).split("\n")[1:-1]
+        x = f"{b}_out"
     named = _LAST.format(x=x, sizes="head_leads_sizes" if sizes else "")
     yield from (" ".join(line.split()) for line in named.split("\n")[1:-1])
 
