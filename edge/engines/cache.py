@@ -118,6 +118,24 @@ class EngineCache:
                 built.data, None, True, f"built, not kept: {self._why(error)}", built.report
             )
 
+    def find(self, key: Key) -> Cached | None:
+        """The engine of `key`, if a sound one is in the cache."""
+        try:
+            self._check_folder()
+            return self._read(key)
+        except (OSError, _UnusableError):
+            return None
+
+    def trouble(self) -> str | None:
+        """Why nothing can be kept here; None where it can."""
+        try:
+            self._check_folder()
+            return (
+                None if os.access(self.folder, os.W_OK | os.X_OK) else f"{self.folder}: read-only"
+            )
+        except (OSError, _UnusableError) as error:
+            return self._why(error)
+
     def forget(self, key: Key) -> None:
         """Remove the entry of `key`, if there is one: the runtime refuses it, or it shall be built anew."""
         with suppress(OSError, _UnusableError):

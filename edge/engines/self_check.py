@@ -24,7 +24,9 @@ ECG_UV, FAULT_UV = 2.0, 20.0
 The first holds across engines. In the second a code that is rounded the other way stands for up to 20 uV;
 engines that saturate apart differ by hundreds.
 """
-SAME_CODES_UV = 0.02  # of an engine with the same codes: float32 sums in another order, of up to 100 mV
+SAME_CODES_UV = (
+    0.02  # of an engine with the same codes: float32 sums in another order, of up to 100 mV
+)
 MAX_LOG_SIGMA = 0.05  # root mean square; 5 % of sigma
 FAULT_MV = 32.0  # where the converters of wearables end
 STEPS = (*[1] * 24, 40, *[1] * 8)

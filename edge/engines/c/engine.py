@@ -37,7 +37,9 @@ class Bound:
         self.ecg[:] = ecg
         held = self.held
         if held.get("mask") is not mask:
-            self.mask[:] = mask[:, :, 0] if mask.ndim == 4 else np.broadcast_to(mask, ecg.shape)[:, :, 0]
+            self.mask[:] = (
+                mask[:, :, 0] if mask.ndim == 4 else np.broadcast_to(mask, ecg.shape)[:, :, 0]
+            )
             self._keep("mask", mask)
         if held.get("anchor") is not anchor:
             self.anchor[:] = anchor[..., 0, 0]

@@ -69,7 +69,7 @@ def open_library(
 ) -> Library:
     """The compiled decoder of `bundle`, from this process, the cache, or the compiler.
 
-    Raises EngineMissingError without a compiler, EngineBuildError where it fails or the library does not load.
+    Raises EngineMissingError without a compiler, EngineBuildError where it fails or its work does not load.
     """
     compiler = compiler or find_compiler()
     cache = cache or library_cache()
@@ -95,10 +95,9 @@ def _loaded(data: bytes) -> ctypes.CDLL:
         try:
             with open(descriptor, "wb", closefd=False) as file:
                 file.write(data)
+            # It stays open: the loader knows a library by its path, and a number used twice is the same path.
             return ctypes.CDLL(f"/proc/self/fd/{descriptor}")
         except OSError:  # no /proc
-            pass
-        finally:
             os.close(descriptor)
     with tempfile.TemporaryDirectory(prefix="leadlift-") as folder:
         path = Path(folder) / "decoder.so"
