@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike, NDArray
 from edge.errors import InputError
 from edge.leads import LEADS, Provenance
 
+_FLOAT32 = np.dtype(np.float32)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SampleBlock:
@@ -107,7 +109,7 @@ class TwelveLeadBlock:
 
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
     """Samples as float32, masked ones NaN. Raises InputError for what is no array of real numbers."""
-    if type(ecg_mv) is np.ndarray and ecg_mv.dtype == np.float32:
+    if type(ecg_mv) is np.ndarray and ecg_mv.dtype is _FLOAT32:
         return ecg_mv
     try:
         values = np.asarray(ecg_mv)
