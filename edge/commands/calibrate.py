@@ -88,7 +88,12 @@ def run(arguments: argparse.Namespace) -> int:
     write_output("the calibration", output, patient.as_json(), overwrite=arguments.overwrite)
     left = patient.quality["unexplained"]
     if arguments.json:
-        print(json.dumps({"output": output, "leads": list(patient.input_leads), **patient.summary()}, indent=2))
+        print(
+            json.dumps(
+                {"output": output, "leads": list(patient.input_leads), **patient.summary()},
+                indent=2,
+            )
+        )
         return 0
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "

@@ -25,6 +25,7 @@ from edge.commands.read_options import add_read_options, read_options, warn, war
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
 from edge.marker import Marker, mended
+from edge.misplacement_watch import MisplacementWatch
 from edge.progress import progress
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -111,7 +112,9 @@ def run(arguments: argparse.Namespace) -> int:
             off = np.zeros(len(measured), np.int64)
             with sink, progress(f"reconstructing {record.path.name}", record.n_samples) as work:
                 pieces = _pieces(record)
-                blocks = reconstruct_pieces(reconstructor, pieces, record.sampling_hz)
+                r, hz = reconstructor, record.sampling_hz
+                watch = MisplacementWatch(r.leads, r.moments, hz, lambda line: warn([line]))
+                blocks = map(watch.follow, reconstruct_pieces(r, pieces, hz))
                 for block in with_markers(blocks, record.read_markers()):
                     sink.write(block)
                     work.done = block.first_sample + block.quality.shape[1]

@@ -105,18 +105,20 @@ class MisplacementCheck:
         self._filled = 0
         self._sum = np.zeros((len(self.mistakes.rows),) * 2)
         self._windows = 0
+        self.used = 0
+        """Samples of the last block that it has looked at; when it has decided, maybe not all."""
         self.decided = not self.mistakes.names
         """Nothing more will be said."""
 
     def push(self, ecg_mv: NDArray[np.floating]) -> Misplacement | None:
         """Take the next (n_leads, n) mV, conditioned, NaN where no good; the mistake, once, if any."""
-        done, n = 0, ecg_mv.shape[1]
-        while not self.decided and done < n:
-            count = min(n - done, self._size - self._filled)
-            part = ecg_mv[self.mistakes.rows, done : done + count]
+        n, self.used = ecg_mv.shape[1], 0
+        while not self.decided and self.used < n:
+            count = min(n - self.used, self._size - self._filled)
+            part = ecg_mv[self.mistakes.rows, self.used : self.used + count]
             self._window[:, self._filled : self._filled + count] = part
             self._filled += count
-            done += count
+            self.used += count
             if self._filled == self._size:
                 self._filled = 0
                 found = self._after_window()

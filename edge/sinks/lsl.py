@@ -28,7 +28,9 @@ from firmware_bridge.errors import TransportError
 from firmware_bridge.transports.lsl_library import library
 
 NAME = "leadlift"
-MAX_FILL_S = 10.0  # readers of XDF join what lies less than a second apart; ten may still be filled at once
+MAX_FILL_S = (
+    10.0  # readers of XDF join what lies less than a second apart; ten may still be filled at once
+)
 BUFFERED_S = 60  # for a reader that is late
 _EARLIEST_STEP_S = 1e-6  # between time stamps: no two are the same
 
@@ -132,12 +134,12 @@ class LslSink(Closing):
         ]
         return outlets[0], outlets[1], outlets[2]
 
-    def _info(
-        self, suffix: str, stype: str, n: int, hz: float, kind: str, known: Metadata
-    ) -> Any:
+    def _info(self, suffix: str, stype: str, n: int, hz: float, kind: str, known: Metadata) -> Any:
         """A stream's description without its channels."""
         name = self._name + suffix
-        source_id = f"leadlift-{socket.gethostname()}-{name}"  # the same after a restart: readers come back
+        source_id = (
+            f"leadlift-{socket.gethostname()}-{name}"  # the same after a restart: readers come back
+        )
         info = self._lsl.StreamInfo(name, stype, n, hz, kind, source_id)
         facts = {
             "manufacturer": "leadlift",
