@@ -20,7 +20,13 @@ from edge.commands.common import (
 )
 from edge.commands.expectation import doubt
 from edge.commands.lead_choice import check_asked, open_measured
-from edge.commands.outputs import add_overwrite_option, check_outputs, is_reconstruction
+from edge.commands.outputs import (
+    add_overwrite_option,
+    check_outputs,
+    file_of_sink,
+    is_reconstruction,
+    makes_several,
+)
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
@@ -66,9 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.sinks import Metadata, open_sink
     from edge.sinks.registry import check_sink
 
-    output = stamped(arguments.output)
     with usage():
         options = read_options(arguments)
+        several = makes_several(f"file:{arguments.output}")
+        output = arguments.output if several else stamped(arguments.output)
         check_sink(f"file:{output}")
         inputs = {
             "the input": split_pick(arguments.input)[0],
@@ -76,9 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
             "the model": arguments.model,
         }
         what = "the reconstruction"
-        made_again = {what: is_reconstruction}
+        made_again = None if several else {what: is_reconstruction}
+        first = file_of_sink(f"file:{output}")
         replaced = check_outputs(
-            [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
+            [(what, first)], inputs, overwrite=arguments.overwrite, made_again=made_again
         )
     with open_reconstructor(arguments, arguments.patient, offline=True) as reconstructor:
         fixed = arguments.patient is not None or not reconstructor.takes_any_leads

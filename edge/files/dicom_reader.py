@@ -68,9 +68,10 @@ class DicomRecord(Record):
                 groups = list(ds.get("WaveformSequence") or [])
                 if groups:
                     self._open(path, options, ds, groups)
-        except (InputError, OSError):
-            raise
         except Exception as error:  # pydicom raises whatever a damaged value makes Python raise
+            of_system = isinstance(error, OSError) and error.errno is not None
+            if of_system or isinstance(error, InputError):
+                raise
             why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
             text = f"cannot read {path} as a DICOM ECG: {why}"
             if _can_be_mended(path):
