@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.bundle import load_bundle
-from edge.notices import add_notice_options, reported
+from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
 
 RUNS = Path("runs")
@@ -164,7 +164,7 @@ def _verify(given: argparse.Namespace) -> int:
     if given.json:
         given.json.write_text(json.dumps({"bundle_sha256": bundle.sha256, **figures}, indent=1))
     for line in beyond_bounds(figures):
-        print(f"quantize verify: {line}", file=sys.stderr)
+        LOG.error("%s", line)
     return 1 if beyond_bounds(figures) else 0
 
 

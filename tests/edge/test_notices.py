@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
 import sys
@@ -105,3 +106,16 @@ def test_quiet_anywhere_hides_notices(
     said = capsys.readouterr().err
     assert "leadlift: the report r.json exists and is replaced" in said
     assert "leadlift: debug: engine " in said and "leadlift: debug: model " in said
+
+
+def test_what_is_told_goes_through_logging() -> None:
+    """Else --quiet would not hide it, and a line would break the bar on the screen."""
+    root = Path(__file__).resolve().parents[2]
+    before_logging = {root / "edge" / name for name in ("cli.py", "damaged.py", "notices.py")}
+    packages = ("edge", "quantize", "benchmarks")
+    files = {file for package in packages for file in (root / package).rglob("*.py")}
+    for file in files - before_logging:
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "print":
+                to = [ast.unparse(k.value) for k in node.keywords if k.arg == "file"]
+                assert to != ["sys.stderr"], f"{file}: use edge.notices"
