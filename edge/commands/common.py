@@ -21,6 +21,7 @@ from edge.commands.outputs import (
     file_of_sink,
     file_of_source,
     is_report,
+    makes_several,
 )
 from edge.errors import InputError, LeadliftError, SinkError
 from edge.files.lead_option import parse_leads
@@ -148,17 +149,21 @@ def open_reconstructor(
     arguments: argparse.Namespace,
     patient: str | Path | None = None,
     leads: Sequence[str] | None = None,
+    *,
+    offline: bool = False,
 ) -> Reconstructor:
     """The model and engine that the options name; an engine that does not exist is wrong usage.
 
-    `patient` is the file of a calibration to apply, `leads` those that are measured.
+    `patient` is the file of a calibration to apply, `leads` those that are measured. `offline` takes the
+    engine of whole files for `auto`.
     """
+    from edge.engines.registry import OFFLINE
     from edge.reconstructor import Reconstructor
 
     with usage():
         opened = Reconstructor.open(
             arguments.model,
-            arguments.engine,
+            OFFLINE if offline and arguments.engine == "auto" else arguments.engine,
             leads=leads,
             patient=patient,
             mains_hz=MAINS_HZ[arguments.mains],
@@ -204,7 +209,8 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
     from edge.sinks.registry import check_sink
 
     now = datetime.now()
-    named = tuple(stamped(spec, now) for spec in sinks)
+    with usage():
+        named = tuple(spec if makes_several(spec) else stamped(spec, now) for spec in sinks)
     report = stamped(arguments.report, now) if arguments.report else None
     inputs = {
         "the source": file_of_source(source),
@@ -249,6 +255,7 @@ def run_live(
     Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
     """
+    from edge.commands.marker_keys import marker_keys
     from edge.live.description import live_metadata
     from edge.live.runtime import Runtime
     from edge.sinks import open_sink
@@ -282,11 +289,13 @@ def run_live(
                     overwrite=outputs.overwrite,
                     stop=runtime.stop,
                     view_host=outputs.view_host,
+                    mark=runtime.mark,
                 )
         with clean_stop(runtime.stop):  # who has read an address may press Ctrl-C
             for sink in runtime.sinks.values():
                 _say_address(sink, outputs)
-            runtime.run(seconds)
+            with marker_keys(runtime, say, draws=outputs.draws):
+                runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
         raise

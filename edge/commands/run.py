@@ -42,7 +42,9 @@ def add(subparsers: Subparsers) -> None:
         action=Replace,
         metavar="SPEC",
         help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
-        "may be repeated (default: view: where its libraries are installed, else terminal:)",
+        "may be repeated (default: view: where its libraries are installed, else terminal:). "
+        "file:OUT.edf?every=1h or ?size=100MB begins another file then: OUT-0001.edf, "
+        "OUT-0002.edf or, with {time} in the name, the time of each",
     )
     add_live_options(parser)
     add_patient_option(parser)
