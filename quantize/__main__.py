@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.bundle import load_bundle
-from edge.errors import LeadliftError
+from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
 
 RUNS = Path("runs")
@@ -29,15 +29,15 @@ TRAINING = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        if given.command in TRAINING:
-            from quantize.steps import STEPS
+    return reported(f"quantize {given.command}", lambda: _run(given), given.verbosity)
 
-            return STEPS[given.command](given)
-        return int(_COMMANDS[given.command](given))
-    except LeadliftError as error:
-        print(f"quantize {given.command}: {error}", file=sys.stderr)
-        return 1
+
+def _run(given: argparse.Namespace) -> int:
+    if given.command in TRAINING:
+        from quantize.steps import STEPS
+
+        return STEPS[given.command](given)
+    return int(_COMMANDS[given.command](given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     costs.add_argument(
         "--run", type=Path, help="that was exported: has the weights before rounding"
     )
+    for command in commands.choices.values():
+        add_notice_options(command)
     return parser
 
 
@@ -162,7 +164,7 @@ def _verify(given: argparse.Namespace) -> int:
     if given.json:
         given.json.write_text(json.dumps({"bundle_sha256": bundle.sha256, **figures}, indent=1))
     for line in beyond_bounds(figures):
-        print(f"quantize verify: {line}", file=sys.stderr)
+        LOG.error("%s", line)
     return 1 if beyond_bounds(figures) else 0
 
 

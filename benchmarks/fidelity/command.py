@@ -35,6 +35,7 @@ from benchmarks.report import Result
 from edge.bundle import load_bundle
 from edge.engines.registry import MAKERS
 from edge.leads import RECONSTRUCTED_LEADS
+from edge.progress import progress
 from quantize.data import SCORE_HIGHPASS_HZ, Records, load
 from quantize.hundred_hz import load_hundred_hz
 from quantize.weights import TEACHER_FILE, VAE_FILE
@@ -186,10 +187,6 @@ def evaluate(
 
     `folder` keeps predictions; `scores_folder` gets a CSV for each data set and method.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     results: dict[str, Any] = {name: {} for name in records}
 
     by_record: dict[str, dict[str, dict[str, Array]]] = {name: {} for name in records}
@@ -202,16 +199,16 @@ def evaluate(
             write_scores(scores_folder / f"{of.name}-{method.replace(' ', '-')}.csv", scores, of)
         results[of.name][method] = summaries(scores, made, of, interval, seed)
 
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with progress("", len(compared) * sum(map(len, records.values()))) as work:
         for number, method in enumerate(compared):
             for name, some in records.items():
-                task = progress.add_task(f"{method.name}, {name}", total=len(some))
+                work.what = f"{method.name}, {name}"
                 made = predict(
                     method,
                     some,
                     hop_by_hop=hop_by_hop,
                     folder=folder,
-                    advance=lambda task=task: progress.advance(task),  # type: ignore[misc]
+                    advance=work.advance,
                 )
                 if number == 0:
                     score(LINEAR, linear_predictions(method.bundle, made), some, None)

@@ -23,6 +23,7 @@ from edge.engines.base import Engine
 from edge.engines.registry import open_engine
 from edge.lead_subsets import N_CLASSES, class_of
 from edge.leads import LEADS, lead_indices
+from edge.progress import progress
 from firmware_bridge.lead_names import lead_of
 from quantize.any_leads.sampling import NAMED_SETS
 from quantize.data import SCORE_HIGHPASS_HZ, Records
@@ -134,22 +135,15 @@ def evaluate_sets(
 
     The first of `methods` is SHIPPED. `folder` keeps scores.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     calibrations = [one.calibration_s or FROM_S for one in methods.values()]
     hop = methods[SHIPPED].bundle.manifest.hop
     truths = {name: Truth(some, hop, max(FROM_S, *calibrations)) for name, some in records.items()}
     bootstraps = {name: Bootstrap(some.patient_id, seed) for name, some in records.items()}
     collected = {name: Collected() for name in records}
     results: dict[str, Any] = {name: {"sets": {}} for name in records}
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     with ExitStack() as stack:
-        progress = stack.enter_context(
-            Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-        )
         n_records = sum(map(len, records.values()))
-        task = progress.add_task("", total=n_records * len(sets.sets) * len(methods))
+        work = stack.enter_context(progress("", n_records * len(sets.sets) * len(methods)))
         engines = {
             name: stack.enter_context(open_engine(one.bundle, one.engine).engine)
             for name, one in methods.items()
@@ -157,7 +151,7 @@ def evaluate_sets(
         for leads in sets.sets:
             k: dict[str, float] = {}
             for domain, truth in truths.items():
-                progress.update(task, description=f"{label_of(leads)}, {domain}")
+                work.what = f"{label_of(leads)}, {domain}"
                 scored = _score_methods(
                     methods,
                     engines,
@@ -166,7 +160,7 @@ def evaluate_sets(
                     hop_by_hop=hop_by_hop,
                     images=sets.every,
                     folder=folder,
-                    advance=lambda n: progress.advance(task, n),
+                    advance=work.advance,
                 )
                 if domain == "validation":
                     k = {name: sigma_factor_of(one.errors) for name, one in scored.items()}

@@ -172,7 +172,9 @@ def open_reconstructor(
         )
     bundle = opened.bundle
     LOG.debug("model %s, sha256 %s", bundle.manifest.name, bundle.sha256[:12])
-    LOG.debug("engine %s; passed over: %s", opened.engine.name, opened.skipped or "none")
+    LOG.debug("engine %s", opened.engine.name)
+    for name, why in opened.skipped.items():
+        LOG.debug("engine %s passed over: %s", name, why)
     return opened
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.commands.common import Subparsers
+from edge.progress import progress
 from firmware_bridge.errors import TransportError
 from firmware_bridge.recognise_ports import port_belief
 from firmware_bridge.transports.ports import SYSFS, ListPorts, latency_hint, list_ports
@@ -175,7 +176,8 @@ def _peripherals(seconds: float) -> tuple[list[Peripheral], int, str | None]:
     from firmware_bridge.transports.ble_scan import listen
 
     try:
-        heard = asyncio.run(listen(seconds))
+        with progress("listening for BLE", seconds, by_clock=True):
+            heard = asyncio.run(listen(seconds))
     except TransportError as error:
         return [], 0, str(error)
     found = [one for one in map(_peripheral, heard) if one is not None]
