@@ -17,6 +17,7 @@ from edge.commands.common import (
     summary,
     usage,
 )
+from edge.commands.wiring import wired
 
 
 def add(subparsers: Subparsers) -> None:
@@ -27,7 +28,8 @@ def add(subparsers: Subparsers) -> None:
         required=True,
         metavar="SPEC",
         help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
-        "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:",
+        "udp:0.0.0.0:PORT for boards on the network), lsl:[NAME], replay:FILE or sim:; with any of them "
+        "?markers=NAME for the markers of an LSL stream",
     )
     parser.add_argument(
         "--sink",
@@ -36,6 +38,7 @@ def add(subparsers: Subparsers) -> None:
         action="extend",
         metavar="SPEC",
         help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
+        "lsl:[NAME], streams for programs on this network; "
         "may be repeated",
     )
     add_live_options(parser)
@@ -55,6 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):  # it measures anything
         spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
     with usage():
+        spec = wired(spec, arguments.leads)
         source = open_source(spec, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None
