@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.commands import lsl_devices
 from edge.commands.common import Subparsers
 from edge.progress import progress
 from firmware_bridge.errors import TransportError
@@ -79,6 +80,14 @@ def add(subparsers: Subparsers) -> None:
         "devices", help="list the serial ports and BLE peripherals that a wearable may be"
     )
     parser.add_argument(
+        "--lsl-seconds",
+        type=_listening_s,
+        default=lsl_devices.SECONDS,
+        metavar="S",
+        help="how long to look for LSL streams, where MNE-LSL is installed, 0 not at all (default: "
+        "%(default)g)",
+    )
+    parser.add_argument(
         "--ble-seconds",
         type=_listening_s,
         default=BLE_SECONDS,
@@ -101,6 +110,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(port_line(port))
     if not ports:
         print("no serial ports here; plug a device in, or try `leadlift demo`")
+    if arguments.lsl_seconds and lsl_devices.is_installed():
+        for line in lsl_devices.lsl_lines(arguments.lsl_seconds):
+            print(line)
     if arguments.ble_seconds:
         for line in ble_lines(arguments.ble_seconds):
             print(line)

@@ -14,6 +14,7 @@ from typing import Any
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, one_line
 from edge.commands.devices import Port, port_line, serial_ports
+from edge.commands.lsl_devices import lsl_status
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
 from edge.expected import NOT_MEASURED, expected
@@ -90,6 +91,7 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
         "gpu": machine.as_dict() | {"says": machine.in_words()},
         "missing": [asdict(part) for part in tried("the GPU", lambda: missing(machine), [])],
         "ports": [asdict(port) for port in tried("ports", lambda: serial_ports(ports, sysfs), [])],
+        "lsl": tried("LSL", lsl_status, "not known"),
         "failures": failures,
     }
 
@@ -150,6 +152,7 @@ def _in_words(found: dict[str, Any]) -> str:
             lines.append(f"hint       {port['hint']} (leadlift asks for it as it opens the port)")
     if not found["ports"]:
         lines.append("port       none; plug a device in, or try `leadlift demo`")
+    lines.append(f"lsl        {found['lsl']}")
     lines.append("all well" if found["ok"] else "cannot reconstruct: see model and engine above")
     return "\n".join(lines)
 

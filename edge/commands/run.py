@@ -19,12 +19,16 @@ from edge.commands.common import (
     run_live,
     usage,
 )
+<<<<<<< HEAD
 from edge.commands.live_report import exit_code, summary
 from edge.commands.profiles import Replace, add_profile_options
 from edge.notices import say
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 
 RECORD = "--sink file:{time}.edf"
+=======
+from edge.commands.wiring import wired
+>>>>>>> lsl
 
 
 def add(subparsers: Subparsers) -> None:
@@ -34,14 +38,16 @@ def add(subparsers: Subparsers) -> None:
         "--source",
         metavar="SPEC",
         help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
-        "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:",
+        "udp:0.0.0.0:PORT for boards on the network), lsl:[NAME], replay:FILE or sim:; with any of them "
+        "?markers=NAME for the markers of an LSL stream",
     )
     parser.add_argument(
         "--sink",
         nargs="+",
         action=Replace,
         metavar="SPEC",
-        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
+        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal:, view:[PORT], a page for browsers, or "
+        "lsl:[NAME], streams for programs on this network; "
         "may be repeated (default: view: where its libraries are installed, else terminal:). "
         "file:OUT.edf?every=1h or ?size=100MB begins another file then: OUT-0001.edf, "
         "OUT-0002.edf or, with {time} in the name, the time of each",
@@ -75,6 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
     ):  # it measures anything
         spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
     with usage():
+        spec = wired(spec, arguments.leads)
         source = open_source(spec, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None
