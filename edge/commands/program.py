@@ -15,6 +15,7 @@ from edge.commands import (
     demo,
     devices,
     doctor,
+    export_c,
     info,
     leads,
     monitor,
@@ -43,6 +44,7 @@ COMMANDS = (
     monitor,
     simulate,
     build_engine,
+    export_c,
 )
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
