@@ -132,6 +132,7 @@ def test_it_needs_memcpy_and_memset_alone_and_keeps_nothing(export: Path, tmp_pa
         *BASE,
         "-O2",
         "-fno-stack-protector",
+        "-fno-pie",
         "-c",
         str(export / SOURCES[0]),
         "-o",
