@@ -19,16 +19,13 @@ from edge.commands.common import (
     run_live,
     usage,
 )
-<<<<<<< HEAD
 from edge.commands.live_report import exit_code, summary
 from edge.commands.profiles import Replace, add_profile_options
+from edge.commands.wiring import wired
 from edge.notices import say
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 
 RECORD = "--sink file:{time}.edf"
-=======
-from edge.commands.wiring import wired
->>>>>>> lsl
 
 
 def add(subparsers: Subparsers) -> None:
