@@ -74,5 +74,7 @@ def _hop(stream: Stream, frame: int) -> tuple[NDArray[Any], NDArray[Any], NDArra
 
 
 def _array(kind: str, name: str, values: NDArray[Any], spelt: Callable[[Any], str]) -> str:
-    numbers = ",\n".join(",".join(map(spelt, row)) for row in values.reshape(len(values), -1).tolist())
+    numbers = ",\n".join(
+        ",".join(map(spelt, row)) for row in values.reshape(len(values), -1).tolist()
+    )
     return f"static const {kind} GOLDEN_{name}[{values.size}] = {{\n{numbers}\n}};"

@@ -129,7 +129,9 @@ def network_of(bundle: Bundle) -> Network:
     if stem_weight.shape != (channels, 2 * rows + outputs, hop, 1):
         raise _unknown("stem", f"its weights are {stem_weight.shape}")
     if channels % LANES:
-        raise _unknown("stem", f"it has {channels} channels, and the kernels take multiples of {LANES}")
+        raise _unknown(
+            "stem", f"it has {channels} channels, and the kernels take multiples of {LANES}"
+        )
     if stem_weight[:, rows + outputs :, 1:].any():
         raise _unknown("stem", "the mask has weights beyond a hop's first sample")
     leads, mask = np.split(stem_weight[..., 0], [rows + outputs], 1)
@@ -147,7 +149,9 @@ def network_of(bundle: Bundle) -> Network:
         dilation = _attribute(graph, f"{name}_dilated", "dilations")[-1]
         frames = -int(reader.constant(f"rows_history_{i}_from")[0])
         if frames != dilation * (taps - 1) or state.shape != (1, frames, channels):
-            raise _unknown(f"{name}_dilated", f"its history has {frames} frames, its state {state.shape}")
+            raise _unknown(
+                f"{name}_dilated", f"its history has {frames} frames, its state {state.shape}"
+            )
         narrow = reader.codes(f"{name}_pointwise")
         if narrow.shape != (channels, channels, 1, 1):
             raise _unknown(f"{name}_pointwise", f"its weights are {narrow.shape}")
@@ -222,13 +226,20 @@ class _Reader:
         return codes
 
     def layer(
-        self, name: str, weight: NDArray[np.int8], x: np.float32, y: np.float32, largest: int = HIGHEST
+        self,
+        name: str,
+        weight: NDArray[np.int8],
+        x: np.float32,
+        y: np.float32,
+        largest: int = HIGHEST,
     ) -> Layer:
         """A layer between quantisers of scales `x` and `y`, whose inputs are at most `largest`."""
         scale = self.constant(f"{name}_weight_scale")
         bias = self.constant(f"{name}_bias")
         if scale.shape != (len(weight),) or bias.shape != (len(weight),):
-            raise _unknown(name, f"it has {len(weight)} rows, {scale.shape} scales, {bias.shape} biases")
+            raise _unknown(
+                name, f"it has {len(weight)} rows, {scale.shape} scales, {bias.shape} biases"
+            )
         if not (np.isfinite(scale).all() and (scale > 0).all() and np.isfinite(bias).all()):
             raise _unknown(name, "its scales or biases are no positive numbers")
         step = x * scale  # in float32, as ONNX Runtime multiplies
@@ -253,7 +264,9 @@ def _check_reach(name: str, weight: NDArray[Any], bias: NDArray[Any], largest: i
     """Raise EngineBuildError where a sum could reach 2^24: float32 would round it."""
     sums = np.abs(weight.astype(np.int64)).sum(1) * largest + np.abs(bias)
     if sums.max() >= EXACT:
-        raise _unknown(name, f"its sums may reach {sums.max():.0f}, and float32 rounds them from 2^24")
+        raise _unknown(
+            name, f"its sums may reach {sums.max():.0f}, and float32 rounds them from 2^24"
+        )
 
 
 def _unknown(name: str, why: str) -> EngineBuildError:

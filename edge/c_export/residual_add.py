@@ -8,7 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 HIGHEST = 127
-NEARBY = (0, -1, 1, -2, 2, -3, 3)  # factors beside the rounded ones; their rounding constant is free
+NEARBY = (
+    0,
+    -1,
+    1,
+    -2,
+    2,
+    -3,
+    3,
+)  # factors beside the rounded ones; their rounding constant is free
 SHIFTS = range(24, 8, -1)
 F = np.float32
 

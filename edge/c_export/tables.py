@@ -129,7 +129,11 @@ def _array(kind: str, name: str, values: NDArray[Any], spelt: Any) -> str:
             lines.append(line)
             line = ""
         line += number + ","
-    return f"static const {kind} {name}[{len(numbers)}] ALIGNED = {{\n" + "\n".join([*lines, line]) + "\n};"
+    return (
+        f"static const {kind} {name}[{len(numbers)}] ALIGNED = {{\n"
+        + "\n".join([*lines, line])
+        + "\n};"
+    )
 
 
 def _padded(n: int, step: int) -> int:
@@ -138,7 +142,11 @@ def _padded(n: int, step: int) -> int:
 
 def _plain(text: str) -> str:
     """Text that cannot end a C comment, in ASCII."""
-    return " ".join(text.encode("ascii", "replace").decode().split()).replace("*/", "* /").replace("/*", "/ *")
+    return (
+        " ".join(text.encode("ascii", "replace").decode().split())
+        .replace("*/", "* /")
+        .replace("/*", "/ *")
+    )
 
 
 def _quoted(text: str) -> str:

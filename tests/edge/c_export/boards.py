@@ -36,10 +36,18 @@ MPS2 = (0x0, 4096 - 2048, 0x200000, 0x20000000)
 BOARDS = {
     "m3": Board("mps2-an385", ("-mcpu=cortex-m3",), *MPS2, 25e6, "plain"),
     "m4f": Board(
-        "mps2-an386", ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"), *MPS2, 25e6, "arm dsp"
+        "mps2-an386",
+        ("-mcpu=cortex-m4", "-mfpu=fpv4-sp-d16", "-mfloat-abi=hard"),
+        *MPS2,
+        25e6,
+        "arm dsp",
     ),
     "m7": Board(
-        "mps2-an500", ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"), *MPS2, 25e6, "arm dsp"
+        "mps2-an500",
+        ("-mcpu=cortex-m7", "-mfpu=fpv5-sp-d16", "-mfloat-abi=hard"),
+        *MPS2,
+        25e6,
+        "arm dsp",
     ),
     "m33": Board(
         "mps2-an505",
@@ -97,18 +105,54 @@ def run_on(board: Board, export: Path, out: Path, *options: str) -> Found:
     for source in ("leadlift_decoder.c", "leadlift_decoder_check.c", "board.c"):
         path = (export if source != "board.c" else HERE) / source
         objects.append(out / f"{path.stem}.o")
-        flags = FLAGS if source != "board.c" else ("-std=c99", "-O2", "-fno-tree-loop-distribute-patterns", "-fno-strict-aliasing")
-        _run(*gcc, *flags, board.optimisation, *options, f"-I{export}", "-c", str(path), "-o", str(objects[-1]))
+        flags = (
+            FLAGS
+            if source != "board.c"
+            else ("-std=c99", "-O2", "-fno-tree-loop-distribute-patterns", "-fno-strict-aliasing")
+        )
+        _run(
+            *gcc,
+            *flags,
+            board.optimisation,
+            *options,
+            f"-I{export}",
+            "-c",
+            str(path),
+            "-o",
+            str(objects[-1]),
+        )
     image = out / "board.elf"
-    _run(*gcc, "-nostdlib", "-T", str(out / "board.ld"), "-Wl,--gc-sections", *map(str, objects), "-lgcc", "-o", str(image))
-    qemu = ("qemu-system-arm", "-M", board.machine, "-display", "none", "-monitor", "none", "-serial", "none")
+    _run(
+        *gcc,
+        "-nostdlib",
+        "-T",
+        str(out / "board.ld"),
+        "-Wl,--gc-sections",
+        *map(str, objects),
+        "-lgcc",
+        "-o",
+        str(image),
+    )
+    qemu = (
+        "qemu-system-arm",
+        "-M",
+        board.machine,
+        "-display",
+        "none",
+        "-monitor",
+        "none",
+        "-serial",
+        "none",
+    )
     said = _run(
         *qemu, "-icount", "shift=0", "-semihosting-config", "enable=on,target=native", "-kernel", str(image),
         seconds=RUN_S,
     )  # fmt: skip
     numbers = {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", said, re.MULTILINE)}
     (kernel,) = re.findall(r"^kernel (.+)$", said, re.MULTILINE)
-    text, data, bss = map(int, _run("arm-none-eabi-size", str(objects[0])).splitlines()[1].split()[:3])
+    text, data, bss = map(
+        int, _run("arm-none-eabi-size", str(objects[0])).splitlines()[1].split()[:3]
+    )
     stacks = re.findall(r"\t(\d+)\t", (out / "leadlift_decoder.su").read_text())
     ticks = numbers.pop("ticks_a_hop")
     return Found(
