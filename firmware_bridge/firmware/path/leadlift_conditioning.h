@@ -6,9 +6,14 @@
 #ifndef LEADLIFT_CONDITIONING_H
 #define LEADLIFT_CONDITIONING_H
 
-#include <string.h>
-
 #include "leadlift_path.h"
+
+#if defined(__GNUC__)
+#define memcpy __builtin_memcpy /* a compiler for boards may come without <string.h> */
+#define memset __builtin_memset
+#else
+#include <string.h>
+#endif
 
 #define HOP LEADLIFT_PATH_HOP
 #define LEADS LEADLIFT_PATH_LEADS
