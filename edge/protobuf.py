@@ -1,4 +1,4 @@
-"""The bytes of a protobuf message as its fields: what a bundle and its graph are read by, without a library."""
+"""The fields of a protobuf message: a bundle and its graph are read without a library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Golden vectors: made-up streams through ONNX Runtime, for the program that checks a decoder on its board."""
+"""Golden vectors: made-up streams through ONNX Runtime, for the check of a decoder on its board."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ HIGHEST = 127
 def golden_header(bundle: Bundle, network: Network, measured: LeadSet) -> str:
     """leadlift_decoder_golden.h: what goes in, and what ONNX Runtime made of it, from reset.
 
-    A stream like an ECG, one like an electrode fault, where codes reach their ceiling, and one with a lead off
-    where the decoder has a mask. Of every fourth hop the CRC-32 of all state codes. Raises EngineError where
-    ONNX Runtime does not work.
+    A stream like an ECG, one like an electrode fault, where codes reach their ceiling, and one with a lead
+    off where the decoder has a mask. Of every fourth hop the CRC-32 of all state codes. Raises EngineError
+    where ONNX Runtime does not work.
     """
     from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 
@@ -59,10 +59,13 @@ def golden_header(bundle: Bundle, network: Network, measured: LeadSet) -> str:
         "HOPS_AT_CEILING": at_ceiling,
     }
     lines = [f"#define GOLDEN_{name} {value}" for name, value in sizes.items()]
-    for name, value in (("ECG", ecg), ("MASK", mask), ("ANCHOR", given["anchor"])):
-        lines.append(_array("float", name, np.array(value), exact))
-    for name in ("ecg_mv", "log_sigma"):
-        lines.append(_array("float", name.upper(), np.array(given[name]), exact))
+    floats = {
+        "ecg": ecg,
+        "mask": mask,
+        **{name: given[name] for name in ("anchor", "ecg_mv", "log_sigma")},
+    }
+    for name, value in floats.items():
+        lines.append(_array("float", name.upper(), np.array(value), exact))
     every = np.array(crcs[STATE_EVERY - 1 :: STATE_EVERY], np.uint32)
     lines.append(_array("uint32_t", "STATE_CRC", every, lambda crc: f"0x{crc:08X}u"))
     return generated_file("LEADLIFT_DECODER_GOLDEN_H", bundle, "\n".join(lines))

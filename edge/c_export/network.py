@@ -44,13 +44,13 @@ Concat state_{i} rows_{i} > rows_history_{i} axis=2
 Slice rows_history_{i} rows_history_{i}_from rows_history_{i}_to rows_history_{i}_axis > state_{i}_out
 Transpose rows_history_{i} > history_{i} perm=0,3,1,2
 DequantizeLinear history_{i} {x}_scale {x}_zero > {b}_in
-DequantizeLinear {b}_dilated_weight_codes {b}_dilated_weight_scale {b}_dilated_weight_zero > {b}_dilated_weight axis=0
+DequantizeLinear {d}_weight_codes {d}_weight_scale {d}_weight_zero > {d}_weight axis=0
 Conv {b}_in {b}_dilated_weight {b}_dilated_bias > {b}_dilated dilations=* kernel_shape=*
 Relu {b}_dilated > {b}_relu
 QuantizeLinear {b}_relu {b}_inner_scale {b}_inner_zero > {b}_inner_codes
 Clip {b}_inner_codes - {b}_inner_largest > {b}_inner_saturated
 DequantizeLinear {b}_inner_saturated {b}_inner_scale {b}_inner_zero > {b}_mid
-DequantizeLinear {b}_pointwise_weight_codes {b}_pointwise_weight_scale {b}_pointwise_weight_zero > {b}_pointwise_weight axis=0
+DequantizeLinear {p}_weight_codes {p}_weight_scale {p}_weight_zero > {p}_weight axis=0
 Conv {b}_mid {b}_pointwise_weight {b}_pointwise_bias > {b}_pointwise dilations=1,1 kernel_shape=*
 QuantizeLinear {b}_pointwise {b}_branch_scale {b}_branch_zero > {b}_branch_codes
 DequantizeLinear {x}_saturated {x}_scale {x}_zero > {b}_skip
@@ -292,8 +292,10 @@ def _expected(blocks: int, sizes: bool) -> Iterator[str]:
     yield from _FIRST.split("\n")[1:-1]
     x = "stem_out"
     for i in range(blocks):
-        yield from _BLOCK.format(i=i, b=f"block_{i}", x=x).split("\n")[1:-1]
-        x = f"block_{i}_out"
+        b = f"block_{i}"
+        names = {"i": i, "b": b, "d": f"{b}_dilated", "p": f"{b}_pointwise", "x": x}
+        yield from _BLOCK.format(**names).split("\n")[1:-1]
+        x = f"{b}_out"
     named = _LAST.format(x=x, sizes="head_leads_sizes" if sizes else "")
     yield from (" ".join(line.split()) for line in named.split("\n")[1:-1])
 

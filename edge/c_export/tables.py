@@ -57,10 +57,12 @@ def tables_header(network: Network, bundle: Bundle) -> str:
         of_skip, of_branch, rounding, shift = block.add
         for name, layer in ((f"DILATED_{i}", block.dilated), (f"POINTWISE_{i}", block.pointwise)):
             parts += _layer(name, layer, struct=False)
-        rows.append(
-            f"    {{{_struct(f'DILATED_{i}', block.dilated)},\n     {_struct(f'POINTWISE_{i}', block.pointwise)},\n"
-            f"     {of_skip}, {of_branch}, {rounding}, {shift}, {block.dilation}, {offset}}},"
+        layers = ", ".join(
+            _struct(f"{name}_{i}", layer)
+            for name, layer in (("DILATED", block.dilated), ("POINTWISE", block.pointwise))
         )
+        add = f"{of_skip}, {of_branch}, {rounding}, {shift}"
+        rows.append(f"    {{{layers}, {add}, {block.dilation}, {offset}}},")
         offset += block.dilation * (network.taps - 1) * network.channels
     parts += _layer("HEAD", network.head)
     parts.append(_array("float", "OUTPUT_BIAS", network.head_bias, exact))

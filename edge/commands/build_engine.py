@@ -20,7 +20,7 @@ from edge.errors import EngineBuildError, EngineMissingError, SinkError
 from firmware_bridge.new_file import stamped, write_file
 
 if TYPE_CHECKING:
-    from edge.engines.trt.cache import EngineCache
+    from edge.engines.cache import EngineCache
     from edge.engines.trt.cuda import Cuda
 
 NOT_CACHED = "nothing: leadlift loads only what was built on the machine itself"
@@ -105,7 +105,7 @@ def _build_here(
     bundle: Bundle, name: str | None, lengths: list[int], *, force: bool
 ) -> dict[str, Any]:
     """Into the cache, for the GPU of this machine. Raises EngineMissingError and other EngineErrors."""
-    from edge.engines.trt.cache import EngineCache
+    from edge.engines.cache import EngineCache
     from edge.engines.trt.cuda import open_cuda
     from edge.engines.trt.library import load_library
     from edge.jetpack import look, require
@@ -136,8 +136,9 @@ def _cached(
     force: bool,
 ) -> dict[str, Any]:
     """One engine, from the cache or into it, once the runtime of this machine takes it."""
+    from edge.engines.cache import Built
     from edge.engines.trt.build import BuildOptions, build_plan
-    from edge.engines.trt.cache import Built, engine_key
+    from edge.engines.trt.key import engine_key
     from edge.jetpack import l4t_release
 
     options = BuildOptions(frames=frames)

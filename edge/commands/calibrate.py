@@ -70,7 +70,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_leads(record.leads)
         warn_of(record)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
-        with open_reconstructor(arguments, leads=worn) as reconstructor:
+        with open_reconstructor(arguments, leads=worn, offline=True) as reconstructor:
             ecg_mv = record.read(0, n)
             warn_of_unit(record, implausible_unit(ecg_mv, record.sampling_hz))
             patient = calibrate(

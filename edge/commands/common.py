@@ -151,17 +151,21 @@ def open_reconstructor(
     arguments: argparse.Namespace,
     patient: str | Path | None = None,
     leads: Sequence[str] | None = None,
+    *,
+    offline: bool = False,
 ) -> Reconstructor:
     """The model and engine that the options name; an engine that does not exist is wrong usage.
 
-    `patient` is the file of a calibration to apply, `leads` those that are measured.
+    `patient` is the file of a calibration to apply, `leads` those that are measured. `offline` takes the
+    engine of whole files for `auto`.
     """
+    from edge.engines.registry import OFFLINE
     from edge.reconstructor import Reconstructor
 
     with usage():
         return Reconstructor.open(
             arguments.model,
-            arguments.engine,
+            OFFLINE if offline and arguments.engine == "auto" else arguments.engine,
             leads=leads,
             patient=patient,
             mains_hz=MAINS_HZ[arguments.mains],

@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         replaced = check_outputs(
             [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
         )
-    with open_reconstructor(arguments, arguments.patient) as reconstructor:
+    with open_reconstructor(arguments, arguments.patient, offline=True) as reconstructor:
         fixed = arguments.patient is not None or not reconstructor.takes_any_leads
         needed = reconstructor.leads if fixed else None
         with usage():

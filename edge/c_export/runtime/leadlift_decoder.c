@@ -2,7 +2,11 @@
 #include "leadlift_decoder.h"
 
 #if defined(__GNUC__)
+#if defined(__AVX512F__)
+#define ALIGNED __attribute__((aligned(64))) /* a load that crosses a cache line costs two */
+#else
 #define ALIGNED __attribute__((aligned(32)))
+#endif
 #define memcpy __builtin_memcpy /* a compiler for boards may come without <string.h> */
 #define memset __builtin_memset
 #else
@@ -106,31 +110,53 @@ static inline void dense(const layer_t *layer, const int n, const int8_t *x, int
 #else
 #if defined(__AVX2__) && !defined(LEADLIFT_DECODER_PLAIN)
 #include <immintrin.h>
-/* Codes 0..127 with weights -127..127: two products fit 16 bits, which maddubs saturates at. */
+static inline __m256i bytes(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
 #if defined(__AVX512VNNI__) && defined(__AVX512VL__)
 #define KERNEL "avx512 vnni"
-#define PLUS(acc, x, w) _mm256_dpbusd_epi32(acc, x, w)
-#elif defined(__AVXVNNI__)
-#define KERNEL "avx vnni"
-#define PLUS(acc, x, w) _mm256_dpbusd_avx_epi32(acc, x, w)
+#define WIDE 64
+typedef __m512i sums_t;
+static inline sums_t plus(sums_t acc, const int8_t *x, const int8_t *w)
+{
+    return _mm512_dpbusd_epi32(acc, _mm512_loadu_si512(x), _mm512_loadu_si512(w));
+}
+static inline __m256i narrow(sums_t acc, const int8_t *x, const int8_t *w, int left) /* with the last 32 inputs */
+{
+    const __m256i sum = _mm256_add_epi32(_mm512_castsi512_si256(acc), _mm512_extracti64x4_epi64(acc, 1));
+    return left ? _mm256_dpbusd_epi32(sum, bytes(x), bytes(w)) : sum;
+}
+#define ZERO _mm512_setzero_si512()
 #else
-#define KERNEL "avx2"
-#define PLUS(acc, x, w) _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)))
+#define WIDE 32
+typedef __m256i sums_t;
+#if defined(__AVXVNNI__)
+#define KERNEL "avx vnni"
+#define PRODUCTS(acc, x, w) _mm256_dpbusd_avx_epi32(acc, x, w)
+#else
+#define KERNEL "avx2" /* codes 0..127, weights -127..127: two products fit the 16 bits that maddubs saturates at */
+#define PRODUCTS(acc, x, w) \
+    _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)))
 #endif
-static inline __m256i bytes(const int8_t *p) { return _mm256_loadu_si256((const __m256i *)p); }
+static inline sums_t plus(sums_t acc, const int8_t *x, const int8_t *w) { return PRODUCTS(acc, bytes(x), bytes(w)); }
+#define narrow(acc, x, w, left) (acc)
+#define ZERO _mm256_setzero_si256()
+#endif
 static inline void dense(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
 {
+    const int whole = n / WIDE * WIDE;
     const int8_t *w = layer->weight;
-    for (int o = 0; o < layer->outputs; o += 4, w += 3 * n) {
-        __m256i a = _mm256_setzero_si256(), b = a, c = a, d = a;
-        for (int i = 0; i < n; i += 32, w += 32) {
-            const __m256i v = bytes(x + i);
-            a = PLUS(a, v, bytes(w));
-            b = PLUS(b, v, bytes(w + n));
-            c = PLUS(c, v, bytes(w + 2 * n));
-            d = PLUS(d, v, bytes(w + 3 * n));
+    for (int o = 0; o < layer->outputs; o += 4, w += 4 * n) {
+        sums_t a = ZERO, b = a, c = a, d = a;
+        for (int i = 0; i < whole; i += WIDE) {
+            a = plus(a, x + i, w + i);
+            b = plus(b, x + i, w + n + i);
+            c = plus(c, x + i, w + 2 * n + i);
+            d = plus(d, x + i, w + 3 * n + i);
         }
-        const __m256i rows = _mm256_hadd_epi32(_mm256_hadd_epi32(a, b), _mm256_hadd_epi32(c, d));
+        const __m256i ab = _mm256_hadd_epi32(narrow(a, x + whole, w + whole, n - whole),
+                                             narrow(b, x + whole, w + n + whole, n - whole));
+        const __m256i cd = _mm256_hadd_epi32(narrow(c, x + whole, w + 2 * n + whole, n - whole),
+                                             narrow(d, x + whole, w + 3 * n + whole, n - whole));
+        const __m256i rows = _mm256_hadd_epi32(ab, cd);
         const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
         _mm_storeu_si128((__m128i *)(acc + o), _mm_add_epi32(sums, _mm_loadu_si128((const __m128i *)(layer->bias + o))));
     }

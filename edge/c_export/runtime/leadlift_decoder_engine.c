@@ -9,38 +9,48 @@
 uint32_t leadlift_engine_state_bytes(void) { return sizeof(leadlift_decoder_t); }
 
 /*
- * The next frames: ecg [row][sample][frame] mV, mask [row][frame], anchor [output][row]; out: ecg_mv
+ * What a step reads and writes: ecg [row][sample][frame] mV, mask [row][frame], anchor [output][row]; ecg_mv
  * [output][sample][frame] mV, log_sigma [sigma lead][sample][frame].
  */
-void leadlift_engine_step(leadlift_decoder_t *decoder, int frames, const float *ecg, const float *mask,
-                          const float *anchor, float *ecg_mv, float *log_sigma)
+typedef struct {
+    const float *ecg, *mask, *anchor;
+    float *ecg_mv, *log_sigma;
+    uint64_t frames;
+} arrays_t;
+
+/* The next frames of a stream. */
+void leadlift_engine_step(leadlift_decoder_t *decoder, const arrays_t *arrays)
 {
     float hop[ROWS * HOP], known[ROWS], predicted[OUTPUTS * HOP], residual[OUTPUTS * HOP], sigma[SIGMAS * HOP];
-    for (int frame = 0; frame < frames; frame++) {
-        for (int i = 0; i < ROWS * HOP; i++) {
-            hop[i] = ecg[i * frames + frame];
+    const uint64_t frames = arrays->frames;
+    for (uint64_t frame = 0; frame < frames; frame++) {
+        for (uint64_t i = 0; i < ROWS * HOP; i++) {
+            hop[i] = arrays->ecg[i * frames + frame];
         }
-        for (int row = 0; row < ROWS; row++) {
-            known[row] = mask[row * frames + frame];
+        for (uint64_t row = 0; row < ROWS; row++) {
+            known[row] = arrays->mask[row * frames + frame];
         }
-        leadlift_decoder_predict(hop, anchor, predicted);
+        leadlift_decoder_predict(hop, arrays->anchor, predicted);
         leadlift_decoder_step(decoder, hop, predicted, known, residual, sigma);
-        for (int i = 0; i < OUTPUTS * HOP; i++) {
-            ecg_mv[i * frames + frame] = predicted[i] + residual[i];
+        for (uint64_t i = 0; i < OUTPUTS * HOP; i++) {
+            arrays->ecg_mv[i * frames + frame] = predicted[i] + residual[i];
         }
-        for (int i = 0; i < SIGMAS * HOP; i++) {
-            log_sigma[i * frames + frame] = sigma[i];
+        for (uint64_t i = 0; i < SIGMAS * HOP; i++) {
+            arrays->log_sigma[i * frames + frame] = sigma[i];
         }
     }
 }
 
-/* The next frames of each of `n` streams, whose arguments lie one behind the other. */
-void leadlift_engine_batch(leadlift_decoder_t *const *decoders, int n, int frames, const float *ecg, const float *mask,
-                           const float *anchor, float *ecg_mv, float *log_sigma)
+/* The next frames of each of `n` streams, whose arrays lie one behind the other. */
+void leadlift_engine_batch(leadlift_decoder_t *const *decoders, const arrays_t *arrays, uint64_t n)
 {
-    for (int i = 0; i < n; i++) {
-        leadlift_engine_step(decoders[i], frames, ecg + i * ROWS * HOP * frames, mask + i * ROWS * frames,
-                             anchor + i * OUTPUTS * ROWS, ecg_mv + i * OUTPUTS * HOP * frames,
-                             log_sigma + i * SIGMAS * HOP * frames);
+    arrays_t one = *arrays;
+    for (uint64_t i = 0; i < n; i++) {
+        leadlift_engine_step(decoders[i], &one);
+        one.ecg += ROWS * HOP * one.frames;
+        one.mask += ROWS * one.frames;
+        one.anchor += OUTPUTS * ROWS;
+        one.ecg_mv += OUTPUTS * HOP * one.frames;
+        one.log_sigma += SIGMAS * HOP * one.frames;
     }
 }

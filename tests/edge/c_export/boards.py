@@ -17,6 +17,8 @@ FLAGS = (
     *("-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"),
 )
 
+BOARD_FLAGS = ("-std=c99", "-O2", "-fno-tree-loop-distribute-patterns", "-fno-strict-aliasing")
+
 
 class Board(NamedTuple):
     """A processor, the machine that QEMU has with it, and where its memories are."""
@@ -103,36 +105,13 @@ def run_on(board: Board, export: Path, out: Path, *options: str) -> Found:
     (out / "board.ld").write_text(script)
     objects = []
     for source in ("leadlift_decoder.c", "leadlift_decoder_check.c", "board.c"):
-        path = (export if source != "board.c" else HERE) / source
-        objects.append(out / f"{path.stem}.o")
-        flags = (
-            FLAGS
-            if source != "board.c"
-            else ("-std=c99", "-O2", "-fno-tree-loop-distribute-patterns", "-fno-strict-aliasing")
-        )
-        _run(
-            *gcc,
-            *flags,
-            board.optimisation,
-            *options,
-            f"-I{export}",
-            "-c",
-            str(path),
-            "-o",
-            str(objects[-1]),
-        )
-    image = out / "board.elf"
-    _run(
-        *gcc,
-        "-nostdlib",
-        "-T",
-        str(out / "board.ld"),
-        "-Wl,--gc-sections",
-        *map(str, objects),
-        "-lgcc",
-        "-o",
-        str(image),
-    )
+        ours = source == "board.c"
+        path = (HERE if ours else export) / source
+        objects.append(str(out / f"{path.stem}.o"))
+        flags = BOARD_FLAGS if ours else (*FLAGS, board.optimisation, *options)
+        _run(*gcc, *flags, f"-I{export}", "-c", str(path), "-o", objects[-1])
+    image, linker = out / "board.elf", ("-nostdlib", "-T", str(out / "board.ld"), "-Wl,--gc-sections")
+    _run(*gcc, *linker, *objects, "-lgcc", "-o", str(image))
     qemu = (
         "qemu-system-arm",
         "-M",
@@ -151,7 +130,7 @@ def run_on(board: Board, export: Path, out: Path, *options: str) -> Found:
     numbers = {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", said, re.MULTILINE)}
     (kernel,) = re.findall(r"^kernel (.+)$", said, re.MULTILINE)
     text, data, bss = map(
-        int, _run("arm-none-eabi-size", str(objects[0])).splitlines()[1].split()[:3]
+        int, _run("arm-none-eabi-size", objects[0]).splitlines()[1].split()[:3]
     )
     stacks = re.findall(r"\t(\d+)\t", (out / "leadlift_decoder.su").read_text())
     ticks = numbers.pop("ticks_a_hop")
