@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SinkError,
     )
     from edge.leads import INPUT_LEADS, LEADS, Provenance
+    from edge.multi_reconstructor import MultiReconstructor
     from edge.offline import reconstruct
     from edge.quality import Quality
     from edge.reconstructor import Reconstructor
@@ -40,6 +41,7 @@ __all__ = [
     "LeadliftError",
     "LiveStatus",
     "Metadata",
+    "MultiReconstructor",
     "PatientError",
     "Provenance",
     "Quality",
@@ -66,6 +68,7 @@ _ROOMS = {
         "SinkError",
     ),
     "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
+    "multi_reconstructor": ("MultiReconstructor",),
     "offline": ("reconstruct",),
     "quality": ("Quality",),
     "reconstructor": ("Reconstructor", "open"),
