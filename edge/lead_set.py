@@ -116,6 +116,17 @@ class LeadSet:
             leads = rows
         return leads.reshape(1, len(leads), -1, self.manifest.hop).transpose(0, 1, 3, 2)
 
+    def many_hop_rows(self, leads: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `engine_rows` for a hop of each of many streams, (n, n_measured, hop), with all leads on."""
+        if self._at is None:
+            return leads[..., None]
+        rows = np.zeros((len(leads), len(self.manifest.input_leads), leads.shape[2]), np.float32)
+        rows[:, self._at] = leads
+        if self.all_present.derived is not None:
+            derived, (one, other), (a, b) = self.all_present.derived
+            rows[:, derived] = a * leads[:, None, one] + b * leads[:, None, other]
+        return rows[..., None]
+
     def hop_rows(self, leads: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """As `engine_rows` for one hop with all leads on, into `out` (1, n_inputs, hop, 1), else zero."""
         out.put(self._hop_places, leads)

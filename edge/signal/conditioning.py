@@ -116,6 +116,28 @@ def _block_matrix(
 
 
 @cache
+def block_map(
+    spec: Conditioning, sampling_hz: float, hop: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a block gives, of its state and samples; and the steady state of a constant 1.
+
+    (rows, n_states + n_samples): both outputs of every sample, then the state after every hop; (n_states,).
+    Raises InputError as `sections`.
+    """
+    main, residual = sections(spec, sampling_hz)
+    n = BLOCK_HOPS * hop
+    outputs, states = _block_matrix(main, residual, n)
+    n_states = states.shape[1]
+    after_hop = states[hop - 1 :: hop]
+    rows = np.concatenate(
+        [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * n_states, -1)]
+    )
+    one_step = states[0][:, : n_states + 1]
+    rest = np.linalg.solve(np.eye(n_states) - one_step[:, :-1], one_step[:, -1])
+    return rows, rest
+
+
+@cache
 def _rows_stand_alone(n_rows: int, n_inner: int, n_columns: int, hop: int) -> bool:
     """Whether a product of some rows has the bits of those rows of the whole product on this machine."""
     rng = np.random.default_rng(0)
@@ -134,24 +156,25 @@ class Conditioner:
     step of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`.
     """
 
-    def __init__(self, spec: Conditioning, sampling_hz: float, n_leads: int, hop: int) -> None:
+    def __init__(
+        self,
+        spec: Conditioning,
+        sampling_hz: float,
+        n_leads: int,
+        hop: int,
+        open_block: NDArray[np.float64] | None = None,
+    ) -> None:
+        """`open_block` is where to keep the block in work, (n_inner of `block_map`, n_leads)."""
         self.spec, self.sampling_hz, self.n_leads, self.hop = spec, sampling_hz, n_leads, hop
-        main, residual = sections(spec, sampling_hz)
         n = BLOCK_HOPS * hop
-        outputs, states = _block_matrix(main, residual, n)
-        n_states = self._n_states = states.shape[1]
-        after_hop = states[hop - 1 :: hop]
-        self._map = np.concatenate(
-            [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * n_states, -1)]
-        )
-        one_step = states[0][:, : n_states + 1]
-        self._rest = np.linalg.solve(np.eye(n_states) - one_step[:, :-1], one_step[:, -1])
+        self._map, self._rest = block_map(spec, sampling_hz, hop)
+        n_states = self._n_states = len(self._rest)
         self._rules = [(mv, math.ceil(s * sampling_hz / n)) for mv, s in STEP_RULES_MV_S]
         # No rule looks at a hop whose sum is within this; the last bits are for rounding.
         self._no_step = STEP_RULES_MV_S[-1][0] * hop * (1 - 1e-9)
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
         # The open block: its state and samples, and what they give. Views save a hop their making.
-        self._z = np.zeros((n_states + n, n_leads))
+        self._z = np.zeros((n_states + n, n_leads)) if open_block is None else open_block
         self._result = np.zeros((len(self._map), n_leads))
         self._outputs = self._result[: 2 * n].reshape(2, n, n_leads)
         self._states = self._result[2 * n :].reshape(BLOCK_HOPS, n_states, n_leads)
@@ -176,7 +199,8 @@ class Conditioner:
     def reset(self) -> None:
         """Forget the signal: every lead starts anew at its next sample."""
         self._z[:] = 0.0
-        self._filled = 0  # hops in the block so far
+        self.filled = 0
+        """Hops in the open block."""
         self._evaluated = False  # whether `_result` is that of all of these
         self._restart = np.ones(self.n_leads, bool)
         self._restarting = True
@@ -212,7 +236,7 @@ class Conditioner:
             left = n_hops - done
             take = self._whole_blocks(samples, done, left, out) if left >= 2 * BLOCK_HOPS else 0
             if take == 0:
-                take = min(left, BLOCK_HOPS - self._filled)
+                take = min(left, BLOCK_HOPS - self.filled)
                 self._extend(samples, done, take, out)
             if self._is_settling:
                 settling[done : done + take] = self._settling > np.arange(take)[:, None]
@@ -227,18 +251,22 @@ class Conditioner:
 
         Both results are in `out`, (2, n_leads, hop).
         """
-        samples, rows, made, outputs = self._hops[self._filled]
+        samples, rows, made, outputs = self._hops[self.filled]
         samples[...] = ecg_mv
         np.dot(rows, self._z, made)
         out[...] = outputs
-        self._filled += 1
+        self.count_hop()
+
+    def count_hop(self) -> None:
+        """One more hop stands in the open block."""
+        self.filled += 1
         self._evaluated = False
-        if self._filled == BLOCK_HOPS:
+        if self.filled == BLOCK_HOPS:
             self._end_block()
 
     def _begin(self, first: NDArray[np.floating]) -> None:
         """Open a new block at this hop, the leads to restart in the steady state of `first`."""
-        if self._filled:
+        if self.filled:
             self._close_block()
         leads = self._restart
         self._z[: self._n_states, leads] = self._rest[:, None] * first[leads].astype(np.float64)
@@ -261,23 +289,23 @@ class Conditioner:
 
     def _close_block(self) -> None:
         self._evaluate()
-        self._z[: self._n_states] = self._states[self._filled - 1]
+        self._z[: self._n_states] = self._states[self.filled - 1]
         self._z[self._n_states :] = 0.0
-        self._filled = 0
+        self.filled = 0
         self._evaluated = False
 
     def _extend(
         self, samples: NDArray[np.floating], done: int, take: int, out: NDArray[np.float32]
     ) -> None:
         """Filter `take` hops that fit the open block."""
-        hop, first = self.hop, self._filled * self.hop
+        hop, first = self.hop, self.filled * self.hop
         at = self._n_states + first
         self._z[at : at + take * hop] = samples[done * hop : (done + take) * hop]
         self._evaluated = False
         self._evaluate()
         out[:, done * hop : (done + take) * hop] = self._outputs[:, first : first + take * hop]
-        self._filled += take
-        if self._filled == BLOCK_HOPS:
+        self.filled += take
+        if self.filled == BLOCK_HOPS:
             self._end_block()
 
     def _whole_blocks(
@@ -286,7 +314,7 @@ class Conditioner:
         """The common case of long input: blocks before a baseline step may be; hops filtered."""
         n, n_states = BLOCK_HOPS * self.hop, self._n_states
         n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
-        if self._filled or self._is_beyond:
+        if self.filled or self._is_beyond:
             return 0
         at = slice(done * self.hop, done * self.hop + n_blocks * n)
         blocks = samples[at].reshape(n_blocks, n, self.n_leads)

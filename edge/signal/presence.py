@@ -30,8 +30,17 @@ Flags = NDArray[np.bool_]
 class Presence:
     """Follows, per lead, how long samples have been missing, constant or noisy."""
 
-    def __init__(self, sampling_hz: float, n_leads: int, hop: int) -> None:
+    def __init__(
+        self,
+        sampling_hz: float,
+        n_leads: int,
+        hop: int,
+        open_block: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`open_block` is where to keep the samples until a block is full, (n_leads, `block_size`)."""
         self.hop, self.n_leads = hop, n_leads
+        size = NOISY_BLOCK_HOPS * hop
+        self._block = np.zeros((n_leads, size), np.float32) if open_block is None else open_block
         self._max_fill = round(GAP_FILL_S * sampling_hz)
         self._flat_hops = math.ceil(FLAT_S * sampling_hz / hop)
         self._window = math.ceil(NOISY_WINDOW_S * sampling_hz / hop / NOISY_BLOCK_HOPS)  # blocks
@@ -43,13 +52,14 @@ class Presence:
         self._missing_for = np.full(self.n_leads, self._max_fill)
         self._flat_for = np.zeros(self.n_leads, np.int64)
         self._off: Flags = np.zeros(self.n_leads, bool)
-        self._block = np.zeros((self.n_leads, NOISY_BLOCK_HOPS * self.hop), np.float32)
-        self._filled = 0  # samples in the block so far
+        self._block[:] = 0.0
+        self.filled = 0
+        """Samples in the open block."""
         self._rough: NDArray[np.int64] = np.zeros((self.n_leads, self._window), np.int64)
         self._is_noisy: Flags = np.zeros((self.n_leads, 1), bool)
         self._some_flat = False  # whether `_flat_for` is above 0 anywhere
         self._seen = 0  # samples in the block that have been looked at for flat lines
-        self._plain = (
+        self.plain = (
             False  # whether a finite hop could be off or noisy in no lead, up to the block's end
         )
 
@@ -78,8 +88,8 @@ class Presence:
             lost = flat if lost is None else lost | flat
         off = self._latch((self.n_leads, samples.shape[1] // self.hop), lost, gone)
         noisy = self._noisy(samples)
-        self._seen = self._filled
-        self._plain = not (
+        self._seen = self.filled
+        self.plain = not (
             missing is not None
             or np.count_nonzero(self._off)
             or np.count_nonzero(self._is_noisy)
@@ -87,29 +97,26 @@ class Presence:
         )
         return samples, off, noisy
 
-    def push_hop(self, samples: NDArray[np.float32]) -> bool:
-        """Take one hop of finite samples, (n_leads, hop), as `push` does, if no lead is off or noisy.
+    def push_hop(self, samples: NDArray[np.float32]) -> None:
+        """Take one hop of finite samples, (n_leads, hop), as `push` does, while this is `plain`."""
+        self._block[:, self.filled : self.filled + self.hop] = samples
+        self.count_hop()
 
-        False, and nothing taken, where that must be looked at hop by hop.
-        """
-        if not self._plain:
-            return False
-        stop = self._filled + self.hop
-        self._block[:, self._filled : stop] = samples
-        self._filled = stop
-        if stop == self._block.shape[1]:
+    def count_hop(self) -> None:
+        """One more hop, a `plain` one, stands in the open block."""
+        self.filled += self.hop
+        if self.filled == self._block.shape[1]:
             self._catch_up()
             self._judge(self._roughness(self._block))
-            self._plain = self._plain and not np.count_nonzero(self._is_noisy)
-            self._filled = self._seen = 0
-        return True
+            self.plain = self.plain and not np.count_nonzero(self._is_noisy)
+            self.filled = self._seen = 0
 
     def _catch_up(self) -> None:
         """Look for flat lines in the hops that `push_hop` took: within a block none comes to its end."""
-        if self._seen < self._filled:
-            self._flat(self._block[:, self._seen + self.hop - 1 : self._filled : self.hop])
-            self._seen = self._filled
-            self._plain = self._plain and not self._soon_flat()
+        if self._seen < self.filled:
+            self._flat(self._block[:, self._seen + self.hop - 1 : self.filled : self.hop])
+            self._seen = self.filled
+            self.plain = self.plain and not self._soon_flat()
 
     def _soon_flat(self) -> bool:
         """Whether a lead may be off as constant before the next block ends."""
@@ -122,7 +129,7 @@ class Presence:
             before if ends.shape[1] == 1 else np.concatenate([before, ends[:, :-1]], 1)
         )
         self._value = ends[:, -1].copy()
-        self._some_flat = np.count_nonzero(constant) > 0
+        self._some_flat = bool(np.count_nonzero(constant))
         if not self._some_flat:
             self._flat_for[:] = 0
             return None
@@ -155,21 +162,21 @@ class Presence:
     def _noisy(self, samples: NDArray[np.float32]) -> Flags:
         """Per hop, whether the blocks before its own were noisy."""
         n, size = samples.shape[1], self._block.shape[1]
-        if self._filled + n < size:
-            self._block[:, self._filled : self._filled + n] = samples
-            self._filled += n
+        if self.filled + n < size:
+            self._block[:, self.filled : self.filled + n] = samples
+            self.filled += n
             return (
                 self._is_noisy
                 if n == self.hop
                 else np.repeat(self._is_noisy, n // self.hop, axis=1)
             )
-        joined = np.concatenate([self._block[:, : self._filled], samples], 1)
+        joined = np.concatenate([self._block[:, : self.filled], samples], 1)
         n_blocks = joined.shape[1] // size
         before = self._is_noisy
         verdicts = self._judge(self._roughness(joined[:, : n_blocks * size]))
         per_hop = np.repeat(np.concatenate([before, verdicts], 1), NOISY_BLOCK_HOPS, axis=1)
-        first, self._filled = self._filled, joined.shape[1] - n_blocks * size
-        self._block[:, : self._filled] = joined[:, n_blocks * size :]
+        first, self.filled = self.filled, joined.shape[1] - n_blocks * size
+        self._block[:, : self.filled] = joined[:, n_blocks * size :]
         return per_hop[:, first // self.hop :][:, : n // self.hop]
 
     def _roughness(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
