@@ -69,10 +69,19 @@ def _parser() -> argparse.ArgumentParser:
             )
             add("--channels", type=int, help="of its features: fewer cost less per hop")
         if name == "teacher":
-            add("--kind", choices=("anchored", "vae"), default="anchored")
+            add(
+                "--kind",
+                choices=("anchored", "vae", "aae"),
+                default="anchored",
+                help="ours; WearECG's VAE; L2G-ECG's adversarial autoencoder, of any leads",
+            )
             add("--members", type=int, default=3, help="networks whose mean teaches")
             add("--member", type=int, help="train this one only: to run them side by side")
-            add("--width", type=int, help="of the VAE's first stage (default: the paper's 128)")
+            add(
+                "--width",
+                type=int,
+                help="of the first stage (default: the paper's 128; of aae: 20)",
+            )
             add("--output", type=Path, help="default: teacher.safetensors in the folder")
         if name == "export":
             add("--output", type=Path, required=True)
