@@ -169,15 +169,7 @@ def _parts(vae: WearEcgVae, records: Records, batch: int) -> Iterator[Tensor]:
     """The records as the network wants them, `batch` at a time: one batch in memory, not the set."""
     check_rate(vae.config.sampling_hz, records)
     for start in range(0, len(records), batch):
-        some = slice(start, start + batch)
-        part = Records(
-            records.name,
-            records.ecg_uv[some],
-            records.sampling_hz,
-            records.record_id[some],
-            records.patient_id[some],
-        )
-        yield torch.from_numpy(prepare(part))
+        yield torch.from_numpy(prepare(records.at(slice(start, start + batch))))
 
 
 def check_rate(sampling_hz: float, records: Records) -> None:
