@@ -20,6 +20,7 @@ from edge.lead_set import Flags, LeadSet, Present
 from edge.patient.patient_map import PatientMap
 from edge.quality import Quality
 from edge.signal.alignment import LookAhead
+from edge.signal.amplitude import widen
 from edge.signal.conditioning import Conditioner, Conditioning
 from edge.signal.held import Bits, Held
 from edge.signal.presence import Presence, runs
@@ -89,6 +90,7 @@ class StreamState:
         self.look_ahead = (
             LookAhead(leads.n_decoded, n, manifest.lookahead) if manifest.lookahead else None
         )
+        self._sigma_amplitude = np.float32(manifest.sigma_amplitude)
         self._nothing = Held(np.empty((n, 0), np.float32), None, None)
         self.reset()
 
@@ -183,6 +185,9 @@ class StreamState:
                 conditioned[hops.off] = np.nan
             leads, lost = self.look_ahead.align(leads[:n_out] - predicted, predicted, conditioned)
         bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(-1, n), MAX_LOG_SIGMA)
+        if self._sigma_amplitude:
+            above = decoded.transpose(0, 2, 1).reshape(n_out, n)
+            widen(bounded, above, self._sigma_amplitude)
         if self._patient_map is not None:
             if present.projection is not None:
                 leads[:n_out] = present.projection @ leads

@@ -26,7 +26,7 @@ from quantize.vae import STRIDE, Down, Residual, conv, norm, residuals, up
 class AaeConfig:
     """Shape of the network."""
 
-    width: int = 20
+    width: int = 12
     """Channels of the first stage; the second has twice, the third four times as many."""
     sampling_hz: float = 250.0
 

@@ -37,7 +37,7 @@ _SEEN = np.stack([known(which) for which in range(N_CLASSES)])
 class AaeSchedule(EpochSchedule):
     """How long and how fast, and what the discriminator is worth."""
 
-    epochs: int = 40
+    epochs: int = 24
     peak_lr: float = 3e-3
     crop_s: float = 4.0
     adversarial: float = 1e-3
