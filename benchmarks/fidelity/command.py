@@ -29,7 +29,7 @@ from benchmarks.fidelity.methods import (
 )
 from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
-from benchmarks.fidelity.tables import tables
+from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
 from benchmarks.report import Result
 from edge.bundle import load_bundle
@@ -40,7 +40,6 @@ from quantize.hundred_hz import load_hundred_hz
 from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
-LARGER = ("validation_100", "test_100")  # of PTB-XL's whole folds 9 and 10, at 100 Hz
 
 
 def add(subparsers: Any) -> None:
