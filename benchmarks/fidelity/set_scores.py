@@ -19,6 +19,7 @@ from benchmarks.fidelity.methods import Method, calibrated, file_of, sha256_of
 from benchmarks.fidelity.scores import FROM_S, Array, record_scores, scored, window
 from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.fidelity.segments import segments as segments_of
+from benchmarks.fidelity.ssim import Local
 from edge.engines.base import Engine
 from edge.lead_subsets import INDEPENDENT_ROWS, TWELVE, anchor_of, class_of, known
 from edge.leads import LEADS, lead_indices
@@ -68,6 +69,7 @@ class Truth:
         self.n_samples = records.ecg_uv.shape[-1] // hop * hop
         self.counts = window(records.ecg_uv.shape[-1], hz, from_s)
         self.sha256 = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
+        self._local: dict[int, Local] = {}
         shown, labels = [], []
         for at in self.parts():
             eight = self.recorded_mv(at)
@@ -78,6 +80,12 @@ class Truth:
         self.place = np.stack(labels)
         """(n_records, n) number of the segment, or N_PLACES - 1."""
         self.place[self.place < 0] = N_PLACES - 1
+
+    def local(self, at: slice) -> Local:
+        """Of `parts`, of all twelve leads: what SSIM needs of the truth."""
+        if at.start not in self._local:
+            self._local[at.start] = ssim.local_of(TWELVE @ self.eight_mv[at])
+        return self._local[at.start]
 
     def parts(self) -> list[slice]:
         """Records that are scored at once."""
@@ -195,7 +203,12 @@ def _score(
     shown, real = TWELVE @ eight, TWELVE @ truth.eight_mv[at]
     # The filter is linear: what it makes of the map is the map of what it makes of the leads.
     mapped = TWELVE @ (anchor_of(moments, which) @ (shown * certain[:, None]))
-    of_ours, of_linear = (_of_leads(real, one, certain, images) for one in (shown, mapped))
+    of_ours, of_linear = (_of_leads(real, one, certain) for one in (shown, mapped))
+    if images:
+        of_ours |= _of_images(real, shown, truth.local(at))
+        of_linear |= _of_images(real, mapped, truth.local(at), ~certain)
+        for name in OF_IMAGE:  # what is known is the same in both
+            of_linear[name][:, certain] = of_ours[name][:, certain]
     error = np.abs(shown - real)
     with np.errstate(divide="ignore", invalid="ignore"):
         given = np.nan_to_num(sigma[..., truth.counts])
@@ -217,16 +230,23 @@ def _score(
     )
 
 
-def _of_leads(
-    real: Array, shown: Array, certain: NDArray[np.bool_], images: bool
-) -> dict[str, Array]:
+def _of_leads(real: Array, shown: Array, certain: NDArray[np.bool_]) -> dict[str, Array]:
     found = {name: np.full(real.shape[:2], np.nan) for name in OF_MAP}
     of_unknown = record_scores(real[:, ~certain], shown[:, ~certain])
     for name, values in found.items():
         values[:, ~certain] = of_unknown[name]
-    if images:
-        found["ssim"] = ssim.ssim(real, shown)
-        found["relative_mse"] = ssim.relative_mse(real, shown)
+    return found
+
+
+def _of_images(
+    real: Array, shown: Array, local: Local, rows: NDArray[np.bool_] | None = None
+) -> dict[str, Array]:
+    """OF_IMAGE of these rows, or all."""
+    at = np.arange(real.shape[1]) if rows is None else np.flatnonzero(rows)
+    found = {name: np.full(real.shape[:2], np.nan) for name in OF_IMAGE}
+    of = Local(*(one[:, at] for one in local))
+    found["ssim"][:, at] = ssim.ssim(real[:, at], shown[:, at], of)
+    found["relative_mse"][:, at] = ssim.relative_mse(real[:, at], shown[:, at])
     return found
 
 
