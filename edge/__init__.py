@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     )
     from edge.leads import INPUT_LEADS, LEADS, Provenance
     from edge.marker import Marker
+    from edge.multi_reconstructor import MultiReconstructor
     from edge.offline import reconstruct
     from edge.quality import Quality
     from edge.reconstructor import Reconstructor
@@ -42,6 +43,7 @@ __all__ = [
     "LiveStatus",
     "Marker",
     "Metadata",
+    "MultiReconstructor",
     "PatientError",
     "Provenance",
     "Quality",
@@ -69,6 +71,7 @@ _ROOMS = {
     ),
     "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
     "marker": ("Marker",),
+    "multi_reconstructor": ("MultiReconstructor",),
     "offline": ("reconstruct",),
     "quality": ("Quality",),
     "reconstructor": ("Reconstructor", "open"),

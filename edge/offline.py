@@ -11,8 +11,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from edge.bundle import load_bundle
+from edge.engines.registry import OFFLINE
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
+from edge.misplacement_watch import MisplacementWatch
 from edge.patient.patient import Patient, load_patient
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, millivolts
@@ -44,7 +46,7 @@ def reconstruct(
         Names of the rows, as in `edge.LEADS`: those that are measured, any of the twelve. With a calibration,
         or a model of three leads, rows that these do not take are passed over.
     model, engine, patient
-        As for `Reconstructor.open`.
+        As for `Reconstructor.open`; `auto` is ONNX Runtime, for a minute at a time as fast as any.
 
     Returns
     -------
@@ -83,6 +85,7 @@ def reconstruct(
     if patient is not None:
         used = patient.input_leads
     rows = input_rows(leads, used)
+    engine = OFFLINE if engine == "auto" else engine
     with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
@@ -90,9 +93,14 @@ def reconstruct(
             warnings.warn(str(contradicts), UserWarning, stacklevel=2)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
-        for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):
+        watch = MisplacementWatch(used, reconstructor.moments, sampling_hz, _warn)
+        for block in map(watch.follow, reconstruct_pieces(reconstructor, pieces, sampling_hz)):
             out[:, block.first_sample : block.first_sample + block.n_samples] = block.ecg_mv
     return out
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, UserWarning, stacklevel=4)  # where `reconstruct` was called
 
 
 def _warn_of_unit(ecg_mv: NDArray[np.float32], sampling_hz: float) -> None:

@@ -15,6 +15,7 @@ from edge.quality import describe
 from edge.samples import TwelveLeadBlock
 
 _ROW = ",".join(["%.6f", *["%.5f"] * len(LEADS), "%d"]) + "\n"
+_HEAD_BYTES = 4096  # of the comments, at most
 _ROWS_AT_ONCE = 4096  # bounds the memory of formatting: about 0.5 MB of text
 
 
@@ -34,6 +35,11 @@ class CsvSink(RecordingSink):
         self._pending: list[str] = []
         self._pending_samples = 0
         self._is_empty = True
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording: values of up to 99 mV, times of up to eleven days."""
+        return _HEAD_BYTES + n_samples * len(_ROW % (1e6 - 1e-6, *[-99.0] * len(LEADS), 255))
 
     def _open(self) -> None:
         self._file = self.output.create()

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,7 @@ from edge.samples import TwelveLeadBlock
 from firmware_bridge.new_file import INTERRUPTED, publish
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
+_SMALL_BYTES = 16_384  # of what is beside the growing arrays, at most
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
 
 
@@ -57,6 +59,11 @@ class NpzSink(RecordingSink):
     def _refuse_interrupted(self, error: OSError | None = None) -> None:
         if os.path.lexists(self._spool):
             raise SinkError(f"cannot write {self.target}: {self._spool} {INTERRUPTED}") from error
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording: while it grows; what is packed is smaller."""
+        return _SMALL_BYTES + len(LEADS) * (4 + 4 + 1) * n_samples
 
     def _open(self) -> None:
         self.output.check()
@@ -101,7 +108,16 @@ class NpzSink(RecordingSink):
 
     def _save(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         for name, array in arrays.items():
-            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
+            # At once or not at all: a process may be killed here, and a disk be full.
+            path = self._spool / f"{name}.npy"
+            new = path.with_suffix(".new")
+            try:
+                with new.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                new.replace(path)
+            except OSError:
+                new.unlink(missing_ok=True)
+                raise
 
     def _extend(
         self, ecg_mv: NDArray[np.float32], sigma_mv: NDArray[np.float32], quality: NDArray[np.uint8]
@@ -135,9 +151,10 @@ class NpzSink(RecordingSink):
         }
 
     def _finish(self) -> None:
-        for growing in self._growing.values():
-            growing.close()
-        self._save_markers()
+        with ExitStack() as all_of_them:
+            for growing in self._growing.values():
+                all_of_them.callback(growing.close)
+            self._save_markers()
         if "quality" not in self._growing or not self._growing["quality"].n:
             shutil.rmtree(self._spool)
             return

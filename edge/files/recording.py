@@ -139,7 +139,7 @@ class RecordingSink(Closing, ABC):
         """
         if self._closed:
             raise SinkError(f"{self.target} is closed: open a new sink to write more")
-        self._check(block)
+        self.check(block)
         self._unmarked += block.markers
         try:
             if block.n_samples:
@@ -188,6 +188,16 @@ class RecordingSink(Closing, ABC):
         """What the format could not hold, by name."""
         return {}
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files so far: this one, once it is begun."""
+        return (self.target,) if self._opened else ()
+
+    @staticmethod
+    @abstractmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """Bytes of a recording of `n_samples` a lead in this format, all its files, at most."""
+
     def _start(self, block: TwelveLeadBlock) -> None:
         if self._ask is not None:
             self.metadata = self._ask()
@@ -220,7 +230,8 @@ class RecordingSink(Closing, ABC):
         except SinkError:
             return
 
-    def _check(self, block: TwelveLeadBlock) -> None:
+    def check(self, block: TwelveLeadBlock) -> None:
+        """Raise InputError for a block of another rate, shape or provenance."""
         if block.sampling_hz != self.sampling_hz:
             raise InputError(
                 f"{self.target} was opened for {self.sampling_hz:g} Hz and got a block of "

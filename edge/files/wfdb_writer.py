@@ -28,6 +28,7 @@ DIGITS_PER_MV = 2000
 """Half a microvolt a step, as in EDF: well below the noise of any ECG front end."""
 DIGITAL_MAX = 32767
 _MISSING = INVALID[16]
+_HEAD_BYTES = 8192  # of the header, at most
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
 _LABELS = [*LEADS, *(SIGMA + lead for lead in LEADS), QUALITY]  # under the 32 of old readers
 
@@ -79,6 +80,11 @@ class WfdbSink(RecordingSink):
     def counters(self) -> dict[str, int]:
         """Samples beyond the file's range."""
         return {"samples_clipped": self.samples_clipped}
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording."""
+        return _HEAD_BYTES + 2 * len(_LABELS) * n_samples
 
     def _open(self) -> None:
         try:

@@ -226,9 +226,10 @@ class Ingest:
         self._index = first + ecg_mv.shape[1]
         self._last_mv = ecg_mv[:, -1:]
         self._last_arrival_ns = arrival_ns
-        return SampleBlock(
-            ecg_mv, first, info.sampling_hz, quality, arrival_ns, self.clock.host_ns(tick_us)
-        )
+        acquired_ns = self.clock.host_ns(tick_us)
+        if packet.acquired_ns is not None:  # no sample arrives before it is taken
+            acquired_ns = min(packet.acquired_ns, arrival_ns)
+        return SampleBlock(ecg_mv, first, info.sampling_hz, quality, arrival_ns, acquired_ns)
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: StreamInfo) -> None:
         """Tell of a rate that is not the declared one, of values that are not millivolts, and of limb leads

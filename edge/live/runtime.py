@@ -27,6 +27,7 @@ from edge.live.pending_markers import PendingMarkers
 from edge.live.stream_reconstructor import StreamReconstructor
 from edge.live.telemetry import LatencyTelemetry
 from edge.marker import Marker
+from edge.misplacement_watch import MisplacementWatch
 from edge.offline import check_rate
 from edge.samples import SampleBlock, TwelveLeadBlock
 from edge.signal.resampling import RateConverter
@@ -80,6 +81,7 @@ class Runtime:
         self._source = source
         self._reconstructor = reconstructor
         self._converter: RateConverter | None = None
+        self._watch: MisplacementWatch | None = None  # from the first samples on
         self._handover = Handover()
         self._deadline_ns = round(
             (reconstructor.hop / reconstructor.sampling_hz + deadline_s) * 1e9
@@ -163,6 +165,7 @@ class Runtime:
             self._ended_ns = monotonic_ns()
             self.stop()
             self._thread.join(CLOSE_S)
+            self._tell_notices()
         if self._failure is not None:
             raise self._failure
         if self._thread.is_alive():
@@ -187,11 +190,7 @@ class Runtime:
             warnings=self.warnings,
             battery_percent=self.ingest.battery_percent,
             address=self._outputs.address,
-            recording=tuple(
-                name.removeprefix("file:")
-                for name in self.sinks
-                if name.startswith("file:") and name not in self.sink_failures
-            ),
+            recording=self._outputs.recording(),
         )
 
     @property
@@ -249,7 +248,7 @@ class Runtime:
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
-            "outputs": list(self.sinks),
+            "outputs": self._outputs.names(),
             "sink_failures": dict(self.sink_failures),
             "warnings": list(self.warnings),
             "notifications_dropped": (
@@ -328,7 +327,8 @@ class Runtime:
 
     def _flush(self) -> Iterator[TwelveLeadBlock]:
         tail = self._reconstructor.flush()
-        if tail.n_samples:
+        if tail.n_samples and self._watch is not None:
+            tail = self._watch.follow(tail)
             self.samples_out += tail.n_samples
             self._markers.follow(tail)
             yield tail
@@ -348,6 +348,8 @@ class Runtime:
             if check_rate(run.sampling_hz) != wanted_hz:
                 n_leads = len(self.ingest.leads)
                 self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
+            r = self._reconstructor
+            self._watch = MisplacementWatch(r.leads, r.moments, wanted_hz, self.ingest.tell)
         self._overruns += run.lost > 0
         if run.first_sample != self._next_sample:
             yield from self._flush()
@@ -374,6 +376,8 @@ class Runtime:
         self.deadline_misses += late_ns > self._deadline_ns
         self.samples_out += block.n_samples
         self._oldest_arrival_ns = run.oldest_arrival_ns
+        assert self._watch is not None
+        block = self._watch.follow(block)
         block = replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
         if markers := self._markers.take(block):
             block = replace(block, markers=markers)

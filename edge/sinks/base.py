@@ -40,6 +40,16 @@ class CountingSink(Protocol):
 
 
 @runtime_checkable
+class FilingSink(Protocol):
+    """A sink that writes a file, or several one after another."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files so far, in the order of time."""
+        ...
+
+
+@runtime_checkable
 class AddressedSink(Protocol):
     """A sink that is looked at elsewhere, such as in a browser."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.files.formats import writer_for, written
 from edge.files.recording import Metadata, MetadataSource
+from edge.files.rotation import RotatingSink, split_target
 from edge.sinks.base import LiveStatus, MarkCallable, Sink
 
 StatusCallable = Callable[[], LiveStatus]
@@ -33,8 +34,11 @@ SinkFactory = Callable[[str, SinkOptions], Sink]
 
 
 def _open_file(target: str, options: SinkOptions) -> Sink:
-    writer = writer_for(target)
-    return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
+    name, rotation = split_target(target)
+    hz, metadata, overwrite = options.sampling_hz, options.metadata, options.overwrite
+    if rotation is not None:
+        return RotatingSink(name, rotation, hz, metadata, overwrite=overwrite)
+    return writer_for(name)(Path(name), hz, metadata, overwrite=overwrite)
 
 
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
@@ -62,8 +66,15 @@ def _open_view(target: str, options: SinkOptions) -> Sink:
     )
 
 
+def _open_lsl(target: str, options: SinkOptions) -> Sink:
+    from edge.sinks.lsl import LslSink
+
+    return LslSink(target, options.sampling_hz, options.metadata)
+
+
 SINKS: dict[str, SinkFactory] = {
     "file": _open_file,
+    "lsl": _open_lsl,
     "terminal": _open_terminal,
     "view": _open_view,
 }
@@ -81,7 +92,7 @@ def check_sink(spec: str) -> None:
     if scheme == "file" and not target:
         raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
     if scheme == "file":
-        writer_for(target)
+        writer_for(split_target(target)[0])
     if scheme == "terminal" and target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
     if scheme == "view" and target and not _is_port(target):
@@ -108,8 +119,9 @@ def open_sink(
     Parameters
     ----------
     spec
-        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`.
-        `{time}` in a name stands for the time now. A file is made with the first block.
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`,
+        `lsl:[NAME]`. `{time}` in a name stands for the time now. A file is made with the first block.
+        `?every=1h` or `?size=100MB` after a name makes several files.
     sampling_hz
         Rate of the blocks to come.
     metadata
