@@ -61,8 +61,8 @@ class LslSink(Closing):
             if self._outlets is None:
                 self._outlets = self._opened(block)
             leads, quality, markers = self._outlets
-            missing, _ = self._timeline.place(block)
             if block.n_samples:
+                missing, _ = self._timeline.place(block)
                 stamps_s = self._stamps(block)
                 if 0 < missing <= MAX_FILL_S * self._hz and self._last_s is not None:
                     self._push_gap(missing, self._last_s, float(stamps_s[0]))

@@ -8,7 +8,8 @@ of it replays. The first byte of a frame says what it is:
     S  u32 n, n f64 time stamps in the sender's clock, n rows of samples in the format of the description
 
 all little-endian. Samples are counted by their time stamps (`devices.sample_times`): where these jump,
-samples are missing. LSL has no word for an electrode that is off; a value of NaN is a sample that is not there.
+samples are missing. LSL has no word for an electrode that is off; a value of NaN is a sample that
+is not there.
 """
 
 from __future__ import annotations
