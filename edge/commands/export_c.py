@@ -9,6 +9,7 @@ from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 from edge.errors import InputError, SinkError
 
+
 def add(subparsers: Subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser("export-c", help="write a model's decoder as portable C99")
