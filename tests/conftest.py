@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,9 +36,30 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LSL_CONFIGURATION = """[ports]
+IPv6 = disable
+[multicast]
+ResolveScope = machine
+ListenAddress = 127.0.0.1
+[lab]
+SessionID = {session}
+KnownPeers = {{127.0.0.1}}
+[log]
+level = -3
+"""
+
 # A slow machine is no failure: what is claimed of speed is measured by `benchmarks`, never by a test.
 settings.register_profile("leadlift", deadline=None)
 settings.load_profile("leadlift")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests do over LSL stays on this machine, and apart from other runs of the tests."""
+    if "LSLAPICFG" not in os.environ:
+        name = os.path.join(tempfile.mkdtemp(prefix="leadlift-lsl-"), "lsl_api.cfg")
+        Path(name).write_text(LSL_CONFIGURATION.format(session=f"tests-{os.getpid()}"))
+        os.environ["LSLAPICFG"] = name
+        config.add_cleanup(lambda: shutil.rmtree(os.path.dirname(name), ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -20,6 +20,7 @@ from edge.lead_set import LeadSet, Present
 from edge.leads import LEADS, Provenance
 from edge.quality import GAP_FILL_S
 from edge.signal import presence
+from edge.signal.assembly import MAX_LOG_SIGMA
 from edge.signal.conditioning import (
     BLOCK_HOPS,
     SETTLING_S,
@@ -28,7 +29,6 @@ from edge.signal.conditioning import (
     Section,
     sections,
 )
-from edge.stream_state import MAX_LOG_SIGMA
 from firmware_bridge.firmware.generate import SOURCES
 from firmware_bridge.wire import spec
 

@@ -19,6 +19,16 @@ class StreamReconstructor(Protocol):
         ...
 
     @property
+    def leads(self) -> tuple[str, ...]:
+        """The measured leads."""
+        ...
+
+    @property
+    def moments(self) -> NDArray[np.float64]:
+        """(8, 8) second moments of INDEPENDENT_LEADS in mV^2 that the anchors follow from."""
+        ...
+
+    @property
     def hop(self) -> int:
         """Samples per step."""
         ...
