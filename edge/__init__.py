@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SinkError,
     )
     from edge.leads import INPUT_LEADS, LEADS, Provenance
+    from edge.marker import Marker
     from edge.multi_reconstructor import MultiReconstructor
     from edge.offline import reconstruct
     from edge.quality import Quality
@@ -40,6 +41,7 @@ __all__ = [
     "InputError",
     "LeadliftError",
     "LiveStatus",
+    "Marker",
     "Metadata",
     "MultiReconstructor",
     "PatientError",
@@ -68,6 +70,7 @@ _ROOMS = {
         "SinkError",
     ),
     "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
+    "marker": ("Marker",),
     "multi_reconstructor": ("MultiReconstructor",),
     "offline": ("reconstruct",),
     "quality": ("Quality",),
