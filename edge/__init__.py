@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         SinkError,
     )
     from edge.leads import INPUT_LEADS, LEADS, Provenance
+    from edge.marker import Marker
     from edge.offline import reconstruct
     from edge.quality import Quality
     from edge.reconstructor import Reconstructor
@@ -39,6 +40,7 @@ __all__ = [
     "InputError",
     "LeadliftError",
     "LiveStatus",
+    "Marker",
     "Metadata",
     "PatientError",
     "Provenance",
@@ -66,6 +68,7 @@ _ROOMS = {
         "SinkError",
     ),
     "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
+    "marker": ("Marker",),
     "offline": ("reconstruct",),
     "quality": ("Quality",),
     "reconstructor": ("Reconstructor", "open"),

@@ -35,6 +35,7 @@ from edge.json_rules import (
     text,
 )
 from edge.leads import INDEPENDENT_LEADS, LEADS
+from edge.protobuf import LENGTH_DELIMITED, fields
 from edge.signal.conditioning import Conditioning, sections
 
 SCHEMA_VERSION = 1
@@ -49,7 +50,6 @@ _OPTIONAL: dict[str, Any] = {
     "sigma_amplitude": 0.0,
 }
 _METADATA_FIELD = 14  # ModelProto.metadata_props
-_LENGTH_DELIMITED = 2
 
 
 @dataclass(frozen=True)
@@ -281,47 +281,17 @@ def _varint(value: int) -> bytes:
 
 def _metadata_entry(key: str, value: str) -> bytes:
     pair = b"".join(
-        _varint(number << 3 | _LENGTH_DELIMITED) + _varint(len(text)) + text
+        _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(text)) + text
         for number, text in ((1, key.encode()), (2, value.encode()))
     )
-    return _varint(_METADATA_FIELD << 3 | _LENGTH_DELIMITED) + _varint(len(pair)) + pair
-
-
-def _fields(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Length-delimited fields of a protobuf message, as (number, payload); others are passed over."""
-    at = 0
-
-    def varint() -> int:
-        nonlocal at
-        value = shift = 0
-        while True:
-            byte = data[at]
-            at += 1
-            value |= (byte & 0x7F) << shift
-            shift += 7
-            if shift > 63:
-                raise IndexError("a number of more than 64 bits")
-            if byte < 0x80:
-                return value
-
-    while at < len(data):
-        tag = varint()
-        kind = tag & 7
-        if kind == _LENGTH_DELIMITED:
-            length = varint()
-            yield tag >> 3, data[at : at + length]
-            at += length
-        elif kind == 0:
-            varint()
-        else:
-            at += {1: 8, 5: 4}[kind]
+    return _varint(_METADATA_FIELD << 3 | LENGTH_DELIMITED) + _varint(len(pair)) + pair
 
 
 def _metadata_entries(data: bytes) -> Iterator[tuple[str, str]]:
     try:
-        for number, payload in _fields(data):
-            if number == _METADATA_FIELD:
-                pair = dict(_fields(payload))
+        for number, payload in fields(data):
+            if number == _METADATA_FIELD and isinstance(payload, bytes):
+                pair = {n: text for n, text in fields(payload) if isinstance(text, bytes)}
                 yield pair[1].decode(), pair[2].decode()
     except (IndexError, KeyError, UnicodeDecodeError) as error:
         raise BundleError(

@@ -83,6 +83,7 @@ class LeadSet:
         """Rows of the measured leads among the twelve."""
         at = lead_indices(self.measured, m.input_leads)
         self._at = None if at == list(range(len(m.input_leads))) else np.array(at)
+        self._hop_places = (np.array(at)[:, None] * m.hop + np.arange(m.hop)).ravel()
         self._moments = m.moments if moments is None else moments
         self._present: dict[bytes, Present] = {}
         self.all_present = self.present(np.ones(self.n_measured, bool))
@@ -114,6 +115,13 @@ class LeadSet:
                 rows[derived] = a * leads[one] + b * leads[other]
             leads = rows
         return leads.reshape(1, len(leads), -1, self.manifest.hop).transpose(0, 1, 3, 2)
+
+    def hop_rows(self, leads: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """As `engine_rows` for one hop with all leads on, into `out` (1, n_inputs, hop, 1), else zero."""
+        out.put(self._hop_places, leads)
+        if self.all_present.derived is not None:
+            rows, (one, other), (a, b) = self.all_present.derived
+            out[0, rows, :, 0] = a * leads[one] + b * leads[other]
 
     def blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
         """NaN in `ecg` and `sigma` (12, n) where a lead rests on a row of `twelve`'s that is `lost`."""

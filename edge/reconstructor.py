@@ -171,6 +171,7 @@ class Reconstructor(Closing):
         self.provenance = self._lead_set.provenance
         self._stream = StreamState(self._lead_set, m, self.conditioning, patient_map)
         self._look_ahead = self._stream.look_ahead
+        self._one_hop = (len(self.leads), self._hop)
         self.reset()
 
     def reset(self) -> None:
@@ -219,6 +220,25 @@ class Reconstructor(Closing):
             For another shape, or what is no array of numbers.
         """
         samples = millivolts(ecg_mv)
+        if isinstance(quality, np.ndarray) and quality.shape == samples.shape:
+            quality = quality if np.count_nonzero(quality) else None  # all clean
+        if (
+            valid is None
+            and quality is None
+            and samples.shape == self._one_hop
+            and (ecg := self._stream.take_hop(samples)) is not None
+        ):  # the common case live
+            on = self._lead_set.all_present
+            made = self.engine.step(ecg, on.mask, on.engine_anchor)
+            first = self._first_sample
+            self._first_sample = first + self._hop
+            return TwelveLeadBlock(
+                *self._stream.finish_hop(*made),
+                np.zeros((len(LEADS), self._hop), np.uint8),
+                first,
+                self._sampling_hz,
+                self.provenance,
+            )
         if samples.ndim != 2 or samples.shape[0] != len(self.leads):
             raise InputError(
                 f"expected ({len(self.leads)}, n) samples in mV, rows {', '.join(self.leads)};"

@@ -8,7 +8,6 @@ No engine is called here: one engine may step many streams, each with a state of
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,7 +19,7 @@ from edge.lead_set import Flags, LeadSet, Present
 from edge.patient.patient_map import PatientMap
 from edge.quality import Quality
 from edge.signal.alignment import LookAhead
-from edge.signal.amplitude import widen
+from edge.signal.assembly import Assembly
 from edge.signal.conditioning import Conditioner, Conditioning
 from edge.signal.held import Bits, Held
 from edge.signal.presence import Presence, runs
@@ -36,7 +35,7 @@ _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
         Quality.SETTLING,
     )
 )
-MAX_LOG_SIGMA = math.log(1.0)  # mV: the size of a QRS; a decoder that is less sure has no idea
+KEPT_HOPS = 64  # longest piece whose arrays are kept for the next of its length: a second
 
 
 @dataclass(slots=True)
@@ -65,10 +64,10 @@ class Hops:
     off: Flags | None
     """(n_measured,), None for all on."""
     present: Present
-    conditioned: NDArray[np.float32]
-    residual: NDArray[np.float32]
+    assembly: Assembly
+    """Holds the filtered leads, zero where off."""
     ecg: NDArray[np.float32]
-    """`residual` as an engine takes it, (1, n_inputs, hop, frames) mV."""
+    """The residual branch's as an engine takes it, (1, n_inputs, hop, frames) mV."""
 
 
 class StreamState:
@@ -90,8 +89,13 @@ class StreamState:
         self.look_ahead = (
             LookAhead(leads.n_decoded, n, manifest.lookahead) if manifest.lookahead else None
         )
-        self._sigma_amplitude = np.float32(manifest.sigma_amplitude)
         self._nothing = Held(np.empty((n, 0), np.float32), None, None)
+        self._n_sigmas = len(manifest.sigma_leads)
+        self._sigma_amplitude = manifest.sigma_amplitude
+        self._assemblies: dict[int, Assembly] = {}
+        self._one = self._assembly(manifest.hop)
+        self._finite = np.zeros((n, manifest.hop), bool)
+        self._rows = np.zeros((1, len(manifest.input_leads), manifest.hop, 1), np.float32)
         self.reset()
 
     def reset(self) -> None:
@@ -125,6 +129,37 @@ class StreamState:
             None if missing is None else missing[:, :whole],
             None if bits is None else bits[:, :whole],
         )
+
+    def take_hop(self, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The common case: one hop, (n_measured, hop) mV, as an engine takes it, if all is well with it.
+
+        None, and nothing taken, where samples are held, missing, or noisy, a lead is off or settles, or the
+        decoder looks ahead. Give what the engine makes of it to `finish_hop`.
+        """
+        if (
+            self.held is not self._nothing
+            or self._was_off
+            or self._conditioner.is_settling
+            or self.look_ahead is not None
+        ):
+            return None
+        np.isfinite(samples, self._finite)
+        if np.count_nonzero(self._finite) < samples.size or not self._presence.push_hop(samples):
+            return None
+        one = self._one
+        self._conditioner.push_hop(samples, one.filtered)
+        self.leads.hop_rows(one.residual, self._rows)
+        return self._rows
+
+    def finish_hop(
+        self, decoded: NDArray[np.float32], log_sigma: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Twelve leads and their sigma, (12, hop) mV, of the hop that `take_hop` took."""
+        present = self.leads.all_present
+        self._one.decode(present.anchor, decoded, log_sigma)
+        if self._patient_map is not None:
+            self._calibrate(present, self._one)
+        return self._one.twelve(present.twelve, present.sigma)
 
     def begin(
         self, samples: NDArray[np.float32], missing: Flags | None, bits: Bits | None
@@ -171,29 +206,20 @@ class StreamState:
         sigma: NDArray[np.float32],
     ) -> None:
         """What the engine made of `hops`, (n_decoded, hop, frames), into (12, n) `ecg` and `sigma`."""
-        present, conditioned = hops.present, hops.conditioned
-        n_out, n = self.leads.n_decoded, conditioned.shape[1]
-        # The decoded leads; what lies below the residual branch's band the anchor maps alone.
-        leads = np.empty((n_out + len(conditioned), n), np.float32)
-        slow = present.anchor @ (conditioned - hops.residual)
-        leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
-        leads[n_out:] = conditioned
+        present, assembly = hops.present, hops.assembly
+        assembly.decode(present.anchor, _in_time(decoded), _in_time(log_sigma))
         lost = None
+        leads = assembly.leads
         if self.look_ahead is not None:
+            conditioned = assembly.conditioned
             predicted = present.anchor @ conditioned
+            residual = assembly.decoded - predicted
             if hops.off is not None:
                 conditioned[hops.off] = np.nan
-            leads, lost = self.look_ahead.align(leads[:n_out] - predicted, predicted, conditioned)
-        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(-1, n), MAX_LOG_SIGMA)
-        if self._sigma_amplitude:
-            above = decoded.transpose(0, 2, 1).reshape(n_out, n)
-            widen(bounded, above, self._sigma_amplitude)
+            leads[...], lost = self.look_ahead.align(residual, predicted, conditioned)
         if self._patient_map is not None:
-            if present.projection is not None:
-                leads[:n_out] = present.projection @ leads
-            self._patient_map.apply(present.on, leads, bounded)
-        np.matmul(present.twelve, leads, out=ecg)
-        np.matmul(present.sigma, np.exp(bounded, out=bounded), out=sigma)
+            self._calibrate(present, assembly)
+        ecg[:], sigma[:] = assembly.twelve(present.twelve, present.sigma)
         if lost is not None:
             self.leads.blank(lost, ecg, sigma)
         elif present.blank is not None:
@@ -231,19 +257,43 @@ class StreamState:
     def _conditioned(
         self, filled: NDArray[np.float32], off: Flags | None, at: slice
     ) -> tuple[Hops, Flags]:
-        conditioned, residual, settling = self._conditioner.push(filled)
+        assembly = self._assembly(filled.shape[1])
+        *filtered, settling = self._conditioner.push(filled)
+        assembly.conditioned[...], assembly.residual[...] = filtered
         present = self.leads.all_present
         if off is not None:
-            conditioned[off] = residual[off] = 0.0
+            assembly.filtered[:, off] = 0.0
             present = self.leads.present(~off)
-        ecg = self.leads.engine_rows(present, residual)
-        return Hops(at, off, present, conditioned, residual, ecg), settling
+        ecg = self.leads.engine_rows(present, assembly.residual)
+        return Hops(at, off, present, assembly, ecg), settling
+
+    def _assembly(self, n: int) -> Assembly:
+        found = self._assemblies.get(n)
+        if found is None:
+            leads = self.leads
+            sizes = leads.n_decoded, leads.n_measured, self._n_sigmas, n
+            found = Assembly(*sizes, sigma_amplitude=self._sigma_amplitude)
+            if n <= KEPT_HOPS * self._hop:
+                self._assemblies[n] = found
+        return found
+
+    def _calibrate(self, present: Present, assembly: Assembly) -> None:
+        """Put the patient's map to what was decoded."""
+        if present.projection is not None:
+            assembly.decoded[...] = present.projection @ assembly.leads
+        assert self._patient_map is not None
+        self._patient_map.apply(present.on, assembly.leads, assembly.log_sigma)
 
     def _forget_signal(self) -> None:
         """What the filters and the patient's map remember of the signal."""
         self._conditioner.reset()
         if self._patient_map is not None:
             self._patient_map.reset()
+
+
+def _in_time(made: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, hop, frames) as an engine gives it, as (rows, n, 1)."""
+    return made.transpose(0, 2, 1).reshape(len(made), -1, 1)
 
 
 def _with(bits: Bits | None, more: Bits) -> Bits:

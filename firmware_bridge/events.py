@@ -38,7 +38,7 @@ class StreamInfo:
     sampling_hz: float
     nanovolts_per_lsb: float
     sample_bits: int
-    """Width of a sample on the wire, 16 or 24: its rails are where the converter clips."""
+    """Width of a sample on the wire, 16, 24 or 32: its rails are where the converter clips."""
     config_id: int
     """Changes with any field above; every sample frame carries it."""
     session: int = 0
@@ -66,6 +66,8 @@ class Samples:
     sequence: int = 0
     session: int = 0
     config_id: int = 0
+    acquired_ns: int | None = None
+    """Host time (`time.monotonic_ns()`) of the last sample, where the link itself knows it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,15 @@ class Notice:
     """One line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Somebody pressed the device's button, or another device sent a marker."""
+
+    text: str
+    at_ns: int | None = None
+    """`time.monotonic_ns()` of the moment; None for the arrival of this event."""
+
+
 Event = (
     StreamInfo
     | Samples
@@ -147,6 +158,7 @@ Event = (
     | Restarted
     | Battery
     | Notice
+    | Marked
 )
 
 

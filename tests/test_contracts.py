@@ -152,7 +152,7 @@ def test_public_names_are_pinned() -> None:
     assert set(edge.__all__) == {
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
         *("Reconstructor", "open", "reconstruct", "Stream", "open_stream"),
-        *("SampleBlock", "TwelveLeadBlock"),
+        *("Marker", "SampleBlock", "TwelveLeadBlock"),
         *("Sink", "open_sink", "LiveStatus", "Metadata"),
         *("BundleError", "EngineError", "InputError", "LeadliftError"),
         *("PatientError", "SinkError", "Engine", "Sink", "open_sink"),

@@ -18,7 +18,7 @@ from benchmarks.device.nvidia import System
 from benchmarks.device.runner import Effort, Say
 from benchmarks.report import Result, Table, Target, cell
 from edge.bundle import Bundle, load_bundle
-from edge.engines.trt.cache import EngineCache
+from edge.engines.cache import EngineCache
 from edge.engines.trt.cuda import Cuda, open_cuda
 from edge.engines.trt.library import TensorRtLibrary, load_library
 

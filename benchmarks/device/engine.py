@@ -36,8 +36,8 @@ from benchmarks.latency.pacing import growth
 from benchmarks.timing import Step
 from edge.bundle import Bundle
 from edge.engines.base import Engine
+from edge.engines.cache import EngineCache
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
-from edge.engines.trt.cache import EngineCache
 from edge.engines.trt.cuda import Cuda
 from edge.engines.trt.engine import TensorRtEngine
 from edge.engines.trt.library import TensorRtLibrary

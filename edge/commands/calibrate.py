@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 from collections.abc import Mapping, Sequence
 
@@ -46,6 +47,9 @@ def add(subparsers: Subparsers) -> None:
     )
     add_model_options(parser)
     add_overwrite_option(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print what was fitted as JSON, and nothing else"
+    )
     parser.set_defaults(command=run)
 
 
@@ -70,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
         check_leads(record.leads)
         warn_of(record)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
-        with open_reconstructor(arguments, leads=worn) as reconstructor:
+        with open_reconstructor(arguments, leads=worn, offline=True) as reconstructor:
             ecg_mv = record.read(0, n)
             warn_of_unit(record, implausible_unit(ecg_mv, record.sampling_hz))
             patient = calibrate(
@@ -83,6 +87,9 @@ def run(arguments: argparse.Namespace) -> int:
             )
     write_output("the calibration", output, patient.as_json(), overwrite=arguments.overwrite)
     left = patient.quality["unexplained"]
+    if arguments.json:
+        print(json.dumps({"output": output, "leads": list(patient.input_leads), **patient.summary()}, indent=2))
+        return 0
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "
         f"{left:.1%} of it unexplained, for leads {', '.join(patient.input_leads)} and the model "

@@ -12,13 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import Bundle, load_bundle
-from edge.commands.common import Subparsers, one_line, say
+from edge.commands.common import Subparsers, one_line
 from edge.commands.devices import Port, port_line, serial_ports
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available
 from edge.errors import BundleError
 from edge.expected import NOT_MEASURED, expected
 from edge.installed import file_misfits, installed_version, version_misfits
 from edge.lead_set import checked_leads
+from edge.notices import say
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
 PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyserial", "rich", "bleak", "torch")

@@ -14,9 +14,10 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.commands.common import Subparsers, clean_stop, say, seconds, usage
+from edge.commands.common import Subparsers, clean_stop, seconds, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
 from edge.live.ingest import Ingest
+from edge.notices import say
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawer, can_draw
 from edge.sinks.picture import LivePicture, Picture

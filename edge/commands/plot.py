@@ -131,13 +131,14 @@ def _pages(
     from edge.sheet.drawing import PAGE_S
     from edge.sheet.excerpt import excerpt
 
+    markers = record.read_markers()
     end_s = min(first_s + seconds, record.n_samples / record.sampling_hz)
     while end_s - first_s > 0.5 / record.sampling_hz:
         lasts = min(PAGE_S, end_s - first_s)
         true = None
         if truth is not None and first_s < truth.n_samples / truth.sampling_hz:
             true = excerpt(truth, first_s, lasts)
-        yield excerpt(record, first_s, lasts), true
+        yield excerpt(record, first_s, lasts, markers), true
         first_s += PAGE_S
 
 

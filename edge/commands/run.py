@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from dataclasses import replace
 
+from edge.commands.browser import has_browser
 from edge.commands.common import (
     Subparsers,
+    UsageError,
     add_live_options,
     add_patient_option,
-    exit_code,
     live_outputs,
     measured_leads,
     open_reconstructor,
     run_live,
-    say,
-    summary,
     usage,
 )
+from edge.commands.live_report import exit_code, summary
+from edge.commands.profiles import Replace, add_profile_options
+from edge.notices import say
+from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
+
+RECORD = "--sink file:{time}.edf"
 
 
 def add(subparsers: Subparsers) -> None:
@@ -24,22 +32,26 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("run", help="reconstruct a live source into files and screens")
     parser.add_argument(
         "--source",
-        required=True,
         metavar="SPEC",
         help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
         "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:",
     )
     parser.add_argument(
         "--sink",
-        required=True,
         nargs="+",
-        action="extend",
+        action=Replace,
         metavar="SPEC",
         help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
-        "may be repeated",
+        "may be repeated (default: view: where its libraries are installed, else terminal:). "
+        "file:OUT.edf?every=1h or ?size=100MB begins another file then: OUT-0001.edf, "
+        "OUT-0002.edf or, with {time} in the name, the time of each",
     )
     add_live_options(parser)
     add_patient_option(parser)
+    add_profile_options(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as JSON, and nothing else on stdout"
+    )
     parser.set_defaults(command=run)
 
 
@@ -47,9 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
     """Record until the source ends, Ctrl-C, SIGTERM or --seconds."""
     from firmware_bridge.source import open_source
 
-    outputs = live_outputs(arguments.sink, arguments, arguments.source)
-    leads = measured_leads(arguments)
     spec = arguments.source
+    if spec is None:
+        raise UsageError(
+            "no source: give --source, such as serial:/dev/ttyACM0 (`leadlift devices` lists them) or sim:"
+        )
+    sinks = arguments.sink or [default_sink(as_json=arguments.json)]
+    outputs = live_outputs(sinks, arguments, spec)
+    if not arguments.sink:
+        say(f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}")
+        outputs = replace(outputs, open_browser=sinks[0] == "view:" and has_browser())
+    leads = measured_leads(arguments)
     if (
         leads is not None and spec.startswith("sim:") and "leads=" not in spec
     ):  # it measures anything
@@ -61,5 +81,14 @@ def run(arguments: argparse.Namespace) -> int:
         report = run_live(
             source, reconstructor, outputs, seconds=arguments.seconds, settled=settled
         )
-    print(summary(report))
+    print(json.dumps(report, indent=2) if outputs.as_json else summary(report))
     return exit_code(report)
+
+
+def default_sink(*, as_json: bool = False) -> str:
+    """What shows a run that names no sink. Raises UsageError where nothing can."""
+    if can_view():
+        return "view:"
+    if sys.stdout.isatty() and not as_json:
+        return "terminal:"
+    raise UsageError(f"nothing would show or keep what comes: give {RECORD}; {MISSING_EXTRA}")

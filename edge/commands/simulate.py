@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import argparse
-import sys
 
 from edge.commands.common import Subparsers
+from edge.notices import say
 from firmware_bridge.simulators.options import add_options
 from firmware_bridge.simulators.twins import source_options
 
@@ -24,9 +24,6 @@ def run(arguments: argparse.Namespace) -> int:
     def announce(port: str) -> None:
         name = port if port.startswith("ble:") else f"serial:{port}"
         options = source_options(arguments.device, arguments.leads.split(","), arguments.rate)
-        print(
-            f"a virtual {arguments.device}; read it with  leadlift monitor '{name}{options}'",
-            file=sys.stderr,
-        )
+        say(f"a virtual {arguments.device}; read it with  leadlift monitor '{name}{options}'")
 
     return simulate(arguments, announce)

@@ -19,6 +19,8 @@ from firmware_bridge.closing import Closing
 Array = NDArray[np.float32]
 State = dict[str, NDArray[np.generic]]
 """State tensors by input name."""
+MAX_CODE = 127
+"""Of a state: after a ReLU every engine saturates there."""
 
 
 class Engine(Closing, ABC):
@@ -31,6 +33,8 @@ class Engine(Closing, ABC):
 
     name: str
     """As `--engine` and reports say it."""
+    same_codes = False
+    """Its codes must equal the reference's, everywhere: `self_check` demands it."""
 
     def __init__(self, bundle: Bundle) -> None:
         self.bundle = bundle
@@ -65,6 +69,13 @@ class Engine(Closing, ABC):
         given = {name: (str(array.dtype), array.shape) for name, array in state.items()}
         if given != expected:
             raise InputError(f"state tensors {given} do not fit this bundle: it has {expected}")
+
+    def check_codes(self, state: State) -> None:
+        """`check_state`, and raise InputError for a code above 127."""
+        self.check_state(state)
+        for name, codes in state.items():
+            if codes.size and codes.max() > MAX_CODE:
+                raise InputError(f"{name} has codes above {MAX_CODE}: no engine made this state")
 
     def open_batch(self, n_slots: int) -> Batch:
         """`n_slots` streams that step on this engine, each with a state of its own.

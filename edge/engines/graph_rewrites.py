@@ -56,7 +56,7 @@ def tensorrt_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in out.graph.node:
         if node.op_type == "Conv" and node.input[1] in constants:
             name = node.input[1]
-            codes, scale = _codes_of(numpy_helper.to_array(constants[name]), node.name)
+            codes, scale = codes_of(numpy_helper.to_array(constants[name]), node.name)
             out.graph.initializer.remove(constants[name])
             parts: dict[str, NDArray[Any]] = {
                 "codes": codes,
@@ -74,7 +74,7 @@ def tensorrt_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     return out
 
 
-def _codes_of(
+def codes_of(
     weight: NDArray[np.float32], name: str
 ) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """Codes and per-channel scale of a weight that was stored as their product."""
@@ -87,7 +87,7 @@ def _codes_of(
     exact = (codes * candidates == per_channel).all(-1)
     if not exact.any(0).all():
         raise EngineBuildError(
-            f"the weights of {name} are no int8 codes times a scale: TensorRT gets quantised models alone"
+            f"the weights of {name} are no int8 codes times a scale: the model was not quantised"
         )
     scale = candidates[exact.argmax(0), np.arange(len(codes)), 0]
     return codes.reshape(weight.shape), scale

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,17 +168,19 @@ class Bound:
     ecg_mv: Array
     log_sigma: Array
     turns: list[Any]
-    held: dict[str, Array] = field(default_factory=dict)
-    """Arrays that cannot be written, by the name of the buffer that holds a copy of them."""
+    held_mask: Array | None = None
+    """The array that `mask` is a copy of, where that cannot be written; so `held_anchor`."""
+    held_anchor: Array | None = None
 
-    def hold(self, name: str, buffer: Array, given: Array) -> None:
+    def __post_init__(self) -> None:
+        self.first = self.ecg_mv[0], self.log_sigma[0]
+        """What is made of the batch's first row."""
+
+    def hold(self, mask: Array, anchor: Array) -> None:
         """Copy what is not there yet: mask and anchor seldom change."""
-        if self.held.get(name) is not given:
-            buffer[:] = given
-            if given.flags.writeable:
-                self.held.pop(name, None)
-            else:
-                self.held[name] = given
+        self.mask[:], self.anchor[:] = mask, anchor
+        self.held_mask = None if mask.flags.writeable else mask
+        self.held_anchor = None if anchor.flags.writeable else anchor
 
 
 class OnnxRuntimeEngine(Engine):
@@ -208,12 +210,12 @@ class OnnxRuntimeEngine(Engine):
             bound = self._bind(frames)
             if frames <= MAX_BOUND_FRAMES:
                 self._bound[frames] = bound
-        bound.ecg[:] = ecg
-        bound.hold("mask", bound.mask, mask)
-        bound.hold("anchor", bound.anchor, anchor)
+        bound.ecg[...] = ecg
+        if bound.held_mask is not mask or bound.held_anchor is not anchor:
+            bound.hold(mask, anchor)
         self._session.run_with_iobinding(bound.turns[self._turn])
         self._turn = 1 - self._turn
-        return bound.ecg_mv[0], bound.log_sigma[0]
+        return bound.first
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the state tensors; see Engine."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 
 from edge.bundle import Bundle
 from edge.engines.base import Engine
-from edge.errors import EngineError, InputError, LeadliftError
+from edge.engines.fastest import in_words, recall, remember, slower, timed, trouble
+from edge.errors import EngineError, EngineMissingError, InputError, LeadliftError
 from edge.jetpack import importable
 
 OK = "ok"
@@ -25,6 +27,18 @@ def _tensorrt(bundle: Bundle, say: Say | None) -> Engine:
     return TensorRtEngine(bundle, say=say)
 
 
+def _c(bundle: Bundle, say: Say | None) -> Engine:
+    try:
+        import fcntl  # noqa: F401  the cache's lock
+    except ImportError as error:
+        raise EngineMissingError(
+            "the c engine needs POSIX, which this system is not: use --engine onnxruntime"
+        ) from error
+    from edge.engines.c.engine import CEngine
+
+    return CEngine(bundle, say=say)
+
+
 def _onnxruntime(bundle: Bundle, say: Say | None) -> Engine:
     from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 
@@ -39,40 +53,94 @@ def _torch(bundle: Bundle, say: Say | None) -> Engine:
 
 MAKERS: dict[str, Callable[[Bundle, Say | None], Engine]] = {
     "tensorrt": _tensorrt,
+    "c": _c,
     "onnxruntime": _onnxruntime,
     "torch": _torch,
 }
 REFERENCE = "onnxruntime"  # what every other engine must agree with, on this machine, to be taken
-AUTO = ("tensorrt", "onnxruntime")  # best first; torch is the reference, not for a device
+AUTO = ("tensorrt", "c", "onnxruntime")  # torch is the slow reference, not for a device
+OFFLINE = "onnxruntime"  # over a minute in one step no engine is faster
 MODULES = {"torch": ("torch", "onnx")}  # what an engine imports that is not in AUTO
 
 
 @dataclass(frozen=True)
 class Choice:
-    """An opened engine, and why the better ones were not taken."""
+    """An opened engine, and why the others were not taken."""
 
     engine: Engine
     skipped: dict[str, str]
     """Engine name -> the reason, for each that `auto` tried and passed over."""
+    us: dict[str, float] = field(default_factory=dict)
+    """Engine name -> microseconds a hop, where `auto` has timed several on this machine."""
 
 
 def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> Choice:
-    """Open the engine called `name`, or the best that works. `say` is called as a build goes on.
+    """Open the engine called `name`, or the fastest that works. `say` is called as a build goes on.
+
+    `auto` opens what works, times a hop of each for a second, and remembers it for this machine, its versions
+    and the decoder's shape: later it opens the fastest at once. Where nothing can be remembered, nothing is
+    compiled or timed.
 
     Raises InputError for an unknown name, EngineError when that engine, or none, works here, BundleError for
     a bundle whose output is not finite.
     """
-    if name != "auto" and name not in MAKERS:
+    if name == "auto":
+        return _fastest(bundle, say)
+    if name not in MAKERS:
         raise InputError(f"unknown engine {name!r}: use auto, {', '.join(MAKERS)}")
+    return Choice(_checked(MAKERS[name](bundle, say), name), {})
+
+
+def _fastest(bundle: Bundle, say: Say | None) -> Choice:
     skipped: dict[str, str] = {}
-    for candidate in AUTO if name == "auto" else (name,):
-        try:
-            return Choice(_checked(MAKERS[candidate](bundle, say), candidate), skipped)
-        except EngineError as error:
-            if name != "auto":
-                raise
-            skipped[candidate] = str(error)
-    raise EngineError("no engine works here: " + "; ".join(f"{k}: {v}" for k, v in skipped.items()))
+    cannot = trouble() if len(AUTO) > 1 else None
+    known = {} if cannot else recall(bundle)
+    if known:
+        news = [name for name in AUTO if name not in known]
+        with _opened(bundle, news, skipped, say) as better:
+            fresh = bool(better)
+        if not fresh:
+            for name in sorted(known, key=lambda one: known[one]):
+                try:
+                    engine = _checked(MAKERS[name](bundle, say), name)
+                except EngineError as error:
+                    skipped[name] = str(error)
+                    continue
+                return Choice(engine, skipped | slower(known, name, skipped), known)
+    names = [name for name in AUTO if not (cannot and name == "c")]
+    if cannot and "c" in AUTO:
+        skipped["c"] = (
+            f"nothing can be kept in the cache, so it is not compiled at every start: {cannot}"
+        )
+    with _opened(bundle, names, skipped, say) as engines:
+        if not engines:
+            reasons = "; ".join(f"{k}: {v}" for k, v in skipped.items())
+            raise EngineError(f"no engine works here: {reasons}")
+        us = timed(engines) if len(engines) > 1 and not cannot else {}
+        if us:
+            remember(bundle, us)
+            if say is not None:
+                say(f"timed once on this machine: {in_words(us)}")
+        name = min(us, key=lambda one: us[one]) if us else next(iter(engines))
+        return Choice(engines.pop(name), skipped | slower(us, name, skipped), us)
+
+
+@contextmanager
+def _opened(
+    bundle: Bundle, names: Iterable[str], skipped: dict[str, str], say: Say | None
+) -> Iterator[dict[str, Engine]]:
+    """Those of `names` that work, opened; why the others do not goes to `skipped`. Closes what is left."""
+    engines: dict[str, Engine] = {}
+    try:
+        for name in names:
+            try:
+                engines[name] = _checked(MAKERS[name](bundle, say), name)
+            except EngineError as error:
+                skipped[name] = str(error)
+        yield engines
+    finally:
+        for engine in engines.values():
+            engine.close()
 
 
 def _checked(engine: Engine, name: str) -> Engine:
@@ -104,7 +172,7 @@ class Finding:
 def available(bundle: Bundle, say: Say | None = None) -> dict[str, Finding]:
     """Every engine by name. Those of AUTO are opened to find out; of the others the libraries are looked for.
 
-    The first that is OK, in the order of AUTO, is what `auto` takes.
+    Which of those that are OK `auto` takes, `open_engine` says.
     """
     found = {}
     for name in MAKERS:

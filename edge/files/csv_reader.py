@@ -19,19 +19,21 @@ from edge.files.csv_axis import MOST_JUMPS, fill
 from edge.files.csv_cells import Table, naming, table_of
 from edge.files.csv_clock import Clock, find_clock, rising_clock
 from edge.files.csv_dialect import sniff
-from edge.files.csv_notes import started_at, stated_rate
+from edge.files.csv_notes import marker_of, started_at, stated_rate
 from edge.files.csv_text import Chunk, TextFile
 from edge.files.record import (
     ReadOptions,
     Record,
     one_unit,
     pick_leads,
+    printable,
     rate_of,
     reconstructed,
     unit_mv,
     unit_of,
 )
 from edge.files.recording import CALIBRATION, MAX_GAP_FILL_S, OF_RECORDING
+from edge.marker import Marker
 from edge.quality import Quality
 from firmware_bridge.lead_names import unit_named
 
@@ -325,6 +327,17 @@ class CsvRecord(Record):
             return None
         bits = np.nan_to_num(self._rows_of(start, stop)[-1], nan=float(Quality.GAP))
         return np.repeat(bits[None].astype(np.uint8), len(self.leads), axis=0)
+
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: in a file of ours, comments between the rows."""
+        found: list[Marker] = []
+        if self._is_ours:
+            with self.path.open("rb") as file:
+                for line in file:
+                    if (marker := marker_of(line)) is not None:
+                        at_s, text = marker
+                        found.append(Marker(printable(text), round(at_s * self.sampling_hz)))
+        return sorted(found, key=lambda marker: marker.sample)
 
     def _rows_of(self, start: int, stop: int) -> NDArray[np.float32]:
         """(n_columns, stop - start) values of the columns that are used."""

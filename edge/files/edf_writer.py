@@ -28,6 +28,7 @@ from edge.files.annotations import (
 from edge.files.edf_header import UNKNOWN_START
 from edge.files.recording import MODEL, OF_RECORDING, MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
+from edge.marker import PREFIX
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 
@@ -86,6 +87,13 @@ class EdfSink(RecordingSink):
             "samples_clipped": self.samples_clipped,
             "annotations_dropped": self.annotations_dropped,
         }
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording."""
+        second = round(sampling_hz)
+        n_records = -(-n_samples // second) + 1  # one more for annotations that are left at the end
+        return _HEADER_BYTES + n_records * (2 * _ROWS * second + _ANNOTATION_BYTES)
 
     def _open(self) -> None:
         self._file = self.output.create()
@@ -184,6 +192,9 @@ class EdfSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         self._annotate(Annotation(onset, 0, "stream restarted, break of unknown length"))
+
+    def _mark(self, onset: int, text: str) -> None:
+        self._annotate(Annotation(onset, 0, PREFIX + text))
 
     def _annotate(self, annotation: Annotation) -> None:
         if len(self._pending) == PENDING_ANNOTATIONS:

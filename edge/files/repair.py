@@ -1,4 +1,4 @@
-"""Makes a whole file of what an interrupted recording left: a packed NPZ, an EDF whose header is true.
+"""Makes a whole file of what an interrupted recording left: a packed NPZ, an EDF or DICOM that is true.
 
 The original is only read. What is made is a new file.
 """
@@ -13,6 +13,7 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from edge.errors import InputError
+from edge.files.dicom_object import mended
 from edge.files.edf_header import FIXED_BYTES, read_header
 
 GROWING = ("ecg_mv", "sigma_mv", "quality")
@@ -95,6 +96,22 @@ def mend_edf(path: Path, target: BinaryIO | None) -> list[str]:
             file.seek(header.data_offset)
             _copy(file, target, n_bytes)
     return mended
+
+
+def mend_dicom(path: Path, target: BinaryIO) -> bool:
+    """Write an object of ours with all samples that are there, and the right number of them.
+
+    Whether it had to be mended; one that is whole is copied.
+    """
+    with path.open("rb") as file:
+        found = mended(file)
+        keep, changes = (path.stat().st_size, []) if found is None else found
+        file.seek(0)
+        _copy(file, target, keep)
+    for at, data in changes:
+        target.seek(at)
+        target.write(data)
+    return found is not None
 
 
 def _copy(source: BinaryIO, target: IO[bytes], n_bytes: int) -> None:

@@ -226,9 +226,10 @@ class Ingest:
         self._index = first + ecg_mv.shape[1]
         self._last_mv = ecg_mv[:, -1:]
         self._last_arrival_ns = arrival_ns
-        return SampleBlock(
-            ecg_mv, first, info.sampling_hz, quality, arrival_ns, self.clock.host_ns(tick_us)
-        )
+        acquired_ns = self.clock.host_ns(tick_us)
+        if packet.acquired_ns is not None:  # no sample arrives before it is taken
+            acquired_ns = min(packet.acquired_ns, arrival_ns)
+        return SampleBlock(ecg_mv, first, info.sampling_hz, quality, arrival_ns, acquired_ns)
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: StreamInfo) -> None:
         """Tell of a rate that is not the declared one, of values that are not millivolts, and of limb leads
@@ -306,6 +307,18 @@ class Ingest:
             tick_us += wraps * _TICK_WRAP_US
         self._last_tick_us = tick_us
         return tick_us + length_us
+
+
+def no_samples(counters: IngestCounters, seconds: float) -> str:
+    """One line: why a device that sends has given no samples for so long."""
+    if counters.samples_before_info:
+        why = "it never says which leads they are: check the device's firmware"
+    else:
+        why = (
+            f"{counters.corrupt_bytes} bytes are no valid frame: check the baud rate and that "
+            "the source names the right device"
+        )
+    return f"the device sends, but no samples for {seconds:.0f} s: {why}"
 
 
 def _lacks(missing: Sequence[str], leads: Sequence[str], info: StreamInfo) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edge.sinks.note import HINT, Note
 from edge.sinks.picture import Picture
 from edge.sinks.traces import SCALES_MV
 
@@ -12,7 +13,7 @@ SPANS_S = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0)
 LAYOUTS = ("auto", "3x4", "6x2", "12x1")
 QUIT_KEYS = frozenset("qQ")
 
-KEYS = "q quit  + - gain  [ ] speed  space freeze  l layout  ? help"
+KEYS = f"q quit  + - gain  [ ] speed  space freeze  l layout  {HINT}  ? help"
 HELP = (
     ("q", "quit: end the run; what is recorded is finished"),
     ("+  -", "gain: larger, smaller traces"),
@@ -20,6 +21,8 @@ HELP = (
     ("[  ]", "speed: more, fewer seconds across the screen"),
     ("space f", "freeze the traces; the line above goes on"),
     ("l", "layout: 3x4, 6x2, 12x1, or what suits the screen"),
+    ("m", "marker of this moment: type a text, Enter records it, Esc does not"),
+    ("1 .. 9", "marker with this digit as its text"),
     ("?", "this help; any key leaves it"),
 )
 
@@ -36,9 +39,15 @@ class View:
     frozen: Picture | None = None
     """The traces that are shown instead of the live ones."""
     help: bool = False
+    note: Note | None = None
+    """A marker that is being typed."""
+    said: str = ""
+    """Why the last marker is not recorded."""
 
     def press(self, key: str, picture: Picture, shown_mv: float, shown_s: float) -> View:
         """The view after a key; `shown_mv` and `shown_s` are what the last frame was drawn with."""
+        if self.note is not None:
+            return replace(self, note=self.note.press(key))
         if self.help:
             return replace(self, help=False)
         if key in "+=":

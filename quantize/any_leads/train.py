@@ -21,6 +21,7 @@ from quantize.any_leads.feed import AnyFeed, Mixture
 from quantize.any_leads.sampling import Sampling
 from quantize.augment import Augmentation
 from quantize.feed import Batch
+from quantize.muon import Muon
 from quantize.objective import Loss
 from quantize.student import Block, Student
 from quantize.train import SAMPLING_HZ, Averager, mean_losses, step_loss
@@ -101,12 +102,16 @@ def cool(
 ) -> Student:
     """From LAST in the folder let the rate fall to zero over so many steps; LAST stays.
 
-    What is learned last is the record as it is, by the whole network: calm, without dropout. Interrupted, it
-    goes on from COOLDOWN, unless LAST has moved on since.
+    What is learned last is the record as it is, by the whole network: calm, without dropout, and the default
+    leads more often. Interrupted, it goes on from COOLDOWN, unless LAST has moved on since.
     """
     last, file = load_checkpoint(folder / LAST), folder / COOLDOWN
     span = range(last.step, last.step + steps)
-    calm = replace(experiment, augmentation=experiment.augmentation.calm())
+    calm = replace(
+        experiment,
+        augmentation=experiment.augmentation.calm(),
+        sampling=experiment.sampling.settled(),
+    )
     if file.exists():
         begun = load_checkpoint(file)
         if (begun.about["cooled_from"], begun.about["cooled_to"]) == (span.start, span.stop):
@@ -160,8 +165,11 @@ def run_steps(
     torch.manual_seed(schedule.seed)
     network = make()
     averager = Averager(network, average)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), schedule.rate, weight_decay=schedule.weight_decay
+    optimiser = Muon(
+        network.parameters(),
+        schedule.rate,
+        weight_decay=schedule.weight_decay,
+        plain=[*network.residual_head.parameters(), *network.sigma_head.parameters()],
     )
     first = span.start
     if at is not None:

@@ -16,7 +16,7 @@ from benchmarks.device.agreement import Streams, streams
 from benchmarks.device.engine import Site
 from benchmarks.device.runner import Effort
 from edge.bundle import Bundle
-from edge.engines.trt.cache import EngineCache
+from edge.engines.cache import EngineCache
 from edge.engines.trt.cuda import Cuda, open_cuda
 from edge.engines.trt.library import TensorRtLibrary, load_library
 from edge.errors import EngineError, EngineMissingError

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from benchmarks.errors import BenchmarkError
 from edge.bundle import Manifest
 from edge.engines.base import Array, Engine
-from edge.engines.trt.cache import Built, Cached, EngineCache
+from edge.engines.cache import Built, Cached, EngineCache
 from edge.engines.trt.cuda import Cuda
 from edge.engines.trt.key import EngineKey
 from edge.engines.trt.library import TensorRtLibrary

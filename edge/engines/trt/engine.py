@@ -21,11 +21,12 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.engines.base import Array, Engine
+from edge.engines.cache import Built, Cached, EngineCache
 from edge.engines.trt.build import BuildOptions, build_plan
-from edge.engines.trt.cache import Built, Cached, EngineCache, engine_key
 from edge.engines.trt.cuda import Cuda, DeviceBuffer, keep_forever, open_cuda
 from edge.engines.trt.cuda_graph import GraphCaptureError
 from edge.engines.trt.graph import FRAMES
+from edge.engines.trt.key import engine_key
 from edge.engines.trt.library import LogLine, TensorRtLibrary, load_library
 from edge.engines.trt.stepper import Stepper, failure, state_layout
 from edge.errors import DeviceError, EngineError, InputError
@@ -34,7 +35,6 @@ from edge.jetpack import l4t_release
 MAX_KEPT_FRAMES = (
     64  # a second of live packets: what is longer comes seldom and gets arrays of its own
 )
-MAX_CODE = 127  # of a state: int8 holds no more, and after a ReLU there is none below 0
 _CHANNELS_FIRST, _CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -143,10 +143,7 @@ class TensorRtEngine(Engine):
 
     def set_state(self, state: dict[str, NDArray[np.generic]]) -> None:
         """Continue from these state tensors; see Engine. Raises InputError for a code above 127."""
-        self.check_state(state)
-        for name, codes in state.items():
-            if codes.size and codes.max() > MAX_CODE:
-                raise InputError(f"{name} has codes above {MAX_CODE}: no engine made this state")
+        self.check_codes(state)
         with self._cuda.current():
             staging = self._require_open()
             for s in self.manifest.states:

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from edge.engines.key import canonical
+
 if TYPE_CHECKING:
     from edge.bundle import Bundle
     from edge.engines.trt.library import TensorRtLibrary
@@ -69,11 +71,6 @@ def engine_key(
         l4t=l4t,
         options={**options, CODE: _code()},
     )
-
-
-def canonical(value: Mapping[str, Any]) -> bytes:
-    """JSON in the one form that a hash needs."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode()
 
 
 def _code() -> str:

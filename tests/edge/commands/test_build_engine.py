@@ -12,9 +12,10 @@ import pytest
 from edge.bundle import Bundle
 from edge.cli import main
 from edge.commands import build_engine
+from edge.engines.cache import Built, EngineCache
 from edge.engines.trt import build as tensorrt_build
 from edge.engines.trt.build import BuildOptions, Plan
-from edge.engines.trt.cache import Built, EngineCache, engine_key
+from edge.engines.trt.key import engine_key
 from edge.engines.trt.library import TensorRtLibrary
 from edge.jetpack import PACKAGES, Machine, l4t_release
 from tests.edge.engines.trt.rtx import DEVICE, rtx_library

@@ -8,9 +8,9 @@ export const LAYOUT_NAMES = Object.keys(LAYOUTS);
 const MARGIN_MM = 9, SHEET_MM = 260, LEAST_MM = 2.6, MOST_MM = 6;
 const TIGHT_PX = 100, NAMES_PX = 76; // in rows that are lower, names stand in a column of their own
 
-/** {mm, cells}: pixels a millimetre, and of each lead its row in `leads` and its box. */
-export function arrange(layout, leads, width, height) {
-  const mm = Math.min(MOST_MM, Math.max(LEAST_MM, width / SHEET_MM)), rows = LAYOUTS[layout], cells = [];
+/** {mm, cells}: pixels a millimetre, those of the screen unless given, and of each lead its row in `leads` and its box. */
+export function arrange(layout, leads, width, height, given = null) {
+  const mm = given ?? Math.min(MOST_MM, Math.max(LEAST_MM, width / SHEET_MM)), rows = LAYOUTS[layout], cells = [];
   const tall = height / rows.length, names = tall < TIGHT_PX && rows[0].length === 1 ? NAMES_PX : 0, left = names + MARGIN_MM * mm;
   rows.forEach((across, row) => across.forEach((name, column) => {
     const lead = leads.indexOf(name), wide = (width - left) / across.length;

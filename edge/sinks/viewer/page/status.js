@@ -2,12 +2,13 @@
 const byId = (id) => document.getElementById(id);
 const number = (value, digits) => (value === null ? "--" : value.toFixed(digits));
 
-/** Show `state`, the server's last; `link` is why there is no connection, empty while there is one. */
-export function show(state, link, frozen) {
+/** Show `state`, the server's last; `link` is why there is no connection, empty while there is one; `notice` is {text, wrong}. */
+export function show(state, link, frozen, notice = null) {
   const alarms = [];
   if (link) alarms.push([link, "alarm"]);
   if (state?.in_outage) alarms.push(["LINK LOST, waiting for the device", "alarm"]);
   if (state?.off.length) alarms.push([`LEAD OFF ${state.off.join(", ")}`, "alarm"]);
+  if (notice) alarms.push([notice.text, notice.wrong ? "alarm" : "good"]);
   if (frozen) alarms.push(["FROZEN", ""]);
   if (state?.simulated) alarms.push(["SIMULATED SIGNAL", ""]);
   for (const text of state?.warnings ?? []) alarms.push([text, ""]);

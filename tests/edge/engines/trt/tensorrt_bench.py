@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import Bundle
-from edge.engines.trt.cache import EngineCache
+from edge.engines.cache import EngineCache
 from edge.engines.trt.cuda import Cuda
 from edge.engines.trt.engine import TensorRtEngine
 from tests.edge.engines.trt.fake_cuda import open_fake

@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.engines.cache import Built, Cached, EngineCache
 from edge.engines.trt.build import BuildOptions, build_plan
-from edge.engines.trt.cache import Built, Cached, EngineCache, EngineKey
 from edge.engines.trt.cuda import LIBCUDA
 from edge.engines.trt.cuda_graph import GraphCaptureError
 from edge.engines.trt.engine import TensorRtEngine
+from edge.engines.trt.key import EngineKey
 from edge.errors import (
     DeviceError,
     DeviceLostError,

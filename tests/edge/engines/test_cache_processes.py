@@ -7,14 +7,14 @@ import sys
 import time
 from pathlib import Path
 
-from edge.engines.trt.cache import EngineCache
-from tests.edge.engines.trt.test_cache import ENGINE, KEY, Builder
+from edge.engines.cache import EngineCache
+from tests.edge.engines.test_cache import ENGINE, KEY, Builder
 
 READ_ONLY = """
 import os, sys
 from pathlib import Path
-from tests.edge.engines.trt.test_cache import KEY, Builder, never
-from edge.engines.trt.cache import EngineCache
+from tests.edge.engines.test_cache import KEY, Builder, never
+from edge.engines.cache import EngineCache
 os.chdir(sys.argv[1])  # entered before the rights are dropped
 if os.geteuid() == 0:
     os.chown("engines", 65534, -1)
@@ -46,8 +46,8 @@ def test_a_read_only_folder_is_read_and_otherwise_the_engine_stays_in_memory(
 
 FULL = """
 import resource, sys
-from tests.edge.engines.trt.test_cache import ENGINE, KEY, Builder
-from edge.engines.trt.cache import EngineCache
+from tests.edge.engines.test_cache import ENGINE, KEY, Builder
+from edge.engines.cache import EngineCache
 hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
 resource.setrlimit(resource.RLIMIT_FSIZE, (len(ENGINE) // 2, hard))
 cached = EngineCache(sys.argv[1]).get(KEY, Builder())
@@ -81,8 +81,8 @@ def in_process(script: str, *arguments: str) -> list[str]:
 BUILDS_SLOWLY = """
 import os, sys, time
 from pathlib import Path
-from tests.edge.engines.trt.test_cache import KEY
-from edge.engines.trt.cache import Built, EngineCache
+from tests.edge.engines.test_cache import KEY
+from edge.engines.cache import Built, EngineCache
 folder, gate = Path(sys.argv[1]), Path(sys.argv[2])
 def build():
     print("building", flush=True)

@@ -1,4 +1,4 @@
-"""Built TensorRT engines on disk: one file per key, built on this machine or not handed out.
+"""Built engines on disk: one file per key, built on this machine or not handed out.
 
 An engine is native code: whoever can choose the bytes that are deserialised runs code as this user. So the
 folder must be this user's and closed to all others (0700), and no link within it is followed. The first line
@@ -21,17 +21,23 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic, sleep
-from typing import Any
-
-from edge.engines.trt.key import EngineKey, engine_key
-
-__all__ = ["Built", "Cached", "EngineCache", "EngineKey", "default_folder", "engine_key"]
+from typing import Any, Protocol
 
 SCHEMA_VERSION = 2
 LOCK_WAIT_S = 300.0  # another process builds: seconds on a workstation, maybe minutes on a Jetson
 POLL_S = 0.05  # how soon the lock is asked for again
 MAX_BYTES = 256 << 20  # as for a bundle: an engine of one has a few MB
 MAX_ENTRIES = 32  # some 100 MB; two step lengths for each of the last upgrades of JetPack and model
+
+
+class Key(Protocol):
+    """Everything that a built engine depends on; another value of any makes another engine."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, exactly as they come back from JSON."""
+
+    def digest(self) -> str:
+        """SHA-256 in hex; the name of the entry."""
 
 
 @dataclass(frozen=True)
@@ -88,7 +94,7 @@ class EngineCache:
         self.folder = default_folder() if folder is None else Path(folder)
         self._lock_wait_s, self._machine_id = lock_wait_s, machine_id
 
-    def get(self, key: EngineKey, build: Callable[[], Built]) -> Cached:
+    def get(self, key: Key, build: Callable[[], Built]) -> Cached:
         """The engine of `key`: from the cache, or from `build`, which one process at a time runs.
 
         Raises what `build` raises, and nothing else.
@@ -112,7 +118,25 @@ class EngineCache:
                 built.data, None, True, f"built, not kept: {self._why(error)}", built.report
             )
 
-    def forget(self, key: EngineKey) -> None:
+    def find(self, key: Key) -> Cached | None:
+        """The engine of `key`, if a sound one is in the cache."""
+        try:
+            self._check_folder()
+            return self._read(key)
+        except (OSError, _UnusableError):
+            return None
+
+    def trouble(self) -> str | None:
+        """Why nothing can be kept here; None where it can."""
+        try:
+            self._check_folder()
+            return (
+                None if os.access(self.folder, os.W_OK | os.X_OK) else f"{self.folder}: read-only"
+            )
+        except (OSError, _UnusableError) as error:
+            return self._why(error)
+
+    def forget(self, key: Key) -> None:
         """Remove the entry of `key`, if there is one: the runtime refuses it, or it shall be built anew."""
         with suppress(OSError, _UnusableError):
             self._check_folder()
@@ -122,7 +146,7 @@ class EngineCache:
         """What each entry says of itself (`key`, `sha256`, `report`), and its engine."""
         return [_parsed(_bytes_of(path)) for path in sorted(self.folder.glob("*.engine"))]
 
-    def _path(self, key: EngineKey) -> Path:
+    def _path(self, key: Key) -> Path:
         return self.folder / f"{key.digest()}.engine"
 
     def _check_folder(self) -> None:
@@ -156,7 +180,7 @@ class EngineCache:
                     sleep(POLL_S)
             yield
 
-    def _read(self, key: EngineKey) -> Cached:
+    def _read(self, key: Key) -> Cached:
         path = self._path(key)
         try:
             header, data = _parsed(_bytes_of(path))
@@ -170,7 +194,7 @@ class EngineCache:
             raise _UnusableError("the cached one is truncated or altered")
         return Cached(data, path, False, "from the cache", dict(header.get("report", {})))
 
-    def _write(self, key: EngineKey, built: Built) -> None:
+    def _write(self, key: Key, built: Built) -> None:
         """Whole or not at all; under the lock. Raises OSError."""
         header = {
             "schema": SCHEMA_VERSION,

@@ -12,8 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from edge.engines.trt import cache as engine_cache
-from edge.engines.trt.cache import Built, EngineCache, EngineKey, default_folder
+from edge.engines import cache as engine_cache
+from edge.engines.cache import Built, EngineCache, default_folder
+from edge.engines.trt.key import EngineKey
 from edge.errors import EngineBuildError
 
 KEY = EngineKey(

@@ -1,0 +1,1 @@
+"""The engine `c`: the exported decoder, compiled for this machine."""
