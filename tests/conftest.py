@@ -56,10 +56,11 @@ settings.load_profile("leadlift")
 def pytest_configure(config: pytest.Config) -> None:
     """What tests do over LSL stays on this machine, and apart from other runs of the tests."""
     if "LSLAPICFG" not in os.environ:
-        name = os.path.join(tempfile.mkdtemp(prefix="leadlift-lsl-"), "lsl_api.cfg")
-        Path(name).write_text(LSL_CONFIGURATION.format(session=f"tests-{os.getpid()}"))
-        os.environ["LSLAPICFG"] = name
-        config.add_cleanup(lambda: shutil.rmtree(os.path.dirname(name), ignore_errors=True))
+        folder = Path(tempfile.mkdtemp(prefix="leadlift-lsl-"))
+        name = folder / "lsl_api.cfg"
+        name.write_text(LSL_CONFIGURATION.format(session=f"tests-{os.getpid()}"))
+        os.environ["LSLAPICFG"] = str(name)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

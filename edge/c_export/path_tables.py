@@ -39,7 +39,10 @@ FIXED = (
     "leadlift_path.c",
     "leadlift_conditioning.h",
     "leadlift_conditioning.c",
+    "leadlift_path_frame.h",
+    "leadlift_path_frame.c",
 )
+ENCODER = ("leadlift.h", "leadlift.c")
 """The code itself, beside the encoder's."""
 MAX_HOP = 8  # a byte has a bit for each sample of a hop
 _LIMB, _OUTPUTS = 6, 8
@@ -73,6 +76,7 @@ def path_files(
     spec_of_filters = conditioning or m.conditioning
     main, residual = sections(spec_of_filters, m.sampling_hz)
     texts = {name: (SOURCES / "path" / name).read_text(encoding="utf-8") for name in FIXED}
+    texts |= {name: (SOURCES / name).read_text(encoding="utf-8") for name in ENCODER}
     return texts | {
         CONFIG: _config(bundle, lead_set, len(main + residual), spec_of_filters),
         FILTERS: _filters(m, main + residual),

@@ -18,6 +18,8 @@ from edge.c_export.export import decoder_files
 from edge.c_export.path_tables import path_files
 from edge.leads import LEADS
 from edge.signal.conditioning import Conditioning
+from firmware_bridge.events import StreamInfo
+from tests.firmware_bridge.c_library import info_struct
 
 HERE = Path(__file__).parent
 BUILD_S = 120.0
@@ -33,6 +35,8 @@ class Twelve:
     sigma_mv: NDArray[np.float32]
     quality: NDArray[np.uint8]
     first_sample: int
+    hops: NDArray
+    """As C has them."""
 
 
 class CPath:
@@ -78,7 +82,14 @@ class CPath:
         pointers = (None if a is None else a.ctypes.data_as(ctypes.c_void_p) for a in (one, other))
         getattr(self._library, function)(n_hops, *pointers, out.ctypes.data_as(ctypes.c_void_p))
         rows = (out[name].swapaxes(0, 1).reshape(len(LEADS), -1) for name in layout.names[:3])
-        return Twelve(*rows, int(out["first_sample"][0]) if n_hops else 0)
+        return Twelve(*rows, int(out["first_sample"][0]) if n_hops else 0, out)
+
+    def frames(self, twelve: Twelve, info: StreamInfo) -> bytes:
+        """The hops on the wire, behind what describes them."""
+        out = ctypes.create_string_buffer(1000 + 200 * len(twelve.hops))
+        hops = twelve.hops.ctypes.data_as(ctypes.c_void_p)
+        n = self._library.path_frames(len(twelve.hops), hops, ctypes.byref(info_struct(info)), out)
+        return out.raw[:n]
 
 
 def compiled(*arguments: str) -> None:

@@ -1,7 +1,7 @@
 /* path_stream.c: a whole stream through the path, for a test that calls it once. */
 #include <string.h>
 
-#include "leadlift_path.h"
+#include "leadlift_path_frame.h"
 
 static leadlift_path_t path;
 
@@ -26,6 +26,23 @@ uint32_t path_hops(int n_hops, const float *ecg_mv, const uint8_t *quality, lead
         leadlift_path_hop(&path, ecg_mv + hop * n, quality == NULL ? NULL : quality + hop * n, &out[hop]);
     }
     return (uint32_t)sizeof path;
+}
+
+/* All hops as frames, end to end, with the stream info and the reconstruction in front; the bytes. */
+uint32_t path_frames(int n_hops, const leadlift_twelve_t *twelve, const leadlift_stream_info_t *info, uint8_t *out);
+
+uint32_t path_frames(int n_hops, const leadlift_twelve_t *twelve, const leadlift_stream_info_t *info, uint8_t *out)
+{
+    leadlift_encoder_t encoder;
+    const leadlift_reconstruction_t what = leadlift_path_reconstruction();
+    leadlift_begin(&encoder, info, 7);
+    uint32_t n = (uint32_t)leadlift_encode_stream_info(&encoder, out, LEADLIFT_STREAM_INFO_FRAME_BYTES);
+    n += (uint32_t)leadlift_encode_reconstruction(&encoder, &what, out + n, LEADLIFT_RECONSTRUCTION_FRAME_BYTES);
+    for (int hop = 0; hop < n_hops; hop++) {
+        n += (uint32_t)leadlift_path_encode(&encoder, &twelve[hop], (uint32_t)hop * 16000u, out + n,
+                                            LEADLIFT_PATH_FRAME_BYTES);
+    }
+    return n;
 }
 
 /* counts [hop][sample][lead]. */

@@ -19,8 +19,11 @@ from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.simulators.ecg import EcgSimulator
+from firmware_bridge.wire.decoder import WireDecoder
+from firmware_bridge.wire.reconstructed import value_codes
 from tests.edge.c_export.c_path import CPath, Twelve, build_decoder, build_path
 from tests.edge.signals import joined, three_leads
+from tests.firmware_bridge.wire_streams import INFO
 
 SETS = [
     ("II", "V1", "V5"),
@@ -186,6 +189,29 @@ def test_codes_and_lead_off_bits_are_what_ingest_makes_of_them(
         ecg_mv[row, np.repeat(lead_off >> row & 1, 4) > 0] = np.nan
     clipped = (np.abs(counts) >= rail - 1).astype(np.uint8) * np.uint8(Quality.CLIPPED)
     assert_same(path.push_counts(counts, lead_off), streamed(reconstructor, ecg_mv, clipped))
+
+
+def test_what_it_sends_is_what_it_made_with_provenance_and_sigma(
+    default: tuple[CPath, Reconstructor],
+) -> None:
+    path, reconstructor = default
+    ecg_mv, quality = troubled(three_leads(2000), 3)
+    path.begin()
+    twelve = path.push(ecg_mv, quality)
+    info, said, *events = WireDecoder().receive_data(path.frames(twelve, INFO))
+    assert info.leads == INFO.leads
+    assert said.leads == LEADS
+    assert said.provenance == tuple(map(str, reconstructor.provenance))
+    assert (said.model, said.sampling_hz) == (reconstructor.bundle.manifest.name, 250.0)
+    assert [event.first_sample for event in events] == list(range(0, 2000, 4))
+    assert [event.tick_us for event in events] == list(range(0, 8_000_000, 16_000))
+    counts = np.concatenate([event.counts for event in events], axis=1)
+    np.testing.assert_array_equal(counts, value_codes(twelve.ecg_mv, 1000.0))
+    sigma = np.concatenate([event.sigma_mv for event in events], axis=1)
+    half_a_step = 2 ** (0.5 / 16) - 1 + 1e-5
+    np.testing.assert_allclose(sigma, twelve.sigma_mv, rtol=half_a_step, atol=0)
+    of_hops = np.bitwise_or.reduce(twelve.quality.reshape(12, -1, 4), axis=2)
+    np.testing.assert_array_equal(np.stack([event.quality for event in events], axis=1), of_hops)
 
 
 @pytest.mark.parametrize("name", ["ptbxl", "challenge2011_mobile"])
