@@ -19,9 +19,12 @@ pytestmark = pytest.mark.realtime
 
 
 def test_streams_are_listed_as_a_source_takes_them(capsys: pytest.CaptureFixture[str]) -> None:
-    with outlet(name="bed 1"), outlet(name="bed 1", source_id="two"):
-        with outlet(name="events", format="string"):
-            assert main(["devices", "--ble-seconds", "0", "--lsl-seconds", "2"]) == 0
+    with (
+        outlet(name="bed 1"),
+        outlet(name="bed 1", source_id="two"),
+        outlet(name="events", format="string"),
+    ):
+        assert main(["devices", "--ble-seconds", "0", "--lsl-seconds", "2"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert any(
         line.startswith("lsl:bed 1?source_id=two  ECG  3 channels  250 Hz") for line in lines
@@ -41,8 +44,10 @@ def test_leads_by_the_names_of_the_channels_into_a_file(
     path = tmp_path / "out.csv"
     with outlet(labels=["CH1", "CH2"]):
         said = main(
-            ["run", "--source", "lsl:ecg", "--leads", "II='CH1',V2='CH2'", "--sink", f"file:{path}"]
-            + ["--seconds", "3"]
+            [
+                *("run", "--source", "lsl:ecg", "--leads", "II='CH1',V2='CH2'"),
+                *("--sink", f"file:{path}", "--seconds", "3"),
+            ]
         )
     assert said == 0, capsys.readouterr().err
     with open_record(path, None) as record:
