@@ -47,7 +47,7 @@ class Reader:
     def __init__(self, name: str) -> None:
         self.inlets = {}
         for end in ("", "-quality", "-markers"):
-            (info,) = lsl.resolve_streams(timeout=10.0, name=name + end)
+            (info,) = lsl.resolve_streams(timeout=60.0, name=name + end)
             self.inlets[end] = lsl.StreamInlet(info)
             self.inlets[end].open_stream(timeout=10.0)
 
@@ -189,12 +189,13 @@ def test_mne_lsl_reads_a_run_of_ours() -> None:
     stream = importlib.import_module("mne_lsl.stream")
     with recording("sim:", "for mne", 60) as run:
         try:
-            with stream.StreamLSL(2.0, name="for mne").connect(timeout=30) as read:
-                until = time.monotonic() + 20
-                while read.n_new_samples < 250 and time.monotonic() < until:
-                    time.sleep(0.1)
-                assert read.ch_names == list(LEADS)
-                data, at = read.get_data(1.0)
+            read = stream.StreamLSL(2.0, name="for mne").connect(timeout=60)
+            until = time.monotonic() + 20
+            while read.n_new_samples < 500 and time.monotonic() < until:
+                time.sleep(0.1)
+            data, at = read.get_data(1.0)
+            assert read.ch_names == list(LEADS)
+            read.disconnect()
         finally:
             run.kill()
     assert data.shape == (12, 250) and 0.1 < np.ptp(data[LEADS.index("II")]) < 5
