@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -32,9 +33,33 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+NOT_BY_DEFAULT = "not slow and not gpu"
+MOST_PROCESSES = 4
+
 # A slow machine is no failure: what is claimed of speed is measured by `benchmarks`, never by a test.
 settings.register_profile("leadlift", deadline=None)
 settings.load_profile("leadlift")
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite, as `pytest` alone runs it, takes a process for each core, up to four.
+
+    `-n 0` takes one. What is selected by path, name or mark is mostly short, or needs the machine for itself.
+    """
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or option.numprocesses is not None:
+        return
+    if hasattr(config, "workerinput"):  # this is one of them
+        return
+    whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr == NOT_BY_DEFAULT
+    by_name = option.keyword or option.collectonly or config.getoption("lf", False)
+    cores = min(MOST_PROCESSES, os.cpu_count() or 1)
+    if whole and not by_name and option.capture != "no" and cores > 1:
+        option.numprocesses, option.dist = (
+            cores,
+            "worksteal",
+        )  # neighbours share fixtures: stay together
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
