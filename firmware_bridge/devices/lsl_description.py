@@ -189,7 +189,9 @@ def _labelled(description: Description, notices: list[str]) -> dict[str, int]:
             "leadlift: name the stream of what was measured"
         )
     if not found:
-        example = ",".join(f"{lead}={label}" for lead, label in zip(("II", "V1"), others, strict=False))
+        example = ",".join(
+            f"{lead}={label}" for lead, label in zip(("II", "V1"), others, strict=False)
+        )
         raise PeerError(
             f"no channel of the stream {description.name!r} is named for a lead ({_listed(others)}): say "
             f"which is which, as in leads={example}"
