@@ -14,29 +14,29 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from time import monotonic_ns
 from typing import cast
 
 from edge.leads import INPUT_LEADS
-from edge.live.handover import Handover, Run
+from edge.live.handover import Handover, Run, start_of
 from edge.live.ingest import Ingest, no_samples
+from edge.live.on_device import OnDevice, ReconstructedIngest, in_time
 from edge.live.outputs import Outputs
 from edge.live.pending_markers import PendingMarkers
-from edge.live.stream_reconstructor import StreamReconstructor
+from edge.live.stream_reconstructor import StreamReconstructor, engine_name
 from edge.live.telemetry import LatencyTelemetry
 from edge.marker import Marker
 from edge.misplacement_watch import MisplacementWatch
 from edge.offline import check_rate
-from edge.samples import SampleBlock, TwelveLeadBlock
+from edge.samples import TwelveLeadBlock
 from edge.signal.resampling import RateConverter
 from edge.sinks.base import LiveStatus, Sink
 from firmware_bridge.errors import StallError
-from firmware_bridge.events import Marked
+from firmware_bridge.events import Marked, Reconstruction
 from firmware_bridge.source import Source
 from firmware_bridge.transports.base import Notified
-from firmware_bridge.wall_time import arrival_time
 
 DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from last byte to block
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
@@ -74,6 +74,8 @@ class Runtime:
         """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
         self.ingest = Ingest(leads, or_others=on_leads is not None)
         self._asked, self._on_leads = tuple(leads), on_leads
+        self.reconstruction: Reconstruction | None = None
+        """What a device that reconstructs its leads itself says of them; None of any other."""
         self.latency = LatencyTelemetry()
         self.samples_out = 0
         self.deadline_misses = 0
@@ -180,7 +182,7 @@ class Runtime:
             samples_lost=self.samples_lost,
             gaps=self.gaps,
             deadline_misses=self.deadline_misses,
-            engine=_engine_name(self._reconstructor),
+            engine=engine_name(self._reconstructor),
             in_outage=self._source.in_outage,
             reconnects=self._source.reconnects,
             device="" if info is None else info.device,
@@ -222,9 +224,8 @@ class Runtime:
 
     def report(self) -> dict[str, object]:
         """Plain values for JSON: what went in, came out and was lost, and how long it took."""
-        info, clock = self.ingest.info, self.ingest.clock
         transport = self._source.link.transport
-        return asdict(self.ingest.counters) | {
+        return self.ingest.report() | {
             "samples_out": self.samples_out,
             "markers": self._markers.placed,
             "samples_lost": self.samples_lost,
@@ -232,19 +233,10 @@ class Runtime:
             "gaps": self.gaps,
             "reconnects": self._source.reconnects,
             "seconds": self.seconds,
-            "device": "" if info is None else info.device,
-            "firmware": "" if info is None else info.firmware,
-            "simulated": info is not None and info.simulated,
-            "leads": list(self.ingest.leads),
             "source": self.source_name,
             "started_at": None if self.started_at is None else self.started_at.isoformat(),
-            "device_hz": 0.0 if info is None else info.sampling_hz,
-            "rate_source": "" if info is None else info.rate_source,
-            "arrival_hz": self.ingest.arrival_hz,
             "sampling_hz": self._reconstructor.sampling_hz,
-            "clock_drift_ppm": clock.drift_ppm,
-            "arrival_jitter_ms": clock.jitter_s * 1e3,
-            "engine": _engine_name(self._reconstructor),
+            "engine": engine_name(self._reconstructor),
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
@@ -292,12 +284,14 @@ class Runtime:
                     reconnects, sampled_ns = source.reconnects, decoded_ns
                 if isinstance(timed.event, Marked):
                     self._markers.hear(timed.event, timed.arrival_ns)
+                if isinstance(timed.event, Reconstruction):
+                    self._hear_reconstruction(timed.event)
                 block = self.ingest.push(timed.event, timed.arrival_ns)
                 self._tell_notices()
                 if block is not None:
                     arrival_ns = timed.arrival_ns
                     if self.started_at is None:
-                        self.started_at = self._start_of(block)
+                        self.started_at = start_of(block, source.link.transport)
                     if not live:  # a recording can wait, and its times are not those of this run
                         arrival_ns = decoded_ns
                         block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
@@ -311,11 +305,11 @@ class Runtime:
                 elif decoded_ns - sampled_ns > NO_SAMPLES_S * 1e9:
                     raise StallError(no_samples(self.ingest.counters, NO_SAMPLES_S))
 
-    def _start_of(self, block: SampleBlock) -> datetime | None:
-        """When the device took the first sample of the stream's first block."""
-        lasting = timedelta(seconds=(block.n_samples - 1) / block.sampling_hz)
-        last_at = arrival_time(self._source.link.transport, block.acquired_ns or block.arrival_ns)
-        return None if last_at is None else last_at - lasting
+    def _hear_reconstruction(self, said: Reconstruction) -> None:
+        if self.reconstruction is None and in_time(self.ingest):
+            self.ingest = ReconstructedIngest(self.ingest, said)
+            self._reconstructor = OnDevice(said, self._reconstructor)
+            self._on_leads, self.reconstruction = None, said
 
     def _tell_notices(self) -> None:
         notices = self.ingest.notices
@@ -399,7 +393,3 @@ class Runtime:
         done_ns = monotonic_ns()
         self.latency.record("sink", done_ns - began_ns)
         self.latency.record("byte_to_sink", done_ns - self._oldest_arrival_ns)
-
-
-def _engine_name(reconstructor: StreamReconstructor) -> str:
-    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))

@@ -49,3 +49,8 @@ class StreamReconstructor(Protocol):
     def flush(self) -> TwelveLeadBlock:
         """What a look-ahead holds back; the stream ends, or has a gap next."""
         ...
+
+
+def engine_name(reconstructor: StreamReconstructor) -> str:
+    """The engine of one that has one; empty for any other."""
+    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))
