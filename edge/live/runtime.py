@@ -24,7 +24,7 @@ from edge.live.handover import Handover, Run
 from edge.live.ingest import Ingest, no_samples
 from edge.live.outputs import Outputs
 from edge.live.pending_markers import PendingMarkers
-from edge.live.stream_reconstructor import StreamReconstructor
+from edge.live.stream_reconstructor import StreamReconstructor, engine_name
 from edge.live.telemetry import LatencyTelemetry
 from edge.marker import Marker
 from edge.misplacement_watch import MisplacementWatch
@@ -180,7 +180,7 @@ class Runtime:
             samples_lost=self.samples_lost,
             gaps=self.gaps,
             deadline_misses=self.deadline_misses,
-            engine=_engine_name(self._reconstructor),
+            engine=engine_name(self._reconstructor),
             in_outage=self._source.in_outage,
             reconnects=self._source.reconnects,
             device="" if info is None else info.device,
@@ -206,9 +206,8 @@ class Runtime:
     @property
     def seconds(self) -> float:
         """Since the first samples came to inference, until the end; 0 before."""
-        return (
-            ((self._ended_ns or monotonic_ns()) - self._began_ns) * 1e-9 if self._began_ns else 0.0
-        )
+        end_ns = self._ended_ns or monotonic_ns()
+        return (end_ns - self._began_ns) * 1e-9 if self._began_ns else 0.0
 
     @property
     def samples_lost(self) -> int:
@@ -244,7 +243,7 @@ class Runtime:
             "sampling_hz": self._reconstructor.sampling_hz,
             "clock_drift_ppm": clock.drift_ppm,
             "arrival_jitter_ms": clock.jitter_s * 1e3,
-            "engine": _engine_name(self._reconstructor),
+            "engine": engine_name(self._reconstructor),
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
@@ -399,7 +398,3 @@ class Runtime:
         done_ns = monotonic_ns()
         self.latency.record("sink", done_ns - began_ns)
         self.latency.record("byte_to_sink", done_ns - self._oldest_arrival_ns)
-
-
-def _engine_name(reconstructor: StreamReconstructor) -> str:
-    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))

@@ -49,3 +49,8 @@ class StreamReconstructor(Protocol):
     def flush(self) -> TwelveLeadBlock:
         """What a look-ahead holds back; the stream ends, or has a gap next."""
         ...
+
+
+def engine_name(reconstructor: StreamReconstructor) -> str:
+    """Of the engine that it runs on; empty where it names none."""
+    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))
