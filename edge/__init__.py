@@ -20,6 +20,8 @@ if TYPE_CHECKING:
         SinkError,
     )
     from edge.leads import INPUT_LEADS, LEADS, Provenance
+    from edge.marker import Marker
+    from edge.multi_reconstructor import MultiReconstructor
     from edge.offline import reconstruct
     from edge.quality import Quality
     from edge.reconstructor import Reconstructor
@@ -39,7 +41,9 @@ __all__ = [
     "InputError",
     "LeadliftError",
     "LiveStatus",
+    "Marker",
     "Metadata",
+    "MultiReconstructor",
     "PatientError",
     "Provenance",
     "Quality",
@@ -66,6 +70,8 @@ _ROOMS = {
         "SinkError",
     ),
     "leads": ("INPUT_LEADS", "LEADS", "Provenance"),
+    "marker": ("Marker",),
+    "multi_reconstructor": ("MultiReconstructor",),
     "offline": ("reconstruct",),
     "quality": ("Quality",),
     "reconstructor": ("Reconstructor", "open"),

@@ -83,7 +83,8 @@ class LeadSet:
         """Rows of the measured leads among the twelve."""
         at = lead_indices(self.measured, m.input_leads)
         self._at = None if at == list(range(len(m.input_leads))) else np.array(at)
-        self._moments = m.moments if moments is None else moments
+        self._hop_places = (np.array(at)[:, None] * m.hop + np.arange(m.hop)).ravel()
+        self.moments = m.moments if moments is None else moments
         self._present: dict[bytes, Present] = {}
         self.all_present = self.present(np.ones(self.n_measured, bool))
         which = known(int(classes_of(self._among_twelve(self.all_present.on))))
@@ -115,6 +116,24 @@ class LeadSet:
             leads = rows
         return leads.reshape(1, len(leads), -1, self.manifest.hop).transpose(0, 1, 3, 2)
 
+    def many_hop_rows(self, leads: NDArray[np.float32]) -> NDArray[np.float32]:
+        """As `engine_rows` for a hop of each of many streams, (n, n_measured, hop), with all leads on."""
+        if self._at is None:
+            return leads[..., None]
+        rows = np.zeros((len(leads), len(self.manifest.input_leads), leads.shape[2]), np.float32)
+        rows[:, self._at] = leads
+        if self.all_present.derived is not None:
+            derived, (one, other), (a, b) = self.all_present.derived
+            rows[:, derived] = a * leads[:, None, one] + b * leads[:, None, other]
+        return rows[..., None]
+
+    def hop_rows(self, leads: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """As `engine_rows` for one hop with all leads on, into `out` (1, n_inputs, hop, 1), else zero."""
+        out.put(self._hop_places, leads)
+        if self.all_present.derived is not None:
+            rows, (one, other), (a, b) = self.all_present.derived
+            out[0, rows, :, 0] = a * leads[one] + b * leads[other]
+
     def blank(self, lost: Flags, ecg: NDArray[np.float32], sigma: NDArray[np.float32]) -> None:
         """NaN in `ecg` and `sigma` (12, n) where a lead rests on a row of `twelve`'s that is `lost`."""
         if np.count_nonzero(lost):
@@ -141,7 +160,7 @@ class LeadSet:
         present = self._among_twelve(on)
         which = int(classes_of(present))
         certain, complete = known(which), completed(present)
-        anchor = anchor_of(self._moments, which).astype(np.float32)
+        anchor = anchor_of(self.moments, which).astype(np.float32)
         twelve = assembled(present)
         decoded, measured = twelve[:, : self.n_decoded], twelve[:, self.n_decoded :][:, self.rows]
         both = np.concatenate([decoded, measured], 1).astype(np.float32)
@@ -173,7 +192,7 @@ class LeadSet:
     def _of_inputs(self, on: Flags) -> Present:
         m = self.manifest
         order = lead_indices(m.input_leads, self.measured)
-        anchor = anchor_from_moments(self._moments, m.input_leads, m.output_leads, on[order])
+        anchor = anchor_from_moments(self.moments, m.input_leads, m.output_leads, on[order])
         twelve = twelve_from((*m.output_leads, *self.measured))
         return Present(
             on,

@@ -17,14 +17,14 @@ from numpy.typing import ArrayLike, NDArray
 from edge.bundle import Bundle, load_bundle
 from edge.engines.base import Engine
 from edge.engines.registry import open_engine
-from edge.errors import InputError
 from edge.lead_set import Flags, LeadSet, checked_leads
 from edge.leads import LEADS
 from edge.patient.patient import Patient, load_patient
 from edge.patient.patient_map import PatientMap
-from edge.samples import TwelveLeadBlock, fitting, millivolts
+from edge.samples import TwelveLeadBlock, millivolts
 from edge.signal.conditioning import Conditioning
 from edge.signal.held import Bits
+from edge.stream_ends import StreamEnds, cut
 from edge.stream_state import StreamState
 from firmware_bridge.closing import Closing
 
@@ -55,7 +55,7 @@ class Reconstructor(Closing):
         self.patient = patient
         """The calibration in use, if any."""
         self.conditioning = conditioning or m.conditioning
-        self._hop, self._sampling_hz = m.hop, m.sampling_hz  # looked up at every hop
+        self._hop, self._sampling_hz = m.hop, m.sampling_hz
         self._piece = round(MAX_STEP_S * m.sampling_hz) // m.hop * m.hop
         self.measure(leads)
 
@@ -128,6 +128,11 @@ class Reconstructor(Closing):
         return self._sampling_hz
 
     @property
+    def moments(self) -> NDArray[np.float64]:
+        """(8, 8) second moments of INDEPENDENT_LEADS in mV^2: the patient's, or the population's."""
+        return self._lead_set.moments
+
+    @property
     def hop(self) -> int:
         """New samples per step of the decoder."""
         return self._hop
@@ -170,13 +175,14 @@ class Reconstructor(Closing):
         """The measured leads, in the order of the rows of `push`."""
         self.provenance = self._lead_set.provenance
         self._stream = StreamState(self._lead_set, m, self.conditioning, patient_map)
-        self._look_ahead = self._stream.look_ahead
-        self.reset()
+        self._ends = StreamEnds(self._stream, m.sampling_hz, m.hop)
+        self._one_hop = (len(self.leads), self._hop)
+        self.engine.reset()
 
     def reset(self) -> None:
         """Forget the stream; the next sample is number 0."""
-        self._restart_stream()
-        self._first_sample = 0
+        self._ends.reset()
+        self.engine.reset()
 
     def skip(self, n_samples: int) -> None:
         """Declare `n_samples` per lead that nobody has: the state is reset and the index jumps over them.
@@ -184,12 +190,8 @@ class Reconstructor(Closing):
         Samples that are held back for a hop, or for a look-ahead, are counted as skipped too: `flush` gives
         those of a look-ahead before. Raises InputError for a negative number.
         """
-        if n_samples < 0:
-            raise InputError(f"cannot skip {n_samples} samples: the stream runs forward")
-        self._first_sample += n_samples + self._stream.held.n_samples
-        if self._look_ahead is not None:
-            self._first_sample += self._look_ahead.waiting
-        self._restart_stream()
+        self._ends.skip(n_samples)
+        self.engine.reset()
 
     def push(
         self,
@@ -219,60 +221,36 @@ class Reconstructor(Closing):
             For another shape, or what is no array of numbers.
         """
         samples = millivolts(ecg_mv)
-        if samples.ndim != 2 or samples.shape[0] != len(self.leads):
-            raise InputError(
-                f"expected ({len(self.leads)}, n) samples in mV, rows {', '.join(self.leads)};"
-                f" got shape {samples.shape}"
-            )
-        # `None` is the common case, nothing missing and nothing known: a hop then costs little.
-        present: Flags = np.isfinite(samples)
-        if valid is not None:
-            present &= fitting(valid, samples.shape, "valid").astype(bool)
-        missing = None if np.count_nonzero(present) == present.size else ~present
-        bits: Bits | None = None
-        if quality is not None:
-            bits = fitting(quality, samples.shape, "quality").astype(np.uint8)
-        samples, missing, bits = self._stream.hold(samples, missing, bits)
-        whole = samples.shape[1]
-        if self._look_ahead is not None and whole:
-            self._last = samples[:, whole - 1 : whole].copy()
+        if isinstance(quality, np.ndarray) and quality.shape == samples.shape:
+            quality = quality if np.count_nonzero(quality) else None  # all clean
+        if (
+            valid is None
+            and quality is None
+            and samples.shape == self._one_hop
+            and (rows := self._ends.take_hop(samples)) is not None
+        ):  # the common case live
+            on = self._lead_set.all_present
+            made = self.engine.step(rows, on.mask, on.engine_anchor)
+            clean = np.zeros((len(LEADS), self._hop), np.uint8)
+            return self._ends.give(*self._stream.finish_hop(*made), clean)
+        hops = self._ends.take(samples, valid, quality)
+        whole = hops[0].shape[1]
         ecg = np.empty((len(LEADS), whole), np.float32)
         sigma, flags = np.empty_like(ecg), np.zeros(ecg.shape, np.uint8)
-        if 0 < whole <= self._piece:
-            self._advance(samples, missing, bits, ecg, sigma, flags)
-        else:
-            for start in range(0, whole, self._piece):
-                at = slice(start, min(start + self._piece, whole))
-                self._advance(
-                    samples[:, at],
-                    None if missing is None else missing[:, at],
-                    None if bits is None else bits[:, at],
-                    ecg[:, at],
-                    sigma[:, at],
-                    flags[:, at],
-                )
-        if self._look_ahead is not None:
-            before = self._look_ahead.taken(whole)
-            whole -= before
-            ecg, sigma, flags = ecg[:, before:], sigma[:, before:], flags[:, before:]
-        first = self._first_sample
-        self._first_sample += whole
-        return TwelveLeadBlock(ecg, sigma, flags, first, self._sampling_hz, self.provenance)
+        for start in range(0, whole, self._piece):
+            at = slice(start, start + self._piece)
+            self._advance(*cut(at, *hops), ecg[:, at], sigma[:, at], flags[:, at])
+        return self._ends.give(ecg, sigma, flags)
 
     def flush(self) -> TwelveLeadBlock:
         """What the look-ahead holds back, as if the last sample went on; the next sample begins a new state.
 
         Empty without a look-ahead: less than a hop is all that is held back then, and stays.
         """
-        held = self._stream.held
-        if self._look_ahead is None or not (self._look_ahead.waiting or held.n_samples):
-            return self.push(np.empty((len(self.leads), 0), np.float32))
-        real = self._look_ahead.waiting + held.n_samples
-        last = held.samples[:, -1:] if held.n_samples else self._last
-        short = -held.n_samples % self._hop
-        block = self.push(np.repeat(last, short + self._look_ahead.n_samples, axis=1)).first(real)
-        self._restart_stream()
-        self._first_sample = block.first_sample + real
+        samples, real = self._ends.tail()
+        block = self._ends.end(self.push(samples), real)
+        if real:
+            self.engine.reset()
         return block
 
     def whole(self, ecg_mv: ArrayLike) -> TwelveLeadBlock:
@@ -280,10 +258,6 @@ class Reconstructor(Closing):
         self.reset()
         block, tail = self.push(ecg_mv), self.flush()
         return block.then(tail) if tail.n_samples else block
-
-    def _restart_stream(self) -> None:
-        self._stream.reset()
-        self.engine.reset()
 
     def _advance(
         self,

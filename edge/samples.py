@@ -14,6 +14,9 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.errors import InputError
 from edge.leads import LEADS, Provenance
+from edge.marker import Marker
+
+_FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -70,6 +73,8 @@ class TwelveLeadBlock:
     """Where each of the twelve leads comes from."""
     arrival_ns: int = 0
     acquired_ns: int = 0
+    markers: tuple[Marker, ...] = ()
+    """What was noted since the block before. One that brings nothing else has no samples."""
 
     def __repr__(self) -> str:
         first, last = self.first_sample, self.first_sample + self.n_samples
@@ -83,6 +88,7 @@ class TwelveLeadBlock:
             sigma_mv=np.concatenate([self.sigma_mv, other.sigma_mv], 1),
             quality=np.concatenate([self.quality, other.quality], 1),
             first_sample=self.first_sample,
+            markers=self.markers + other.markers,
         )
 
     def first(self, n_samples: int) -> TwelveLeadBlock:
@@ -92,6 +98,18 @@ class TwelveLeadBlock:
             ecg_mv=self.ecg_mv[:, :n_samples],
             sigma_mv=self.sigma_mv[:, :n_samples],
             quality=self.quality[:, :n_samples],
+        )
+
+    def followed_by(self, markers: tuple[Marker, ...]) -> TwelveLeadBlock:
+        """The block after this one that brings `markers` and no samples."""
+        none = np.empty((len(self.ecg_mv), 0), np.float32)
+        return replace(
+            self,
+            ecg_mv=none,
+            sigma_mv=none,
+            quality=none.astype(np.uint8),
+            first_sample=self.first_sample + self.n_samples,
+            markers=markers,
         )
 
     @property
@@ -107,7 +125,7 @@ class TwelveLeadBlock:
 
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
     """Samples as float32, masked ones NaN. Raises InputError for what is no array of real numbers."""
-    if type(ecg_mv) is np.ndarray and ecg_mv.dtype == np.float32:
+    if type(ecg_mv) is np.ndarray and ecg_mv.dtype is _FLOAT32:
         return ecg_mv
     try:
         values = np.asarray(ecg_mv)

@@ -95,6 +95,10 @@ class Stream(Closing):
 
         return live_metadata(self.runtime, self.reconstructor)
 
+    def mark(self, text: str, *, at_ns: int | None = None, sample: int | None = None) -> None:
+        """Note `text` at this moment; it comes in the `markers` of a block. As `Runtime.mark`."""
+        self.runtime.mark(text, at_ns=at_ns, sample=sample)
+
     def close(self) -> None:
         """Stop the acquisition and release the engine; a second call does nothing."""
         self._blocks.close()

@@ -1,14 +1,14 @@
 """The state of one stream between two pushes, and what is done to its samples before and after the engine.
 
-    samples -> hold -> begin -> prepare -> Hops -> (an engine's step) -> finish -> twelve leads
-                                                                      -> known  -> quality bits
+    whole hops -> begin -> prepare -> Hops -> (an engine's step) -> finish -> twelve leads
+                                                                 -> known  -> quality bits
+    a hop at which all is well -> take_hop -> (an engine's step) -> finish_hop -> twelve leads
 
 No engine is called here: one engine may step many streams, each with a state of its own.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -20,8 +20,9 @@ from edge.lead_set import Flags, LeadSet, Present
 from edge.patient.patient_map import PatientMap
 from edge.quality import Quality
 from edge.signal.alignment import LookAhead
+from edge.signal.assembly import Assembly
 from edge.signal.conditioning import Conditioner, Conditioning
-from edge.signal.held import Bits, Held
+from edge.signal.held import Bits
 from edge.signal.presence import Presence, runs
 
 _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
@@ -35,7 +36,7 @@ _CLEAN, _INTERPOLATED, _GAP, _NOISY, _LEAD_OFF, _SETTLING = (
         Quality.SETTLING,
     )
 )
-MAX_LOG_SIGMA = math.log(1.0)  # mV: the size of a QRS; a decoder that is less sure has no idea
+KEPT_HOPS = 64  # longest piece whose arrays are kept for the next of its length: a second
 
 
 @dataclass(slots=True)
@@ -64,10 +65,10 @@ class Hops:
     off: Flags | None
     """(n_measured,), None for all on."""
     present: Present
-    conditioned: NDArray[np.float32]
-    residual: NDArray[np.float32]
+    assembly: Assembly
+    """Holds the filtered leads, zero where off."""
     ecg: NDArray[np.float32]
-    """`residual` as an engine takes it, (1, n_inputs, hop, frames) mV."""
+    """The residual branch's as an engine takes it, (1, n_inputs, hop, frames) mV."""
 
 
 class StreamState:
@@ -79,50 +80,70 @@ class StreamState:
         manifest: Manifest,
         conditioning: Conditioning,
         patient_map: PatientMap | None = None,
+        conditioner: Conditioner | None = None,
+        presence: Presence | None = None,
     ) -> None:
+        """`conditioner` and `presence` where others look after their arrays, as StreamGroup does."""
         self.leads = leads
         n = leads.n_measured
         self._hop = manifest.hop
-        self._conditioner = Conditioner(conditioning, manifest.sampling_hz, n, manifest.hop)
-        self._presence = Presence(manifest.sampling_hz, n, manifest.hop)
+        self.conditioner = conditioner or Conditioner(
+            conditioning, manifest.sampling_hz, n, manifest.hop
+        )
+        self.presence = presence or Presence(manifest.sampling_hz, n, manifest.hop)
         self._patient_map = patient_map
         self.look_ahead = (
             LookAhead(leads.n_decoded, n, manifest.lookahead) if manifest.lookahead else None
         )
-        self._nothing = Held(np.empty((n, 0), np.float32), None, None)
+        self._n_sigmas = len(manifest.sigma_leads)
+        self._assemblies: dict[int, Assembly] = {}
+        self._one = self._assembly(manifest.hop)
+        self._finite = np.zeros((n, manifest.hop), bool)
+        self._rows = np.zeros((1, len(manifest.input_leads), manifest.hop, 1), np.float32)
         self.reset()
 
     def reset(self) -> None:
         """Forget the stream."""
-        self._presence.reset()
+        self.presence.reset()
         self._forget_signal()
         if self.look_ahead is not None:
             self.look_ahead.reset()
-        self.held = self._nothing
-        """Samples that do not fill a hop yet."""
         self._off = np.zeros(self.leads.n_measured, bool)
         self._was_off = False
 
-    def hold(
-        self, samples: NDArray[np.float32], missing: Flags | None, bits: Bits | None
-    ) -> tuple[NDArray[np.float32], Flags | None, Bits | None]:
-        """What was held and then these samples, up to the last whole hop; the rest is held."""
-        if self.held.n_samples:
-            samples, missing, bits = self.held.before(samples, missing, bits)
-        whole = samples.shape[1] // self._hop * self._hop
-        if whole == samples.shape[1]:
-            self.held = self._nothing
-            return samples, missing, bits
-        self.held = Held(
-            samples[:, whole:].copy(),
-            None if missing is None else missing[:, whole:].copy(),
-            None if bits is None else bits[:, whole:].copy(),
-        )
+    @property
+    def well(self) -> bool:
+        """Whether no lead is off, noisy or soon flat, nothing settles and nothing is to be aligned."""
         return (
-            samples[:, :whole],
-            None if missing is None else missing[:, :whole],
-            None if bits is None else bits[:, :whole],
+            not (self._was_off or self.conditioner.is_settling or self.look_ahead is not None)
+            and self.presence.plain
         )
+
+    def take_hop(self, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
+        """The common case: one hop, (n_measured, hop) mV, as an engine takes it, if all is well with it.
+
+        None, and nothing taken, where samples are missing, and where this is not `well`. Give what the engine
+        makes of it to `finish_hop`.
+        """
+        if not self.well:
+            return None
+        np.isfinite(samples, self._finite)
+        if np.count_nonzero(self._finite) < samples.size:
+            return None
+        self.presence.push_hop(samples)
+        one = self._one
+        self.conditioner.push_hop(samples, one.filtered)
+        self.leads.hop_rows(one.residual, self._rows)
+        return self._rows
+
+    def finish_hop(
+        self, decoded: NDArray[np.float32], log_sigma: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Twelve leads and their sigma, (12, hop) mV, of the hop that `take_hop` took."""
+        present = self.leads.all_present
+        self._one.decode(present.anchor, decoded, log_sigma)
+        self.calibrate(present, self._one.leads, self._one.log_sigma)
+        return self._one.twelve(present.twelve, present.sigma)
 
     def begin(
         self, samples: NDArray[np.float32], missing: Flags | None, bits: Bits | None
@@ -130,7 +151,7 @@ class StreamState:
         """Find gaps, lead-off and noise in whole hops, (n_measured, n) mV."""
         if missing is not None and not np.count_nonzero(missing):
             missing = None
-        filled, off, noisy = self._presence.push(samples, missing)
+        filled, off, noisy = self.presence.push(samples, missing)
         return Piece(filled, missing, off, noisy, None, bool(np.count_nonzero(off)), bits)
 
     def prepare(self, piece: Piece) -> Iterator[Hops | slice]:
@@ -141,7 +162,7 @@ class StreamState:
         """
         if not (self._was_off or piece.some_off):
             n = piece.filled.shape[1]
-            settled = n == self._hop and not self._conditioner.is_settling
+            settled = n == self._hop and not self.conditioner.is_settling
             hops, settling = self._conditioned(piece.filled, None, slice(0, n))
             piece.settling = None if settled else settling
             yield hops
@@ -154,7 +175,7 @@ class StreamState:
                 self._forget_signal()
                 yield at
             else:
-                self._conditioner.restart(self._off & ~now_off)
+                self.conditioner.restart(self._off & ~now_off)
                 hops, piece.settling[:, part] = self._conditioned(piece.filled[:, at], now_off, at)
                 yield hops
             self._off = now_off
@@ -169,26 +190,19 @@ class StreamState:
         sigma: NDArray[np.float32],
     ) -> None:
         """What the engine made of `hops`, (n_decoded, hop, frames), into (12, n) `ecg` and `sigma`."""
-        present, conditioned = hops.present, hops.conditioned
-        n_out, n = self.leads.n_decoded, conditioned.shape[1]
-        # The decoded leads; what lies below the residual branch's band the anchor maps alone.
-        leads = np.empty((n_out + len(conditioned), n), np.float32)
-        slow = present.anchor @ (conditioned - hops.residual)
-        leads[:n_out] = slow + decoded.transpose(0, 2, 1).reshape(n_out, n)
-        leads[n_out:] = conditioned
+        present, assembly = hops.present, hops.assembly
+        assembly.decode(present.anchor, _in_time(decoded), _in_time(log_sigma))
         lost = None
+        leads = assembly.leads
         if self.look_ahead is not None:
+            conditioned = assembly.conditioned
             predicted = present.anchor @ conditioned
+            residual = assembly.decoded - predicted
             if hops.off is not None:
                 conditioned[hops.off] = np.nan
-            leads, lost = self.look_ahead.align(leads[:n_out] - predicted, predicted, conditioned)
-        bounded = np.minimum(log_sigma.transpose(0, 2, 1).reshape(-1, n), MAX_LOG_SIGMA)
-        if self._patient_map is not None:
-            if present.projection is not None:
-                leads[:n_out] = present.projection @ leads
-            self._patient_map.apply(present.on, leads, bounded)
-        np.matmul(present.twelve, leads, out=ecg)
-        np.matmul(present.sigma, np.exp(bounded, out=bounded), out=sigma)
+            leads[...], lost = self.look_ahead.align(residual, predicted, conditioned)
+        self.calibrate(present, leads, assembly.log_sigma)
+        ecg[:], sigma[:] = assembly.twelve(present.twelve, present.sigma)
         if lost is not None:
             self.leads.blank(lost, ecg, sigma)
         elif present.blank is not None:
@@ -226,19 +240,50 @@ class StreamState:
     def _conditioned(
         self, filled: NDArray[np.float32], off: Flags | None, at: slice
     ) -> tuple[Hops, Flags]:
-        conditioned, residual, settling = self._conditioner.push(filled)
+        assembly = self._assembly(filled.shape[1])
+        *filtered, settling = self.conditioner.push(filled)
+        assembly.conditioned[...], assembly.residual[...] = filtered
         present = self.leads.all_present
         if off is not None:
-            conditioned[off] = residual[off] = 0.0
+            assembly.filtered[:, off] = 0.0
             present = self.leads.present(~off)
-        ecg = self.leads.engine_rows(present, residual)
-        return Hops(at, off, present, conditioned, residual, ecg), settling
+        ecg = self.leads.engine_rows(present, assembly.residual)
+        return Hops(at, off, present, assembly, ecg), settling
+
+    def _assembly(self, n: int) -> Assembly:
+        found = self._assemblies.get(n)
+        if found is None:
+            leads = self.leads
+            found = Assembly(leads.n_decoded, leads.n_measured, self._n_sigmas, n)
+            if n <= KEPT_HOPS * self._hop:
+                self._assemblies[n] = found
+        return found
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a patient's map is in use."""
+        return self._patient_map is not None
+
+    def calibrate(
+        self, present: Present, leads: NDArray[np.float32], log_sigma: NDArray[np.float32]
+    ) -> None:
+        """Put the patient's map, if there is one, to the rows of an Assembly."""
+        if self._patient_map is None:
+            return
+        if present.projection is not None:
+            leads[: self.leads.n_decoded] = present.projection @ leads
+        self._patient_map.apply(present.on, leads, log_sigma)
 
     def _forget_signal(self) -> None:
         """What the filters and the patient's map remember of the signal."""
-        self._conditioner.reset()
+        self.conditioner.reset()
         if self._patient_map is not None:
             self._patient_map.reset()
+
+
+def _in_time(made: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(rows, hop, frames) as an engine gives it, as (rows, n, 1)."""
+    return made.transpose(0, 2, 1).reshape(len(made), -1, 1)
 
 
 def _with(bits: Bits | None, more: Bits) -> Bits:

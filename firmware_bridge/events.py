@@ -38,7 +38,7 @@ class StreamInfo:
     sampling_hz: float
     nanovolts_per_lsb: float
     sample_bits: int
-    """Width of a sample on the wire, 16 or 24: its rails are where the converter clips."""
+    """Width of a sample on the wire, 16, 24 or 32: its rails are where the converter clips."""
     config_id: int
     """Changes with any field above; every sample frame carries it."""
     session: int = 0
@@ -63,6 +63,42 @@ class Samples:
     """Device time of the first sample in microseconds, unwrapped; None where the format has none."""
     lead_off: int = 0
     """Bit i set: the electrode of channel i is off."""
+    sequence: int = 0
+    session: int = 0
+    config_id: int = 0
+    acquired_ns: int | None = None
+    """Host time (`time.monotonic_ns()`) of the last sample, where the link itself knows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """What the device says of the leads that it reconstructs itself; repeated as the stream info."""
+
+    leads: tuple[str, ...]
+    """In the order of the rows of `ReconstructedLeads`."""
+    provenance: tuple[str, ...]
+    """Where each of them comes from, as `edge.Provenance` says it."""
+    sampling_hz: float
+    nanovolts_per_lsb: float
+    config_id: int
+    session: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReconstructedLeads:
+    """One packet of leads that the device reconstructed: estimates with their sigma, not measurements."""
+
+    first_sample: int
+    """Index of the first sample since the device started, unwrapped."""
+    counts: NDArray[np.int16]
+    """(n_leads, n_samples), -32768 where there is no value."""
+    sigma_mv: NDArray[np.float32]
+    """(n_leads, n_samples) mV, one standard deviation; 0 where measured."""
+    quality: NDArray[np.uint8]
+    """(n_leads,) quality bits of any of the samples, as `edge.Quality` has them."""
+    tick_us: int | None = None
+    """Device time of the first sample in microseconds, unwrapped."""
     sequence: int = 0
     session: int = 0
     config_id: int = 0
@@ -136,9 +172,20 @@ class Notice:
     """One line."""
 
 
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Somebody pressed the device's button, or another device sent a marker."""
+
+    text: str
+    at_ns: int | None = None
+    """`time.monotonic_ns()` of the moment; None for the arrival of this event."""
+
+
 Event = (
     StreamInfo
     | Samples
+    | Reconstruction
+    | ReconstructedLeads
     | Gap
     | Duplicate
     | Late
@@ -147,6 +194,7 @@ Event = (
     | Restarted
     | Battery
     | Notice
+    | Marked
 )
 
 

@@ -9,7 +9,8 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from firmware_bridge.devices.lead_map import named_leads
+from firmware_bridge.devices.lead_map import MissingLeads, named_leads
+from firmware_bridge.devices.lsl_stream import LslDecoder
 from firmware_bridge.devices.registry import DEFAULT, Asked, make_decoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Decoder
@@ -82,14 +83,35 @@ def _tcp(address: str, options: Options) -> Link:
     from firmware_bridge.transports.tcp import TcpTransport
 
     transport = TcpTransport(*host_and_port(address, "tcp:192.168.4.1:5000"))
-    return _live(transport, make_decoder(options), options.number("reconnect", NETWORK_RECONNECT_S))
+    asked = make_decoder(options, "tcp")
+    return _live(transport, asked, options.number("reconnect", NETWORK_RECONNECT_S))
 
 
 def _udp(address: str, options: Options) -> Link:
     from firmware_bridge.transports.udp import LOOPBACK, UdpTransport
 
     transport = UdpTransport(*host_and_port(address, "udp:0.0.0.0:5000", LOOPBACK))
-    return _live(transport, make_decoder(options), options.number("reconnect", NETWORK_RECONNECT_S))
+    asked = make_decoder(options, "udp")
+    return _live(transport, asked, options.number("reconnect", NETWORK_RECONNECT_S))
+
+
+def _lsl(name: str, options: Options) -> Link:
+    from firmware_bridge.transports.lsl import RESOLVE_S, LslTransport
+    from firmware_bridge.transports.lsl_library import Selection
+
+    options.add_defaults({"device": "lsl"})
+    asked = make_decoder(options, "lsl")
+    selection = Selection(
+        name=name,
+        stype=options.text("type", ""),
+        source_id=options.text("source_id", ""),
+        host=options.text("host", ""),
+    )
+    decoder = asked.decoder.decoder if isinstance(asked.decoder, MissingLeads) else asked.decoder
+    if not isinstance(decoder, LslDecoder):
+        raise SourceSpecError("lsl: takes no device=: the stream says what it is")
+    transport = LslTransport(selection, decoder.check, options.number("resolve", RESOLVE_S))
+    return _live(transport, asked, options.number("reconnect", NETWORK_RECONNECT_S))
 
 
 def _live(transport: Transport, asked: Asked, reconnect_s: float) -> Link:
@@ -165,6 +187,7 @@ def _sim(name: str, options: Options) -> Link:
 
 SCHEMES: dict[str, Callable[[str, Options], Link]] = {
     "ble": _ble,
+    "lsl": _lsl,
     "replay": _replay,
     "serial": _serial,
     "sim": _sim,

@@ -6,8 +6,10 @@
     ble:[NAME-OR-ADDRESS][?device=wire|ganglion&adapter=hci0&notify=start|acquire&pair=0|1&scan=10&reconnect=300]
     tcp:HOST:PORT[?device=...&reconnect=60]      connects to a board, or a server before its serial port
     udp:[HOST:]PORT[?device=...&reconnect=60]    listens at 127.0.0.1; at 0.0.0.0 for boards on the network
+    lsl:[NAME][?type=ECG&source_id=...&host=...&leads=II=CH1&unit=uV&rate=250&resolve=5&reconnect=60]
 
-and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`).
+and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`);
+and of any source `markers=NAME`: markers that another program sends over the Lab Streaming Layer.
 
 `firmware_bridge.links` has what stands behind each.
 """
@@ -36,6 +38,8 @@ from firmware_bridge.reconnect import Supervisor
 from firmware_bridge.source_spec import parse_spec
 from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.bounded import bounded
+from firmware_bridge.transports.lsl_library import Selection
+from firmware_bridge.transports.lsl_markers import LslMarkers
 from firmware_bridge.transports.replay import Capture
 from firmware_bridge.watchdog import AWAKE_S, LATE_S, Watchdog
 
@@ -74,6 +78,7 @@ def open_source(
     CaptureError for a replay file that is none.
     """
     scheme, rest, options = parse_spec(spec, SCHEMES)
+    markers = options.text("markers", "") if options.has("markers") else None
     link = SCHEMES[scheme](rest, options)
     options.refuse_unknown()
     for name, bound in (("stall_s", stall_s), ("peer_s", peer_s)):
@@ -88,6 +93,7 @@ def open_source(
         peer_s=peer_s,
         reconnect_s=reconnect_s,
         say=say,
+        markers=markers,
     )
 
 
@@ -112,12 +118,14 @@ class Source:
         peer_s: float = PEER_S,
         reconnect_s: float | None = None,
         say: Callable[[str], object] | None = None,
+        markers: str | None = None,
     ) -> None:
         self.name = name
         self.link = link
         self.reconnects = 0
         """Times the link was lost, or stalled, and was opened again."""
         self._say = say or (lambda line: None)
+        self._markers = None if markers is None else LslMarkers(Selection(markers), self._say)
         self._capture: Capture | None = None
         if capture is not None:
             header = {
@@ -143,6 +151,8 @@ class Source:
     async def __aenter__(self) -> Source:
         try:
             await self._open()
+            if self._markers is not None:
+                await asyncio.to_thread(self._markers.start)
         except BaseException:
             await self.__aexit__(None, None, None)
             raise
@@ -155,6 +165,8 @@ class Source:
         trace: TracebackType | None,
     ) -> None:
         await self.link.transport.close()
+        if self._markers is not None:
+            await asyncio.to_thread(self._markers.close)
         if self._capture is not None:
             self._capture.close()
 
@@ -252,6 +264,8 @@ class Source:
             self._timed.arrived(received.arrival_ns)
             n_held = self._timed.held_samples
         events = self.link.decoder.receive_data(received.data)
+        if self._markers is not None:
+            self._queue(list(self._markers.take()), received.arrival_ns)
         holds_more = self._timed is not None and self._timed.held_samples > n_held
         self._queue(events, received.arrival_ns)
         if holds_more or any(not isinstance(event, Corrupt | Notice) for event in events):

@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from edge.stream_state import MAX_LOG_SIGMA
+from edge.signal.assembly import MAX_LOG_SIGMA
 from quantize.errors import QuantizeError
 from quantize.network import FIRST_LOG_SIGMA, Network
 from quantize.weights import TEACHER_FILE, load_weights, refused, save_weights

@@ -16,6 +16,7 @@ from benchmarks.latency.probes import measure_demo, measure_import, measure_reco
 from benchmarks.report import Result, Table, Target, percentiles, samples_needed
 from benchmarks.timing import WARM_UP_S, collection_off, time_calls, warm_up
 from edge.bundle import Bundle, load_bundle
+from edge.progress import progress
 from edge.reconstructor import Reconstructor
 from firmware_bridge.simulators.ecg import EcgSimulator
 
@@ -79,7 +80,13 @@ def add(subparsers: Any) -> None:
 def measure(arguments: argparse.Namespace) -> Result:
     """Measure the parts that were asked for."""
     bundle = load_bundle(arguments.model)
-    results = {name: PARTS[name](bundle, arguments) for name in PARTS if name in arguments.parts}
+    parts = [name for name in PARTS if name in arguments.parts]
+    results = {}
+    with progress("", len(parts), calm=True) as work:
+        for name in parts:
+            work.what = name.replace("_", " ")
+            results[name] = PARTS[name](bundle, arguments)
+            work.advance()
     return Result(results, tables(results), TARGETS)
 
 

@@ -12,11 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.bundle import Bundle, load_bundle
-from edge.commands.common import Subparsers, UsageError, say, usage, write_report
+from edge.commands.common import Subparsers, UsageError, usage
+from edge.commands.live_report import write_report
 from edge.commands.outputs import add_overwrite_option, check_outputs
 from edge.engines.trt.graph import FRAMES, MAX_FRAMES
 from edge.engines.trt.library import LIBRARIES, TensorRtLibrary
 from edge.errors import EngineBuildError, EngineMissingError, SinkError
+from edge.notices import say
+from edge.progress import progress
 from firmware_bridge.new_file import stamped, write_file
 
 if TYPE_CHECKING:
@@ -173,8 +176,8 @@ def _cached(
     key = engine_key(bundle, library, cuda, options.as_dict(), l4t_release())
 
     def build() -> Built:
-        with shown(frames) as (tell, progress):
-            plan = build_plan(bundle, library, options, tell, progress)
+        with shown(frames) as (tell, step):
+            plan = build_plan(bundle, library, options, tell, step)
         return Built(plan.data, plan.report())
 
     if force:
@@ -209,8 +212,8 @@ def _build_elsewhere(
     engines = []
     for frames in lengths:
         options = BuildOptions(frames=frames, compute_capability=target)
-        with shown(frames) as (tell, progress):
-            plan = build_plan(bundle, library, options, tell, progress)
+        with shown(frames) as (tell, step):
+            plan = build_plan(bundle, library, options, tell, step)
         facts = _facts(plan.data, frames)
         engines.append({**plan.report(), **facts, "cache": None, "fresh": True, "note": NOT_CACHED})
     return _head(bundle, library, target) | {"device": None, "l4t": None, "engines": engines}
@@ -255,35 +258,27 @@ def _write(path: Path, data: bytes, *, overwrite: bool) -> str:
 
 
 @contextmanager
-def shown(frames: int) -> Iterator[tuple[Say, Progress | None]]:
-    """What to tell of a build, and of the builder's steps: a bar on a terminal, else lines, on stderr."""
-    if not sys.stderr.isatty():
-        yield say, None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        whole = bars.add_task(f"engine for {frames} frames", total=None)
-        phases: dict[str, Any] = {}  # the builder's own, one within the other
+def shown(frames: int) -> Iterator[tuple[Say, Progress]]:
+    """What to tell of a build, and of the builder's steps, which show how far the outermost phase is."""
+    name = f"engine for {frames} frames"
+    phases: list[str] = []  # the builder's own, one within the other
+    with progress(name) as work:
 
         def tell(text: str) -> None:
-            bars.update(whole, description=text)
+            work.what = f"{name}: {text}"
+            if not sys.stderr.isatty():
+                say(text)
 
-        def progress(phase: str, done: int, steps: int) -> None:
+        def step(phase: str, done: int, steps: int) -> None:
             if phase not in phases:
-                phases[phase] = bars.add_task(f"  {phase}", total=steps or None)
-            bars.update(phases[phase], completed=done)
+                phases.append(phase)
+            if phase == phases[0]:
+                work.what = f"{name}: {phase}"
+                work.done, work.total = done, steps or None
             if done >= steps:
-                bars.remove_task(phases.pop(phase))
+                phases.remove(phase)
 
-        yield tell, progress
+        yield tell, step
 
 
 def _in_words(report: dict[str, Any]) -> Iterator[str]:

@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import argparse
-import json
-import math
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
-from edge.commands.expectation import doubt, expectation, expected_of
+from edge.commands.expectation import doubt, expectation
+from edge.commands.live_report import live_report, write_report
 from edge.commands.outputs import (
     add_overwrite_option,
     check_outputs,
     file_of_sink,
     file_of_source,
     is_report,
-    write_output,
+    makes_several,
 )
+from edge.commands.wiring import takes_labels
 from edge.errors import InputError, LeadliftError, SinkError
 from edge.files.lead_option import parse_leads
-from edge.live.memory import read_memory
+from edge.notices import LOG, say
 from edge.sinks.base import AddressedSink
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
-    from edge.live.runtime import Runtime
     from edge.reconstructor import Reconstructor
     from edge.sinks import Sink
     from firmware_bridge.source import Source
@@ -140,6 +139,8 @@ def measured_leads(arguments: argparse.Namespace) -> tuple[str, ...] | None:
         leads = parse_leads(arguments.leads)
         if isinstance(leads, tuple):
             return leads
+        if takes_labels(getattr(arguments, "source", None)):
+            return tuple(leads)
         lead, label = next(iter(leads.items()))
         raise InputError(
             f"--leads {arguments.leads}: name leads, as in II,V1,V5; which channel is which is said in "
@@ -163,7 +164,7 @@ def open_reconstructor(
     from edge.reconstructor import Reconstructor
 
     with usage():
-        return Reconstructor.open(
+        opened = Reconstructor.open(
             arguments.model,
             OFFLINE if offline and arguments.engine == "auto" else arguments.engine,
             leads=leads,
@@ -172,11 +173,12 @@ def open_reconstructor(
             lowpass_hz=arguments.lowpass,
             say=say,
         )
-
-
-def say(text: str) -> None:
-    """Tell whoever waits, on stderr: stdout is for results."""
-    print(f"leadlift: {text}", file=sys.stderr, flush=True)
+    bundle = opened.bundle
+    LOG.debug("model %s, sha256 %s", bundle.manifest.name, bundle.sha256[:12])
+    LOG.debug("engine %s", opened.engine.name)
+    for name, why in opened.skipped.items():
+        LOG.debug("engine %s passed over: %s", name, why)
+    return opened
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,6 +192,8 @@ class LiveOutputs:
     view_host: str | None = None
     open_browser: bool = False
     """Whether a browser of this machine is to show `view:`."""
+    as_json: bool = False
+    """Whether stdout is for the report alone."""
 
     @property
     def draws(self) -> bool:
@@ -208,13 +212,17 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
     from edge.sinks.registry import check_sink
 
     now = datetime.now()
-    named = tuple(stamped(spec, now) for spec in sinks)
+    with usage():
+        named = tuple(spec if makes_several(spec) else stamped(spec, now) for spec in sinks)
     report = stamped(arguments.report, now) if arguments.report else None
     inputs = {
         "the source": file_of_source(source),
         "the calibration": getattr(arguments, "patient", None),
         "the model": arguments.model,
     }
+    as_json = getattr(arguments, "json", False)
+    if as_json and "terminal:" in named:
+        raise UsageError("--json has stdout for itself: leave `terminal:` out, or --json")
     with usage():
         for spec in named:
             check_sink(spec)
@@ -228,8 +236,27 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
             made_again={"the report": is_report},
         )
     return LiveOutputs(
-        named, report, arguments.overwrite, "the report" in replaced, arguments.view_host
+        named,
+        report,
+        arguments.overwrite,
+        "the report" in replaced,
+        arguments.view_host,
+        as_json=as_json,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a live run needs to know that is one of several."""
+
+    name: str
+    stopping: Callable[[Callable[[], object]], AbstractContextManager[None]]
+    """In it the callable is called when all are to stop."""
+
+    def say(self, text: str) -> None:
+        """As `say`, with the name."""
+        mark = "warning: " if text.startswith("warning: ") else ""
+        say(f"{mark}{self.name}: {text.removeprefix(mark)}")
 
 
 def run_live(
@@ -239,18 +266,21 @@ def run_live(
     *,
     seconds: float | None,
     settled: bool = False,
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     """Record from `source` into the outputs until it ends or is stopped; the report, also written if asked.
 
     Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
+    `beside` is for a run that is one of several in this process.
     """
+    from edge.commands.marker_keys import marker_keys
     from edge.live.description import live_metadata
     from edge.live.runtime import Runtime
     from edge.sinks import open_sink
 
     later: list[str] = []
-    tell = later.append if outputs.draws else say
+    tell = later.append if outputs.draws else say if beside is None else beside.say
 
     def on_leads(leads: Sequence[str]) -> None:
         reconstructor.measure(leads)
@@ -265,7 +295,8 @@ def run_live(
         on_leads=None if settled else on_leads,
         say=tell,
     )
-    _say_expectation(reconstructor)
+    if beside is None:
+        _say_expectation(reconstructor, outputs)
     outcome = "done"
     try:
         for spec in outputs.sinks:
@@ -278,11 +309,16 @@ def run_live(
                     overwrite=outputs.overwrite,
                     stop=runtime.stop,
                     view_host=outputs.view_host,
+                    mark=runtime.mark,
                 )
-        with clean_stop(runtime.stop):  # who has read an address may press Ctrl-C
+        stopping = clean_stop if beside is None else beside.stopping
+        with stopping(runtime.stop):  # who has read an address may press Ctrl-C
             for sink in runtime.sinks.values():
-                _say_address(sink, open_browser=outputs.open_browser)
-            runtime.run(seconds)
+                _say_address(sink, outputs)
+            # Keys are of nobody where several runs might take them.
+            keys = nullcontext() if beside else marker_keys(runtime, say, draws=outputs.draws)
+            with keys:
+                runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)
         raise
@@ -300,81 +336,32 @@ def run_live(
     return result
 
 
-def _say_address(sink: Sink, *, open_browser: bool) -> None:
+def _say_address(sink: Sink, outputs: LiveOutputs) -> None:
     """Of a sink that is looked at elsewhere; a screen of ours draws only later."""
     if not isinstance(sink, AddressedSink):
         return
-    with suppress(OSError):  # nobody reads: no reason not to record
-        print(f"view       {sink.address}", flush=True)
-    if open_browser:
+    _fact("view", sink.address, outputs)
+    if outputs.open_browser:
         from edge.commands.browser import open_page
 
         open_page(sink.address)
 
 
-def _say_expectation(reconstructor: Reconstructor) -> None:
+def _say_expectation(reconstructor: Reconstructor, outputs: LiveOutputs) -> None:
     """Before the first sample: a person should know what to expect of the leads in use."""
     if line := doubt(reconstructor):
         say(line)
     elif line := expectation(reconstructor):
-        with suppress(OSError):  # nobody reads: no reason not to record
-            print(f"leads      {line}", flush=True)
+        _fact("leads", line, outputs)
 
 
-def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
-    """The runtime's report, with the engine, the model and the memory of this process."""
-    found = expected_of(reconstructor)
-    return runtime.report() | {
-        "expected": None if found is None else found.as_dict(),
-        "engine_skipped": reconstructor.skipped,
-        "engine_details": reconstructor.engine.details(),
-        "bundle_sha256": reconstructor.bundle.sha256,
-        "patient": None if reconstructor.patient is None else reconstructor.patient.summary(),
-        "peak_memory_mb": peak_memory_mb(),
-    }
-
-
-def peak_memory_mb() -> float | None:
-    """The most memory that this process has had resident, in MB; None where the system does not say."""
-    peak_mb = read_memory().peak_mb
-    return None if math.isnan(peak_mb) else peak_mb
-
-
-def write_report(path: str, report: dict[str, object], *, overwrite: bool = False) -> None:
-    """Write `report` as JSON. Raises SinkError if that fails."""
-    write_output("the report", path, json.dumps(report, indent=2) + "\n", overwrite=overwrite)
-
-
-def exit_code(report: dict[str, Any]) -> int:
-    """0 for a live run that did all it was asked; 1 where an output failed."""
-    return 1 if report["sink_failures"] else 0
-
-
-def summary(report: dict[str, Any]) -> str:
-    """What a person wants to know at the end of a live run, a fact per line."""
-    latency = report["latency_us"]
-    outputs = ", ".join(report["outputs"]) or "none"
-    patient = report["patient"]
-    calibration = (
-        "none: the population's decoder"
-        if patient is None
-        else f"{patient['reference']['name']}, {patient['reference']['seconds']:g} s"
-    )
-    return "\n".join(
-        [
-            f"seconds    {report['seconds']:.1f}",
-            f"samples    {report['samples_in']} in at {report['device_hz']:g} Hz, "
-            f"{report['samples_out']} out at {report['sampling_hz']:g} Hz, "
-            f"{report['samples_lost']} lost in {report['gaps']} gaps, "
-            f"{report['reconnects']} reconnects",
-            f"latency    p50 {latency['p50'] / 1e3:.2f} ms, p99 {latency['p99'] / 1e3:.2f} ms "
-            f"from last byte to sink; {report['deadline_misses']} deadline misses",
-            f"engine     {report['engine']}, model {report['bundle_sha256'][:12]}",
-            f"patient    {calibration}",
-            f"outputs    {outputs}",
-            *(f"warning    {line}" for line in report["warnings"]),
-        ]
-    )
+def _fact(name: str, text: str, outputs: LiveOutputs) -> None:
+    """A line of what is printed of a run, before it begins."""
+    if outputs.as_json:
+        say(f"{name}: {text}")
+        return
+    with suppress(OSError):  # nobody reads: no reason not to record
+        print(f"{name:<10} {text}", flush=True)
 
 
 def one_line(error: BaseException) -> str:

@@ -16,15 +16,14 @@ from edge.commands.common import (
     Subparsers,
     UsageError,
     add_live_options,
-    exit_code,
     live_outputs,
     measured_leads,
     open_reconstructor,
     run_live,
-    say,
-    summary,
 )
+from edge.commands.live_report import exit_code, summary
 from edge.leads import INDEPENDENT_LEADS
+from edge.notices import say
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 from firmware_bridge.errors import TransportError
 from firmware_bridge.new_file import TIME

@@ -12,14 +12,16 @@ from pathlib import Path
 from typing import Any
 
 from edge.bundle import Bundle, load_bundle
-from edge.commands.common import Subparsers, one_line, say
+from edge.commands.common import Subparsers, one_line
 from edge.commands.devices import Port, port_line, serial_ports
+from edge.commands.lsl_devices import lsl_status
 from edge.engines.fastest import in_words
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available, open_engine
 from edge.errors import BundleError
 from edge.expected import NOT_MEASURED, expected
 from edge.installed import file_misfits, installed_version, version_misfits
 from edge.lead_set import checked_leads
+from edge.notices import say
 from firmware_bridge.transports.ports import SYSFS, ListPorts, list_ports
 
 PACKAGES = ("leadlift", "numpy", "onnxruntime", "pyserial", "rich", "bleak", "torch")
@@ -92,6 +94,7 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
         "gpu": machine.as_dict() | {"says": machine.in_words()},
         "missing": [asdict(part) for part in tried("the GPU", lambda: missing(machine), [])],
         "ports": [asdict(port) for port in tried("ports", lambda: serial_ports(ports, sysfs), [])],
+        "lsl": tried("LSL", lsl_status, "not known"),
         "failures": failures,
     }
 
@@ -161,6 +164,7 @@ def _in_words(found: dict[str, Any]) -> str:
             lines.append(f"hint       {port['hint']} (leadlift asks for it as it opens the port)")
     if not found["ports"]:
         lines.append("port       none; plug a device in, or try `leadlift demo`")
+    lines.append(f"lsl        {found['lsl']}")
     lines.append("all well" if found["ok"] else "cannot reconstruct: see model and engine above")
     return "\n".join(lines)
 

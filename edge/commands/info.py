@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edge.files.record import Record
     from edge.files.summary import LeadSummary, Summary
 
+SHOWN_MARKERS = 20
 DOUBT_S = 30.0
 """How much of a recording is looked at for a unit that cannot be."""
 
@@ -101,6 +102,10 @@ def as_dict(
         "prefilter": record.prefilter or None,
         "calibration": record.calibration or None,
         **as_dict(summary, record.sampling_hz),
+        "markers": [
+            {"sample": one.sample, "seconds": one.sample / record.sampling_hz, "text": one.text}
+            for one in record.read_markers()
+        ],
         "would_use": list(would_use),
         "expected": None if found is None else found.as_dict(),
         "warnings": list(record.warnings),
@@ -131,6 +136,7 @@ def in_words(
         ("gaps", _gaps(summary, hz)),
         ("quality", _quality(summary)),
     ]
+    lines += _markers(record)
     if would_use:
         lines.append(("would use", f"{', '.join(would_use)} (--leads names others)"))
         lines.append(("", NOT_MEASURED if found is None else found.in_words()))
@@ -138,6 +144,15 @@ def in_words(
     table += [_row(one) for one in summary.leads]
     notes = ["least, most: mV; sigma: uV, mean of one standard deviation of the error"]
     return "\n".join([*_wrapped(lines), "", *table, "", *notes])
+
+
+def _markers(record: Record) -> list[tuple[str, str]]:
+    """The first ones; nothing where there are none."""
+    found = record.read_markers()
+    rows = [f"{one.sample / record.sampling_hz:.3f} s: {one.text}" for one in found[:SHOWN_MARKERS]]
+    if len(found) > SHOWN_MARKERS:
+        rows.append(f"and {len(found) - SHOWN_MARKERS} more: --json has all of them")
+    return [("markers" if i == 0 else "", row) for i, row in enumerate(rows)]
 
 
 def _wrapped(lines: Sequence[tuple[str, str]]) -> list[str]:

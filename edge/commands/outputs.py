@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import sys
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from io import BufferedWriter
@@ -15,6 +14,8 @@ from typing import BinaryIO, TypeVar
 
 from edge.errors import InputError, SinkError
 from edge.files.formats import all_files
+from edge.files.rotation import first_name, split_target
+from edge.notices import say
 from firmware_bridge.new_file import NewFile, part_of, write_file
 
 T = TypeVar("T")
@@ -39,9 +40,18 @@ def file_of_source(spec: str) -> str | None:
 
 
 def file_of_sink(spec: str) -> str | None:
-    """The file that a sink names; None where it names none."""
+    """The file that a sink names, the first of several; None where it names none."""
     scheme, _, rest = spec.partition(":")
-    return rest if scheme == "file" and rest else None
+    if scheme != "file" or not rest:
+        return None
+    name, rotation = split_target(rest)
+    return name if rotation is None else first_name(name)
+
+
+def makes_several(spec: str) -> bool:
+    """Whether a sink makes a new file now and then; `{time}` is that of each of them."""
+    scheme, _, rest = spec.partition(":")
+    return scheme == "file" and split_target(rest)[1] is not None
 
 
 def check_outputs(
@@ -85,7 +95,7 @@ def check_outputs(
                 and path.is_file()
                 and _may_be_made_again(what, path, made_again)
             ):
-                print(f"leadlift: {what} {path} exists and is replaced", file=sys.stderr)
+                say(f"{what} {path} exists and is replaced")
                 replaced.add(what)
             NewFile(path, overwrite=what in replaced).check()
         except OSError as error:

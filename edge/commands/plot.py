@@ -15,6 +15,7 @@ from edge.commands.read_options import add_read_options, read_options, warn_of, 
 from edge.errors import InputError
 from edge.files.formats import readable
 from edge.leads import LEADS, Provenance
+from edge.progress import followed
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(
                 f"--from {arguments.first:g}: give a second of the recording, from 0 on"
             )
-        n_pages = -(-arguments.seconds // PAGE_S)
+        n_pages = int(-(-arguments.seconds // PAGE_S))
         if n_pages > (MOST_PAGES if form == "pdf" else 1):
             most = MOST_PAGES * PAGE_S if form == "pdf" else PAGE_S
             raise InputError(
@@ -105,9 +106,10 @@ def run(arguments: argparse.Namespace) -> int:
             one = next(pages)
             heading = _heading(record, truth, one[0])
             rhythm = "II" if "II" in record.leads else record.leads[0]
+            drawn = followed(chain([one], pages), f"drawing {output}", n_pages)
             n_pages = make_file(
                 output,
-                lambda target: save(target, form, heading, chain([one], pages), rhythm),
+                lambda target: save(target, form, heading, drawn, rhythm),
                 overwrite=arguments.overwrite,
             )
             lasts = min(wanted, record.n_samples / record.sampling_hz - first)
@@ -131,13 +133,14 @@ def _pages(
     from edge.sheet.drawing import PAGE_S
     from edge.sheet.excerpt import excerpt
 
+    markers = record.read_markers()
     end_s = min(first_s + seconds, record.n_samples / record.sampling_hz)
     while end_s - first_s > 0.5 / record.sampling_hz:
         lasts = min(PAGE_S, end_s - first_s)
         true = None
         if truth is not None and first_s < truth.n_samples / truth.sampling_hz:
             true = excerpt(truth, first_s, lasts)
-        yield excerpt(record, first_s, lasts), true
+        yield excerpt(record, first_s, lasts, markers), true
         first_s += PAGE_S
 
 

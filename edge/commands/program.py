@@ -12,6 +12,7 @@ from edge import __version__
 from edge.commands import (
     build_engine,
     calibrate,
+    completion,
     demo,
     devices,
     doctor,
@@ -20,6 +21,7 @@ from edge.commands import (
     leads,
     monitor,
     plot,
+    profiles,
     reconstruct,
     repair,
     run,
@@ -29,6 +31,7 @@ from edge.commands.common import UsageError, one_line
 from edge.commands.console import accept_any_text, open_closed_streams
 from edge.damaged import in_words
 from edge.errors import LeadliftError
+from edge.notices import LOG, add_notice_options, shown
 
 COMMANDS = (
     demo,
@@ -43,6 +46,8 @@ COMMANDS = (
     leads,
     monitor,
     simulate,
+    profiles,
+    completion,
     build_engine,
     export_c,
 )
@@ -60,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"leadlift {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    add_notice_options(top)
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
@@ -67,6 +73,7 @@ def parser() -> argparse.ArgumentParser:
         subparser.add_argument(
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
         )
+        add_notice_options(subparser, default=argparse.SUPPRESS)
     return top
 
 
@@ -74,7 +81,19 @@ def run_command(argv: Sequence[str] | None = None) -> int:
     """Run one command; the exit code."""
     open_closed_streams()
     accept_any_text()
-    arguments = parser().parse_args(argv)
+    with shown():
+        try:
+            arguments = profiles.parse(parser(), argv)
+        except LeadliftError as error:
+            return _failed(error)
+    with shown(arguments.verbosity):
+        return _run(arguments)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    LOG.debug("leadlift %s, Python %s", __version__, sys.version.split()[0])
+    if getattr(arguments, "of_profile", None):
+        LOG.debug("profile %s: %s", arguments.profile, arguments.of_profile)
     try:
         code = int(arguments.command(arguments))
         sys.stdout.flush()
@@ -82,12 +101,11 @@ def run_command(argv: Sequence[str] | None = None) -> int:
     except LeadliftError as error:
         if arguments.debug:
             raise
-        print(f"leadlift: error: {one_line(error)}", file=sys.stderr)
-        return 2 if isinstance(error, UsageError) else 1
+        return _failed(error)
     except ImportError as error:
         if arguments.debug:
             raise
-        print(f"leadlift: error: {in_words(error)}", file=sys.stderr)
+        LOG.error("%s", in_words(error))
         return 1
     except BrokenPipeError:  # `leadlift doctor | head`
         _leave_stdout()
@@ -99,8 +117,13 @@ def run_command(argv: Sequence[str] | None = None) -> int:
         if error.errno in _FULL:
             _leave_stdout()
             why = f"cannot write the output: {error.strerror}"
-        print(f"leadlift: error: {why}", file=sys.stderr)
+        LOG.error("%s", why)
         return 1
+
+
+def _failed(error: LeadliftError) -> int:
+    LOG.error("%s", one_line(error))
+    return 2 if isinstance(error, UsageError) else 1
 
 
 def _leave_stdout() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Sequence
 from math import isclose
 from typing import TYPE_CHECKING
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING
 from edge.errors import InputError
 from edge.files.lead_option import parse_leads
 from edge.files.record import ReadOptions
+from edge.notices import LOG
 from firmware_bridge.lead_names import MV_PER_UNIT, unit_named
 
 if TYPE_CHECKING:
@@ -47,9 +47,9 @@ def read_options(arguments: argparse.Namespace) -> ReadOptions:
 
 
 def warn(texts: Sequence[str]) -> None:
-    """Tell the user, a line each, on stderr."""
+    """Tell the user, a line each."""
     for text in texts:
-        print(f"leadlift: warning: {' '.join(text.split())}", file=sys.stderr)
+        LOG.warning("%s", " ".join(text.split()))
 
 
 def warn_of(record: Record, but: Sequence[str] = ()) -> None:

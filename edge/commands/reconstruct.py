@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -18,11 +20,21 @@ from edge.commands.common import (
 )
 from edge.commands.expectation import doubt
 from edge.commands.lead_choice import check_asked, open_measured
-from edge.commands.outputs import add_overwrite_option, check_outputs, is_reconstruction
+from edge.commands.outputs import (
+    add_overwrite_option,
+    check_outputs,
+    file_of_sink,
+    is_reconstruction,
+    makes_several,
+)
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
+from edge.marker import Marker, mended
+from edge.misplacement_watch import MisplacementWatch
+from edge.progress import progress
 from edge.quality import Quality
+from edge.samples import TwelveLeadBlock
 from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
 from firmware_bridge.new_file import stamped
@@ -60,9 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.sinks import Metadata, open_sink
     from edge.sinks.registry import check_sink
 
-    output = stamped(arguments.output)
     with usage():
         options = read_options(arguments)
+        several = makes_several(f"file:{arguments.output}")
+        output = arguments.output if several else stamped(arguments.output)
         check_sink(f"file:{output}")
         inputs = {
             "the input": split_pick(arguments.input)[0],
@@ -70,9 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
             "the model": arguments.model,
         }
         what = "the reconstruction"
-        made_again = {what: is_reconstruction}
+        made_again = None if several else {what: is_reconstruction}
+        first = file_of_sink(f"file:{output}")
         replaced = check_outputs(
-            [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
+            [(what, first)], inputs, overwrite=arguments.overwrite, made_again=made_again
         )
     with open_reconstructor(arguments, arguments.patient, offline=True) as reconstructor:
         fixed = arguments.patient is not None or not reconstructor.takes_any_leads
@@ -104,10 +118,14 @@ def run(arguments: argparse.Namespace) -> int:
                 warn([line])
             measured = [LEADS.index(lead) for lead in reconstructor.leads]
             off = np.zeros(len(measured), np.int64)
-            with sink:
+            with sink, progress(f"reconstructing {record.path.name}", record.n_samples) as work:
                 pieces = _pieces(record)
-                for block in reconstruct_pieces(reconstructor, pieces, record.sampling_hz):
+                r, hz = reconstructor, record.sampling_hz
+                watch = MisplacementWatch(r.leads, r.moments, hz, lambda line: warn([line]))
+                blocks = map(watch.follow, reconstruct_pieces(r, pieces, hz))
+                for block in with_markers(blocks, record.read_markers()):
                     sink.write(block)
+                    work.done = block.first_sample + block.quality.shape[1]
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
             minutes = record.n_samples / record.sampling_hz / 60
             print(f"{output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
@@ -120,6 +138,22 @@ def run(arguments: argparse.Namespace) -> int:
                 ]
             )
     return 0
+
+
+def with_markers(
+    blocks: Iterable[TwelveLeadBlock], markers: Iterable[Marker]
+) -> Iterator[TwelveLeadBlock]:
+    """Blocks with the markers of the recording that they are made of, in the order of time."""
+    left = deque(Marker(mended(one.text), max(0, one.sample)) for one in markers)
+    block = None
+    for block in blocks:
+        end = block.first_sample + block.n_samples
+        here: list[Marker] = []
+        while left and left[0].sample < end:
+            here.append(left.popleft())
+        yield replace(block, markers=tuple(here))
+    if left and block is not None:
+        yield block.followed_by(tuple(left))
 
 
 def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, make_file
 from edge.commands.read_options import warn_of
 from edge.errors import InputError
+from edge.files.formats import all_files
+from edge.files.records import open_record
 from firmware_bridge.new_file import stamped
 
 PART = ".part"
@@ -23,13 +26,14 @@ def add(subparsers: Subparsers) -> None:
     parser.add_argument(
         "file",
         metavar="FILE",
-        help="OUT.npz or its OUT.npz.part, or an .edf with a wrong number of records; it is only read",
+        help="OUT.npz or its OUT.npz.part, a .dcm that does not open, or an .edf with a wrong number of "
+        "records; it is only read",
     )
     parser.add_argument(
         "-o",
         "--output",
         metavar="OUT",
-        help="file to make (default: OUT.npz, or NAME.repaired.edf), a new one",
+        help="file to make (default: OUT.npz, NAME.repaired.edf or .dcm), a new one",
     )
     add_overwrite_option(parser)
     parser.set_defaults(command=run)
@@ -37,8 +41,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Repair FILE into a new one, or say that there is nothing to repair."""
-    from edge.files.formats import EDF, HEAD_BYTES, NPZ, format_of
-    from edge.files.records import open_record
+    from edge.files.formats import DICOM, EDF, HEAD_BYTES, NPZ, format_of
 
     file = Path(arguments.file)
     spool = file if file.name.lower().endswith(NPZ.suffixes[0] + PART) else Path(f"{file}{PART}")
@@ -58,6 +61,9 @@ def run(arguments: argparse.Namespace) -> int:
     if form is EDF:
         mended = output or str(file.with_suffix(".repaired.edf"))
         return _mend(file, mended, overwrite=arguments.overwrite)
+    if form is DICOM and any(_is_broken(one) for one in all_files(file, written=False)):
+        mended = output or str(file.with_suffix(".repaired.dcm"))
+        return _mend_dicom(file, mended, overwrite=arguments.overwrite)
     with open_record(file) as record:
         warn_of(record)
         minutes = record.n_samples / record.sampling_hz / 60
@@ -85,4 +91,27 @@ def _mend(file: Path, output: str, *, overwrite: bool) -> int:
         check_outputs([("the recording", output)], {"FILE": file}, overwrite=overwrite)
     mended = make_file(output, lambda target: mend_edf(file, target), overwrite=overwrite)
     print(f"{output}: {file} with {', '.join(mended)}")
+    return 0
+
+
+def _is_broken(file: Path) -> bool:
+    from edge.files.dicom_object import mended
+
+    with file.open("rb") as opened:
+        return mended(opened) is not None
+
+
+def _mend_dicom(file: Path, output: str, *, overwrite: bool) -> int:
+    """The leads, and what lies beside them."""
+    from edge.files.dicom_codes import companion
+    from edge.files.repair import mend_dicom
+
+    with usage():
+        check_outputs([("the recording", output)], {"FILE": file}, overwrite=overwrite)
+    for source in reversed(all_files(file, written=False)):  # the leads take their name last
+        name = output if source == file else str(companion(Path(output)))
+        make_file(name, partial(mend_dicom, source), overwrite=overwrite)
+    with open_record(output) as record:
+        seconds = record.n_samples / record.sampling_hz
+    print(f"{output}: {file} with all that is there, {seconds:.1f} s")
     return 0

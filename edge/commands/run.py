@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+from edge.commands.browser import has_browser
 from edge.commands.common import (
     Subparsers,
+    UsageError,
     add_live_options,
     add_patient_option,
-    exit_code,
     live_outputs,
     measured_leads,
     open_reconstructor,
     run_live,
-    say,
-    summary,
     usage,
 )
+from edge.commands.live_report import exit_code, summary
+from edge.commands.profiles import Replace, add_profile_options
+from edge.commands.wiring import wired
+from edge.notices import say
+from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
+
+if TYPE_CHECKING:
+    from firmware_bridge.source import Source
+
+RECORD = "--sink file:{time}.edf"
 
 
 def add(subparsers: Subparsers) -> None:
@@ -24,42 +38,80 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("run", help="reconstruct a live source into files and screens")
     parser.add_argument(
         "--source",
-        required=True,
+        nargs="+",
+        action=Replace,
         metavar="SPEC",
         help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
-        "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:",
+        "udp:0.0.0.0:PORT for boards on the network), lsl:[NAME], replay:FILE or sim:; with any of them "
+        "?markers=NAME for the markers of an LSL stream; several run side by side, each with outputs of its "
+        "own: {source} or {number} in a name, else a number is added",
     )
     parser.add_argument(
         "--sink",
-        required=True,
         nargs="+",
-        action="extend",
+        action=Replace,
         metavar="SPEC",
-        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
-        "may be repeated",
+        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal:, view:[PORT], a page for browsers, or "
+        "lsl:[NAME], streams for programs on this network; "
+        "may be repeated (default: view: where its libraries are installed, else terminal:). "
+        "file:OUT.edf?every=1h or ?size=100MB begins another file then: OUT-0001.edf, "
+        "OUT-0002.edf or, with {time} in the name, the time of each",
     )
     add_live_options(parser)
     add_patient_option(parser)
+    add_profile_options(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print the report as JSON, and nothing else on stdout"
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Record until the source ends, Ctrl-C, SIGTERM or --seconds."""
-    from firmware_bridge.source import open_source
+    if not arguments.source:
+        raise UsageError(
+            "no source: give --source, such as serial:/dev/ttyACM0 (`leadlift devices` lists them) or sim:"
+        )
+    if len(arguments.source) > 1:
+        from edge.commands.several_sources import run_several
 
-    outputs = live_outputs(arguments.sink, arguments, arguments.source)
+        return run_several(arguments)
+    [spec] = arguments.source
+    sinks = arguments.sink or [default_sink(as_json=arguments.json)]
+    outputs = live_outputs(sinks, arguments, spec)
+    if not arguments.sink:
+        say(f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}")
+        outputs = replace(outputs, open_browser=sinks[0] == "view:" and has_browser())
     leads = measured_leads(arguments)
-    spec = arguments.source
-    if (
-        leads is not None and spec.startswith("sim:") and "leads=" not in spec
-    ):  # it measures anything
-        spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
-    with usage():
-        source = open_source(spec, say=None if outputs.draws else say)
+    source = source_of(spec, arguments, leads, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None
         report = run_live(
             source, reconstructor, outputs, seconds=arguments.seconds, settled=settled
         )
-    print(summary(report))
+    print(json.dumps(report, indent=2) if outputs.as_json else summary(report))
     return exit_code(report)
+
+
+def source_of(
+    spec: str,
+    arguments: argparse.Namespace,
+    leads: Sequence[str] | None,
+    say: Callable[[str], object] | None,
+) -> Source:
+    """The source, not yet open; the simulator measures whatever leads are asked for. Raises UsageError."""
+    from firmware_bridge.source import open_source
+
+    if leads is not None and spec.startswith("sim:") and "leads=" not in spec:
+        spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
+    with usage():
+        return open_source(wired(spec, arguments.leads), say=say)
+
+
+def default_sink(*, as_json: bool = False) -> str:
+    """What shows a run that names no sink. Raises UsageError where nothing can."""
+    if can_view():
+        return "view:"
+    if sys.stdout.isatty() and not as_json:
+        return "terminal:"
+    raise UsageError(f"nothing would show or keep what comes: give {RECORD}; {MISSING_EXTRA}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -168,17 +168,19 @@ class Bound:
     ecg_mv: Array
     log_sigma: Array
     turns: list[Any]
-    held: dict[str, Array] = field(default_factory=dict)
-    """Arrays that cannot be written, by the name of the buffer that holds a copy of them."""
+    held_mask: Array | None = None
+    """The array that `mask` is a copy of, where that cannot be written; so `held_anchor`."""
+    held_anchor: Array | None = None
 
-    def hold(self, name: str, buffer: Array, given: Array) -> None:
+    def __post_init__(self) -> None:
+        self.first = self.ecg_mv[0], self.log_sigma[0]
+        """What is made of the batch's first row."""
+
+    def hold(self, mask: Array, anchor: Array) -> None:
         """Copy what is not there yet: mask and anchor seldom change."""
-        if self.held.get(name) is not given:
-            buffer[:] = given
-            if given.flags.writeable:
-                self.held.pop(name, None)
-            else:
-                self.held[name] = given
+        self.mask[:], self.anchor[:] = mask, anchor
+        self.held_mask = None if mask.flags.writeable else mask
+        self.held_anchor = None if anchor.flags.writeable else anchor
 
 
 class OnnxRuntimeEngine(Engine):
@@ -208,12 +210,12 @@ class OnnxRuntimeEngine(Engine):
             bound = self._bind(frames)
             if frames <= MAX_BOUND_FRAMES:
                 self._bound[frames] = bound
-        bound.ecg[:] = ecg
-        bound.hold("mask", bound.mask, mask)
-        bound.hold("anchor", bound.anchor, anchor)
+        bound.ecg[...] = ecg
+        if bound.held_mask is not mask or bound.held_anchor is not anchor:
+            bound.hold(mask, anchor)
         self._session.run_with_iobinding(bound.turns[self._turn])
         self._turn = 1 - self._turn
-        return bound.ecg_mv[0], bound.log_sigma[0]
+        return bound.first
 
     def state(self) -> dict[str, NDArray[np.generic]]:
         """A copy of the state tensors; see Engine."""
@@ -237,10 +239,22 @@ class OnnxRuntimeEngine(Engine):
         return OnnxRuntimeBatch(self, n_slots, self._session)
 
 
+@dataclass
+class Bucket:
+    """Buffers for a step of up to so many slots: two sets of states take turns, as in the engine."""
+
+    bound: Bound
+    states: tuple[State, State]
+    turn: int = 0
+    slots: list[int] | None = None
+    """Whose states these are, row by row."""
+
+
 class OnnxRuntimeBatch(Batch):
-    """Slots in one call of ONNX Runtime: their states are gathered, stepped and put back.
+    """Slots in one call of ONNX Runtime.
 
     The call's batch is the next power of two, so that few lengths are bound; the rows beyond are padding.
+    States stay in the buffers of the last call while the same slots step again, else they are exchanged.
     """
 
     def __init__(self, engine: OnnxRuntimeEngine, n_slots: int, session: Any) -> None:
@@ -250,47 +264,65 @@ class OnnxRuntimeBatch(Batch):
         self._codes = {
             s.input: np.zeros((n_slots, *s.shape), s.dtype) for s in self._manifest.states
         }
-        self._bound: dict[tuple[int, int], tuple[Bound, State, State]] = {}
+        self._buckets: dict[tuple[int, int], Bucket] = {}
+        self._last: Bucket | None = None  # has states that `_codes` lacks
 
     def step(
         self, slots: Sequence[int], ecg: Array, mask: Array, anchor: Array
     ) -> tuple[Array, Array]:
         """See Batch."""
-        self.check(slots)
-        n, rows = len(slots), np.asarray(slots, np.intp)
-        bound, before, after = self._bucket(n, ecg.shape[-1])
-        for name, codes in self._codes.items():
-            np.take(codes, rows, 0, out=before[name][:n])
-        bound.ecg[:n], bound.mask[:n], bound.anchor[:n] = ecg, mask, anchor
-        self._session.run_with_iobinding(bound.turns[0])
-        for name, codes in self._codes.items():
-            codes[rows] = after[name][:n]
+        n, last = len(slots), self._last
+        if last is None or last.slots != slots or last.bound.ecg.shape[-1] != ecg.shape[-1]:
+            self.check(slots)
+            last = self._fetch(list(slots), ecg.shape[-1])
+        bound = last.bound
+        bound.ecg[:n] = ecg
+        bound.mask[:n], bound.anchor[:n] = mask, anchor
+        self._session.run_with_iobinding(bound.turns[last.turn])
+        last.turn = 1 - last.turn
         return bound.ecg_mv[:n], bound.log_sigma[:n]
 
     def state(self, slot: int) -> State:
         """See Batch."""
         self.check([slot])
+        self._put_back()
         return {name: codes[slot : slot + 1].copy() for name, codes in self._codes.items()}
 
     def set_state(self, slot: int, state: State) -> None:
         """See Batch."""
         self.check([slot])
         self.engine.check_state(state)
+        self._put_back()
         for name, codes in self._codes.items():
             codes[slot] = state[name][0]
 
-    def _bucket(self, n: int, frames: int) -> tuple[Bound, State, State]:
+    def _fetch(self, slots: list[int], frames: int) -> Bucket:
+        """A bucket with the states of these slots."""
+        self._put_back()
+        bucket, n = self._bucket(len(slots), frames), len(slots)
+        for name, codes in self._codes.items():
+            np.take(codes, slots, 0, out=bucket.states[bucket.turn][name][:n])
+        bucket.slots, self._last = slots, bucket
+        return bucket
+
+    def _put_back(self) -> None:
+        last, self._last = self._last, None
+        if last is not None and last.slots is not None:
+            for name, codes in self._codes.items():
+                codes[last.slots] = last.states[last.turn][name][: len(last.slots)]
+
+    def _bucket(self, n: int, frames: int) -> Bucket:
         size = 1 << max(0, n - 1).bit_length()
-        found = self._bound.get((size, frames))
+        found = self._buckets.get((size, frames))
         if found is None:
-            before, after = (
+            one, other = (
                 {s.input: np.zeros((size, *s.shape), s.dtype) for s in self._manifest.states}
                 for _ in range(2)
             )
-            bound = bind(self._session, self._manifest, frames, ((before, after),), size)
-            found = bound, before, after
+            turns = ((one, other), (other, one))
+            found = Bucket(bind(self._session, self._manifest, frames, turns, size), (one, other))
             if frames <= MAX_BOUND_FRAMES:
-                self._bound[size, frames] = found
+                self._buckets[size, frames] = found
         return found
 
 

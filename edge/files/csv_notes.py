@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from contextlib import suppress
@@ -9,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge.errors import InputError
+from edge.marker import PREFIX
 
 _RATE_KEYS = (
     "sampling hz",
@@ -23,6 +25,7 @@ _RATE_KEYS = (
     "abtastrate",
     "messrate",
 )
+_MARKER = f"# {PREFIX}".encode()
 _START_KEYS = ("started at", "start time", "recorded date", "recording date", "start date", "start")
 
 
@@ -37,6 +40,17 @@ def stated_rate(notes: Mapping[str, str], path: Path) -> float | None:
         if not 0 < rate < float("inf"):
             raise InputError(f"{path}: {key.replace(' ', '_')} {text[:40]!r} is no number")
         return rate
+    return None
+
+
+def marker_of(line: bytes) -> tuple[float, str] | None:
+    """(seconds, text) of a line that is a marker of ours."""
+    if not line.startswith(_MARKER):
+        return None
+    at_s, between, text = line[len(_MARKER) :].decode("utf-8", "replace").partition(" s: ")
+    with suppress(ValueError):
+        if between and math.isfinite(seconds := float(at_s)):
+            return seconds, text.rstrip("\r\n")
     return None
 
 

@@ -19,19 +19,22 @@ from edge.files.csv_axis import MOST_JUMPS, fill
 from edge.files.csv_cells import Table, naming, table_of
 from edge.files.csv_clock import Clock, find_clock, rising_clock
 from edge.files.csv_dialect import sniff
-from edge.files.csv_notes import started_at, stated_rate
+from edge.files.csv_notes import marker_of, started_at, stated_rate
 from edge.files.csv_text import Chunk, TextFile
 from edge.files.record import (
     ReadOptions,
     Record,
     one_unit,
     pick_leads,
+    printable,
     rate_of,
     reconstructed,
     unit_mv,
     unit_of,
 )
 from edge.files.recording import CALIBRATION, MAX_GAP_FILL_S, OF_RECORDING
+from edge.marker import Marker
+from edge.progress import Progress, progress
 from edge.quality import Quality
 from firmware_bridge.lead_names import unit_named
 
@@ -109,7 +112,8 @@ class CsvRecord(Record):
             )
         self._pieces: list[_Piece] = []
         self._cached: tuple[int, NDArray[np.float32]] | None = None
-        n_rows = self._scan(head, clock, said)
+        with progress(f"reading {self.path.name}", self.path.stat().st_size) as work:
+            n_rows = self._scan(head, clock, said, work)
         self._jumps = np.empty((0, 2), np.int64)
         rate = rate_of(stated, options, path) if clock is None else 0.0
         if clock is not None:
@@ -174,7 +178,7 @@ class CsvRecord(Record):
             scales.append(unit_mv(stated, label, options, str(self.path), said))
         return np.array(scales)[:, None]
 
-    def _scan(self, head: Chunk, clock: Clock | None, said: list[str]) -> int:
+    def _scan(self, head: Chunk, clock: Clock | None, said: list[str], work: Progress) -> int:
         """Read the file once: rows, times and every cell that is used. Returns the number of rows."""
         chunk: Chunk | None = head
         line, row, waiting = 1, 0, 0
@@ -213,6 +217,7 @@ class CsvRecord(Record):
             row += len(table)
             line += skip + table.n_lines
             skip = 0
+            work.done = chunk.end
             chunk = self._text.chunk(chunk.end)
         if clock is not None:
             clock.axis.feed(np.empty(0), final=True)
@@ -325,6 +330,17 @@ class CsvRecord(Record):
             return None
         bits = np.nan_to_num(self._rows_of(start, stop)[-1], nan=float(Quality.GAP))
         return np.repeat(bits[None].astype(np.uint8), len(self.leads), axis=0)
+
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: in a file of ours, comments between the rows."""
+        found: list[Marker] = []
+        if self._is_ours:
+            with self.path.open("rb") as file:
+                for line in file:
+                    if (marker := marker_of(line)) is not None:
+                        at_s, text = marker
+                        found.append(Marker(printable(text), round(at_s * self.sampling_hz)))
+        return sorted(found, key=lambda marker: marker.sample)
 
     def _rows_of(self, start: int, stop: int) -> NDArray[np.float32]:
         """(n_columns, stop - start) values of the columns that are used."""

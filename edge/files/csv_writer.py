@@ -10,10 +10,12 @@ import numpy as np
 
 from edge.files.recording import MODEL, MetadataSource, RecordingSink
 from edge.leads import LEADS
+from edge.marker import PREFIX
 from edge.quality import describe
 from edge.samples import TwelveLeadBlock
 
 _ROW = ",".join(["%.6f", *["%.5f"] * len(LEADS), "%d"]) + "\n"
+_HEAD_BYTES = 4096  # of the comments, at most
 _ROWS_AT_ONCE = 4096  # bounds the memory of formatting: about 0.5 MB of text
 
 
@@ -21,7 +23,7 @@ class CsvSink(RecordingSink):
     """Writes `time_s,I,...,V6,quality` in mV, after comment lines that say where each lead is from.
 
     `quality` is the OR of the leads' quality bits. A missing value is `nan`; lost samples have no
-    row: `time_s`, which starts at 0, jumps.
+    row: `time_s`, which starts at 0, jumps. A marker is a comment, `# marker: 12.340000 s: TEXT`.
     """
 
     def __init__(
@@ -33,6 +35,11 @@ class CsvSink(RecordingSink):
         self._pending: list[str] = []
         self._pending_samples = 0
         self._is_empty = True
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording: values of up to 99 mV, times of up to eleven days."""
+        return _HEAD_BYTES + n_samples * len(_ROW % (1e6 - 1e-6, *[-99.0] * len(LEADS), 255))
 
     def _open(self) -> None:
         self._file = self.output.create()
@@ -73,6 +80,9 @@ class CsvSink(RecordingSink):
 
     def _restart(self, onset: int) -> None:
         self._pending.append(f"# stream restarted at {onset / self.sampling_hz:.6f} s\n")
+
+    def _mark(self, onset: int, text: str) -> None:
+        self._pending.append(f"# {PREFIX}{onset / self.sampling_hz:.6f} s: {text}\n")
 
     def _write_pending(self) -> None:
         """Write what a second brought; if it does not fit, leave the file as it was before."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from edge.errors import LeadliftError
 
 TWELVE_LEAD_ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
@@ -23,7 +25,18 @@ CODES = {
 """ISO/IEEE 11073-10101, as CID 3001 has them."""
 MISSING = -32768
 """The padding value of what leadlift writes."""
+ENCODING = "ISO_IR 192"
+"""UTF-8."""
 PRIVATE_GROUP, PRIVATE_CREATOR, PRIVATE_NOTES = 0x0019, "LEADLIFT", 0x01
+
+PRIVATE_SCHEME = "99LEADLIFT"
+SIGMA, QUALITY = "sigma ", "quality"
+"""What the channels of the second object are called: before the name of a lead, and the quality bits."""
+
+
+def companion(path: Path) -> Path:
+    """The object of sigma and quality that belongs to the object of the leads, `path`."""
+    return path.with_name(f"{path.stem}_sigma{path.suffix}")
 
 
 def need_pydicom(error_class: type[LeadliftError]) -> None:

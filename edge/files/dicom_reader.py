@@ -1,4 +1,7 @@
-"""Reads the ECG of a DICOM waveform object with pydicom: the first group that has the leads, in memory."""
+"""Reads the ECG of a DICOM waveform object with pydicom: the first group that has the leads.
+
+Its samples are in memory as they are in the file; millivolts are made of the piece that is asked for.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +18,17 @@ from numpy.typing import NDArray
 from edge.errors import InputError
 from edge.files.dicom_codes import (
     CODES,
+    MISSING,
     PRIVATE_CREATOR,
     PRIVATE_GROUP,
     PRIVATE_NOTES,
+    QUALITY,
+    SIGMA,
+    companion,
     need_pydicom,
 )
+from edge.files.dicom_head import UV_PER_DIGIT
+from edge.files.dicom_object import mended
 from edge.files.record import (
     ReadOptions,
     Record,
@@ -31,16 +40,21 @@ from edge.files.record import (
     unit_mv,
 )
 from edge.files.recording import OF_RECORDING
+from edge.leads import LEADS
+from edge.marker import Marker
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 _SCHEMES = ("MDC", "SCPECG")
 _LEADS = {code.removeprefix("2:"): lead for lead, code in CODES.items()}
+_BESIDE = [*(SIGMA + lead for lead in LEADS), QUALITY]
 
 
 class DicomRecord(Record):
     """The leads of one multiplex group. A group of median beats stands behind that of the recording."""
+
+    _beside: NDArray[np.int16] | None = None  # (n, 13): sigma and quality
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         """Raises InputError for what is no ECG in DICOM, is damaged, or lacks a lead."""
@@ -54,11 +68,15 @@ class DicomRecord(Record):
                 groups = list(ds.get("WaveformSequence") or [])
                 if groups:
                     self._open(path, options, ds, groups)
-        except (InputError, OSError):
-            raise
         except Exception as error:  # pydicom raises whatever a damaged value makes Python raise
+            of_system = isinstance(error, OSError) and error.errno is not None
+            if of_system or isinstance(error, InputError):
+                raise
             why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
-            raise InputError(f"cannot read {path} as a DICOM ECG: {why}") from error
+            text = f"cannot read {path} as a DICOM ECG: {why}"
+            if _can_be_mended(path):
+                text = f"{path} was interrupted while it was written: `leadlift repair {path}` mends it"
+            raise InputError(text) from error
         if not groups:
             what = ds.get("Modality") or "no modality"
             raise InputError(f"{path} holds no waveform ({what}): give a DICOM ECG")
@@ -74,21 +92,23 @@ class DicomRecord(Record):
             for i, channel in enumerate(chosen)
         ]
         self.mv_per_value = one_unit(unit)
-        codes = multiplex_array(ds, number, as_raw=True)[:, rows].T
+        self._codes, self._rows = multiplex_array(ds, number, as_raw=True), rows
         scale = np.array([_number(c, "ChannelSensitivity", 1.0) for c in chosen])
         scale *= [_number(c, "ChannelSensitivityCorrectionFactor", 1.0) for c in chosen]
         baseline = np.array([_number(c, "ChannelBaseline", 0.0) for c in chosen])
         with np.errstate(over="ignore", invalid="ignore"):
-            values = codes * scale[:, None] + baseline[:, None]
-            self._ecg_mv = (values * np.array(unit)[:, None]).astype(np.float32)
+            self._mv_per_code = (scale * np.array(unit))[:, None]
+            self._zero_mv = (baseline * np.array(unit))[:, None]
+        self._missing: int | None = None
         padding = group.get("WaveformPaddingValue")
         if isinstance(padding, bytes) and padding:
             signed = group.get("WaveformSampleInterpretation", "SS")[:1] == "S"
             width = int(group.WaveformBitsAllocated) // 8
-            self._ecg_mv[codes == int.from_bytes(padding[:width], "little", signed=signed)] = np.nan
+            self._missing = int.from_bytes(padding[:width], "little", signed=signed)
         stated = float(group.SamplingFrequency) if group.get("SamplingFrequency") else None
-        super().__init__(path, names, rate_of(stated, options, path), self._ecg_mv.shape[1])
+        super().__init__(path, names, rate_of(stated, options, path), len(self._codes))
         self._identify(ds, group, chosen, said)
+        self._markers = _markers(ds, number)
         self.warnings = tuple(said)
 
     def _identify(self, ds: Dataset, group: Dataset, chosen: list[Any], said: list[str]) -> None:
@@ -113,9 +133,74 @@ class DicomRecord(Record):
         self.calibration = notes.get("calibration", "")
         self.provenance = tuple(str(c.get("ChannelDerivationDescription", "")) for c in chosen)
         said += reconstructed(self.leads, self.provenance)
+        self._beside = _sigma_and_quality(self.path, ds, self.n_samples, said)
+
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: annotations with a text at a sample of the group that is read."""
+        return self._markers
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
-        return np.array(self._ecg_mv[:, start:stop], np.float32)
+        codes = self._codes[start:stop][:, self._rows].T
+        with np.errstate(over="ignore", invalid="ignore"):
+            ecg_mv = np.asarray(codes * self._mv_per_code + self._zero_mv, np.float32)
+        if self._missing is not None:
+            ecg_mv[codes == self._missing] = np.nan
+        return ecg_mv
+
+    def read_sigma(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """As of every recording: a recording of ours has it in an object beside it."""
+        if self._beside is None:
+            return None
+        rows = [LEADS.index(lead) for lead in self.leads]
+        codes = self._beside[start:stop][:, rows].T
+        sigma_mv = (codes * (UV_PER_DIGIT / 1000)).astype(np.float32)
+        sigma_mv[codes == MISSING] = np.nan
+        return sigma_mv
+
+    def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
+        """As of every recording: a recording of ours has one signal for all leads."""
+        if self._beside is None:
+            return None
+        bits = self._beside[start:stop, -1].astype(np.uint8)
+        return np.repeat(bits[None], len(self.leads), axis=0)
+
+
+def _can_be_mended(path: Path) -> bool:
+    with path.open("rb") as file:
+        return mended(file) is not None
+
+
+def _sigma_and_quality(
+    path: Path, leads: Dataset, n_samples: int, said: list[str]
+) -> NDArray[np.int16] | None:
+    """(n_samples, 13) codes of the object beside that of the leads; None, and why, where it is of no use."""
+    import pydicom
+    from pydicom.waveforms.numpy_handler import multiplex_array
+
+    beside = companion(path)
+    try:
+        ds = pydicom.dcmread(beside)
+        codes = multiplex_array(ds, 0, as_raw=True)
+        labels = [c.ChannelLabel for c in ds.WaveformSequence[0].ChannelDefinitionSequence]
+        if ds.StudyInstanceUID != leads.StudyInstanceUID or codes.dtype != np.int16:
+            raise ValueError("it is of another recording")
+        if labels != _BESIDE:
+            raise ValueError("it has other channels")
+    except FileNotFoundError:
+        said.append(f"{beside.name} is not beside it: no sigma, no quality")
+        return None
+    except Exception as error:  # pydicom raises whatever a damaged value makes Python raise
+        why = printable((str(error) or type(error).__name__).splitlines()[0][:100])
+        if _can_be_mended(beside):
+            why = f"it was interrupted, `leadlift repair {path}` mends it"
+        said.append(f"no sigma and no quality from {beside.name}: {why}")
+        return None
+    short = max(0, n_samples - len(codes))
+    if not short:
+        return codes[:n_samples]
+    padded = np.pad(codes, ((0, short), (0, 0)), constant_values=MISSING)
+    padded[len(codes) :, -1] = 0
+    return padded
 
 
 def _pick(
@@ -126,6 +211,10 @@ def _pick(
     for number, group in enumerate(groups):
         said: list[str] = []
         labels = [_label(channel) for channel in group.ChannelDefinitionSequence]
+        if labels == _BESIDE:
+            raise InputError(
+                f"{path} holds sigma and quality of a recording: give that of its leads"
+            )
         try:
             names, rows = pick_leads(labels, options.leads, path, said)
         except InputError as error:
@@ -157,6 +246,19 @@ def _unit(channel: Dataset) -> str:
 def _number(ds: Dataset, name: str, otherwise: float) -> float:
     value = ds.get(name)
     return otherwise if value is None or value == "" else float(value)
+
+
+def _markers(ds: Dataset, group: int) -> list[Marker]:
+    found: list[Marker] = []
+    for item in ds.get("WaveformAnnotationSequence") or []:
+        text = printable(str(item.get("UnformattedTextValue") or "")).strip()
+        channels = item.get("ReferencedWaveformChannels")
+        places = item.get("ReferencedSamplePositions")
+        of_group = channels is not None and group + 1 in list(channels)[::2]
+        if text and of_group and places is not None:
+            first = places if isinstance(places, int) else places[0]
+            found.append(Marker(text, int(first) - 1))  # DICOM counts from 1
+    return sorted(found, key=lambda marker: marker.sample)
 
 
 def _notes(ds: Dataset) -> dict[str, str]:

@@ -1,58 +1,40 @@
 """DICOM recording: a 12-Lead ECG waveform, or a General ECG once it is longer than that may be.
 
-pydicom makes the data set once; the samples are its last element and grow in place. Every second they are
-written, then their number: a killed process leaves a file that any reader opens up to its last whole second.
+Sigma and quality are a second object of the same study, as a 12-Lead ECG may have thirteen channels in a
+group, and a group must be whole before the next one begins. Both grow in place, second by second.
 """
 
 from __future__ import annotations
 
-from contextlib import suppress
-from datetime import datetime
-from io import BytesIO, FileIO
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError, SinkError
-from edge.files.dicom_codes import (
-    CODES,
-    GENERAL_ECG,
-    MISSING,
-    PRIVATE_CREATOR,
-    PRIVATE_GROUP,
-    PRIVATE_NOTES,
-    TWELVE_LEAD_ECG,
-    need_pydicom,
-)
-from edge.files.recording import MODEL, MetadataSource, RecordingSink
+from edge.files.dicom_codes import MISSING, companion, need_pydicom
+from edge.files.dicom_head import UV_PER_DIGIT, heads
+from edge.files.dicom_markers import ROOM_BYTES, MarkerRoom
+from edge.files.dicom_object import GrowingObject
+from edge.files.recording import MetadataSource, RecordingSink
 from edge.leads import LEADS
+from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
+from firmware_bridge.new_file import NewFile
 
-if TYPE_CHECKING:
-    from pydicom.dataset import Dataset
-
-UV_PER_DIGIT = 0.5
 DIGITAL_MAX = 32767
 LEAST_HZ, MOST_HZ = 200.0, 1000.0
 """What the standard allows for an ECG."""
-MOST_SAMPLES = 16_384
-"""Of a 12-Lead ECG; a General ECG has no limit."""
 _FILL_SAMPLES = 16_384
-_MOST_BYTES = (1 << 32) - 2
-_COUNT = b"\x3a\x00\x10\x00UL\x04\x00"  # (003A,0010) Number of Waveform Samples
-_DATA = b"\x00\x54\x10\x10OW\x00\x00"  # (5400,1010) Waveform Data
-_END = (
-    b"\xfe\xff\x0d\xe0" + bytes(4) + b"\xfe\xff\xdd\xe0" + bytes(4)
-)  # of the item, of the sequence
+_HEAD_BYTES = ROOM_BYTES + 32_768  # of both objects, at most
+_CHANNELS = 2 * len(LEADS) + 1  # the leads, their sigma, then quality
 
 
 class DicomSink(RecordingSink):
     """Writes twelve channels of 16 bits in microvolts; what is missing is the padding value.
 
-    Where each lead comes from is its channel's derivation description. The format has no place for sigma and
-    quality of a recording that is still growing.
+    Where each lead comes from is its channel's derivation description; markers are annotations of the
+    waveform. `OUT_sigma.dcm` has `sigma I` .. `sigma V6` and `quality`, the OR of the quality bits.
     """
 
     def __init__(
@@ -68,124 +50,75 @@ class DicomSink(RecordingSink):
             )
         if self.output.is_stream:
             raise SinkError(f"cannot write {self.target}: DICOM needs a file, write .csv to a pipe")
+        self._beside = NewFile(companion(self.output.path), overwrite=overwrite)
+        try:
+            self._beside.check()
+        except OSError as error:
+            raise SinkError(f"cannot write {self._beside.path}: {error.strerror}") from error
         self.samples_clipped = 0
-        """Samples beyond the range of the file, written as its largest value."""
-        self._file: FileIO
+        """Samples beyond the range of the file, written as its largest value and flagged."""
+        self.markers_dropped = 0
+        """Markers that the room kept for them could not hold."""
+        self._objects: list[GrowingObject] = []  # the leads, then sigma and quality
+        self._room: MarkerRoom
         self._pending: list[NDArray[np.int16]] = []
         self._n_pending = 0
-        self._n_written = 0
-        self._count_at = self._length_at = self._data_at = 0
-        self._classes_at: list[int] = []
 
     def counters(self) -> dict[str, int]:
-        """Samples beyond the file's range."""
-        return {"samples_clipped": self.samples_clipped}
+        """Samples beyond the file's range, and markers that found no room."""
+        return {
+            "samples_clipped": self.samples_clipped,
+            "markers_dropped": self.markers_dropped,
+        }
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording."""
+        return _HEAD_BYTES + 2 * _CHANNELS * n_samples
 
     def _open(self) -> None:
-        self._file = self.output.create()
+        self._files = []
+        try:
+            for new in (self.output, self._beside):
+                self._files.append(new.create())
+        except OSError:
+            for new, file in zip((self.output, self._beside), self._files, strict=False):
+                file.close()
+                new.discard()
+            raise
 
     def _begin(self, block: TwelveLeadBlock) -> None:
-        head = self._head(block)
-        self._count_at = head.rindex(_COUNT) + len(_COUNT)
-        self._length_at = head.rindex(_DATA) + len(_DATA)
-        self._data_at = self._length_at + 4
-        uid, at = TWELVE_LEAD_ECG.encode(), -1
-        while (at := head.find(uid, at + 1)) >= 0:
-            self._classes_at.append(at)
-        _write_all(self._file, head)
-
-    def _head(self, block: TwelveLeadBlock) -> bytes:
-        """The file without a sample."""
-        import pydicom
-        from pydicom.dataset import Dataset, FileMetaDataset
-        from pydicom.uid import UID, ExplicitVRLittleEndian, generate_uid
-
-        known, now = self.metadata, datetime.now().astimezone()
-        start = known.started_at or now  # the standard wants one; our notes say if it is not known
-        ds = Dataset()
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = UID(TWELVE_LEAD_ECG)
-        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
-        ds.SpecificCharacterSet = "ISO_IR 192"
-        ds.PatientName = ds.PatientID = ds.PatientBirthDate = ds.PatientSex = ""
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = generate_uid(), generate_uid()
-        ds.StudyDate, ds.StudyTime = f"{start:%Y%m%d}", f"{start:%H%M%S}"
-        ds.ReferringPhysicianName = ds.StudyID = ds.AccessionNumber = ""
-        ds.Modality, ds.SeriesNumber, ds.InstanceNumber = "ECG", "1", "1"
-        ds.SeriesDescription = "simulated signal" if known.simulated else "leadlift"
-        ds.Manufacturer = "leadlift, research use only"
-        ds.ManufacturerModelName = known.device[:64]
-        ds.ContentDate, ds.ContentTime = f"{now:%Y%m%d}", f"{now:%H%M%S.%f}"
-        ds.AcquisitionDateTime = f"{start:%Y%m%d%H%M%S.%f}" + (
-            f"{start:%z}" if start.tzinfo else ""
-        )
-        ds.AcquisitionContextSequence = []
-        notes = ds.private_block(PRIVATE_GROUP, PRIVATE_CREATOR, create=True)
-        notes.add_new(PRIVATE_NOTES, "UT", self._notes(block))
-        ds.WaveformSequence = [self._waveform(block)]
-        ds["WaveformSequence"].is_undefined_length = True
-        ds.WaveformSequence[0].is_undefined_length_sequence_item = True
-        target = BytesIO()
-        pydicom.dcmwrite(target, ds, enforce_file_format=True)
-        return target.getvalue()
-
-    def _waveform(self, block: TwelveLeadBlock) -> Dataset:
-        from pydicom.dataset import Dataset
-
-        item = Dataset()
-        item.WaveformOriginality = "ORIGINAL"
-        item.NumberOfWaveformChannels = len(LEADS)
-        item.NumberOfWaveformSamples = 0
-        item.SamplingFrequency = f"{self.sampling_hz:.10g}"
-        item.MultiplexGroupLabel = "leads"
-        item.ChannelDefinitionSequence = []
-        for lead, source in zip(LEADS, block.provenance, strict=True):
-            channel = Dataset()
-            channel.ChannelLabel = lead
-            channel.ChannelSourceSequence = [_code(CODES[lead], "MDC", f"Lead {lead}")]
-            channel.ChannelSensitivity = f"{UV_PER_DIGIT:g}"
-            channel.ChannelSensitivityUnitsSequence = [_code("uV", "UCUM", "microvolt")]
-            channel.ChannelSensitivityCorrectionFactor = "1"
-            channel.ChannelBaseline = "0"
-            channel.ChannelSampleSkew = "0"
-            channel.WaveformBitsStored = 16
-            channel.ChannelDerivationDescription = str(source)
-            item.ChannelDefinitionSequence.append(channel)
-        item.WaveformBitsAllocated = 16
-        item.WaveformSampleInterpretation = "SS"
-        item.add_new(0x5400100A, "OW", int(MISSING).to_bytes(2, "little", signed=True))
-        item.add_new(0x54001010, "OW", b"")
-        return item
-
-    def _notes(self, block: TwelveLeadBlock) -> str:
-        known, start = self.metadata, self.metadata.started_at
-        lines = [
-            f"started_at: {'unknown' if start is None else start.isoformat()}",
-            f"first_sample: {block.first_sample}",
-            f"prefilter: {known.prefilter}",
-            f"source: {known.source}",
-            MODEL + known.model,
-            f"calibration: {known.calibration}",
-            f"simulated: {known.simulated}",
-        ]
-        return "\n".join(" ".join(line.split()) for line in lines)
+        made = heads(self.metadata, block)
+        self._room = MarkerRoom(made[0])
+        for file, head in zip(self._files, made, strict=True):
+            self._objects.append(GrowingObject(file, head, self.target))
 
     def _append(self, block: TwelveLeadBlock, onset: int) -> None:
-        with np.errstate(invalid="ignore"):
-            digits = np.rint(block.ecg_mv.astype(np.float64) * 1000 / UV_PER_DIGIT)
-            self.samples_clipped += int((np.abs(digits) > DIGITAL_MAX).sum())
-            digits = np.clip(digits, -DIGITAL_MAX, DIGITAL_MAX)
-        digits[np.isnan(digits)] = MISSING
-        self._extend(digits.astype(np.int16))
+        codes = np.empty((_CHANNELS, block.n_samples), np.int16)
+        codes[: len(LEADS)], clipped = _codes(block.ecg_mv)
+        codes[len(LEADS) : -1], _ = _codes(block.sigma_mv)
+        codes[-1] = np.bitwise_or.reduce(block.quality, axis=0)
+        if clipped.any():
+            self.samples_clipped += int(clipped.sum())
+            codes[-1, clipped.any(axis=0)] |= Quality.CLIPPED
+        self._extend(codes)
 
     def _gap(self, n_samples: int, onset: int) -> None:
         for start in range(0, n_samples, _FILL_SAMPLES):
-            shape = (len(LEADS), min(_FILL_SAMPLES, n_samples - start))
-            self._extend(np.full(shape, MISSING, np.int16))
+            shape = (_CHANNELS, min(_FILL_SAMPLES, n_samples - start))
+            codes = np.full(shape, MISSING, np.int16)
+            codes[-1] = Quality.GAP
+            self._extend(codes)
 
     def _restart(self, onset: int) -> None:
         """Nothing to write: the format has no place for it."""
+
+    def _mark(self, onset: int, text: str) -> None:
+        data = self._room.add(onset, text)
+        if data is None:
+            self.markers_dropped += 1
+        else:
+            self._objects[0].put(self._room.at, data)
 
     def _extend(self, codes: NDArray[np.int16]) -> None:
         self._pending.append(codes)
@@ -199,30 +132,9 @@ class DicomSink(RecordingSink):
         codes = np.concatenate(self._pending, axis=1)
         self._pending.clear()
         self._n_pending = 0
-        width = 2 * len(LEADS)
-        n = self._n_written + codes.shape[1]
-        if width * n > _MOST_BYTES:
-            raise SinkError(
-                f"{self.target} is full: a DICOM waveform holds 4 GB; begin another file"
-            )
-        end = self._data_at + width * self._n_written
-        try:
-            self._put(end, codes.T.astype("<i2").tobytes() + _END)
-        except OSError:
-            with suppress(OSError):  # the first error is the one to report
-                self._file.truncate(end)
-                self._put(end, _END)
-            raise
-        self._put(self._length_at, (width * n).to_bytes(4, "little"))
-        self._put(self._count_at, n.to_bytes(4, "little"))
-        if self._n_written <= MOST_SAMPLES < n:
-            for at in self._classes_at:
-                self._put(at, GENERAL_ECG.encode())
-        self._n_written = n
-
-    def _put(self, at: int, data: bytes) -> None:
-        self._file.seek(at)
-        _write_all(self._file, data)
+        leads, beside = self._objects
+        beside.append(codes[len(LEADS) :])  # first: there is no sample without its sigma
+        leads.append(codes[: len(LEADS)])
 
     def _finish(self) -> None:
         try:
@@ -232,19 +144,20 @@ class DicomSink(RecordingSink):
             self._failed = True
             raise
         finally:
-            self._file.close()
-            if self._n_written == 0:
-                self.output.discard()
+            for file in self._files:
+                file.close()
+            if not self._objects or self._objects[0].n_samples == 0:
+                for new in (self._beside, self.output):
+                    new.discard()
+            elif not self._failed:
+                self._beside.keep()  # the leads take their name last
 
 
-def _code(value: str, scheme: str, meaning: str) -> Any:
-    from pydicom.dataset import Dataset
-
-    code = Dataset()
-    code.CodeValue, code.CodingSchemeDesignator, code.CodeMeaning = value, scheme, meaning
-    return code
-
-
-def _write_all(file: FileIO, data: bytes) -> None:
-    while data:
-        data = data[file.write(data) :]
+def _codes(values_mv: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:
+    """Codes of values in mV, and which of them are beyond the range."""
+    with np.errstate(invalid="ignore"):
+        digits = np.rint(values_mv.astype(np.float64) * (1000 / UV_PER_DIGIT))
+        clipped = np.abs(digits) > DIGITAL_MAX
+        codes = np.clip(digits, -DIGITAL_MAX, DIGITAL_MAX)
+    codes[np.isnan(codes)] = MISSING
+    return codes.astype(np.int16), clipped

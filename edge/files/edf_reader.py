@@ -24,11 +24,13 @@ from edge.files.record import (
     Record,
     one_unit,
     pick_leads,
+    printable,
     rate_of,
     reconstructed,
     unit_mv,
 )
 from edge.files.recording import CALIBRATION, MODEL, OF_RECORDING
+from edge.marker import PREFIX, Marker
 from edge.quality import Quality
 
 _CHUNK_BYTES = 1 << 20
@@ -83,7 +85,8 @@ class EdfRecord(Record):
             warnings += self._timeline.warnings
         n_samples = self._timeline.n_samples
         self._quality = None
-        if "leadlift" in header.recording and texts is not None:
+        self._is_ours = "leadlift" in header.recording
+        if self._is_ours and texts is not None:
             self.provenance = tuple(s.transducer for s in chosen)
             self.prefilter = chosen[0].prefilter
             warnings += reconstructed(names, self.provenance)
@@ -201,6 +204,24 @@ class EdfRecord(Record):
         for at, codes in self._pieces(start, stop):
             out[:, at : at + codes.shape[1]] = codes[-1]
         return out
+
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: annotations are spread over all data records."""
+        texts = next((s for s in self._header.signals if s.is_annotations and s.samples), None)
+        if texts is None:
+            return []
+        found: list[Marker] = []
+        start_s: float | None = None
+        for record in range(self._header.n_records):
+            data = self._bytes(record, texts.offset, texts.samples)
+            if start_s is None:
+                start_s = record_onset(data) or 0.0
+            for onset, text in annotation_texts(data):
+                if self._is_ours and not text.startswith(PREFIX):
+                    continue
+                if line := printable(text.removeprefix(PREFIX)).strip():
+                    found.append(Marker(line, round((onset - start_s) * self.sampling_hz)))
+        return sorted(found, key=lambda marker: marker.sample)
 
     def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
         """(place behind `start`, digital values of every signal read) of what the records hold in a range."""

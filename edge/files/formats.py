@@ -128,7 +128,7 @@ DICOM = Format(
     (".dcm",),
     _read_dicom,
     _write_dicom,
-    "needs leadlift[dicom]: half a microvolt a step, no quality",
+    "needs leadlift[dicom]; OUT_sigma.dcm beside it: sigma, quality, half a microvolt a step",
 )
 FORMATS = (EDF, BDF, NPZ, CSV, WFDB, DICOM)
 
@@ -175,8 +175,19 @@ def writer_for(path: str | Path) -> Writer:
     raise InputError(f"cannot tell the format of {str(path)!r}: end the name in {written(', ')}")
 
 
+def can_write(path: str | Path) -> bool:
+    """Whether the ending of `path` names a format that can be written."""
+    suffix = Path(path).suffix.lower()
+    return any(form.writer is not None and suffix == form.suffixes[0] for form in FORMATS)
+
+
 def all_files(path: Path, *, written: bool) -> list[Path]:
     """Every file of a recording that is `written` to `path`, or read from it; `path` is the first."""
+    if path.suffix.lower() == DICOM.suffixes[0]:
+        from edge.files.dicom_codes import companion
+
+        beside = companion(path)
+        return [path, beside] if written or beside.is_file() else [path]
     if path.suffix.lower() != WFDB.suffixes[0]:
         return [path]
     if written:

@@ -36,8 +36,10 @@ from edge.files.record import (
     unit_mv,
 )
 from edge.files.recording import OF_RECORDING
+from edge.marker import Marker
 
 _COPY_BYTES = 1 << 20
+_MARKER_BYTES = 1 << 28  # one each second of a day, of the longest text
 _LOCAL_HEADER_BYTES = 30  # of a zip member, before its name and extra field
 _LARGEST_RATIO = 1100  # what DEFLATE can shrink to one byte, and a little
 _UNITS = {"ecg_mv": "mV", "ecg_uv": "uV", "ecg": ""}
@@ -141,6 +143,16 @@ class NpzRecord(Record):
         part = self._part("quality", start, stop)
         return None if part is None else np.asarray(part, np.uint8)
 
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: a file of ours has them."""
+        try:
+            with zipfile.ZipFile(self.path) as archive:
+                at = _small(archive, "markers", _MARKER_BYTES).ravel().tolist()
+                texts = _texts(_small(archive, "marker_texts", _MARKER_BYTES))
+        except _DAMAGED:  # also of others, who have none
+            return []
+        return [Marker(text, int(n)) for n, text in sorted(zip(at, texts, strict=False))]
+
     def _part(self, name: str, start: int, stop: int) -> NDArray[np.generic] | None:
         """Samples [start, stop) of an array of the shape of the leads; None where there is none.
 
@@ -225,11 +237,13 @@ class _Member:
         return math.prod(self.shape) * self.dtype.itemsize
 
 
-def _small(archive: zipfile.ZipFile, name: str) -> NDArray[np.generic]:
+def _small(
+    archive: zipfile.ZipFile, name: str, most_bytes: int = _COPY_BYTES
+) -> NDArray[np.generic]:
     """A member that is small by nature."""
     member = _Member.read(archive, name)
-    if member.n_bytes > _COPY_BYTES:
-        raise ValueError(f"{name} is larger than a megabyte")
+    if member.n_bytes > most_bytes:
+        raise ValueError(f"{name} is larger than {most_bytes / 1e6:.0f} MB")
     with archive.open(member.info) as file:
         data = file.read(member.header_bytes + member.n_bytes)[member.header_bytes :]
     if member.dtype.itemsize == 0:  # an empty text

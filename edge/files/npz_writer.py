@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -26,6 +27,7 @@ from edge.samples import TwelveLeadBlock
 from firmware_bridge.new_file import INTERRUPTED, publish
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
+_SMALL_BYTES = 16_384  # of what is beside the growing arrays, at most
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
 
 
@@ -33,9 +35,9 @@ class NpzSink(RecordingSink):
     """Writes `ecg_mv`, `sigma_mv` (12, n) float32 mV and `quality` (12, n) uint8, and what they mean.
 
     Also `sampling_hz`, `first_sample` (stream index of column 0), `leads`, `provenance`, `restarts`
-    (columns where the stream began anew), `prefilter`, `device`, `model`, `calibration`, `source`,
-    `started_at` (ISO, empty if unknown), `simulated`. A gap is NaN with `Quality.GAP`, so column i is
-    always (first_sample + i) / sampling_hz but after a restart.
+    (columns where the stream began anew), `markers` (columns) and `marker_texts`, `prefilter`, `device`,
+    `model`, `calibration`, `source`, `started_at` (ISO, empty if unknown), `simulated`. A gap is NaN with
+    `Quality.GAP`, so column i is always (first_sample + i) / sampling_hz but after a restart.
     """
 
     def __init__(
@@ -47,6 +49,8 @@ class NpzSink(RecordingSink):
         self._growing: dict[str, _GrowingArray] = {}
         self._first_sample = 0
         self._restarts: list[int] = []
+        self._markers: list[tuple[int, str]] = []
+        self._saved_markers = 0
         self._saved_until = 0
         self._refuse_interrupted()
         if self.output.is_stream:
@@ -55,6 +59,11 @@ class NpzSink(RecordingSink):
     def _refuse_interrupted(self, error: OSError | None = None) -> None:
         if os.path.lexists(self._spool):
             raise SinkError(f"cannot write {self.target}: {self._spool} {INTERRUPTED}") from error
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording: while it grows; what is packed is smaller."""
+        return _SMALL_BYTES + len(LEADS) * (4 + 4 + 1) * n_samples
 
     def _open(self) -> None:
         self.output.check()
@@ -83,9 +92,32 @@ class NpzSink(RecordingSink):
         self._restarts.append(onset)
         self._save({"restarts": np.array(self._restarts, np.int64)})
 
+    def _mark(self, onset: int, text: str) -> None:
+        self._markers.append((onset, text))
+
+    def _save_markers(self) -> None:
+        if self._saved_markers < len(self._markers):
+            self._save(self._marks())
+            self._saved_markers = len(self._markers)
+
+    def _marks(self) -> dict[str, NDArray[np.generic]]:
+        return {
+            "markers": np.array([at for at, _ in self._markers], np.int64),
+            "marker_texts": np.array([text for _, text in self._markers], np.str_),
+        }
+
     def _save(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         for name, array in arrays.items():
-            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
+            # At once or not at all: a process may be killed here, and a disk be full.
+            path = self._spool / f"{name}.npy"
+            new = path.with_suffix(".new")
+            try:
+                with new.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                new.replace(path)
+            except OSError:
+                new.unlink(missing_ok=True)
+                raise
 
     def _extend(
         self, ecg_mv: NDArray[np.float32], sigma_mv: NDArray[np.float32], quality: NDArray[np.uint8]
@@ -95,6 +127,7 @@ class NpzSink(RecordingSink):
         if self._growing["quality"].n - self._saved_until >= self.sampling_hz:
             for growing in self._growing.values():
                 growing.save()
+            self._save_markers()
             self._saved_until = self._growing["quality"].n
 
     def _small(self) -> dict[str, NDArray[np.generic]]:
@@ -107,6 +140,7 @@ class NpzSink(RecordingSink):
             "leads": np.array(LEADS),
             "provenance": np.array([str(source) for source in self.provenance or ()]),
             "restarts": np.array(self._restarts, np.int64),
+            **self._marks(),
             "prefilter": np.array(self.metadata.prefilter),
             "device": np.array(self.metadata.device),
             "model": np.array(self.metadata.model),
@@ -117,8 +151,10 @@ class NpzSink(RecordingSink):
         }
 
     def _finish(self) -> None:
-        for growing in self._growing.values():
-            growing.close()
+        with ExitStack() as all_of_them:
+            for growing in self._growing.values():
+                all_of_them.callback(growing.close)
+            self._save_markers()
         if "quality" not in self._growing or not self._growing["quality"].n:
             shutil.rmtree(self._spool)
             return

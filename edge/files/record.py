@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.marker import Marker
 from firmware_bridge.closing import Closing
 from firmware_bridge.lead_names import (
     MV_PER_UNIT,
@@ -97,6 +98,13 @@ class Record(Closing, ABC):
         A file that has them for all leads together gives each lead the same ones.
         """
         return None
+
+    def read_markers(self) -> list[Marker]:
+        """What was noted, in the order of time, at samples of this recording; some may lie outside it.
+
+        Of a file that others made: its annotations. Reads the whole file where the format demands it.
+        """
+        return []
 
     @abstractmethod
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:

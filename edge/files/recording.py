@@ -13,6 +13,7 @@ import numpy as np
 
 from edge.errors import InputError, SinkError
 from edge.leads import LEADS, Provenance
+from edge.marker import Marker
 from edge.samples import SampleBlock, TwelveLeadBlock
 from firmware_bridge.closing import Closing
 from firmware_bridge.new_file import NewFile, stamped
@@ -83,6 +84,14 @@ class Timeline:
         self._next_index = block.first_sample + block.n_samples
         return missing, restarted
 
+    def sample_at(self, position: int) -> int:
+        """The sample of the stream at a position: what `position_of` takes."""
+        return position - self.end + (self._next_index or 0)
+
+    def position_of(self, sample: int) -> int:
+        """Where a sample of the stream lies, by the index of the last block; below 0 before the first."""
+        return sample - (self._next_index or 0) + self.end
+
 
 class RecordingSink(Closing, ABC):
     """Checks blocks, keeps the timeline and turns system errors into SinkError for a file format.
@@ -113,6 +122,7 @@ class RecordingSink(Closing, ABC):
         self.timeline = Timeline(sampling_hz)
         self.provenance: tuple[Provenance, ...] | None = None
         self._ask = metadata if callable(metadata) else None
+        self._unmarked: list[Marker] = []
         self._opened = False
         self._closed = False
         self._failed = False
@@ -129,23 +139,36 @@ class RecordingSink(Closing, ABC):
         """
         if self._closed:
             raise SinkError(f"{self.target} is closed: open a new sink to write more")
-        self._check(block)
-        if block.n_samples == 0:
-            return
+        self.check(block)
+        self._unmarked += block.markers
         try:
-            if self.provenance is None:
-                self._start(block)
-            missing, restarted = self.timeline.place(block)
-            onset = self.timeline.end - block.n_samples
-            if restarted:
-                self._restart(onset)
-            if missing:
-                self._gap(missing, onset - missing)
-            self._append(block, onset)
+            if block.n_samples:
+                self._write(block)
+            if self._unmarked and self.provenance is not None:
+                self._mark_all()
         except (OSError, SinkError) as error:
             failure = error if isinstance(error, SinkError) else self.failure(error)
             self._abandon()
             raise failure from error
+
+    def _write(self, block: TwelveLeadBlock) -> None:
+        if self.provenance is None:
+            self._start(block)
+        missing, restarted = self.timeline.place(block)
+        onset = self.timeline.end - block.n_samples
+        if restarted:
+            self._restart(onset)
+        if missing:
+            self._gap(missing, onset - missing)
+        self._append(block, onset)
+
+    def _mark_all(self) -> None:
+        for marker in self._unmarked:
+            at, text = self.timeline.position_of(marker.sample), marker.text
+            if at < 0:  # of a moment before this file was begun
+                text, at = f"{text} ({-at / self.sampling_hz:.3f} s before this file)", 0
+            self._mark(at, text)
+        self._unmarked.clear()
 
     def close(self) -> None:
         """Finish the file; a second call does nothing. Raises SinkError if it cannot be finished."""
@@ -164,6 +187,16 @@ class RecordingSink(Closing, ABC):
     def counters(self) -> dict[str, int]:
         """What the format could not hold, by name."""
         return {}
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files so far: this one, once it is begun."""
+        return (self.target,) if self._opened else ()
+
+    @staticmethod
+    @abstractmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """Bytes of a recording of `n_samples` a lead in this format, all its files, at most."""
 
     def _start(self, block: TwelveLeadBlock) -> None:
         if self._ask is not None:
@@ -197,7 +230,8 @@ class RecordingSink(Closing, ABC):
         except SinkError:
             return
 
-    def _check(self, block: TwelveLeadBlock) -> None:
+    def check(self, block: TwelveLeadBlock) -> None:
+        """Raise InputError for a block of another rate, shape or provenance."""
         if block.sampling_hz != self.sampling_hz:
             raise InputError(
                 f"{self.target} was opened for {self.sampling_hz:g} Hz and got a block of "
@@ -235,6 +269,10 @@ class RecordingSink(Closing, ABC):
     @abstractmethod
     def _restart(self, onset: int) -> None:
         """Mark that the stream began anew at `onset`; the length of the break is not known."""
+
+    @abstractmethod
+    def _mark(self, onset: int, text: str) -> None:
+        """Mark sample `onset` with the text of a marker; it may lie before what was written last."""
 
     @abstractmethod
     def _finish(self) -> None:

@@ -1,4 +1,4 @@
-"""Makes a whole file of what an interrupted recording left: a packed NPZ, an EDF whose header is true.
+"""Makes a whole file of what an interrupted recording left: a packed NPZ, an EDF or DICOM that is true.
 
 The original is only read. What is made is a new file.
 """
@@ -13,7 +13,9 @@ from typing import IO, BinaryIO
 import numpy as np
 
 from edge.errors import InputError
+from edge.files.dicom_object import mended
 from edge.files.edf_header import FIXED_BYTES, read_header
+from edge.progress import progress
 
 GROWING = ("ecg_mv", "sigma_mv", "quality")
 """Arrays of an NPZ recording that are as long as it is; the first is stored as it is, the others deflated."""
@@ -97,11 +99,29 @@ def mend_edf(path: Path, target: BinaryIO | None) -> list[str]:
     return mended
 
 
+def mend_dicom(path: Path, target: BinaryIO) -> bool:
+    """Write an object of ours with all samples that are there, and the right number of them.
+
+    Whether it had to be mended; one that is whole is copied.
+    """
+    with path.open("rb") as file:
+        found = mended(file)
+        keep, changes = (path.stat().st_size, []) if found is None else found
+        file.seek(0)
+        _copy(file, target, keep)
+    for at, data in changes:
+        target.seek(at)
+        target.write(data)
+    return found is not None
+
+
 def _copy(source: BinaryIO, target: IO[bytes], n_bytes: int) -> None:
     left = n_bytes
-    while left:
-        data = source.read(min(left, _COPY_BYTES))
-        if not data:
-            raise InputError("the file became shorter while it was read")
-        target.write(data)
-        left -= len(data)
+    with progress("copying", n_bytes) as work:
+        while left:
+            data = source.read(min(left, _COPY_BYTES))
+            if not data:
+                raise InputError("the file became shorter while it was read")
+            target.write(data)
+            left -= len(data)
+            work.done = n_bytes - left

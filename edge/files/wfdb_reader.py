@@ -13,11 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.files import wfdb_annotations
 from edge.files.record import (
     ReadOptions,
     Record,
     one_unit,
     pick_leads,
+    printable,
     rate_of,
     reconstructed,
     unit_mv,
@@ -26,6 +28,7 @@ from edge.files.recording import OF_RECORDING
 from edge.files.wfdb_codes import FLAC, FORMATS, INVALID, SignalFile
 from edge.files.wfdb_header import DEFAULT_GAIN, WfdbSignal, read_header
 from edge.leads import LEADS
+from edge.marker import Marker
 
 SIGMA = "sigma "
 """Before the name of a lead: its standard deviation, in a file of ours."""
@@ -164,6 +167,19 @@ class WfdbRecord(Record):
         codes = self._codes([self._quality], start, stop)
         return np.repeat(codes.astype(np.uint8), len(self.leads), axis=0)
 
+    def read_markers(self) -> list[Marker]:
+        """As of every recording: the annotations with a text in RECORD.atr."""
+        try:
+            data = self.path.with_suffix(wfdb_annotations.SUFFIX).read_bytes()
+        except OSError:
+            return []
+        per_frame = self._chosen[0].per_frame  # annotations count frames
+        return [
+            Marker(line, at * per_frame)
+            for at, text in wfdb_annotations.texts(data)
+            if (line := printable(text).strip())
+        ]
+
     def _codes(self, signals: list[WfdbSignal], start: int, stop: int) -> NDArray[np.int32]:
         """(n_signals, stop - start) codes."""
         n = signals[0].per_frame
@@ -194,9 +210,11 @@ def _gain(signal: WfdbSignal) -> float:
 
 
 def files_of(header: Path) -> list[Path]:
-    """The signal files that a header names; none where it cannot be read."""
+    """The signal files that a header names, and the annotations; none where it cannot be read."""
     try:
         signals = read_header(header).signals
     except (InputError, OSError):
         return []
-    return [header.with_name(Path(name).name) for name in dict.fromkeys(s.file for s in signals)]
+    found = [header.with_name(Path(name).name) for name in dict.fromkeys(s.file for s in signals)]
+    notes = header.with_suffix(wfdb_annotations.SUFFIX)
+    return [*found, *([notes] if notes.is_file() else [])]

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError, SinkError
+from edge.files import wfdb_annotations
 from edge.files.recording import MODEL, MetadataSource, RecordingSink
 from edge.files.wfdb_codes import INVALID
 from edge.files.wfdb_header import RECORD_NAME
@@ -27,13 +28,15 @@ DIGITS_PER_MV = 2000
 """Half a microvolt a step, as in EDF: well below the noise of any ECG front end."""
 DIGITAL_MAX = 32767
 _MISSING = INVALID[16]
+_HEAD_BYTES = 8192  # of the header, at most
 _FILL_SAMPLES = 16_384  # a gap is written in pieces of this size: 0.8 MB at most
 _LABELS = [*LEADS, *(SIGMA + lead for lead in LEADS), QUALITY]  # under the 32 of old readers
 
 
-def companions(path: Path) -> tuple[Path, Path]:
-    """The signal files that belong to the header `path`: the leads, and their sigma and quality."""
-    return path.with_suffix(".dat"), path.with_name(f"{path.stem}_sigma.dat")
+def companions(path: Path) -> tuple[Path, Path, Path]:
+    """The files that belong to the header `path`: the leads, their sigma and quality, and the markers."""
+    sigma = path.with_name(f"{path.stem}_sigma.dat")
+    return path.with_suffix(".dat"), sigma, path.with_suffix(wfdb_annotations.SUFFIX)
 
 
 class WfdbSink(RecordingSink):
@@ -54,8 +57,10 @@ class WfdbSink(RecordingSink):
             )
         if self.output.is_stream:
             raise SinkError(f"cannot write {self.target}: WFDB needs files, write .csv to a pipe")
-        self._data = [NewFile(name, overwrite=overwrite) for name in companions(self.output.path)]
-        for new in self._data:
+        *self._data, self._notes = [
+            NewFile(name, overwrite=overwrite) for name in companions(self.output.path)
+        ]
+        for new in (*self._data, self._notes):
             try:
                 new.check()
             except OSError as error:
@@ -63,6 +68,8 @@ class WfdbSink(RecordingSink):
         self.samples_clipped = 0
         """Samples beyond the range of the file, written as its largest value and flagged."""
         self._header: FileIO
+        self._markers: list[tuple[int, str]] = []
+        self._notes_file: FileIO | None = None
         self._files: list[FileIO] = []
         self._pending: list[NDArray[np.int16]] = []
         self._n_pending = 0
@@ -73,6 +80,11 @@ class WfdbSink(RecordingSink):
     def counters(self) -> dict[str, int]:
         """Samples beyond the file's range."""
         return {"samples_clipped": self.samples_clipped}
+
+    @staticmethod
+    def size_of(n_samples: int, sampling_hz: float) -> int:
+        """As of every recording."""
+        return _HEAD_BYTES + 2 * len(_LABELS) * n_samples
 
     def _open(self) -> None:
         try:
@@ -110,6 +122,21 @@ class WfdbSink(RecordingSink):
         text = f"# stream restarted, break of unknown length: sample {onset}\n"
         self._header.seek(0, 2)
         _write_all(self._header, text.encode())
+
+    def _mark(self, onset: int, text: str) -> None:
+        """Into the annotations, in the order of time; their file is made with the first one."""
+        if self._notes_file is None:
+            self._notes_file = self._notes.create()
+        last = self._markers[-1][0] if self._markers else 0
+        self._markers.append((onset, text))
+        if onset < last:
+            self._markers.sort(key=lambda marker: marker[0])
+            self._notes_file.seek(0)
+            _write_all(self._notes_file, wfdb_annotations.notes(self._markers))
+        else:
+            self._notes_file.seek(max(0, self._notes_file.tell() - len(wfdb_annotations.END)))
+            data = wfdb_annotations.note(onset - last, text) + wfdb_annotations.END
+            _write_all(self._notes_file, data)
 
     def _extend(self, codes: NDArray[np.int16]) -> None:
         self._pending.append(codes)
@@ -179,14 +206,17 @@ class WfdbSink(RecordingSink):
             self._failed = True
             raise
         finally:
-            for file in (*self._files, self._header):
-                file.close()
+            for file in (*self._files, self._header, self._notes_file):
+                if file is not None:
+                    file.close()
             if self._n_written == 0:
-                for new in (*self._data, self.output):
+                for new in (*self._data, self._notes, self.output):
                     new.discard()
             elif not self._failed:
-                for new in self._data:  # the header takes its name last
+                for new in (*self._data, self._notes):  # the header takes its name last
                     new.keep()
+                if self._notes_file is None and self._notes.overwrite:  # of the record replaced
+                    self._notes.path.unlink(missing_ok=True)
 
 
 def _codes(values_mv: NDArray[np.float32]) -> tuple[NDArray[np.int16], NDArray[np.bool_]]:

@@ -8,7 +8,9 @@ from contextlib import suppress
 
 from edge.errors import SinkError
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import CountingSink, Sink
+from edge.sinks.base import AddressedSink, CountingSink, FilingSink, Sink
+
+_FILE = "file:"
 
 
 class Outputs:
@@ -22,6 +24,12 @@ class Outputs:
         self._say = say
         self._last: SinkError | None = None
         self._closed = False
+
+    @property
+    def address(self) -> str:
+        """Where a browser sees the run; empty where none does."""
+        found = (sink.address for sink in self.sinks.values() if isinstance(sink, AddressedSink))
+        return next(found, "")
 
     def write(self, block: TwelveLeadBlock) -> None:
         """Into every sink that has not failed. Raises what the last one raised once none is left."""
@@ -53,6 +61,20 @@ class Outputs:
         """Raise SinkError, of the last one to fail, if there were sinks and all have failed."""
         if self._last is not None and len(self.failures) == len(self.sinks):
             raise self._last
+
+    def names(self) -> list[str]:
+        """Every sink by its name; one that wrote several files, by each of those."""
+        return [one for name in self.sinks for one in self._files(name) or [name]]
+
+    def recording(self) -> tuple[str, ...]:
+        """The files that are being written."""
+        there = [name for name in self.sinks if name not in self.failures]
+        newest = [(self._files(name) or [name])[-1] for name in there]
+        return tuple(one.removeprefix(_FILE) for one in newest if one.startswith(_FILE))
+
+    def _files(self, name: str) -> list[str]:
+        sink = self.sinks[name]
+        return [_FILE + one for one in sink.files] if isinstance(sink, FilingSink) else []
 
     def counters(self) -> dict[str, int]:
         """What the sinks could not hold, added up over them."""

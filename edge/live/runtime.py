@@ -14,33 +14,35 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from time import monotonic_ns
 from typing import cast
 
 from edge.leads import INPUT_LEADS
-from edge.live.handover import Handover, Run
-from edge.live.ingest import Ingest
+from edge.live.handover import Handover, Run, start_of
+from edge.live.ingest import Ingest, no_samples
+from edge.live.on_device import OnDevice, ReconstructedIngest, in_time
 from edge.live.outputs import Outputs
-from edge.live.stream_reconstructor import StreamReconstructor
+from edge.live.pending_markers import PendingMarkers
+from edge.live.stream_reconstructor import StreamReconstructor, engine_name
 from edge.live.telemetry import LatencyTelemetry
+from edge.marker import Marker
+from edge.misplacement_watch import MisplacementWatch
 from edge.offline import check_rate
-from edge.samples import SampleBlock, TwelveLeadBlock
+from edge.samples import TwelveLeadBlock
 from edge.signal.resampling import RateConverter
 from edge.sinks.base import LiveStatus, Sink
 from firmware_bridge.errors import StallError
+from firmware_bridge.events import Marked, Reconstruction
 from firmware_bridge.source import Source
 from firmware_bridge.transports.base import Notified
-from firmware_bridge.wall_time import arrival_time
 
 DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from last byte to block
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
 NO_SAMPLES_S = 10.0  # bytes that decode to nothing for so long: wrong baud rate, or another device
 RECORDING_WAIT_S = 0.002  # how soon a replay that is ahead of inference looks again
-RECORDING_PART = (
-    100  # samples of a recording handed over at once: the ring holds as many at any rate
-)
+RECORDING_PART = 100  # samples of a recording handed over at once: the ring holds as many
 CLOSE_S = 10.0  # longest wait for the source to close; BLE takes seconds to disconnect
 
 
@@ -72,6 +74,8 @@ class Runtime:
         """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
         self.ingest = Ingest(leads, or_others=on_leads is not None)
         self._asked, self._on_leads = tuple(leads), on_leads
+        self.reconstruction: Reconstruction | None = None
+        """What a device that reconstructs its leads itself says of them; None of any other."""
         self.latency = LatencyTelemetry()
         self.samples_out = 0
         self.deadline_misses = 0
@@ -79,6 +83,7 @@ class Runtime:
         self._source = source
         self._reconstructor = reconstructor
         self._converter: RateConverter | None = None
+        self._watch: MisplacementWatch | None = None  # from the first samples on
         self._handover = Handover()
         self._deadline_ns = round(
             (reconstructor.hop / reconstructor.sampling_hz + deadline_s) * 1e9
@@ -86,6 +91,8 @@ class Runtime:
         self._next_sample = 0  # stream index at the device's rate of the next sample to push
         self._fed = 0  # samples pushed or skipped at the reconstructor's rate
         self._overruns = 0
+        self._markers = PendingMarkers(self._say, live=source.link.live)
+        self._newest: TwelveLeadBlock | None = None
         self._oldest_arrival_ns = 0
         self._began_ns = 0
         self._ended_ns = 0
@@ -112,6 +119,15 @@ class Runtime:
         self._stopping = True
         if self._cancel is not None:
             self._cancel()
+
+    def mark(self, text: str, *, at_ns: int | None = None, sample: int | None = None) -> None:
+        """Note `text` in the recording, from any thread: every sink gets it in `TwelveLeadBlock.markers`.
+
+        It belongs to the sample that was taken at `at_ns` (`time.monotonic_ns()`), now unless given; of a
+        replay, to the newest one. `sample`, counted as `TwelveLeadBlock.first_sample`, names one instead.
+        Raises InputError for a text that is empty, too long or no line, SinkError after the recording's end.
+        """
+        self._markers.add(text, at_ns, sample)
 
     def run(self, seconds: float | None = None) -> None:
         """Record until the source ends, `stop()`, or `seconds` of signal; close the sinks.
@@ -140,13 +156,18 @@ class Runtime:
                     run = run.until(seconds)
                 if run is not None:
                     yield from self._reconstruct(run)
+                else:
+                    yield from self._alone(self._markers.overdue())
                 if run is not whole or (acquired and whole is None):
                     yield from self._flush()
+                    yield from self._alone(self._markers.finish())
                     break
         finally:
+            self._markers.close()
             self._ended_ns = monotonic_ns()
             self.stop()
             self._thread.join(CLOSE_S)
+            self._tell_notices()
         if self._failure is not None:
             raise self._failure
         if self._thread.is_alive():
@@ -161,7 +182,7 @@ class Runtime:
             samples_lost=self.samples_lost,
             gaps=self.gaps,
             deadline_misses=self.deadline_misses,
-            engine=_engine_name(self._reconstructor),
+            engine=engine_name(self._reconstructor),
             in_outage=self._source.in_outage,
             reconnects=self._source.reconnects,
             device="" if info is None else info.device,
@@ -170,11 +191,8 @@ class Runtime:
             arrival_hz=self.ingest.arrival_hz or float("nan"),
             warnings=self.warnings,
             battery_percent=self.ingest.battery_percent,
-            recording=tuple(
-                name.removeprefix("file:")
-                for name in self.sinks
-                if name.startswith("file:") and name not in self.sink_failures
-            ),
+            address=self._outputs.address,
+            recording=self._outputs.recording(),
         )
 
     @property
@@ -206,32 +224,23 @@ class Runtime:
 
     def report(self) -> dict[str, object]:
         """Plain values for JSON: what went in, came out and was lost, and how long it took."""
-        info, clock = self.ingest.info, self.ingest.clock
         transport = self._source.link.transport
-        return asdict(self.ingest.counters) | {
+        return self.ingest.report() | {
             "samples_out": self.samples_out,
+            "markers": self._markers.placed,
             "samples_lost": self.samples_lost,
             "samples_overrun": self._handover.samples_overrun,
             "gaps": self.gaps,
             "reconnects": self._source.reconnects,
             "seconds": self.seconds,
-            "device": "" if info is None else info.device,
-            "firmware": "" if info is None else info.firmware,
-            "simulated": info is not None and info.simulated,
-            "leads": list(self.ingest.leads),
             "source": self.source_name,
             "started_at": None if self.started_at is None else self.started_at.isoformat(),
-            "device_hz": 0.0 if info is None else info.sampling_hz,
-            "rate_source": "" if info is None else info.rate_source,
-            "arrival_hz": self.ingest.arrival_hz,
             "sampling_hz": self._reconstructor.sampling_hz,
-            "clock_drift_ppm": clock.drift_ppm,
-            "arrival_jitter_ms": clock.jitter_s * 1e3,
-            "engine": _engine_name(self._reconstructor),
+            "engine": engine_name(self._reconstructor),
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
-            "outputs": list(self.sinks),
+            "outputs": self._outputs.names(),
             "sink_failures": dict(self.sink_failures),
             "warnings": list(self.warnings),
             "notifications_dropped": (
@@ -273,12 +282,16 @@ class Runtime:
                 decoded_ns = monotonic_ns()
                 if source.reconnects != reconnects:  # it was away: no device's fault
                     reconnects, sampled_ns = source.reconnects, decoded_ns
+                if isinstance(timed.event, Marked):
+                    self._markers.hear(timed.event, timed.arrival_ns)
+                if isinstance(timed.event, Reconstruction):
+                    self._hear_reconstruction(timed.event)
                 block = self.ingest.push(timed.event, timed.arrival_ns)
                 self._tell_notices()
                 if block is not None:
                     arrival_ns = timed.arrival_ns
                     if self.started_at is None:
-                        self.started_at = self._start_of(block)
+                        self.started_at = start_of(block, source.link.transport)
                     if not live:  # a recording can wait, and its times are not those of this run
                         arrival_ns = decoded_ns
                         block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
@@ -290,13 +303,13 @@ class Runtime:
                     self.latency.record("ingest", monotonic_ns() - decoded_ns)
                     sampled_ns = decoded_ns
                 elif decoded_ns - sampled_ns > NO_SAMPLES_S * 1e9:
-                    raise StallError(self._no_samples())
+                    raise StallError(no_samples(self.ingest.counters, NO_SAMPLES_S))
 
-    def _start_of(self, block: SampleBlock) -> datetime | None:
-        """When the device took the first sample of the stream's first block."""
-        lasting = timedelta(seconds=(block.n_samples - 1) / block.sampling_hz)
-        last_at = arrival_time(self._source.link.transport, block.acquired_ns or block.arrival_ns)
-        return None if last_at is None else last_at - lasting
+    def _hear_reconstruction(self, said: Reconstruction) -> None:
+        if self.reconstruction is None and in_time(self.ingest):
+            self.ingest = ReconstructedIngest(self.ingest, said)
+            self._reconstructor = OnDevice(said, self._reconstructor)
+            self._on_leads, self.reconstruction = None, said
 
     def _tell_notices(self) -> None:
         notices = self.ingest.notices
@@ -304,24 +317,20 @@ class Runtime:
             self._say(f"warning: {notices[self._told]}")
             self._told += 1
 
-    def _no_samples(self) -> str:
-        counters = self.ingest.counters
-        if counters.samples_before_info:
-            why = "it never says which leads they are: check the device's firmware"
-        else:
-            why = (
-                f"{counters.corrupt_bytes} bytes are no valid frame: check the baud rate and that "
-                "the source names the right device"
-            )
-        return f"the device sends, but no samples for {NO_SAMPLES_S:.0f} s: {why}"
-
     # The inference thread.
 
     def _flush(self) -> Iterator[TwelveLeadBlock]:
         tail = self._reconstructor.flush()
-        if tail.n_samples:
+        if tail.n_samples and self._watch is not None:
+            tail = self._watch.follow(tail)
             self.samples_out += tail.n_samples
+            self._markers.follow(tail)
             yield tail
+
+    def _alone(self, markers: tuple[Marker, ...]) -> Iterator[TwelveLeadBlock]:
+        """`markers` that no samples come with, in a block of their own."""
+        if markers and self._newest is not None:
+            yield self._newest.followed_by(markers)
 
     def _reconstruct(self, run: Run) -> Iterator[TwelveLeadBlock]:
         taken_ns = monotonic_ns()
@@ -333,6 +342,8 @@ class Runtime:
             if check_rate(run.sampling_hz) != wanted_hz:
                 n_leads = len(self.ingest.leads)
                 self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
+            r = self._reconstructor
+            self._watch = MisplacementWatch(r.leads, r.moments, wanted_hz, self.ingest.tell)
         self._overruns += run.lost > 0
         if run.first_sample != self._next_sample:
             yield from self._flush()
@@ -359,7 +370,13 @@ class Runtime:
         self.deadline_misses += late_ns > self._deadline_ns
         self.samples_out += block.n_samples
         self._oldest_arrival_ns = run.oldest_arrival_ns
-        yield replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
+        assert self._watch is not None
+        block = self._watch.follow(block)
+        block = replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
+        if markers := self._markers.take(block):
+            block = replace(block, markers=markers)
+        self._newest = block
+        yield block
 
     def _jump(self, n_samples: int) -> None:
         """Carry a gap over to the reconstructor, at its rate and without rounding drift."""
@@ -371,10 +388,8 @@ class Runtime:
     def _write(self, block: TwelveLeadBlock) -> None:
         began_ns = monotonic_ns()
         self._outputs.write(block)
+        if block.n_samples == 0:
+            return
         done_ns = monotonic_ns()
         self.latency.record("sink", done_ns - began_ns)
         self.latency.record("byte_to_sink", done_ns - self._oldest_arrival_ns)
-
-
-def _engine_name(reconstructor: StreamReconstructor) -> str:
-    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))

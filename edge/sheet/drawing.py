@@ -6,6 +6,7 @@ reconstructed lead is grey, has its band, and says what it is; a true lead is da
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import IO, TYPE_CHECKING, Any
@@ -42,6 +43,8 @@ _INKS = {
 _ESTIMATE = ("#0072B2", 0.6)
 _TRUE = ("#D55E00", 0.6)
 _DASHED = "--"
+_MARKER: dict[str, Any] = {"color": "#5b2a86", "linewidth": 0.6, "linestyle": "-."}
+_MARKER_LETTERS = 40
 _HATCHES = {
     State.WITHOUT_A_LEAD: "--",
     State.SETTLING: "\\\\\\",
@@ -85,6 +88,7 @@ def page(
             if i:
                 axes.plot([left, left], [base - 4, base + 4], color="black", linewidth=0.5)
     _draw_lead(axes, rhythm, (LEFT, ROWS[-1]), (0.0, shown.seconds), shown, true)
+    _draw_markers(axes, shown)
     for base in ROWS:
         _draw_pulse(axes, base)
     _write(axes, heading)
@@ -106,7 +110,8 @@ def save(
     from matplotlib.backends.backend_pdf import PdfPages
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing")  # a marker's text may have any
         matplotlib.rcdefaults()  # whatever the user has set
         matplotlib.rcParams["hatch.linewidth"] = 0.3
         size = (WIDTH / 25.4, HEIGHT / 25.4)
@@ -139,6 +144,25 @@ def _draw_pulse(axes: Axes, base: float) -> None:
     x = np.array([17.0, 19.5, 19.5, 24.5, 24.5, 27.0])
     y = base + MM_PER_MV * np.array([0, 0, 1, 1, 0, 0])
     axes.plot(x, y, color="black", linewidth=0.8, solid_joinstyle="miter")
+
+
+def _draw_markers(axes: Axes, shown: Excerpt) -> None:
+    """A line across the rows at each marker, and its text below the rhythm strip."""
+    column_s = max(0.0, shown.seconds - COLUMN_S) / (len(COLUMNS) - 1)
+    taken = [-1.0, -1.0, -1.0]  # how far the texts of each line of texts reach
+    for at_s, text in shown.markers:
+        for i in range(len(COLUMNS)):
+            if 0 <= at_s - i * column_s < min(COLUMN_S, shown.seconds):
+                x = LEFT + (i * COLUMN_S + at_s - i * column_s) * MM_PER_S
+                axes.plot([x, x], [ROWS[2] - HALF_ROW, PAPER[3] - 5], **_MARKER)
+        x = LEFT + at_s * MM_PER_S
+        axes.plot([x, x], [PAPER[1] + 1, ROWS[-1] + HALF_ROW], **_MARKER)
+        shown_text = text if len(text) <= _MARKER_LETTERS else f"{text[: _MARKER_LETTERS - 3]}..."
+        line = next((i for i, end in enumerate(taken) if end < x), None)
+        if line is not None:
+            taken[line] = x + 2 + _width_mm(shown_text)
+            where = x + 0.8, PAPER[1] + 7 - 2.6 * line
+            _text(axes, *where, shown_text, size=_SMALL, box=True, color=_MARKER["color"])
 
 
 def _draw_lead(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from edge.files.record import Record
 from edge.leads import LEADS
+from edge.marker import Marker
 from edge.quality import Quality
 
 
@@ -69,6 +70,8 @@ class Excerpt:
     n_samples: int
     traces: Mapping[str, Trace]
     """By lead; those of LEADS that the recording has."""
+    markers: tuple[tuple[float, str], ...] = ()
+    """(seconds since `first_s`, text) of what was noted meanwhile."""
 
     @property
     def seconds(self) -> float:
@@ -76,8 +79,10 @@ class Excerpt:
         return self.n_samples / self.sampling_hz
 
 
-def excerpt(record: Record, first_s: float, seconds: float) -> Excerpt:
-    """Up to `seconds` of a recording from `first_s` on.
+def excerpt(
+    record: Record, first_s: float, seconds: float, markers: Iterable[Marker] = ()
+) -> Excerpt:
+    """Up to `seconds` of a recording from `first_s` on, with those of its `markers` that lie in it.
 
     Recordings of others have electrode offsets: each of their leads is moved so that its median is 0 mV.
     Raises InputError where the file is damaged.
@@ -97,7 +102,9 @@ def excerpt(record: Record, first_s: float, seconds: float) -> Excerpt:
         state = states(ecg_mv[row], bits, of_estimate="reconstructed" in provenance)
         traces[lead] = Trace(provenance, ecg_mv[row], sigma, state)
     in_order = {lead: traces[lead] for lead in LEADS if lead in traces}
-    return Excerpt(hz, start / hz, stop - start, in_order)
+    noted = ((one.sample - start, one.text) for one in markers)
+    here = tuple((at / hz, text) for at, text in noted if 0 <= at < stop - start)
+    return Excerpt(hz, start / hz, stop - start, in_order, here)
 
 
 def states(

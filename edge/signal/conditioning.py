@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -113,6 +115,40 @@ def _block_matrix(
     return outputs, states
 
 
+@cache
+def block_map(
+    spec: Conditioning, sampling_hz: float, hop: int
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """What a block gives, of its state and samples; and the steady state of a constant 1.
+
+    (rows, n_states + n_samples): both outputs of every sample, then the state after every hop; (n_states,).
+    Raises InputError as `sections`.
+    """
+    main, residual = sections(spec, sampling_hz)
+    n = BLOCK_HOPS * hop
+    outputs, states = _block_matrix(main, residual, n)
+    n_states = states.shape[1]
+    after_hop = states[hop - 1 :: hop]
+    rows = np.concatenate(
+        [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * n_states, -1)]
+    )
+    one_step = states[0][:, : n_states + 1]
+    rest = np.linalg.solve(np.eye(n_states) - one_step[:, :-1], one_step[:, -1])
+    return rows, rest
+
+
+@cache
+def _rows_stand_alone(n_rows: int, n_inner: int, n_columns: int, hop: int) -> bool:
+    """Whether a product of some rows has the bits of those rows of the whole product on this machine."""
+    rng = np.random.default_rng(0)
+    rows, columns = rng.normal(size=(n_rows, n_inner)), rng.normal(size=(n_inner, n_columns))
+    whole, every = np.dot(rows, columns), n_rows // (2 * hop)
+    return all(
+        np.array_equal(np.dot(rows[at], columns), whole[at])
+        for at in (np.arange(first, n_rows, every) for first in range(every))
+    )
+
+
 class Conditioner:
     """The filters of a `Conditioning`, in whole hops, one independent stream per lead.
 
@@ -120,46 +156,66 @@ class Conditioner:
     step of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`.
     """
 
-    def __init__(self, spec: Conditioning, sampling_hz: float, n_leads: int, hop: int) -> None:
+    def __init__(
+        self,
+        spec: Conditioning,
+        sampling_hz: float,
+        n_leads: int,
+        hop: int,
+        open_block: NDArray[np.float64] | None = None,
+    ) -> None:
+        """`open_block` is where to keep the block in work, (n_inner of `block_map`, n_leads)."""
         self.spec, self.sampling_hz, self.n_leads, self.hop = spec, sampling_hz, n_leads, hop
-        main, residual = sections(spec, sampling_hz)
         n = BLOCK_HOPS * hop
-        outputs, states = _block_matrix(main, residual, n)
-        n_states = self._n_states = states.shape[1]
-        after_hop = states[hop - 1 :: hop]
-        self._map = np.concatenate(
-            [outputs.reshape(2 * n, -1), after_hop.reshape(BLOCK_HOPS * n_states, -1)]
-        )
-        one_step = states[0][:, : n_states + 1]
-        self._rest = np.linalg.solve(np.eye(n_states) - one_step[:, :-1], one_step[:, -1])
+        self._map, self._rest = block_map(spec, sampling_hz, hop)
+        n_states = self._n_states = len(self._rest)
         self._rules = [(mv, math.ceil(s * sampling_hz / n)) for mv, s in STEP_RULES_MV_S]
+        # No rule looks at a hop whose sum is within this; the last bits are for rounding.
+        self._no_step = STEP_RULES_MV_S[-1][0] * hop * (1 - 1e-9)
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
         # The open block: its state and samples, and what they give. Views save a hop their making.
-        self._z = np.zeros((n_states + n, n_leads))
+        self._z = np.zeros((n_states + n, n_leads)) if open_block is None else open_block
         self._result = np.zeros((len(self._map), n_leads))
         self._outputs = self._result[: 2 * n].reshape(2, n, n_leads)
         self._states = self._result[2 * n :].reshape(BLOCK_HOPS, n_states, n_leads)
+        self._hops = [self._hop_of_block(at) for at in range(BLOCK_HOPS)]
         self.reset()
+
+    def _hop_of_block(self, at: int) -> tuple[NDArray[Any], ...]:
+        """A hop's samples in the block, (n_leads, hop), and the product that gives its two outputs.
+
+        The product is a matrix, what it makes, and the outputs in that, (2, n_leads, hop).
+        """
+        hop, n = self.hop, BLOCK_HOPS * self.hop
+        first = self._n_states + at * hop
+        samples = self._z[first : first + hop].T
+        rows = np.concatenate([np.arange(hop), n + np.arange(hop)]) + at * hop
+        if _rows_stand_alone(*self._map.shape, self.n_leads, hop):
+            made = np.zeros((2 * hop, self.n_leads))
+            return samples, self._map[rows], made, made.reshape(2, hop, -1).swapaxes(1, 2)
+        outputs = self._outputs[:, at * hop : (at + 1) * hop].swapaxes(1, 2)
+        return samples, self._map, self._result, outputs
 
     def reset(self) -> None:
         """Forget the signal: every lead starts anew at its next sample."""
         self._z[:] = 0.0
-        self._filled = 0  # hops in the block so far
+        self.filled = 0
+        """Hops in the open block."""
+        self._evaluated = False  # whether `_result` is that of all of these
         self._restart = np.ones(self.n_leads, bool)
         self._restarting = True
         self._beyond = np.zeros((len(self._rules), self.n_leads), np.int64)
+        self._is_beyond = False
         self._settling = np.zeros(self.n_leads, np.int64)
         self._is_settling = False
-
-    @property
-    def is_settling(self) -> bool:
+        self.is_settling = True
         """Whether the next samples settle, of any lead; a step may be noticed while they are filtered."""
-        return self._is_settling or self._restarting
 
     def restart(self, leads: NDArray[np.bool_]) -> None:
         """Start these leads anew at their next sample; `leads` is (n_leads,) bool."""
         self._restart |= leads
         self._restarting = bool(self._restart.any())
+        self.is_settling = self._is_settling or self._restarting
 
     def push(
         self, ecg_mv: NDArray[np.floating]
@@ -180,45 +236,77 @@ class Conditioner:
             left = n_hops - done
             take = self._whole_blocks(samples, done, left, out) if left >= 2 * BLOCK_HOPS else 0
             if take == 0:
-                take = min(left, BLOCK_HOPS - self._filled)
+                take = min(left, BLOCK_HOPS - self.filled)
                 self._extend(samples, done, take, out)
             if self._is_settling:
                 settling[done : done + take] = self._settling > np.arange(take)[:, None]
                 self._settling = np.maximum(self._settling - take, 0)
                 self._is_settling = bool(self._settling.any())
             done += take
+        self.is_settling = self._is_settling or self._restarting
         return out[0].T, out[1].T, settling.T
+
+    def push_hop(self, ecg_mv: NDArray[np.floating], out: NDArray[np.float32]) -> None:
+        """Filter one hop, (n_leads, hop) mV, as `push` does, while no lead `is_settling`.
+
+        Both results are in `out`, (2, n_leads, hop).
+        """
+        samples, rows, made, outputs = self._hops[self.filled]
+        samples[...] = ecg_mv
+        np.dot(rows, self._z, made)
+        out[...] = outputs
+        self.count_hop()
+
+    def count_hop(self) -> None:
+        """One more hop stands in the open block."""
+        self.filled += 1
+        self._evaluated = False
+        if self.filled == BLOCK_HOPS:
+            self._end_block()
 
     def _begin(self, first: NDArray[np.floating]) -> None:
         """Open a new block at this hop, the leads to restart in the steady state of `first`."""
-        if self._filled:
+        if self.filled:
             self._close_block()
         leads = self._restart
         self._z[: self._n_states, leads] = self._rest[:, None] * first[leads].astype(np.float64)
         self._settling[leads] = self._settling_hops
         self._is_settling = True
         self._beyond[:, leads] = 0
+        self._is_beyond = bool(self._beyond.any())
         self._restart = np.zeros(self.n_leads, bool)
         self._restarting = False
 
+    def _evaluate(self) -> None:
+        if not self._evaluated:
+            np.dot(self._map, self._z, self._result)
+            self._evaluated = True
+
+    def _end_block(self) -> None:
+        self._evaluate()
+        self._look_for_steps(self._outputs[0])
+        self._close_block()
+
     def _close_block(self) -> None:
-        self._z[: self._n_states] = self._states[self._filled - 1]
+        self._evaluate()
+        self._z[: self._n_states] = self._states[self.filled - 1]
         self._z[self._n_states :] = 0.0
-        self._filled = 0
+        self.filled = 0
+        self._evaluated = False
 
     def _extend(
         self, samples: NDArray[np.floating], done: int, take: int, out: NDArray[np.float32]
     ) -> None:
         """Filter `take` hops that fit the open block."""
-        hop, first = self.hop, self._filled * self.hop
+        hop, first = self.hop, self.filled * self.hop
         at = self._n_states + first
         self._z[at : at + take * hop] = samples[done * hop : (done + take) * hop]
-        np.matmul(self._map, self._z, out=self._result)
+        self._evaluated = False
+        self._evaluate()
         out[:, done * hop : (done + take) * hop] = self._outputs[:, first : first + take * hop]
-        self._filled += take
-        if self._filled == BLOCK_HOPS:
-            self._look_for_steps(self._outputs[0])
-            self._close_block()
+        self.filled += take
+        if self.filled == BLOCK_HOPS:
+            self._end_block()
 
     def _whole_blocks(
         self, samples: NDArray[np.floating], done: int, left: int, out: NDArray[np.float32]
@@ -226,15 +314,15 @@ class Conditioner:
         """The common case of long input: blocks before a baseline step may be; hops filtered."""
         n, n_states = BLOCK_HOPS * self.hop, self._n_states
         n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
-        if self._filled or self._beyond.any():
+        if self.filled or self._is_beyond:
             return 0
         at = slice(done * self.hop, done * self.hop + n_blocks * n)
         blocks = samples[at].reshape(n_blocks, n, self.n_leads)
         result = np.empty((n_blocks, *self._result.shape))
-        z, limit = self._z, self._rules[-1][0] * self.hop
+        z, limit = self._z, self._no_step
         for i, (block, row) in enumerate(zip(blocks, result, strict=True)):
             z[n_states:] = block
-            np.matmul(self._map, z, out=row)
+            np.dot(self._map, z, row)
             of_hops = row[:n].reshape(-1, self.hop, self.n_leads).sum(1)
             if of_hops.max() > limit or of_hops.min() < -limit:
                 n_blocks = i  # a step may begin here: it is looked for hop by hop
@@ -252,10 +340,17 @@ class Conditioner:
         The half, so that a step is noticed within a block and a half wherever it falls.
         """
         hops = conditioned.reshape(BLOCK_HOPS, self.hop, self.n_leads)[BLOCK_HOPS // 2 :]
-        mean = hops.sum(1) / self.hop
+        sums = hops.sum(1)
+        if not self._is_beyond:
+            size = np.abs(sums).ravel()
+            if size[size.argmax()] <= self._no_step:
+                return
+        mean = sums / self.hop
         low, high = mean.min(0), mean.max(0)
         for run, (level_mv, n_blocks) in zip(self._beyond, self._rules, strict=True):
             sign = (low > level_mv).astype(np.int64) - (high < -level_mv)
             run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
             self._restart |= np.abs(run) >= n_blocks
+        self._is_beyond = bool(self._beyond.any())
         self._restarting = bool(self._restart.any())
+        self.is_settling = self._is_settling or self._restarting

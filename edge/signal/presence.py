@@ -30,8 +30,17 @@ Flags = NDArray[np.bool_]
 class Presence:
     """Follows, per lead, how long samples have been missing, constant or noisy."""
 
-    def __init__(self, sampling_hz: float, n_leads: int, hop: int) -> None:
+    def __init__(
+        self,
+        sampling_hz: float,
+        n_leads: int,
+        hop: int,
+        open_block: NDArray[np.float32] | None = None,
+    ) -> None:
+        """`open_block` is where to keep the samples until a block is full, (n_leads, `block_size`)."""
         self.hop, self.n_leads = hop, n_leads
+        size = NOISY_BLOCK_HOPS * hop
+        self._block = np.zeros((n_leads, size), np.float32) if open_block is None else open_block
         self._max_fill = round(GAP_FILL_S * sampling_hz)
         self._flat_hops = math.ceil(FLAT_S * sampling_hz / hop)
         self._window = math.ceil(NOISY_WINDOW_S * sampling_hz / hop / NOISY_BLOCK_HOPS)  # blocks
@@ -43,10 +52,16 @@ class Presence:
         self._missing_for = np.full(self.n_leads, self._max_fill)
         self._flat_for = np.zeros(self.n_leads, np.int64)
         self._off: Flags = np.zeros(self.n_leads, bool)
-        self._block = np.zeros((self.n_leads, NOISY_BLOCK_HOPS * self.hop), np.float32)
-        self._filled = 0  # samples in the block so far
+        self._block[:] = 0.0
+        self.filled = 0
+        """Samples in the open block."""
         self._rough: NDArray[np.int64] = np.zeros((self.n_leads, self._window), np.int64)
         self._is_noisy: Flags = np.zeros((self.n_leads, 1), bool)
+        self._some_flat = False  # whether `_flat_for` is above 0 anywhere
+        self._seen = 0  # samples in the block that have been looked at for flat lines
+        self.plain = (
+            False  # whether a finite hop could be off or noisy in no lead, up to the block's end
+        )
 
     def push(
         self, samples: NDArray[np.float32], missing: Flags | None
@@ -57,6 +72,7 @@ class Presence:
         100 ms, or constant for 2 s, until the first hop that is whole again. Both results are
         (n_leads, n_hops).
         """
+        self._catch_up()
         if missing is None:
             self._missing_for[:] = 0
             lost = gone = None
@@ -67,21 +83,59 @@ class Presence:
             lost = self._any_in_hop(missing_for > self._max_fill)
             gone = self._any_in_hop(missing)
         # A flat line is constant at the ends of hops; that is all that needs looking at.
-        ends = samples[:, self.hop - 1 :: self.hop]
+        flat = self._flat(samples[:, self.hop - 1 :: self.hop])
+        if flat is not None:
+            lost = flat if lost is None else lost | flat
+        off = self._latch((self.n_leads, samples.shape[1] // self.hop), lost, gone)
+        noisy = self._noisy(samples)
+        self._seen = self.filled
+        self.plain = not (
+            missing is not None
+            or np.count_nonzero(self._off)
+            or np.count_nonzero(self._is_noisy)
+            or self._soon_flat()
+        )
+        return samples, off, noisy
+
+    def push_hop(self, samples: NDArray[np.float32]) -> None:
+        """Take one hop of finite samples, (n_leads, hop), as `push` does, while this is `plain`."""
+        self._block[:, self.filled : self.filled + self.hop] = samples
+        self.count_hop()
+
+    def count_hop(self) -> None:
+        """One more hop, a `plain` one, stands in the open block."""
+        self.filled += self.hop
+        if self.filled == self._block.shape[1]:
+            self._catch_up()
+            self._judge(self._roughness(self._block))
+            self.plain = self.plain and not np.count_nonzero(self._is_noisy)
+            self.filled = self._seen = 0
+
+    def _catch_up(self) -> None:
+        """Look for flat lines in the hops that `push_hop` took: within a block none comes to its end."""
+        if self._seen < self.filled:
+            self._flat(self._block[:, self._seen + self.hop - 1 : self.filled : self.hop])
+            self._seen = self.filled
+            self.plain = self.plain and not self._soon_flat()
+
+    def _soon_flat(self) -> bool:
+        """Whether a lead may be off as constant before the next block ends."""
+        return self._some_flat and bool(self._flat_for.max() + NOISY_BLOCK_HOPS >= self._flat_hops)
+
+    def _flat(self, ends: NDArray[np.float32]) -> Flags | None:
+        """Per hop, by its last sample, whether a lead has been constant for long; None where none has."""
         before = self._value[:, None]
         constant = ends == (
             before if ends.shape[1] == 1 else np.concatenate([before, ends[:, :-1]], 1)
         )
         self._value = ends[:, -1].copy()
-        if np.count_nonzero(constant):
-            flat_for = run_lengths(constant, self._flat_for)
-            self._flat_for = flat_for[:, -1]
-            flat = flat_for >= self._flat_hops
-            lost = flat if lost is None else lost | flat
-        else:
+        self._some_flat = bool(np.count_nonzero(constant))
+        if not self._some_flat:
             self._flat_for[:] = 0
-        off = self._latch(constant.shape, lost, gone)
-        return samples, off, self._noisy(samples)
+            return None
+        flat_for = run_lengths(constant, self._flat_for)
+        self._flat_for = flat_for[:, -1]
+        return flat_for >= self._flat_hops
 
     def _any_in_hop(self, values: Flags) -> Flags:
         result: Flags = np.any(values.reshape(self.n_leads, -1, self.hop), axis=2)
@@ -108,31 +162,42 @@ class Presence:
     def _noisy(self, samples: NDArray[np.float32]) -> Flags:
         """Per hop, whether the blocks before its own were noisy."""
         n, size = samples.shape[1], self._block.shape[1]
-        if self._filled + n < size:
-            self._block[:, self._filled : self._filled + n] = samples
-            self._filled += n
+        if self.filled + n < size:
+            self._block[:, self.filled : self.filled + n] = samples
+            self.filled += n
             return (
                 self._is_noisy
                 if n == self.hop
                 else np.repeat(self._is_noisy, n // self.hop, axis=1)
             )
-        joined = np.concatenate([self._block[:, : self._filled], samples], 1)
+        joined = np.concatenate([self._block[:, : self.filled], samples], 1)
         n_blocks = joined.shape[1] // size
-        hops = joined[:, : n_blocks * size].reshape(
-            self.n_leads, n_blocks, NOISY_BLOCK_HOPS, self.hop
-        )
-        bend = np.abs(hops[..., 2:] - 2 * hops[..., 1:-1] + hops[..., :-2])
-        rough = (bend.sum(-1) > NOISY_MV * (self.hop - 2)).sum(-1)
-        self._rough = np.concatenate([self._rough, rough], 1)
-        total = np.cumsum(self._rough, axis=1)
-        recent = total[:, self._window :] - total[:, : -self._window]
-        self._rough = self._rough[:, -self._window :]
-        verdicts = recent > NOISY_SHARE * self._window * NOISY_BLOCK_HOPS
-        per_hop = np.repeat(np.concatenate([self._is_noisy, verdicts], 1), NOISY_BLOCK_HOPS, axis=1)
-        first, self._filled = self._filled, joined.shape[1] - n_blocks * size
-        self._is_noisy = verdicts[:, -1:]
-        self._block[:, : self._filled] = joined[:, n_blocks * size :]
+        before = self._is_noisy
+        verdicts = self._judge(self._roughness(joined[:, : n_blocks * size]))
+        per_hop = np.repeat(np.concatenate([before, verdicts], 1), NOISY_BLOCK_HOPS, axis=1)
+        first, self.filled = self.filled, joined.shape[1] - n_blocks * size
+        self._block[:, : self.filled] = joined[:, n_blocks * size :]
         return per_hop[:, first // self.hop :][:, : n // self.hop]
+
+    def _roughness(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Rough hops of each lead in whole blocks end to end: (n_leads, n_blocks)."""
+        hops = blocks.reshape(self.n_leads, -1, NOISY_BLOCK_HOPS, self.hop)
+        bend = np.abs(hops[..., 2:] - 2 * hops[..., 1:-1] + hops[..., :-2])
+        rough: NDArray[np.int64] = (bend.sum(-1) > NOISY_MV * (self.hop - 2)).sum(-1)
+        return rough
+
+    def _judge(self, rough: NDArray[np.int64]) -> Flags:
+        """Whether a lead was noisy up to the end of each of these blocks."""
+        every = np.concatenate([self._rough, rough], 1)
+        if rough.shape[1] == 1:
+            recent = every[:, 1:].sum(1, keepdims=True)
+        else:
+            total = np.cumsum(every, axis=1)
+            recent = total[:, self._window :] - total[:, : -self._window]
+        self._rough = every[:, -self._window :]
+        verdicts: Flags = recent > NOISY_SHARE * self._window * NOISY_BLOCK_HOPS
+        self._is_noisy = verdicts[:, -1:]
+        return verdicts
 
 
 def run_lengths(values: Flags, before: NDArray[np.int64]) -> NDArray[np.int64]:

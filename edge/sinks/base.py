@@ -40,12 +40,30 @@ class CountingSink(Protocol):
 
 
 @runtime_checkable
+class FilingSink(Protocol):
+    """A sink that writes a file, or several one after another."""
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files so far, in the order of time."""
+        ...
+
+
+@runtime_checkable
 class AddressedSink(Protocol):
     """A sink that is looked at elsewhere, such as in a browser."""
 
     @property
     def address(self) -> str:
         """Where it is looked at: a URL."""
+        ...
+
+
+class MarkCallable(Protocol):
+    """Notes something in the recording: `Runtime.mark`."""
+
+    def __call__(self, text: str, *, at_ns: int | None = None, sample: int | None = None) -> object:
+        """Raises LeadliftError for what is not recorded, and says why."""
         ...
 
 
@@ -76,3 +94,5 @@ class LiveStatus:
     battery_percent: int | None = None
     recording: tuple[str, ...] = ()
     """The files that are being written."""
+    address: str = ""
+    """Where the view in a browser is; empty without one. It may hold a token: for a screen, not for a log."""

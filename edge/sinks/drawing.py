@@ -11,9 +11,13 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
 
+from edge.errors import LeadliftError
+from edge.sinks.base import MarkCallable
 from edge.sinks.keys import NoKeys, in_foreground, never_stopped, open_keys, suspend, wants_suspend
+from edge.sinks.note import Note
 from edge.sinks.picture import Picture
 from edge.sinks.screen import frame
 from edge.sinks.status_items import DISCLAIMER, Line, status_line
@@ -49,14 +53,17 @@ class Drawer(Closing):
         stream: TextIO,
         *,
         stop: Callable[[], object] | None = None,
+        mark: MarkCallable | None = None,
         keys_from: TextIO | None = None,
     ) -> None:
-        """`stop` is called when somebody presses q; `keys_from` is standard input unless given."""
+        """`stop` is called when somebody presses q, `mark` with a marker that somebody typed; `keys_from`
+        is standard input unless given."""
         self.failure: OSError | None = None
         self._picture = picture
         self._stream = stream
         self._encoding: str | None = getattr(stream, "encoding", None)
         self._stop_run = stop
+        self._mark_run = mark
         self._closing = threading.Event()
         self._keys = NoKeys()
         self._thread = threading.Thread(target=self._run, name="screen", daemon=True)
@@ -99,10 +106,10 @@ class Drawer(Closing):
         console = Console(file=self._stream, force_terminal=True, highlight=False)
         unknown_size = console.size
         glyphs = glyphs_for(self._encoding)
-        view, shown = View(), None
+        view, shown = View(marks=self._mark_run is not None), None
         live: Live | None = None
         with ExitStack() as stack:
-            while not self._closing.wait(1.0 / FRAMES_HZ):
+            while not self._keys.wait(1.0 / FRAMES_HZ, self._closing):
                 if not in_foreground(self._stream):  # a job in the background draws nothing
                     continue
                 if live is None:
@@ -119,13 +126,28 @@ class Drawer(Closing):
                     continue
                 picture = self._picture()
                 for key in keys:
-                    if key in QUIT_KEYS and self._stop_run is not None:
+                    if view.note is None and key in QUIT_KEYS and self._stop_run is not None:
                         self._stop_run()
                     elif shown is not None:
                         view = view.press(key, picture, shown.height_mv, shown.span_s)
+                        view = self._noted(key, view)
                 console.size = _size_of(self._stream) or unknown_size
                 shown = frame(picture, *console.size, view, glyphs, self._keys.available)
                 live.update(Drawn(shown.lines, self._encoding), refresh=True)
+
+    def _noted(self, key: str, view: View) -> View:
+        """The view after a key of a marker, which is recorded once it is whole."""
+        if self._mark_run is None:
+            return view
+        if view.note is None:
+            view = replace(view, note=Note.begun(key, self._keys.pressed_ns), said="")
+        if view.note is not None and view.note.is_whole:
+            try:
+                self._mark_run(view.note.text, at_ns=view.note.at_ns)
+            except LeadliftError as error:
+                view = replace(view, said=str(error))
+            view = replace(view, note=None)
+        return view
 
     def _print_lines(self) -> None:
         self._print(f"leadlift: {DISCLAIMER}")

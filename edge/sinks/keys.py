@@ -6,8 +6,10 @@ asks first whether the terminal is this process's at the moment.
 
 from __future__ import annotations
 
+import codecs
 import os
 import re
+import select
 import sys
 import threading
 import time
@@ -17,6 +19,7 @@ from typing import Any, TextIO
 _SEQUENCE = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|O.|)")  # arrows and the like: no keys of ours
 _SUSPEND = "\x1a"  # Ctrl-Z
 _STOPS_WITHIN_S = 0.1
+_ASK_S = 0.02
 
 
 def in_foreground(stream: TextIO | None) -> bool:
@@ -33,6 +36,12 @@ class NoKeys:
     """Where nobody can press a key."""
 
     available = False
+    pressed_ns = 0
+    """`time.monotonic_ns()` of the first key that the next `read` returns."""
+
+    def wait(self, seconds: float, closing: threading.Event) -> bool:
+        """Until a key is pressed, `closing`, or `seconds` have passed; whether it closes."""
+        return closing.wait(seconds)
 
     def enter(self) -> bool:
         """Begin to take keys, also after something else has set the terminal; whether it had to be set."""
@@ -57,6 +66,19 @@ class TerminalKeys(NoKeys):
         self._lock = threading.Lock()  # a crash is cleaned up from another thread
         self._before: list[Any] | None = None
         self._ours: list[Any] | None = None
+        self._pressed = b""
+        self._decoder = codecs.getincrementaldecoder("utf-8")("ignore")
+
+    def wait(self, seconds: float, closing: threading.Event) -> bool:
+        """As of every terminal; `closing` is looked at again within `seconds`."""
+        if self._ours is None or not in_foreground(self._stream):
+            return closing.wait(seconds)
+        if not select.select([self._fd], [], [], seconds)[0]:
+            return closing.is_set()
+        self.pressed_ns = time.monotonic_ns()
+        data = os.read(self._fd, 256)
+        self._pressed += data
+        return closing.is_set() if data else closing.wait(seconds)  # nobody is there any more
 
     def enter(self) -> bool:
         """Set the terminal, if it is this process's now and something else has set it otherwise."""
@@ -82,7 +104,10 @@ class TerminalKeys(NoKeys):
         """Return at once, without the sequences of arrows and the like."""
         if self._ours is None or not in_foreground(self._stream):
             return ""
-        return _SEQUENCE.sub("", os.read(self._fd, 256).decode("ascii", "ignore"))
+        if not self._pressed:
+            self.pressed_ns = time.monotonic_ns()
+        data, self._pressed = self._pressed + os.read(self._fd, 256), b""
+        return _SEQUENCE.sub(_escape, self._decoder.decode(data))
 
     def leave(self) -> None:
         """Set the terminal as `enter` found it first."""
@@ -108,10 +133,27 @@ class TerminalKeys(NoKeys):
             raise OSError(*error.args) from error
 
 
+def _escape(found: re.Match[str]) -> str:
+    """Escape itself is a key; what begins with it is none of ours."""
+    return found[0] if found[1] == "" else ""
+
+
 class ConsoleKeys(NoKeys):
     """Keys of a Windows console."""
 
     available = True
+
+    def wait(self, seconds: float, closing: threading.Event) -> bool:
+        """As of every terminal; a console is asked, and does not wake anybody."""
+        end = time.monotonic() + seconds
+        if sys.platform == "win32":
+            import msvcrt
+
+            while not msvcrt.kbhit() and time.monotonic() < end:
+                if closing.wait(_ASK_S):
+                    return True
+        self.pressed_ns = time.monotonic_ns()
+        return closing.is_set()
 
     def read(self) -> str:
         """Return at once."""

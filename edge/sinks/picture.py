@@ -7,6 +7,7 @@ away that another screen still needs.
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -23,6 +24,7 @@ from edge.signal.heart_rate import HeartRate
 from edge.sinks.base import LiveStatus
 
 SECONDS = 20.0  # kept for drawing: what the slowest sweep of a terminal shows
+MOST_MARKERS = 1000
 RECENT_S = 1.0  # quality and sigma stand beside a lead for so long that they can be read
 _LEAST_HEART_HZ = 60.0  # below it `HeartRate` cannot see a QRS complex
 
@@ -52,6 +54,9 @@ class Picture:
     simulated: bool = False
     card: Card | None = None
     """What the decoder is expected to give of each set of leads; None where that is not known."""
+    markers: tuple[tuple[int, str], ...] = ()
+    """(position as `end` counts, text) of what was noted, in the order of time; those before the first sample
+    shown are left out."""
     notes: tuple[str, ...] = ()
     """What else the source of the picture wants shown, the most important first."""
 
@@ -116,6 +121,7 @@ class LivePicture:
         self._end = 0
         self._provenance: tuple[Provenance, ...] | None = None
         self._timeline = Timeline(sampling_hz)
+        self._markers: deque[tuple[int, str]] = deque(maxlen=MOST_MARKERS)
         self._lock = threading.Lock()
         self._rate_lock = threading.Lock()  # `push` never waits for a heart rate
         self._rate_end = 0  # samples that the heart rate has seen
@@ -148,6 +154,9 @@ class LivePicture:
             self._store(np.nan, np.nan, Quality.GAP, missing)
             self._store(block.ecg_mv, sigma_mv, quality, block.n_samples)
             self._provenance = provenance
+            if isinstance(block, TwelveLeadBlock):
+                for one in block.markers:
+                    self._markers.append((self._timeline.position_of(one.sample), one.text))
 
     def _store(
         self,
@@ -174,6 +183,7 @@ class LivePicture:
             at = np.arange(self._end - n, self._end) % self._ecg_mv.shape[1]
             ecg_mv, sigma_mv = self._ecg_mv[:, at], self._sigma_mv[:, at]
             quality, end, provenance = self._quality[:, at], self._end, self._provenance
+            markers = sorted(one for one in self._markers if one[0] >= end - n)
         status = self._status()
         return Picture(
             leads=self.leads,
@@ -189,8 +199,15 @@ class LivePicture:
             calibration=self._metadata.calibration,
             simulated=self._metadata.simulated or status.simulated,
             card=self._metadata.card,
+            markers=tuple(markers),
             notes=tuple(notes),
         )
+
+    def markers(self, seconds: float) -> list[tuple[int, str]]:
+        """(position, text) of what was noted in the last `seconds` of signal, in the order of time."""
+        with self._lock:
+            first = self._end - seconds * self.sampling_hz
+            return sorted(one for one in self._markers if one[0] >= first)
 
     def _bpm(self) -> float:
         """The heart rate up to now, from what came since the last snapshot."""

@@ -9,7 +9,8 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.files.formats import writer_for, written
 from edge.files.recording import Metadata, MetadataSource
-from edge.sinks.base import LiveStatus, Sink
+from edge.files.rotation import RotatingSink, split_target
+from edge.sinks.base import LiveStatus, MarkCallable, Sink
 
 StatusCallable = Callable[[], LiveStatus]
 StopCallable = Callable[[], object]
@@ -25,6 +26,7 @@ class SinkOptions:
     overwrite: bool
     stop: StopCallable | None = None
     view_host: str | None = None
+    mark: MarkCallable | None = None
 
 
 SinkFactory = Callable[[str, SinkOptions], Sink]
@@ -32,14 +34,23 @@ SinkFactory = Callable[[str, SinkOptions], Sink]
 
 
 def _open_file(target: str, options: SinkOptions) -> Sink:
-    writer = writer_for(target)
-    return writer(Path(target), options.sampling_hz, options.metadata, overwrite=options.overwrite)
+    name, rotation = split_target(target)
+    hz, metadata, overwrite = options.sampling_hz, options.metadata, options.overwrite
+    if rotation is not None:
+        return RotatingSink(name, rotation, hz, metadata, overwrite=overwrite)
+    return writer_for(name)(Path(name), hz, metadata, overwrite=overwrite)
 
 
 def _open_terminal(target: str, options: SinkOptions) -> Sink:
     from edge.sinks.terminal import TerminalSink
 
-    return TerminalSink(options.sampling_hz, options.metadata, options.status, stop=options.stop)
+    return TerminalSink(
+        options.sampling_hz,
+        options.metadata,
+        options.status,
+        stop=options.stop,
+        mark=options.mark,
+    )
 
 
 def _open_view(target: str, options: SinkOptions) -> Sink:
@@ -51,11 +62,19 @@ def _open_view(target: str, options: SinkOptions) -> Sink:
         options.status,
         port=int(target) if target else None,
         host=options.view_host,
+        mark=options.mark,
     )
+
+
+def _open_lsl(target: str, options: SinkOptions) -> Sink:
+    from edge.sinks.lsl import LslSink
+
+    return LslSink(target, options.sampling_hz, options.metadata)
 
 
 SINKS: dict[str, SinkFactory] = {
     "file": _open_file,
+    "lsl": _open_lsl,
     "terminal": _open_terminal,
     "view": _open_view,
 }
@@ -73,7 +92,7 @@ def check_sink(spec: str) -> None:
     if scheme == "file" and not target:
         raise InputError(f"sink {spec!r} names no file: use file:OUT.edf")
     if scheme == "file":
-        writer_for(target)
+        writer_for(split_target(target)[0])
     if scheme == "terminal" and target:
         raise InputError(f"`terminal:` takes nothing after the colon, got {target!r}")
     if scheme == "view" and target and not _is_port(target):
@@ -93,14 +112,16 @@ def open_sink(
     overwrite: bool = False,
     stop: StopCallable | None = None,
     view_host: str | None = None,
+    mark: MarkCallable | None = None,
 ) -> Sink:
     """Open the sink that `spec` names.
 
     Parameters
     ----------
     spec
-        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`.
-        `{time}` in a name stands for the time now. A file is made with the first block.
+        `file:OUT.edf`, `file:OUT.npz`, `file:OUT.csv`, `file:OUT.hea`, `terminal:`, `view:[PORT]`,
+        `lsl:[NAME]`. `{time}` in a name stands for the time now. A file is made with the first block.
+        `?every=1h` or `?size=100MB` after a name makes several files.
     sampling_hz
         Rate of the blocks to come.
     metadata
@@ -116,6 +137,8 @@ def open_sink(
     view_host
         Address that `view:` listens on, for browsers on other machines too; its address then holds a
         token. This machine alone unless given.
+    mark
+        Records what somebody notes on a screen or in a browser, such as `Stream.mark`.
 
     Raises
     ------
@@ -128,5 +151,5 @@ def open_sink(
     scheme, _, target = spec.partition(":")
     known = Metadata() if metadata is None else metadata
     return SINKS[scheme](
-        target, SinkOptions(sampling_hz, known, status, overwrite, stop, view_host)
+        target, SinkOptions(sampling_hz, known, status, overwrite, stop, view_host, mark)
     )

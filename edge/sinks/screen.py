@@ -14,8 +14,17 @@ from edge.leads import Provenance
 from edge.quality import Quality, describe
 from edge.sinks.picture import Picture
 from edge.sinks.status_items import Item, Line, Span, flow, items
-from edge.sinks.traces import BRAILLE, Glyphs, per_dot, pulse, scale_mv, sweep, trace
-from edge.sinks.view import HELP, KEYS, SPANS_S, View, default_span_s
+from edge.sinks.traces import (
+    BRAILLE,
+    Glyphs,
+    marker_columns,
+    per_dot,
+    pulse,
+    scale_mv,
+    sweep,
+    trace,
+)
+from edge.sinks.view import HELP, KEYS, MARKER_HELP, MARKER_KEYS, SPANS_S, View, default_span_s
 
 RHYTHM_LEAD = "II"
 _LEAST_HEIGHT = 8  # rows of a screen below which there are no traces
@@ -23,6 +32,8 @@ _LEAST_PANE = 16  # characters: 32 columns of dots in Braille, about one beat
 _LEAST_ROWS = 3  # a label and two rows of traces
 _GUTTER = 4  # for the calibration mark, left of each row of panes
 _GUTTER_FROM_WIDTH = 60
+_ADDRESS_FROM_HEIGHT = 16
+_MARKER: Span = ("|", "bold blue")
 _WIDEN = "widen the terminal"
 
 # Letter and colour of a lead: nobody may take a reconstructed lead for a measured one.
@@ -101,12 +112,13 @@ def frame(
         head = flow(facts, width, max(1, height - len(last)))
         return Frame([*head, *last][: max(0, height)], 1.0, SPANS_S[0])
     head = flow(facts, width, 1 if height < 12 else 2)
-    foot = [[(KEYS[:width], "dim")]] if keys else []
+    foot = _foot(picture, view, width, height, keys=keys)
     body = height - len(head) - len(foot) - 1  # the legend
     traces = view.frozen or picture
     span_s = view.span_s or default_span_s(width * glyphs.across)
     if view.help:
-        lines = [[(f"{key:>8}  {what}"[:width], "")] for key, what in HELP]
+        shown_help = MARKER_HELP if view.marks else HELP
+        lines = [[(f"{key:>8}  {what}"[:width], "")] for key, what in shown_help]
         return Frame([*head, *lines[: max(0, body)]][:height], view.gain_mv or 1.0, span_s)
     gutter = _GUTTER if width >= _GUTTER_FROM_WIDTH else 0
     layout, shown = _arranged(traces, view.layout, width - gutter, body)
@@ -121,6 +133,21 @@ def frame(
         notes.append(Item(f"{view.layout} does not fit: {_WIDEN}", "bold yellow"))
     legend = flow([*notes, *_legend(traces, panes)], width, 1)
     return Frame([*head, *lines, *legend, *foot][:height], panes.height_mv, span_s)
+
+
+def _foot(picture: Picture, view: View, width: int, height: int, *, keys: bool) -> list[Line]:
+    """Where a browser looks on, and the keys; a marker that is being typed, and why it is not recorded."""
+    foot: list[Line] = []
+    address = f"view {picture.status.address}"
+    if picture.status.address and height >= _ADDRESS_FROM_HEIGHT and len(address) <= width:
+        foot.append([(address, "bold")])
+    if view.note is not None:
+        foot.append([(view.note.prompt[:width], "bold black on cyan")])
+    elif view.said:
+        foot.append([(view.said[:width], "bold red")])
+    elif keys:
+        foot.append([((MARKER_KEYS if view.marks else KEYS)[:width], "dim")])
+    return foot
 
 
 def _left_out(n_leads: int) -> Item:
@@ -204,16 +231,19 @@ class _Panes:
         seconds = self.picture.sampling_hz / self.per_dot / self.glyphs.across  # in characters
         marks = [round(i * seconds) for i in range(1, int(width / seconds) + 1)]
         label = _label(self.picture, lead, width, self.glyphs, lead in self.poor)
-        return [label, *(self._on_grid(text, style, marks) for text in drawn)]
+        behind = dict.fromkeys(marks, (self.glyphs.grid, "dim"))
+        columns = marker_columns(self.picture, width * self.glyphs.across, self.per_dot)
+        behind |= dict.fromkeys((at // self.glyphs.across for at in columns), _MARKER)
+        return [label, *(self._on_grid(text, style, behind) for text in drawn)]
 
-    def _on_grid(self, text: str, style: str, marks: list[int]) -> Line:
-        """A row of a trace, with a mark at each second where nothing is drawn."""
-        free = [at for at in marks if at < len(text) and text[at] == " "]
+    def _on_grid(self, text: str, style: str, behind: dict[int, Span]) -> Line:
+        """A row of a trace, with what stands behind it where nothing is drawn."""
+        free = sorted(at for at in behind if at < len(text) and text[at] == " ")
         line: Line = []
         for before, at in pairwise([-1, *free, len(text)]):
             line.append((text[before + 1 : at], style))
             if at < len(text):
-                line.append((self.glyphs.grid, "dim"))
+                line.append(behind[at])
         return line
 
     def _with_mark(self, panes: list[list[Line]], rows: int) -> list[Line]:
@@ -275,6 +305,8 @@ def _legend(picture: Picture, panes: _Panes) -> list[Item]:
     dots, mark = panes.glyphs.grid, f"mark {panes.pulse_mv:g} mV"
     facts += [Item(mark, "dim")] if panes.gutter else [Item(f"{panes.height_mv:g} mV high", "dim")]
     facts.append(Item(f"{dots} 1 s", "dim"))
+    if picture.markers:
+        facts.append(Item(f"{_MARKER[0]} marker", _MARKER[1]))
     plus_minus = panes.glyphs.plus_minus
     if any(source.is_estimate for source in present):
         facts.append(Item(f"{plus_minus} standard deviation", "dim", f"{plus_minus} sigma"))

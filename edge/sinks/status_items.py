@@ -24,6 +24,7 @@ _NAME_WIDTH = 28  # of a recording's name; the end of it tells recordings apart
 _WARNING = "WARNING "
 _LONG = (_WARNING, EXPECTS)
 _STYLE_OF_WORD = {ROUGH: "yellow", POOR: "bold red"}
+_MARKER_WIDTH = 20
 _WARNING_WIDTH = 40  # of the text of a warning on a narrow screen
 _GAP = 2  # blanks between two items
 
@@ -55,6 +56,8 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
     if (found := picture.expected) is not None:
         short = f"{found.word}: {found.figures()}" if found.unknown else ""
         facts.append(Item(found.in_words(), _STYLE_OF_WORD.get(found.word, ""), short))
+    if picture.markers:
+        facts.append(_last_marker(picture))
     if picture.provenance is None:
         facts.append(Item("waiting for samples", "yellow"))
     facts.append(Item("HR -- bpm" if isnan(picture.bpm) else f"HR {picture.bpm:.0f} bpm", "bold"))
@@ -93,6 +96,13 @@ def status_line(picture: Picture, width: int | None = None) -> str:
 def _warning(text: str) -> Item:
     short = text if len(text) <= _WARNING_WIDTH else text[: _WARNING_WIDTH - 3] + "..."
     return Item(f"{_WARNING}{text}", "bold yellow", f"{_WARNING}{short}")
+
+
+def _last_marker(picture: Picture) -> Item:
+    at, text = picture.markers[-1]
+    ago = f"marker {(picture.end - at) / picture.sampling_hz:.0f} s ago"
+    short = text if len(text) <= _MARKER_WIDTH else text[: _MARKER_WIDTH - 3] + "..."
+    return Item(f"{ago}: {text}", "bold blue", f"{ago}: {short}")
 
 
 def _recording(names: Sequence[str]) -> Item:

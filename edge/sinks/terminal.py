@@ -12,7 +12,7 @@ from typing import TextIO
 from edge.errors import SinkError
 from edge.files.recording import MetadataSource
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import LiveStatus
+from edge.sinks.base import LiveStatus, MarkCallable
 from edge.sinks.drawing import Drawer
 from edge.sinks.picture import LivePicture
 from firmware_bridge.closing import Closing
@@ -29,16 +29,19 @@ class TerminalSink(Closing):
         stream: TextIO | None = None,
         *,
         stop: Callable[[], object] | None = None,
+        mark: MarkCallable | None = None,
         keys_from: TextIO | None = None,
     ) -> None:
         """`stream` is standard output unless given; traces are drawn if it is a terminal.
 
-        `stop` ends the run when somebody presses q; keys come from `keys_from`, standard input unless
-        given, if it is a terminal.
+        `stop` ends the run when somebody presses q, `mark` records what somebody notes with m; keys come from
+        `keys_from`, standard input unless given, if it is a terminal.
         """
         self._picture = LivePicture(sampling_hz, metadata, status)
         stream = sys.stdout if stream is None else stream
-        self._drawer = Drawer(self._picture.snapshot, stream, stop=stop, keys_from=keys_from)
+        self._drawer = Drawer(
+            self._picture.snapshot, stream, stop=stop, mark=mark, keys_from=keys_from
+        )
 
     def write(self, block: TwelveLeadBlock) -> None:
         """Take the next block; costs a copy. Raises SinkError if closed or if drawing failed."""

@@ -98,6 +98,13 @@ def sweep(picture: Picture, width: int, samples_per_dot: float) -> NDArray[np.fl
     return out
 
 
+def marker_columns(picture: Picture, width: int, samples_per_dot: float) -> list[int]:
+    """The columns of dots of the markers that `sweep` has samples for."""
+    newest = int(picture.end / samples_per_dot)
+    dots = (int(position / samples_per_dot) for position, _ in picture.markers)
+    return [dot % width for dot in dots if newest - width + _ERASE_COLUMNS <= dot < newest]
+
+
 def scale_mv(swept: NDArray[np.float32]) -> float:
     """The least of SCALES_MV that holds the traces of `sweep`, each around its own middle."""
     span = swept[1] - swept[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+from edge.sinks.note import HINT, Note
 from edge.sinks.picture import Picture
 from edge.sinks.traces import SCALES_MV
 
@@ -22,6 +23,12 @@ HELP = (
     ("l", "layout: 3x4, 6x2, 12x1, or what suits the screen"),
     ("?", "this help; any key leaves it"),
 )
+MARKER_KEYS = f"{KEYS}  {HINT}"
+MARKER_HELP = (
+    *HELP,
+    ("m", "marker of this moment: type a text, Enter records it, Esc does not"),
+    ("1 .. 9", "marker with this digit as its text"),
+)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,9 +43,17 @@ class View:
     frozen: Picture | None = None
     """The traces that are shown instead of the live ones."""
     help: bool = False
+    marks: bool = False
+    """Whether markers are recorded."""
+    note: Note | None = None
+    """A marker that is being typed."""
+    said: str = ""
+    """Why the last marker is not recorded."""
 
     def press(self, key: str, picture: Picture, shown_mv: float, shown_s: float) -> View:
         """The view after a key; `shown_mv` and `shown_s` are what the last frame was drawn with."""
+        if self.note is not None:
+            return replace(self, note=self.note.press(key))
         if self.help:
             return replace(self, help=False)
         if key in "+=":

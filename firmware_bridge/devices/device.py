@@ -30,6 +30,8 @@ class Device:
     """What `simulate --device` takes, where it is not `name`."""
     on_serial: bool = True
     """Whether it, or its dongle, has a serial port."""
+    scheme: str = ""
+    """Scheme of the only sources that it has; empty for one that any bytes may come from."""
     profile: GattProfile | None = None
     """Where it has its bytes on BLE; None for one that is not there."""
     baud: int = BAUD

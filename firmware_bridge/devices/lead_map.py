@@ -168,7 +168,8 @@ class MissingLeads:
     """A decoder whose stream also has `missing`, leads that are off all along."""
 
     def __init__(self, decoder: Decoder, missing: Sequence[str]) -> None:
-        self._decoder = decoder
+        self.decoder = decoder
+        """The one of the device."""
         self._hosted = decoder if isinstance(decoder, HostedDecoder) else None
         self._timed = decoder if isinstance(decoder, ArrivalDecoder) else None
         self._missing = tuple(missing)
@@ -205,7 +206,7 @@ class MissingLeads:
 
     def receive_data(self, data: bytes) -> list[Event]:
         """The decoder's events, with rows of zeros that are marked as off."""
-        return self._masked(self._decoder.receive_data(data))
+        return self._masked(self.decoder.receive_data(data))
 
     def _masked(self, said: Sequence[Event]) -> list[Event]:
         events: list[Event] = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from firmware_bridge.devices import csv_lines, cyton, ganglion, openview, wearable
+from firmware_bridge.devices import csv_lines, cyton, ganglion, lsl_stream, openview, wearable
 from firmware_bridge.devices.device import Device
 from firmware_bridge.devices.lead_map import MissingLeads, missing_leads
 from firmware_bridge.errors import SourceSpecError
@@ -14,7 +14,8 @@ from firmware_bridge.source_spec import Options
 DEFAULT = wearable.DEVICE
 """What a source is taken for that does not say."""
 DEVICES: dict[str, Device] = {
-    module.DEVICE.name: module.DEVICE for module in (wearable, csv_lines, cyton, ganglion, openview)
+    module.DEVICE.name: module.DEVICE
+    for module in (wearable, csv_lines, cyton, ganglion, openview, lsl_stream)
 }
 """All of them; who adds a device adds its file here."""
 
@@ -34,10 +35,14 @@ class Asked:
 def make_decoder(options: Options, link: str = "") -> Asked:
     """Take `device=` and its own options out of `options`.
 
-    `link` is "serial" or "ble" where the device has to be there. Raises SourceSpecError for a device that is
-    unknown or is not, and for its options.
+    `link` is the scheme of the source, and empty for a recording of any. Raises SourceSpecError for a device
+    that is unknown or is not, and for its options.
     """
     device = DEVICES[options.choice("device", DEVICES, DEFAULT.name)]
+    if link and device.scheme not in ("", link):
+        raise SourceSpecError(
+            f"device={device.name} is read as {device.scheme}:NAME: leave out device="
+        )
     if link == "ble" and device.profile is None:
         on_ble = sorted(name for name, other in DEVICES.items() if other.profile is not None)
         raise SourceSpecError(

@@ -20,8 +20,13 @@ class MemoryTransport:
     `on_write` gets what the host writes, in the host's thread.
     """
 
-    def __init__(self, on_write: Callable[[bytes], None] | None = None) -> None:
+    def __init__(
+        self,
+        on_write: Callable[[bytes], None] | None = None,
+        capacity_bytes: int = CAPACITY_BYTES,
+    ) -> None:
         self._on_write = on_write
+        self._capacity_bytes = capacity_bytes
         self._lock = threading.Lock()
         self._buffer = bytearray()
         self._ended = False
@@ -32,7 +37,7 @@ class MemoryTransport:
     def feed(self, data: bytes) -> bool:
         """Device side: put bytes on the wire. False if it is full and took nothing."""
         with self._lock:
-            if len(self._buffer) + len(data) > CAPACITY_BYTES:
+            if len(self._buffer) + len(data) > self._capacity_bytes:
                 return False
             self._buffer += data
         self._wake()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
+
+import torch
 
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.train import (
@@ -14,8 +16,11 @@ from quantize.any_leads.train import (
     run_steps,
     without_dropout,
 )
+from quantize.feed import Batch, samples_from_frames
+from quantize.objective import zero_phase
 from quantize.qat import calibrate
 from quantize.student import QMAX, Student
+from quantize.train import SAMPLING_HZ
 
 QAT = "qat.safetensors"
 CALIBRATION_STEPS = 64  # batches, of other steps than those that train
@@ -29,6 +34,23 @@ HEADROOM = (
 )
 
 
+@dataclass(frozen=True)
+class Taught(Experiment):
+    """The same batches, each with what the network in float32 makes of it: INT8 is to stay near that."""
+
+    teacher: Student | None = None
+
+    def batches(self, schedule: AnySchedule, seed: int, steps: range) -> Iterator[Batch]:
+        """What is drawn at these steps, taught."""
+        assert self.teacher is not None
+        for batch in super().batches(schedule, seed, steps):
+            assert batch.projection is not None
+            with torch.no_grad():
+                framed, _ = self.teacher(batch.ecg, batch.mask, batch.anchor)
+                taught = zero_phase(batch.projection @ samples_from_frames(framed), SAMPLING_HZ)
+            yield replace(batch, taught=taught)
+
+
 def quantised(
     experiment: Experiment,
     schedule: AnySchedule,
@@ -39,11 +61,17 @@ def quantised(
 ) -> Student:
     """From a checkpoint in float32 so many steps with quantisation in the loop, on calm records.
 
-    Goes on from QAT in the folder if that was made of the same source. Raises QuantizeError for a source that
-    is none.
+    The truth is the aim, and so is what the network gave in float32, else the steps forget it. Goes on from
+    QAT in the folder if that was made of the same source. Raises QuantizeError for a source that is none.
     """
     before, file = load_checkpoint(source), folder / QAT
-    experiment = replace(experiment, augmentation=experiment.augmentation.calm())
+    calm = replace(
+        experiment,
+        augmentation=experiment.augmentation.calm(),
+        sampling=experiment.sampling.settled(),
+    )
+    parts = {one.name: getattr(calm, one.name) for one in fields(calm)}
+    experiment = Taught(**parts, teacher=before.student())
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}

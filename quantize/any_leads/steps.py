@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
+from edge.progress import followed
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
 from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
@@ -30,7 +31,7 @@ from quantize.hundred_hz import load_hundred_hz, rows_of, without_withdrawn
 from quantize.prepared import PACES, prepare
 from quantize.student import Student, StudentConfig
 
-NATIVE_SHARE = 0.35  # of what is drawn, 13 % of the records: they alone hold what lies above 47 Hz
+NATIVE_SHARE = 0.2  # of what is drawn, 13 % of the records: they alone hold what lies above 47 Hz
 HUNDRED_HZ_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
 AUGMENTATION = Augmentation(white_noise=0.3)
 CONFIG = StudentConfig(n_inputs=12, n_outputs=8, n_sigmas=12, dropout=0.02)
@@ -97,7 +98,7 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     if given.realism:
         return _realism(student, records, feed, given.json, checkpoint.step)
     rows = []
-    for score in score_sets(student, records, feed, classes):
+    for score in followed(score_sets(student, records, feed, classes), "scoring", len(classes)):
         print(score.line(), flush=True)
         rows.append(asdict(score))
     worse = [row["leads"] for row in rows if row["rmse_uv"] >= row["linear_rmse_uv"]]
@@ -122,7 +123,8 @@ def _realism(
 ) -> int:
     print(PRELIMINARY)
     rows = []
-    for found in realism(student, records, feed, [class_of(one) for one in REALISM_SETS]):
+    found_of = realism(student, records, feed, [class_of(one) for one in REALISM_SETS])
+    for found in followed(found_of, "scoring", len(REALISM_SETS)):
         print(found.line(), flush=True)
         rows.append(asdict(found))
     if file:

@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge.progress import followed
 from quantize.any_leads.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture
 from quantize.any_leads.sampling import Sampling
 from quantize.augment import Augmentation
 from quantize.feed import Batch
+from quantize.muon import Muon
 from quantize.objective import Loss
 from quantize.student import Block, Student
 from quantize.train import SAMPLING_HZ, Averager, mean_losses, step_loss
@@ -101,12 +103,16 @@ def cool(
 ) -> Student:
     """From LAST in the folder let the rate fall to zero over so many steps; LAST stays.
 
-    What is learned last is the record as it is, by the whole network: calm, without dropout. Interrupted, it
-    goes on from COOLDOWN, unless LAST has moved on since.
+    What is learned last is the record as it is, by the whole network: calm, without dropout, and the default
+    leads more often. Interrupted, it goes on from COOLDOWN, unless LAST has moved on since.
     """
     last, file = load_checkpoint(folder / LAST), folder / COOLDOWN
     span = range(last.step, last.step + steps)
-    calm = replace(experiment, augmentation=experiment.augmentation.calm())
+    calm = replace(
+        experiment,
+        augmentation=experiment.augmentation.calm(),
+        sampling=experiment.sampling.settled(),
+    )
     if file.exists():
         begun = load_checkpoint(file)
         if (begun.about["cooled_from"], begun.about["cooled_to"]) == (span.start, span.stop):
@@ -160,8 +166,11 @@ def run_steps(
     torch.manual_seed(schedule.seed)
     network = make()
     averager = Averager(network, average)
-    optimiser = torch.optim.AdamW(
-        network.parameters(), schedule.rate, weight_decay=schedule.weight_decay
+    optimiser = Muon(
+        network.parameters(),
+        schedule.rate,
+        weight_decay=schedule.weight_decay,
+        plain=[*network.residual_head.parameters(), *network.sigma_head.parameters()],
     )
     first = span.start
     if at is not None:
@@ -179,7 +188,8 @@ def run_steps(
     losses: list[Loss] = []
     told: list[float] = []
     begun = time.monotonic()
-    for step, batch in enumerate(batches, first):
+    shown = followed(batches, "training", len(span), skipped=first - span.start)
+    for step, batch in enumerate(shown, first):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, schedule, span if cooled else None)
         torch.manual_seed((schedule.seed << 32) + step)  # dropout too is that of the step alone

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from importlib import resources
+from time import monotonic
 from typing import TYPE_CHECKING
 
 from edge.sinks.viewer.access import Access
+from edge.sinks.viewer.marking import Pace, Wish, answer, wish
 from edge.sinks.viewer.viewers import Message, Viewer, Viewers
 
 if TYPE_CHECKING:
@@ -40,9 +42,13 @@ def pages() -> dict[str, tuple[str, bytes]]:
 
 
 def make_app(
-    access: Access, viewers: Viewers, greeting: Callable[[], Iterable[Message]]
+    access: Access,
+    viewers: Viewers,
+    greeting: Callable[[], Iterable[Message]],
+    record: Callable[[Wish], str],
 ) -> Starlette:
-    """The application. `greeting` are the messages that a browser gets first."""
+    """The application. `greeting` are the messages that a browser gets first; `record` takes a marker and
+    returns why it is not recorded, or nothing."""
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
@@ -65,7 +71,7 @@ def make_app(
             if viewer is None:
                 await socket.close(TOO_MANY, "too many browsers look on: close one")
             else:
-                await _first(_send(socket, viewer, greeting), _listen(socket))
+                await _first(_send(socket, viewer, greeting), _listen(socket, viewer, record))
 
     return Starlette(
         routes=[
@@ -93,10 +99,16 @@ async def _send_one(socket: WebSocket, message: Message) -> None:
         await socket.send_text(message)
 
 
-async def _listen(socket: WebSocket) -> None:
-    """Until the browser leaves, or says something: it has nothing to say."""
-    if (await socket.receive())["type"] == "websocket.receive":
-        await socket.close(SPOKEN_TO, "this stream is to be listened to")
+async def _listen(socket: WebSocket, viewer: Viewer, record: Callable[[Wish], str]) -> None:
+    """Until the browser leaves, or says what is no marker: it has nothing else to say."""
+    pace = Pace()
+    while (message := await socket.receive())["type"] == "websocket.receive":
+        found = wish(message.get("text"))
+        if found is None:
+            await socket.close(SPOKEN_TO, "this stream is to be listened to")
+            return
+        refusal = record(found) if pace.allows(monotonic()) else "too many markers at once"
+        viewer.put(answer(found.number, refusal))
 
 
 async def _first(*work: Coroutine[object, object, None]) -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import isfinite
 from pathlib import PurePath
 from typing import Any
@@ -53,8 +53,16 @@ def _in_uv(values_mv: NDArray[np.float32], least: int, most: int, missing: int) 
     return np.where(np.isnan(values_mv), missing, uv)
 
 
-def state(picture: Picture, run: str, dropped: int = 0) -> str:
-    """What stands beside the traces, as JSON. `run` tells one start of the server from another."""
+def state(
+    picture: Picture,
+    run: str,
+    dropped: int = 0,
+    markers: Sequence[tuple[int, str]] = (),
+    *,
+    marks: bool = False,
+) -> str:
+    """What stands beside the traces, as JSON. `run` tells one start of the server from another; `markers` are
+    those of late, in case a message with one was dropped; `marks`: a browser may set some."""
     status, found = picture.status, picture.expected
     rows = picture.provenance or ()
     return json.dumps(
@@ -91,6 +99,8 @@ def state(picture: Picture, run: str, dropped: int = 0) -> str:
                 if found.word_of(lead) != KNOWN
             },
             "dropped": dropped,
+            "markers": markers,
+            "marks": marks,
         }
     )
 

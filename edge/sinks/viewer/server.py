@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from starlette.applications import Starlette
 
 DEFAULT_PORT = 8765
-MAX_MESSAGE_BYTES = 1024  # a browser has nothing to say
+MAX_MESSAGE_BYTES = 1024  # a browser says markers alone, of 240 bytes at most
 MAX_HEAD_BYTES = 16384  # request line and headers
 MAX_CONNECTIONS = 128  # open at once, also those that ask for nothing
 GRACE_S = 1

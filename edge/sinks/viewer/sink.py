@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Callable, Iterator
 from importlib.util import find_spec
 
-from edge.errors import SinkError
+from edge.errors import LeadliftError, SinkError
 from edge.files.recording import MetadataSource, Timeline
 from edge.samples import TwelveLeadBlock
-from edge.sinks.base import LiveStatus
-from edge.sinks.picture import RECENT_S, SECONDS, LivePicture
+from edge.sinks.base import LiveStatus, MarkCallable
+from edge.sinks.picture import RECENT_S, SECONDS, LivePicture, Picture
 from edge.sinks.viewer.access import LOOPBACK, Access, reachable_address
 from edge.sinks.viewer.app import make_app
+from edge.sinks.viewer.marking import Wish, marks
 from edge.sinks.viewer.messages import pack, state
 from edge.sinks.viewer.server import Server, bind
 from edge.sinks.viewer.viewers import Message, Viewers
 from firmware_bridge.closing import Closing
 
 STATE_EVERY_S = 0.5
+HISTORY_S = 300.0
+"""What a page keeps to scroll back."""
+MOST_TOLD = 50
+"""Markers in each state."""
 MISSING_EXTRA = "the view in a browser needs more libraries: pip install 'leadlift[view]'"
 
 
@@ -33,8 +39,10 @@ class ViewSink(Closing):
         *,
         port: int | None = None,
         host: str | None = None,
+        mark: MarkCallable | None = None,
     ) -> None:
-        """Listen on `port`, 0 for any that is free, of `host`, this machine alone unless given.
+        """Listen on `port`, 0 for any that is free, of `host`, this machine alone unless given. `mark`
+        records the markers of browsers.
 
         Raises SinkError where the libraries are missing or the port cannot be had.
         """
@@ -45,10 +53,12 @@ class ViewSink(Closing):
         self._host = host.strip("[]")
         self._picture = LivePicture(sampling_hz, metadata, status)
         self._timeline = Timeline(sampling_hz)
+        self._mark = mark
+        self._lock = threading.Lock()  # of the timeline: a browser's marker is placed by it
         self._run = secrets.token_hex(8)
         self._viewers = Viewers()
         self._closed = False
-        app = make_app(self._access, self._viewers, self._greeting)
+        app = make_app(self._access, self._viewers, self._greeting, self._record)
         listener = bind(host, port)
         self._server = Server(app, listener, self._viewers.start, self._tell, STATE_EVERY_S)
 
@@ -67,11 +77,17 @@ class ViewSink(Closing):
         if self._server.failure is not None:
             raise SinkError(f"view: the server has failed: {self._server.failure}: start it anew")
         self._picture.push(block)
-        self._timeline.place(block)
-        if len(self._viewers) and block.n_samples:
+        with self._lock:
+            self._timeline.place(block)
+            noted = [(self._timeline.position_of(m.sample), m.text) for m in block.markers]
+        if len(self._viewers) == 0:
+            return
+        if block.n_samples:
             first = self._timeline.end - block.n_samples
             for message in pack(first, block.ecg_mv, block.sigma_mv, block.quality):
                 self._viewers.publish(message)
+        if noted:
+            self._viewers.publish(marks(noted))
 
     def close(self) -> None:
         """Send every browser away and free the port; a second call does nothing."""
@@ -85,7 +101,8 @@ class ViewSink(Closing):
     def _greeting(self) -> Iterator[Message]:
         """The state and the last seconds: a page that comes, or comes back, begins with a trace."""
         picture = self._picture.snapshot(SECONDS)
-        yield state(picture, self._run)
+        yield self._state(picture)
+        yield marks(self._picture.markers(HISTORY_S))
         first = picture.end - picture.ecg_mv.shape[1]
         yield from pack(first, picture.ecg_mv, picture.sigma_mv, picture.quality)
 
@@ -94,7 +111,25 @@ class ViewSink(Closing):
         if len(self._viewers):
             picture = self._picture.snapshot(RECENT_S)
             for viewer in self._viewers:
-                viewer.put(state(picture, self._run, viewer.dropped))
+                viewer.put(self._state(picture, viewer.dropped))
+
+    def _state(self, picture: Picture, dropped: int = 0) -> str:
+        late = self._picture.markers(SECONDS)[-MOST_TOLD:]
+        return state(picture, self._run, dropped, late, marks=self._mark is not None)
+
+    def _record(self, wish: Wish) -> str:
+        """Why a browser's marker is not recorded; empty where it is. On the loop's thread."""
+        if self._mark is None:
+            return "this run records no markers"
+        if wish.run != self._run:
+            return "another run has begun"
+        with self._lock:
+            sample = self._timeline.sample_at(wish.position)
+        try:
+            self._mark(wish.text, sample=sample)
+        except LeadliftError as error:
+            return str(error)
+        return ""
 
 
 def can_view() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from edge.cli import main
 from edge.commands.info import default_leads
 from edge.files.recording import CALIBRATION, OF_RECORDING, Metadata
 from edge.leads import INPUT_LEADS, LEADS
+from edge.marker import Marker
 from edge.sinks import open_sink
 from firmware_bridge.simulators.ecg import EcgSimulator
 from tests.edge.sinks.blocks import block, ecg
@@ -27,6 +29,27 @@ KNOWN = Metadata(
     calibration=f"{CALIBRATION} 0123456789ab from 10.0 s, 2026-03-01",
     source=OF_RECORDING,
 )
+
+
+@pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea"])
+def test_markers_with_their_times(
+    tmp_path: Path, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / f"out.{kind}"
+    many = tuple(Marker(f"marker {i}", 10 * i) for i in range(25))
+    with open_sink(f"file:{path}", 250.0) as sink:
+        for i in range(5):  # as many as one data record of EDF+ has room for
+            part = block(ecg(250), 250 * i)
+            sink.write(replace(part, markers=many[5 * i : 5 * i + 5]))
+    assert main(["info", str(path)]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert "markers    0.000 s: marker 0" in said
+    assert "           0.760 s: marker 19" in said
+    assert "           and 5 more: --json has all of them" in said
+    assert main(["info", str(path), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)["markers"]
+    assert len(found) == 25
+    assert found[-1] == {"sample": 240, "seconds": 0.96, "text": "marker 24"}
 
 
 @pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea"])

@@ -341,8 +341,7 @@ def test_simulate_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     [
         [],
         ["fly"],
-        ["run"],
-        ["run", "--source", "sim:"],
+        ["run", "--sink"],
         ["demo", "--seconds", "-1"],
         ["demo", "--seconds", "soon"],
         ["devices", "--all"],

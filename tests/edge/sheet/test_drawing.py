@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from io import BytesIO
 
 import numpy as np
@@ -112,6 +113,20 @@ def test_trouble_is_shaded_and_named() -> None:
     assert words(figure).count("clipped") == 1
     boxes = [(p.get_x(), p.get_width()) for p in figure.axes[0].patches if p.get_hatch() == "..."]
     assert (LEFT + 10.0, pytest.approx(30.0)) in boxes
+
+
+def test_a_marker_is_a_line_across_the_rows_with_its_text() -> None:
+    plain, marked = made(), replace(made(), markers=((3.0, "stands up 😀"), (3.1, "x" * 90)))
+    figure = drawn(marked)
+    assert "stands up 😀" in words(figure)
+    assert "x" * 37 + "..." in words(figure)
+    dark = image(marked) < image(plain) - 0.2
+    per_mm = DPI / 25.4
+    # At 3 s: in the rhythm strip, and in the second column, which begins with 2.5 s.
+    at = slice(round((LEFT + 74.6) * per_mm), round((LEFT + 75.4) * per_mm))
+    for bottom, top in ((ROWS[3] - 5, ROWS[3] + 12), (ROWS[1] - 10, ROWS[1] + 10)):
+        rows = dark[round(bottom * per_mm) : round(top * per_mm), at].any(axis=1)
+        assert rows.mean() > 0.5
 
 
 def test_the_true_lead_lies_on_the_one_that_was_made_of_it() -> None:

@@ -12,8 +12,10 @@ from hypothesis import strategies as st
 from edge.expected import card_of
 from edge.files.recording import Metadata
 from edge.leads import LEADS, Provenance, provenance
+from edge.marker import Marker
 from edge.quality import Quality
 from edge.sinks.base import LiveStatus
+from edge.sinks.note import Note
 from edge.sinks.picture import LivePicture, Picture
 from edge.sinks.screen import MARKS, frame
 from edge.sinks.status_items import DISCLAIMER, Item, Line, flow, status_line
@@ -279,3 +281,41 @@ def test_a_warning_wider_than_the_screen_is_shortened_and_shown() -> None:
     assert "WARNING samples arrive at 125 Hz" in status_line(warned, 79)
     assert "WARNING samples arrive at 125 Hz" in status_line(warned)
     assert len(status_line(warned)) < 160
+
+
+ADDRESS = "http://127.0.0.1:8765/?token=abc"
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "shown"),
+    [(80, 24, True), (200, 60, True), (30, 24, False), (80, 12, False)],
+)
+def test_the_address_of_the_view_stands_where_the_screen_hides_what_was_printed(
+    width: int, height: int, shown: bool
+) -> None:
+    seen = picture(status=LiveStatus(address=ADDRESS))
+    assert (f"view {ADDRESS}" in text(seen, width, height)) == shown
+    assert "token" not in status_line(seen)  # it may go into a log
+
+
+def test_a_marker_is_a_line_in_each_pane_and_a_line_of_words() -> None:
+    live = LivePicture(250.0)
+    live.push(block(np.zeros((12, 2000), np.float32)))
+    plain_shown = text(live.snapshot(), 120, 40)
+    live.push(replace(block(ecg(0), 2000), markers=(Marker("stands up", 1500),)))
+    seen = live.snapshot()
+    assert seen.markers == ((1500, "stands up"),)
+    shown = text(seen, 120, 40)
+    assert "marker 2 s ago: stands up" in shown
+    assert "| marker" in shown
+    assert shown.count("|") > plain_shown.count("|") + 12
+    assert "|" not in text(replace(seen, end=20_000), 120, 40).replace("| marker", "")
+
+
+def test_a_marker_that_is_typed_stands_in_place_of_the_keys() -> None:
+    seen = picture()
+    assert "m marker" in text(seen, 80, 24, keys=True, view=View(marks=True))
+    assert "m marker" not in text(seen, 80, 24, keys=True)
+    shown = text(seen, 80, 24, keys=True, view=View(note=Note(0, "stan")))
+    assert "marker: stan_" in shown and "q quit" not in shown
+    assert "has ended" in text(seen, 80, 24, keys=True, view=View(said="the recording has ended"))

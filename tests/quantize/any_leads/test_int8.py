@@ -14,11 +14,14 @@ pytest.importorskip("safetensors", reason="checkpoints need safetensors: install
 from quantize.any_leads import int8
 from quantize.any_leads import train as train_module
 from quantize.any_leads.checkpoint import load_checkpoint
-from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.int8 import QAT, Taught, quantised
 from quantize.any_leads.train import LAST, AnySchedule, Experiment, train_any
 from quantize.errors import QuantizeError
+from quantize.feed import samples_from_frames
+from quantize.objective import zero_phase
 from quantize.qat import calibrate
 from quantize.student import Student, StudentConfig
+from quantize.train import SAMPLING_HZ, step_loss
 
 SCHEDULE = AnySchedule(steps=3, batch=2, crop_s=2.0, warm_up=0, average=0.5)
 
@@ -74,6 +77,26 @@ def test_it_begins_near_the_network_in_float32(
     with torch.no_grad():
         a, b = (network(batch.ecg, batch.mask, batch.anchor)[0] for network in (whole, rounded))
     assert (a - b).abs().max() < 0.1
+
+
+def test_each_batch_holds_what_the_network_in_float32_makes_of_it(
+    experiment: Experiment, small: StudentConfig
+) -> None:
+    teacher = Student(small).eval()
+    torch.nn.init.normal_(teacher.residual_head.conv.weight, std=0.1)
+    how = experiment.mixture, experiment.feed, experiment.augmentation, experiment.sampling
+    taught = next(Taught(*how, teacher=teacher).batches(SCHEDULE, 0, range(1)))
+    plain = next(experiment.batches(SCHEDULE, 0, range(1)))
+    assert plain.taught is None
+    assert torch.equal(plain.ecg, taught.ecg)
+    with torch.no_grad():
+        given = teacher(taught.ecg, taught.mask, taught.anchor)[0]
+        made = zero_phase(taught.projection @ samples_from_frames(given), SAMPLING_HZ)
+    assert made.abs().max() > 0.01
+    assert torch.equal(taught.taught, made)
+    assert step_loss(teacher, taught).teacher_uv == pytest.approx(
+        1.0, abs=0.01
+    )  # the least there is
 
 
 def test_without_a_source_it_says_so(experiment: Experiment, tmp_path: Path) -> None:

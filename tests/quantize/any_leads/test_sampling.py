@@ -49,3 +49,9 @@ def test_a_lead_that_is_off_leaves_one_at_least() -> None:
     assert 0 not in alone
     assert alone[class_of(("I",))] > 0
     assert max(alone) < N_CLASSES
+
+
+def test_at_the_end_the_default_leads_come_more_often_and_the_others_still_do() -> None:
+    settled = drawn(Sampling().settled(), 60_000)
+    assert settled[NAMED[0]] > 1.3 * drawn(Sampling(), 60_000)[NAMED[0]]
+    assert len(settled) > 450

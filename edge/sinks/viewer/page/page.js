@@ -1,6 +1,8 @@
 // The page: what somebody wants to see, the keys and buttons for it, and the loop that draws.
 import { Calipers } from "./calipers.js";
+import { Markers, Noting } from "./markers.js";
 import { LAYOUT_NAMES, arrange, drawPaper } from "./paper.js";
+import { sheet as printedSheet, words as said, writeWords } from "./sheet.js";
 import { show } from "./status.js";
 import { History, connect } from "./stream.js";
 import { drawCell, stretches } from "./traces.js";
@@ -10,8 +12,10 @@ const paper = byId("paper"), ink = byId("ink"), sheet = byId("sheet");
 const KINDS = { measured: "measured", derived: "derived", reconstructed: "reconstructed" };
 const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 const calipers = new Calipers();
+const NOTICE_MS = 8000;
 const DELAY_S = 0.06; // what is drawn stays so far behind what has come, so that it moves evenly
 let history = null, state = null, link = "connecting", head = null, frozen = null, last = 0, stale = true, frames = 0;
+let markers = new Markers(), notice = null;
 let colours = {}, width = 0, height = 0, page = { mm: 1, cells: [] };
 const view = { layout: matchMedia("(max-width: 640px)").matches ? "12x1" : "3x4", speed: 25, gain: 10, motion: "sweep" };
 
@@ -27,20 +31,20 @@ const words = (lead) => {
 function layOut() {
   width = sheet.clientWidth; height = sheet.clientHeight;
   for (const canvas of [paper, ink]) { canvas.width = width * devicePixelRatio; canvas.height = height * devicePixelRatio; }
-  page = arrange(view.layout, state?.leads ?? LEADS, width, height);
+  page = arrange(view.layout, state?.leads ?? LEADS, width, height, view.speed);
   const g = paper.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   drawPaper(g, width, height, page, { ...view, colours, kind, words });
   paint(); // at once: a canvas that changes its size is empty
 }
 
-function readColours() {
+function coloursNow() {
   const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "off", "gap", "settling", "clipped", "noisy", "filled"];
-  colours = Object.fromEntries(names.map((name) => [name, of(name)]));
-  colours.grid5 = of("grid-5");
-  layOut();
+  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "marker", "off", "gap", "settling", "clipped", "noisy", "filled"];
+  return { ...Object.fromEntries(names.map((name) => [name, of(name)])), grid5: of("grid-5") };
 }
+
+function readColours() { colours = coloursNow(); layOut(); }
 
 /** Follow what has come, evenly; jump where that is far ahead. */
 function advance(now) {
@@ -58,16 +62,21 @@ function draw(now) {
   paint();
 }
 
+const partsOf = (cell, perSample) =>
+  stretches(history, cell, perSample, Math.floor(frozen ?? head), frozen === null ? view.motion : "scroll");
+const inkOf = (of) => (lead) => ({ colour: of[kind(lead)], estimate: ["reconstructed", "rests"].includes(kind(lead)) });
+
 function paint() {
   stale = false; frames++;
   const g = ink.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   g.clearRect(0, 0, width, height);
   const perSample = history ? page.mm * view.speed / history.hz : 1;
+  const last = Math.max(...page.cells.map((cell) => cell.row));
   if (head !== null) for (const cell of page.cells) {
-    const parts = stretches(history, cell, perSample, Math.floor(frozen ?? head), frozen === null ? view.motion : "scroll");
-    const what = kind(cell.lead);
-    drawCell(g, history, cell, parts, { ...view, mm: page.mm, colours, perSample, colour: colours[what], estimate: what === "reconstructed" || what === "rests" });
+    const parts = partsOf(cell, perSample);
+    drawCell(g, history, cell, parts, { ...view, mm: page.mm, colours, perSample, ...inkOf(colours)(cell.lead) });
+    markers.draw(g, cell, parts, { colours, perSample }, cell.row === last);
   }
   if (calipers.box) calipers.draw(g, colours.text);
   byId("reading").hidden = !calipers.box;
@@ -96,7 +105,7 @@ function freeze(on) {
   byId("freeze").textContent = on ? "Go on" : "Freeze";
   scrollTo(head);
   byId("calipers").setAttribute("aria-pressed", "false");
-  show(state, link, on);
+  refresh();
 }
 
 function scrollTo(position) {
@@ -119,17 +128,57 @@ function toggleCalipers() {
   stale = true;
 }
 
+/** Where a marker belongs: now; frozen, the left edge of the calipers, or the newest sample that is shown. */
+function moment() {
+  let position = Math.max(history.oldest, Math.floor(frozen ?? head) - 1);
+  if (calipers.box) {
+    const { x, y, w, h } = calipers.box, left = Math.min(x, x + w), middle = y + h / 2, perSample = page.mm * view.speed / history.hz;
+    const cell = page.cells.find((c) => left >= c.x && left < c.x + c.width && middle >= c.top && middle < c.top + c.height);
+    const part = cell && partsOf(cell, perSample)[0];
+    if (part) position = Math.min(Math.max(part[0], Math.round(part[0] + (left - part[2]) / perSample)), part[1] - 1);
+  }
+  return { position, run: state.run };
+}
+
+function note(text = null) {
+  if (head === null || !state) return;
+  if (text === null) noting.ask(moment()); else noting.record(text, moment());
+}
+
+function tell(text, wrong) {
+  const mine = notice = { text, wrong };
+  refresh();
+  setTimeout(() => { if (notice === mine) { notice = null; refresh(); } }, NOTICE_MS);
+}
+
+const refresh = () => show(state, link, frozen !== null, notice);
+
+/** When the newest sample that is shown was taken, by the clock of this machine. */
+function shownAt() {
+  const ago = history === null || head === null ? 0 : (history.end - (frozen ?? head)) / history.hz;
+  return new Date(Date.now() - 1000 * ago);
+}
+
+const wordsNow = () => said(state, view, byId("bpm").textContent, shownAt(), calipers.box && calipers.reading({ ...view, mm: page.mm }));
+
+/** The sheet for the printer, made anew each time; in light inks. */
+function prepare() {
+  byId("printed").replaceChildren();
+  if (head === null) return;
+  const root = document.documentElement, theme = root.dataset.theme;
+  root.dataset.theme = "light";
+  const light = coloursNow();
+  root.dataset.theme = theme;
+  const how = { state, view, colours: light, kind, ink: inkOf(light), words, markers, said: wordsNow() };
+  byId("printed").append(printedSheet(history, Math.floor(frozen ?? head), how));
+}
+
 function snapshot() {
-  const canvas = document.createElement("canvas"), g = canvas.getContext("2d"), top = 52;
+  const canvas = document.createElement("canvas"), g = canvas.getContext("2d"), top = 60, now = new Date();
   canvas.width = ink.width; canvas.height = ink.height + top * devicePixelRatio;
   g.scale(devicePixelRatio, devicePixelRatio);
   g.fillStyle = colours.paper; g.fillRect(0, 0, width, height + top);
-  g.fillStyle = colours.text; g.font = "bold 14px system-ui, sans-serif";
-  const simulated = state?.simulated ? "SIMULATED SIGNAL, " : "", now = new Date();
-  g.fillText(`leadlift  ${simulated}research use only, not a medical device`, 8, 20);
-  g.font = "12px system-ui, sans-serif";
-  const reading = calipers.box ? `, calipers ${calipers.reading({ ...view, mm: page.mm })}` : "";
-  g.fillText(`${now.toISOString()}  ${view.speed} mm/s, ${view.gain} mm/mV, ${byId("bpm").textContent} bpm, ${state?.device ?? ""}${reading}`, 8, 40);
+  writeWords(g, wordsNow(), width, colours);
   g.drawImage(paper, 0, top, width, height); g.drawImage(ink, 0, top, width, height);
   canvas.toBlob((blob) => {
     const link = document.createElement("a"), url = URL.createObjectURL(blob);
@@ -148,6 +197,7 @@ function theme() {
 const next = (names, now) => names[(names.indexOf(now) + 1) % names.length];
 const KEYS = {
   " ": () => freeze(frozen === null), f: () => freeze(frozen === null), c: toggleCalipers, p: snapshot, t: theme,
+  m: () => note(), d: () => print(),
   l: () => set("layout", next(LAYOUT_NAMES, view.layout)), s: () => set("motion", next(["sweep", "scroll"], view.motion)),
   "[": () => step("speed", -1), "]": () => step("speed", 1), "+": () => step("gain", 1), "=": () => step("gain", 1), "-": () => step("gain", -1),
   "?": () => byId("keys").showModal(),
@@ -163,11 +213,12 @@ function scrollKey(key, far) {
 }
 
 addEventListener("keydown", (event) => {
-  if (event.ctrlKey || event.metaKey || event.altKey || byId("keys").open || event.target.matches("select, input")) return;
+  if (event.ctrlKey || event.metaKey || event.altKey || document.querySelector("dialog[open]") || event.target.matches("select, input")) return;
   if (event.key === " " && event.target.matches("button")) return; // presses the button
   const key = event.key.length === 1 ? event.key.toLowerCase() : event.key;
   if (calipers.nudge(event.key, event.shiftKey) || scrollKey(event.key, event.shiftKey)) stale = true;
   else if (KEYS[key]) KEYS[key]();
+  else if (/^[1-9]$/.test(key)) note(key);
   else return;
   event.preventDefault();
 });
@@ -195,24 +246,30 @@ byId("when").addEventListener("input", (event) => {
 });
 for (const name of ["layout", "motion"]) byId(name).addEventListener("change", (event) => set(name, event.target.value));
 for (const name of ["speed", "gain"]) byId(name).addEventListener("change", (event) => set(name, Number(event.target.value)));
-for (const [id, key] of [["freeze", " "], ["calipers", "c"], ["snapshot", "p"], ["theme", "t"], ["help", "?"]]) byId(id).addEventListener("click", KEYS[key]);
+for (const [id, key] of [["freeze", " "], ["calipers", "c"], ["mark", "m"], ["snapshot", "p"], ["print", "d"], ["theme", "t"], ["help", "?"]]) byId(id).addEventListener("click", KEYS[key]);
 
 // What comes.
 
-connect({
+const send = connect({
   onState(found) {
     const changed = JSON.stringify([found.provenance, found.by_lead]) !== JSON.stringify([state?.provenance, state?.by_lead]);
     if (state?.run !== found.run) {
       if (frozen !== null) freeze(false);
-      history = new History(found.leads.length, found.sampling_hz); head = null;
+      history = new History(found.leads.length, found.sampling_hz); head = null; markers = new Markers();
     }
     state = found;
+    byId("mark").hidden = !found.marks;
+    markers.forget(history.oldest);
     if (changed) layOut();
-    show(state, link, frozen !== null);
+    refresh();
   },
   onBlock(buffer) { history?.take(buffer); },
-  onLink(text) { if (text !== link) { link = text; show(state, link, frozen !== null); } },
+  onMarkers(found) { if (markers.add(found)) stale = true; },
+  onAnswer(number, refusal) { noting.answer(number, refusal); },
+  onLink(text) { if (text !== link) { link = text; refresh(); } },
 });
+const noting = new Noting(send, tell);
+addEventListener("beforeprint", prepare);
 const dark = matchMedia("(prefers-color-scheme: dark)");
 const follow = () => { document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; readColours(); };
 dark.addEventListener("change", follow);
@@ -222,4 +279,4 @@ follow();
 requestAnimationFrame(draw);
 
 /** For tests and for whoever looks for a fault: how things stand. */
-globalThis.leadlift = { stats: () => ({ frames, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, mm: page.mm, cells: page.cells, view: { ...view } }) };
+globalThis.leadlift = { stats: () => ({ frames, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, markers: markers.all, mm: page.mm, cells: page.cells, view: { ...view } }) };

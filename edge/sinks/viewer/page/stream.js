@@ -1,5 +1,5 @@
 // Blocks from the server into a ring of the last five minutes, and a connection that comes back by itself.
-export const Q = { FILLED: 1, OFF: 2, SETTLING: 4, CLIPPED: 8, NOISY: 16, GAP: 32 };
+export const Q = { FILLED: 1, OFF: 2, SETTLING: 4, CLIPPED: 8, NOISY: 16, GAP: 32, MISPLACED: 64 };
 export const MISSING = -32768, MISSING_SIGMA = 65535;
 const SECONDS = 300, VERSION = 1, HEADER_BYTES = 16, FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 10000;
 
@@ -37,16 +37,22 @@ export class History {
   }
 }
 
-/** Calls `onState(object)`, `onBlock(ArrayBuffer)` and `onLink(text, "" while it is up)` for ever. */
-export function connect({ onState, onBlock, onLink }) {
-  let wait = FIRST_WAIT_MS;
+/** Calls `onState(object)`, `onBlock(ArrayBuffer)`, `onMarkers(list)`, `onAnswer(number, refusal)` and `onLink(text, "" while it is up)`
+    for ever. Returns what sends a text: false where there is no connection. */
+export function connect({ onState, onBlock, onMarkers, onAnswer, onLink }) {
+  let wait = FIRST_WAIT_MS, current = null;
   const open = () => {
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/live${location.search}`);
     socket.binaryType = "arraybuffer";
+    current = socket;
     socket.onmessage = ({ data }) => {
       wait = FIRST_WAIT_MS;
-      if (typeof data === "string") { onLink(""); onState(JSON.parse(data)); } else onBlock(data);
+      if (typeof data !== "string") { onBlock(data); return; }
+      const said = JSON.parse(data);
+      onLink("");
+      if ("answer" in said) onAnswer(said.answer, said.refusal);
+      else { if ("run" in said) onState(said); onMarkers(said.markers); }
     };
     socket.onclose = ({ reason }) => {
       onLink(reason || "no connection to leadlift, trying again");
@@ -55,4 +61,5 @@ export function connect({ onState, onBlock, onLink }) {
     };
   };
   open();
+  return (text) => { if (current.readyState !== WebSocket.OPEN) return false; current.send(text); return true; };
 }

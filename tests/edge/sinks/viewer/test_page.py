@@ -2,124 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
-from time import monotonic
 from typing import Any
 from urllib.parse import urlsplit
 
-import numpy as np
 import pytest
 
 from edge.files.recording import Metadata
 from edge.leads import LEADS
 from edge.quality import Quality
-from edge.sinks.base import LiveStatus
 from edge.sinks.viewer.sink import ViewSink
-from tests.edge.sinks.blocks import block
+from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, levels, shown, until
 
 pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-playwright = pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="the page's tests need Chromium"),
-]
-HZ, WAIT_MS = 250.0, 30_000
+pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytestmark = IN_BROWSER
 RAISED_MV = 0.4  # stays in its row at every gain
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-STATUS = LiveStatus(latency_p50_ms=3.2, latency_p99_ms=7.8, device="a wearable", simulated=True)
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def sink() -> Iterator[ViewSink]:
-    with ViewSink(HZ, Metadata(), lambda: STATUS, port=0) as opened:
-        yield opened
-
-
-@pytest.fixture
-def page(chromium: Any, sink: ViewSink) -> Iterator[Any]:
-    """The page of `sink`; what it complains of, and asks of others, fails the test."""
-    context = chromium.new_context(viewport={"width": 1280, "height": 800}, reduced_motion="reduce")
-    opened, wrong = context.new_page(), []
-    ours = urlsplit(sink.address).netloc
-    opened.set_default_timeout(WAIT_MS)
-    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
-    opened.on("pageerror", lambda error: wrong.append(str(error)))
-    opened.on(
-        "request",
-        lambda r: (
-            None if r.url.startswith((f"http://{ours}/", "blob:", "data:")) else wrong.append(r.url)
-        ),
-    )
-    opened.goto(sink.address)
-    opened.wrong = wrong
-    yield opened
-    context.close()
-    assert not wrong
-
-
-def level(mv: float, n: int, first: int = 0, **bits: int) -> Any:
-    """All leads at `mv`; sigma .05 mV; quality bits of some leads."""
-    made = block(np.full((12, n), mv, np.float32), first)
-    made.sigma_mv[[LEADS.index(lead) for lead in ("II", "V1", "V5")]] = 0
-    for lead, bit in bits.items():
-        made.quality[LEADS.index(lead)] = bit
-    return made
-
-
-def until(page: Any, expression: str) -> None:
-    """Wait; Playwright's own way evaluates a text in the page, which the page's policy forbids."""
-    ends = monotonic() + WAIT_MS / 1000
-    while not page.evaluate(expression):
-        assert monotonic() < ends, (expression, page.evaluate("leadlift.stats()"))
-        page.wait_for_timeout(30)
-
-
-def shown(page: Any, end: int) -> dict[str, Any]:
-    """How the page stands once it has drawn what it was sent."""
-    until(page, f"leadlift.stats().head > {end - 0.2 * HZ}")
-    page.wait_for_timeout(100)
-    found: dict[str, Any] = page.evaluate("leadlift.stats()")
-    return found
-
-
-INKED = """([x, top, bottom]) => {
-  const c = document.getElementById("ink"), d = devicePixelRatio;
-  const pixels = c.getContext("2d").getImageData(x * d, top * d, 1, (bottom - top) * d).data;
-  const above = (least) => [...Array(pixels.length / 4).keys()].filter((i) => pixels[4 * i + 3] > least);
-  const trace = above(120);
-  return [trace.length ? top + (trace[0] + trace.at(-1) + 1) / 2 / d : null, above(20).length / d]; }"""
-
-
-def levels(page: Any, of: int) -> dict[str, tuple[float, float]]:
-    """By cell, in pixels: how high above zero its trace is in one column, and how much of that is inked.
-
-    `of` is the end of what must be drawn. Lines that come and go above the sheet change its height.
-    """
-    cells = shown(page, of)["cells"]
-    found = {}
-    for cell in cells:
-        bottom = cell["top"] + cell["height"]
-        column = [round(cell["x"] + 40), round(cell["top"]), round(bottom)]
-        middle, n = page.evaluate(INKED, column)
-        if middle is None or page.evaluate("leadlift.stats().cells") != cells:
-            return levels(page, of)
-        found[cell["name"]] = (cell["zero"] - middle, n)
-    return found
 
 
 @pytest.mark.parametrize(("key", "gain"), [("", 10), ("+", 20), ("-", 5)])
@@ -150,6 +47,11 @@ def test_what_it_says(page: Any, sink: ViewSink) -> None:
         "a wearable",
         "lost 0, gaps 0",
         "no patient calibration",
+        "battery 81 %",
+        "link up",
+        "recording out.edf",
+        "samples arrive at 240 Hz",
+        "-- bpm",
     ):
         assert said in text
     assert page.title() == "leadlift"
@@ -267,6 +169,7 @@ def test_it_comes_back_when_the_server_does(chromium: Any) -> None:
     with ViewSink(HZ, Metadata(), port=urlsplit(first.address).port) as second:
         second.write(level(0.0, 1000))
         until(page, "leadlift.stats().end === 1000")  # another run: it begins anew
+        page.wait_for_selector("#mark", state="hidden")  # and records no markers
         page.wait_for_selector("text=trying again", state="hidden")
     page.close()
 

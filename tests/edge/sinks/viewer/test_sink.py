@@ -19,7 +19,7 @@ from edge.errors import InputError, SinkError
 from edge.files.recording import Metadata
 from edge.quality import Quality
 from edge.sinks import open_sink
-from edge.sinks.viewer.app import HEADERS
+from edge.sinks.viewer.app import HEADERS, pages
 from edge.sinks.viewer.server import MAX_HEAD_BYTES, MAX_MESSAGE_BYTES
 from edge.sinks.viewer.sink import ViewSink
 from edge.sinks.viewer.viewers import MOST, QUEUE
@@ -79,15 +79,9 @@ def test_the_page_and_all_that_it_names_are_served(sink: ViewSink) -> None:
 
 
 def test_no_page_names_another_server(sink: ViewSink) -> None:
-    for path in (
-        "/",
-        "/page.js",
-        "/stream.js",
-        "/paper.js",
-        "/traces.js",
-        "/status.js",
-        "/viewer.css",
-    ):
+    paths = pages()
+    assert len(paths) > 8
+    for path in paths:
         body = get(sink, path)[2].decode()
         assert "http://" not in body and "https://" not in body and "//cdn" not in body, path
 
@@ -176,7 +170,18 @@ def test_a_browser_that_never_reads_delays_no_write_and_loses_blocks(sink: ViewS
 
 
 @pytest.mark.parametrize(
-    "said", ["hello", b"\x00" * 10, "x" * (MAX_MESSAGE_BYTES + 1), b"x" * (1 << 20)]
+    "said",
+    [
+        *("hello", b"\x00" * 10, "x" * (MAX_MESSAGE_BYTES + 1), b"x" * (1 << 20)),
+        *("[", "[]", "{}", "null", "7", "[" * 1000, '{"mark": "a"}'),
+        '{"mark": 7, "at": 1, "run": "a", "number": 1}',
+        '{"mark": "a", "at": 1.5, "run": "a", "number": 1}',
+        '{"mark": "a", "at": 1e400, "run": "a", "number": 1}',
+        '{"mark": "a", "at": true, "run": "a", "number": 1}',
+        '{"mark": "a", "at": 1, "run": "a", "number": -1}',
+        '{"mark": "a", "at": 99999999999999999999, "run": "a", "number": 1}',
+        b'{"mark": "a", "at": 1, "run": "a", "number": 1}',
+    ],
 )
 def test_a_browser_that_speaks_is_sent_away_and_the_others_stay(
     sink: ViewSink, said: str | bytes

@@ -1,0 +1,85 @@
+"""One hop of one stream, or of many as one, around a step of an engine's batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edge.lead_set import Flags
+from edge.leads import LEADS
+from edge.signal.held import Bits
+from edge.stream_group import StreamGroup
+from edge.stream_state import StreamState
+
+Array = NDArray[np.float32]
+Made = tuple[Array, Array, NDArray[np.uint8]]
+"""Twelve leads, their sigma and quality of one hop."""
+
+
+class PlainHop:
+    """A hop of a stream that takes it by `StreamState.take_hop`."""
+
+    def __init__(self, stream: StreamState, ecg: Array) -> None:
+        self._stream, self.ecg = stream, ecg
+        on = stream.leads.all_present
+        self.mask, self.anchor = on.mask, on.engine_anchor
+
+    def finish(self, decoded: Array, log_sigma: Array) -> list[Made]:
+        """Of the hop, from what the engine made of `ecg`."""
+        ecg, sigma = self._stream.finish_hop(decoded[0], log_sigma[0])
+        return [(ecg, sigma, np.zeros(ecg.shape, np.uint8))]
+
+
+class PlainHops:
+    """A hop of each of some streams of a group, finite, all of them `well`."""
+
+    def __init__(
+        self, group: StreamGroup, rows: Sequence[int], streams: Sequence[StreamState], ecg: Array
+    ) -> None:
+        self._group, self._rows, self._streams = group, np.array(rows, np.intp), streams
+        self.ecg, self.anchor = group.take_hops(self._rows, streams, ecg)
+        self.mask = group.mask
+
+    def finish(self, decoded: Array, log_sigma: Array) -> list[Made]:
+        """Of each stream's hop, from what the engine made of `ecg`."""
+        ecg, sigma = self._group.finish_hops(self._rows, self._streams, decoded, log_sigma)
+        return [*zip(ecg, sigma, np.zeros(ecg.shape, np.uint8), strict=True)]
+
+
+class MarkedHop:
+    """A hop of one stream with whatever is the matter with it."""
+
+    def __init__(
+        self, stream: StreamState, samples: Array, missing: Flags | None, bits: Bits | None
+    ) -> None:
+        self._stream = stream
+        missing = ~np.isfinite(samples) if missing is None else missing
+        self._piece = stream.begin(samples, missing, bits)
+        self._runs = stream.prepare(self._piece)
+        self._hops = next(self._runs)
+        self.is_off = isinstance(self._hops, slice)
+        """Whether no lead is on: the engine's state is to be reset, and `finish` needs nothing of it."""
+        if not isinstance(self._hops, slice):
+            on = self._hops.present
+            self.ecg, self.mask, self.anchor = self._hops.ecg, on.mask, on.engine_anchor
+
+    def finish(self, decoded: Array | None = None, log_sigma: Array | None = None) -> list[Made]:
+        """Of the hop, from what the engine made of `ecg`."""
+        stream = self._stream
+        ecg = np.empty((len(LEADS), self._piece.filled.shape[1]), np.float32)
+        sigma, flags = np.empty_like(ecg), np.zeros(ecg.shape, np.uint8)
+        if isinstance(self._hops, slice):
+            stream.nothing(ecg, sigma)
+        else:
+            assert decoded is not None and log_sigma is not None
+            stream.finish(self._hops, decoded[0], log_sigma[0], ecg, sigma)
+        next(self._runs, None)  # what follows upon the hop
+        known = stream.known(self._piece)
+        if known is not None:
+            stream.leads.spread(known, flags)
+        return [(ecg, sigma, flags)]
+
+
+HopJob = PlainHop | PlainHops | MarkedHop
