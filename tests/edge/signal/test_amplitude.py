@@ -26,7 +26,7 @@ def with_share(share: float) -> Bundle:
 def test_the_share_of_each_lead_is_added_in_squares(share: float) -> None:
     rng = np.random.default_rng(0)
     log_sigma = rng.normal(-3, 1, (12, 40)).astype(np.float32)
-    decoded = rng.normal(0, 0.5, (8, 40)).astype(np.float32)
+    decoded = rng.normal(0, 0.5, (8, 40))
     expected = np.hypot(np.exp(log_sigma), share * (twelve_from(INDEPENDENT_LEADS) @ decoded))
     widen(log_sigma, decoded, share)
     np.testing.assert_allclose(np.exp(log_sigma), expected, rtol=1e-4)
@@ -35,7 +35,7 @@ def test_the_share_of_each_lead_is_added_in_squares(share: float) -> None:
 def test_no_chunking_shows_and_no_company() -> None:
     rng = np.random.default_rng(1)
     log_sigma = rng.normal(-3, 1, (12, 32)).astype(np.float32)
-    decoded = rng.normal(0, 0.5, (8, 32)).astype(np.float32)
+    decoded = rng.normal(0, 0.5, (8, 32))
     parts = [log_sigma[:, at : at + 4].copy() for at in range(0, 32, 4)]
     for i, part in enumerate(parts):
         widen(part, decoded[:, 4 * i : 4 * i + 4], 0.4)
