@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
             add(
                 "--width",
                 type=int,
-                help="of the first stage (default: the paper's 128; of aae: 20)",
+                help="of the first stage (default: the paper's 128; of aae: 12)",
             )
             add("--output", type=Path, help="default: teacher.safetensors in the folder")
         if name == "export":
@@ -126,6 +126,11 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--checkpoint", type=Path, help="default: what INT8 training made in the folder")
         add("--output", type=Path, help="default: the bundle that ships")
         add("--float32", action="store_true", help="the decoder before INT8")
+        add(
+            "--sigma-amplitude",
+            action="store_true",
+            help="let sigma grow with the amplitude, by a share that is chosen on fold 9",
+        )
         add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
         add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
         add("--remark", help="for the training card")
