@@ -12,7 +12,14 @@ from numpy.typing import NDArray
 from benchmarks.fidelity.methods import sha256_of
 from benchmarks.fidelity.set_scores import SetScores, Streamed, Truth, kept, scores_of
 from edge.bundle import Manifest
-from edge.lead_subsets import TWELVE, class_of, known
+from edge.lead_subsets import (
+    INDEPENDENT_ROWS,
+    TWELVE,
+    class_of,
+    known,
+    projection,
+    restored,
+)
 from edge.leads import INPUT_LEADS
 from edge.signal.conditioning import Conditioner
 from quantize.data import Records
@@ -66,15 +73,18 @@ def score_rival(
 def _predictions(
     rival: Rival, manifest: Manifest, leads: Sequence[str], truth: Truth
 ) -> Iterator[tuple[slice, Streamed]]:
-    hz, certain = truth.records.sampling_hz, known(class_of(leads))
+    hz, which = truth.records.sampling_hz, class_of(leads)
+    certain, twelve = known(which), TWELVE.astype(np.float32)
+    free, held = (one.astype(np.float32) for one in (projection(which), restored(which)))
     for at in truth.parts():
         eight = truth.recorded_mv(at)
-        ecg = rival.predict(truth.records.at(at), leads)[..., : truth.n_samples]
+        made = rival.predict(truth.records.at(at), leads)[..., : truth.n_samples]
         # What is measured stays as our own decoder has it: so both stand beside the same linear map.
         rows = eight.reshape(-1, truth.n_samples)
         conditioner = Conditioner(manifest.conditioning, hz, len(rows), manifest.hop)
-        conditioned = conditioner.push(rows)[0].reshape(eight.shape)
-        ecg[:, certain] = TWELVE[certain].astype(np.float32) @ conditioned
+        conditioned = twelve @ conditioner.push(rows)[0].reshape(eight.shape)
+        conditioned[:, ~certain] = 0
+        ecg = twelve @ (free @ made[:, INDEPENDENT_ROWS] + held @ conditioned)
         yield at, (ecg, np.zeros_like(ecg), np.zeros(len(ecg), bool))
 
 
