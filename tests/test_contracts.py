@@ -157,7 +157,7 @@ def test_the_entry_of_the_command_line_is_light() -> None:
 def test_public_names_are_pinned() -> None:
     assert set(edge.__all__) == {
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
-        *("Reconstructor", "open", "reconstruct", "Stream", "open_stream"),
+        *("Reconstructor", "MultiReconstructor", "open", "reconstruct", "Stream", "open_stream"),
         *("Marker", "SampleBlock", "TwelveLeadBlock"),
         *("Sink", "open_sink", "LiveStatus", "Metadata"),
         *("BundleError", "EngineError", "InputError", "LeadliftError"),
@@ -176,6 +176,7 @@ def test_quality_bits_are_pinned() -> None:
         "CLIPPED": 8,
         "NOISY": 16,
         "GAP": 32,
+        "MISPLACED": 64,
     }
 
 
