@@ -142,7 +142,7 @@ def _follow(work: Progress, over: threading.Event, calm: bool) -> None:
 def _draw(work: Progress, over: threading.Event) -> None:
     with _bars() as bars:
         bars.console.show_cursor(True)  # so that it is there whatever ends this process
-        task = bars.add_task("", total=None, says="")
+        task = bars.add_task(work.what, total=work.total, says="")
         while not over.is_set():
             bars.update(
                 task,
