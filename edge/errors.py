@@ -57,7 +57,7 @@ class EngineMissingError(EngineError):
 
 
 class EngineBuildError(EngineError):
-    """A graph that TensorRT's parser or builder refuses; the text names the node and what was logged."""
+    """A graph that TensorRT's builder, the C generator or the compiler refuses; the text names the node."""
 
 
 class DeviceError(EngineError):

@@ -78,7 +78,7 @@ class Reconstructor(Closing):
         model : path or Bundle, optional
             The decoder; by default the bundle that ships.
         engine : str
-            `onnxruntime`, `tensorrt`, `torch`, or `auto` for the best that works here.
+            `onnxruntime`, `c`, `tensorrt`, `torch`, or `auto` for the fastest that works here.
         leads : sequence of str, optional
             The leads that are measured, any of `edge.LEADS`, in the order of the rows of `push`; by default
             those of the calibration, or II, V1, V5.

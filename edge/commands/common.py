@@ -92,7 +92,7 @@ def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that reconstructs."""
     add = parser.add_argument
     add("--model", metavar="PATH", help="bundle (default: the one that ships)")
-    add("--engine", default="auto", help="inference engine (default: the best here)")
+    add("--engine", default="auto", help="inference engine (default: the fastest here)")
     add(
         "--mains",
         choices=tuple(MAINS_HZ),
