@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, soak, throughput
+from benchmarks import against, compare, misplacement, multi, soak, throughput
 from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -23,7 +23,17 @@ from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
 from edge.notices import add_notice_options, reported
 
-MEASUREMENTS = (latency, fidelity, throughput, soak, wire, device)
+MEASUREMENTS = (
+    latency,
+    multi,
+    against,
+    fidelity,
+    misplacement,
+    throughput,
+    soak,
+    wire,
+    device,
+)
 
 
 def parser() -> argparse.ArgumentParser:

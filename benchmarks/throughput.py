@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
-from time import perf_counter
+from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import edge
 from benchmarks.latency.engine_step import OFFLINE_S, inputs
-from benchmarks.report import Result, Table
+from benchmarks.report import Result, Table, Target
 from benchmarks.timing import collection_off
 from edge.bundle import Bundle, load_bundle
 from edge.engines.registry import open_engine
@@ -25,10 +27,19 @@ from firmware_bridge.events import Samples
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.wearable import VirtualWearable
 from firmware_bridge.wire.decoder import WireDecoder
+from quantize.data import load
+from quantize.errors import QuantizeError
 
 READ_BYTES = 4096  # what a serial port hands over at once when it is behind
 DEVICE_HZ = 500.0
 REPEATS = 5
+TARGETS = (
+    Target(
+        "edge.reconstruct, fastest / slowest real record",
+        "reconstruct_real/fastest_over_slowest",
+        1.3,
+    ),
+)
 Stage = Callable[[], int]
 """One pass over the signal; samples per lead that it took."""
 
@@ -39,7 +50,8 @@ def add(subparsers: Any) -> None:
     add_argument = parser.add_argument
     add_argument("--model", type=Path, help="bundle (default: the one that ships)")
     add_argument("--engine", default="auto", help="inference engine (default: the best here)")
-    add_argument("--seconds", type=float, default=300.0, help="of simulated signal in each pass")
+    add_argument("--seconds", type=float, default=300.0, help="of signal in each pass")
+    add_argument("--records", type=int, default=4, help="real ones with tall QRS, and with small")
     parser.set_defaults(measure=measure)
 
 
@@ -59,7 +71,58 @@ def measure(arguments: argparse.Namespace) -> Result:
             "sampling_hz": hz,
         }
         table.add(name, median(rates), median(rates) / hz, hz)
-    return Result(results, [table])
+    shown = [table]
+    if arguments.records:
+        try:
+            records = np.concatenate(real_records(arguments.records, arguments.seconds))
+        except QuantizeError as error:
+            print(f"real records are left out: {error}", file=sys.stderr)
+        else:
+            results["reconstruct_real"] = real = measure_records(records, arguments)
+            shown.append(
+                Table(
+                    "edge.reconstruct of real records, times real time (CPU time)",
+                    ("which", "value"),
+                )
+            )
+            for which in ("slowest", "median", "fastest", "fastest_over_slowest"):
+                shown[-1].add(which, real[which])
+    return Result(results, shown, TARGETS)
+
+
+def measure_records(records: NDArray[np.float32], arguments: argparse.Namespace) -> dict[str, Any]:
+    """`edge.reconstruct` of each of (n, 3, n_samples) records, in turn: no heart is to be slower."""
+    hz = load_bundle(arguments.model).manifest.sampling_hz
+    times = np.empty((REPEATS, len(records)))
+    with collection_off():
+        for repeat in range(-1, REPEATS):  # the first is for the caches
+            for i, record in enumerate(records):
+                begun = process_time()
+                edge.reconstruct(record, hz, model=arguments.model, engine=arguments.engine)
+                times[max(repeat, 0), i] = process_time() - begun
+    speed = records.shape[2] / hz / times.min(0)
+    return {
+        "records": len(records),
+        "slowest": float(speed.min()),
+        "median": float(np.median(speed)),
+        "fastest": float(speed.max()),
+        "fastest_over_slowest": float(speed.max() / speed.min()),
+    }
+
+
+def real_records(n: int, seconds: float = 300.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """II, V1 and V5 in mV of the `n` PTB-XL records with the tallest QRS, and with the smallest: (n, 3, m).
+
+    Each is played over and over for `seconds`. Raises QuantizeError where the recordings are not there.
+    """
+    records = load("test")
+    ecg_mv = records.millivolts(edge.INPUT_LEADS)
+    middle = np.median(ecg_mv, axis=2, keepdims=True)
+    size = np.percentile(np.abs(ecg_mv - middle), 99.5, axis=2).max(1)
+    order = np.argsort(size)
+    times = max(1, round(seconds * records.sampling_hz / ecg_mv.shape[2]))
+    tall, small = (np.tile(ecg_mv[rows], times) for rows in (order[-n:], order[:n]))
+    return tall, small
 
 
 def stages(

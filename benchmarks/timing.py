@@ -35,23 +35,28 @@ def warm_up(step: Step, seconds: float = WARM_UP_S) -> None:
         step()
 
 
-def time_calls(step: Step, n: int) -> NDArray[np.int64]:
-    """Durations of `n` calls in ns."""
+def time_calls(step: Step, n: int, clock: Callable[[], int] = perf_counter_ns) -> NDArray[np.int64]:
+    """Durations of `n` calls in ns, by `clock`."""
     durations = np.empty(n, np.int64)
     for i in range(n):
-        begun = perf_counter_ns()
+        begun = clock()
         step()
-        durations[i] = perf_counter_ns() - begun
+        durations[i] = clock() - begun
     return durations
 
 
 def time_in_turn(
-    steps: Mapping[str, Step], rounds: int, burst: int = 1, warm_up_s: float = WARM_UP_S
+    steps: Mapping[str, Step],
+    rounds: int,
+    burst: int = 1,
+    warm_up_s: float = WARM_UP_S,
+    clock: Callable[[], int] = perf_counter_ns,
 ) -> dict[str, NDArray[np.int64]]:
     """Durations in ns, (rounds, burst) for each of `steps`, taken A B A B.
 
     Each round calls every step `burst` times in a row, after one call that is not counted: it finds the
-    caches as the other left them. What the machine does meanwhile so falls on all alike.
+    caches as the other left them. What the machine does meanwhile so falls on all alike. Where steps differ
+    much in length, take `thread_time_ns` as the clock: a long step is interrupted more often.
     """
     durations = {name: np.empty((rounds, burst), np.int64) for name in steps}
     with collection_off():
@@ -60,5 +65,5 @@ def time_in_turn(
         for i in range(rounds):
             for name, step in steps.items():
                 step()
-                durations[name][i] = time_calls(step, burst)
+                durations[name][i] = time_calls(step, burst, clock)
     return durations

@@ -46,6 +46,8 @@ class Slot:
     leads: tuple[str, ...]
     provenance: tuple[Provenance, ...]
     patient: Patient | None
+    one_hop: tuple[int, int]
+    """Shape of a hop's samples."""
     waiting: list[Hop] = field(default_factory=list)
     """Hops of this push that are not decoded yet."""
     made: list[Made] = field(default_factory=list)
@@ -190,7 +192,10 @@ class MultiReconstructor(Closing):
         ends = StreamEnds(stream, m.sampling_hz, m.hop)
         number = self._free.pop(0)
         self._batch.reset(number)
-        self._taken[name] = Slot(number, row, group, ends, measured, lead_set.provenance, patient)
+        one_hop = (len(measured), m.hop)
+        self._taken[name] = Slot(
+            number, row, group, ends, measured, lead_set.provenance, patient, one_hop
+        )
 
     def leave(self, name: str) -> None:
         """A patient's slot is free again. Raises InputError for who has not joined."""
@@ -239,16 +244,21 @@ class MultiReconstructor(Closing):
             For a name that has not joined, another shape, or what is no array of numbers; then nothing is
             taken.
         """
-        valid, quality = valid or {}, quality or {}
         given = {name: (self._slot(name), _checked(name, ecg)) for name, ecg in ecg_mv.items()}
-        for name in (*valid, *quality):
+        for name in (*(valid or ()), *(quality or ())):
             if name not in given:
                 raise InputError(f"samples of {name!r} are missing: `valid` or `quality` has some")
         known = {}
         for name, (slot, samples) in given.items():
-            known[name] = self._known(name, slot, samples, valid.get(name), quality.get(name))
+            if valid or quality or samples.shape != slot.one_hop or slot.ends.aligns:
+                known[name] = self._known(
+                    name, slot, samples, (valid or {}).get(name), (quality or {}).get(name)
+                )
         for name, (slot, samples) in given.items():
-            slot.waiting = self._whole_hops(slot, samples, *known[name])
+            if name in known:
+                slot.waiting = self._whole_hops(slot, samples, *known[name])
+            else:
+                slot.waiting = [(samples, None, None)]
         slots = [slot for slot, _ in given.values()]
         ready = [slot for slot in slots if slot.waiting]
         while ready:
@@ -300,14 +310,6 @@ class MultiReconstructor(Closing):
         quality: ArrayLike | None,
     ) -> list[Hop]:
         ends, hop = slot.ends, self._hop
-        if (
-            samples.shape[1] == hop
-            and valid is None
-            and quality is None
-            and not ends.holds_samples
-            and ends.stream.look_ahead is None
-        ):
-            return [(samples, None, None)]
         hops = ends.take(samples, valid, quality)
         return [cut(slice(at, at + hop), *hops) for at in range(0, hops[0].shape[1], hop)]
 

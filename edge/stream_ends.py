@@ -41,12 +41,12 @@ class StreamEnds:
 
     def take_hop(self, samples: NDArray[np.float32]) -> NDArray[np.float32] | None:
         """As `StreamState.take_hop`; None also where samples are held."""
-        return None if self.holds_samples else self.stream.take_hop(samples)
+        return self.stream.take_hop(samples) if self._held is self._nothing else None
 
     @property
-    def holds_samples(self) -> bool:
-        """Whether samples wait here until they fill a hop."""
-        return self._held is not self._nothing
+    def aligns(self) -> bool:
+        """Whether a hop in is not a hop out: samples are held, or the decoder looks ahead."""
+        return self._held is not self._nothing or self.stream.look_ahead is not None
 
     def take(
         self,

@@ -72,11 +72,10 @@ class StreamGroup:
         """Twelve leads and their sigma, (n, 12, hop) mV, of the hops that `take_hops` took."""
         assembly, present = self._assembly(len(rows)), self._leads.all_present
         assembly.decode(self._anchors[rows], decoded, log_sigma)
-        for stream, leads, its_sigma in zip(
-            streams, assembly.leads, assembly.log_sigma, strict=True
-        ):
+        for i, stream in enumerate(streams):
             if stream.is_calibrated:
-                stream.calibrate(stream.leads.all_present, leads, its_sigma)
+                on = stream.leads.all_present
+                stream.calibrate(on, assembly.leads[i], assembly.log_sigma[i])
         return assembly.twelve(present.twelve, present.sigma)
 
     def _assembly(self, n: int) -> Assembly:

@@ -92,6 +92,7 @@ class StreamState:
         )
         self.presence = presence or Presence(manifest.sampling_hz, n, manifest.hop)
         self._patient_map = patient_map
+        self.is_calibrated = patient_map is not None
         self.look_ahead = (
             LookAhead(leads.n_decoded, n, manifest.lookahead) if manifest.lookahead else None
         )
@@ -258,11 +259,6 @@ class StreamState:
             if n <= KEPT_HOPS * self._hop:
                 self._assemblies[n] = found
         return found
-
-    @property
-    def is_calibrated(self) -> bool:
-        """Whether a patient's map is in use."""
-        return self._patient_map is not None
 
     def calibrate(
         self, present: Present, leads: NDArray[np.float32], log_sigma: NDArray[np.float32]

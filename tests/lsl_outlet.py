@@ -1,4 +1,4 @@
-"""A program that sends a stream over LSL, for tests: `python -m tests.lsl_outlet JSON`; it ends with its stdin.
+"""A program that sends a stream over LSL, for tests: `python -m tests.lsl_outlet JSON`, until its stdin ends.
 
 Sample n of channel c is n % 97 + 100 c, in the unit of the stream. Keys of the JSON are those of DEFAULTS.
 """

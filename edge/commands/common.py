@@ -6,7 +6,7 @@ import argparse
 import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -245,6 +245,20 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a live run needs to know that is one of several."""
+
+    name: str
+    stopping: Callable[[Callable[[], object]], AbstractContextManager[None]]
+    """In it the callable is called when all are to stop."""
+
+    def say(self, text: str) -> None:
+        """As `say`, with the name."""
+        mark = "warning: " if text.startswith("warning: ") else ""
+        say(f"{mark}{self.name}: {text.removeprefix(mark)}")
+
+
 def run_live(
     source: Source,
     reconstructor: Reconstructor,
@@ -252,11 +266,13 @@ def run_live(
     *,
     seconds: float | None,
     settled: bool = False,
+    beside: Beside | None = None,
 ) -> dict[str, Any]:
     """Record from `source` into the outputs until it ends or is stopped; the report, also written if asked.
 
     Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
+    `beside` is for a run that is one of several in this process.
     """
     from edge.commands.marker_keys import marker_keys
     from edge.live.description import live_metadata
@@ -264,7 +280,7 @@ def run_live(
     from edge.sinks import open_sink
 
     later: list[str] = []
-    tell = later.append if outputs.draws else say
+    tell = later.append if outputs.draws else say if beside is None else beside.say
 
     def on_leads(leads: Sequence[str]) -> None:
         reconstructor.measure(leads)
@@ -279,7 +295,8 @@ def run_live(
         on_leads=None if settled else on_leads,
         say=tell,
     )
-    _say_expectation(reconstructor, outputs)
+    if beside is None:
+        _say_expectation(reconstructor, outputs)
     outcome = "done"
     try:
         for spec in outputs.sinks:
@@ -294,10 +311,13 @@ def run_live(
                     view_host=outputs.view_host,
                     mark=runtime.mark,
                 )
-        with clean_stop(runtime.stop):  # who has read an address may press Ctrl-C
+        stopping = clean_stop if beside is None else beside.stopping
+        with stopping(runtime.stop):  # who has read an address may press Ctrl-C
             for sink in runtime.sinks.values():
                 _say_address(sink, outputs)
-            with marker_keys(runtime, say, draws=outputs.draws):
+            # Keys are of nobody where several runs might take them.
+            keys = nullcontext() if beside else marker_keys(runtime, say, draws=outputs.draws)
+            with keys:
                 runtime.run(seconds)
     except LeadliftError as error:
         outcome = one_line(error)

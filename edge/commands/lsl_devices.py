@@ -1,4 +1,4 @@
-"""Streams of the Lab Streaming Layer, named as `--source` wants them; and whether LSL works on this machine."""
+"""Streams of the Lab Streaming Layer, named as `--source` wants them; and whether LSL works here."""
 
 from __future__ import annotations
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from edge.commands.browser import has_browser
 from edge.commands.common import (
@@ -25,6 +27,9 @@ from edge.commands.wiring import wired
 from edge.notices import say
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 
+if TYPE_CHECKING:
+    from firmware_bridge.source import Source
+
 RECORD = "--sink file:{time}.edf"
 
 
@@ -33,10 +38,13 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser("run", help="reconstruct a live source into files and screens")
     parser.add_argument(
         "--source",
+        nargs="+",
+        action=Replace,
         metavar="SPEC",
         help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
         "udp:0.0.0.0:PORT for boards on the network), lsl:[NAME], replay:FILE or sim:; with any of them "
-        "?markers=NAME for the markers of an LSL stream",
+        "?markers=NAME for the markers of an LSL stream; several run side by side, each with outputs of its "
+        "own: {source} or {number} in a name, else a number is added",
     )
     parser.add_argument(
         "--sink",
@@ -60,26 +68,22 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Record until the source ends, Ctrl-C, SIGTERM or --seconds."""
-    from firmware_bridge.source import open_source
-
-    spec = arguments.source
-    if spec is None:
+    if not arguments.source:
         raise UsageError(
             "no source: give --source, such as serial:/dev/ttyACM0 (`leadlift devices` lists them) or sim:"
         )
+    if len(arguments.source) > 1:
+        from edge.commands.several_sources import run_several
+
+        return run_several(arguments)
+    [spec] = arguments.source
     sinks = arguments.sink or [default_sink(as_json=arguments.json)]
     outputs = live_outputs(sinks, arguments, spec)
     if not arguments.sink:
         say(f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}")
         outputs = replace(outputs, open_browser=sinks[0] == "view:" and has_browser())
     leads = measured_leads(arguments)
-    if (
-        leads is not None and spec.startswith("sim:") and "leads=" not in spec
-    ):  # it measures anything
-        spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
-    with usage():
-        spec = wired(spec, arguments.leads)
-        source = open_source(spec, say=None if outputs.draws else say)
+    source = source_of(spec, arguments, leads, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None
         report = run_live(
@@ -87,6 +91,21 @@ def run(arguments: argparse.Namespace) -> int:
         )
     print(json.dumps(report, indent=2) if outputs.as_json else summary(report))
     return exit_code(report)
+
+
+def source_of(
+    spec: str,
+    arguments: argparse.Namespace,
+    leads: Sequence[str] | None,
+    say: Callable[[str], object] | None,
+) -> Source:
+    """The source, not yet open; the simulator measures whatever leads are asked for. Raises UsageError."""
+    from firmware_bridge.source import open_source
+
+    if leads is not None and spec.startswith("sim:") and "leads=" not in spec:
+        spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
+    with usage():
+        return open_source(wired(spec, arguments.leads), say=say)
 
 
 def default_sink(*, as_json: bool = False) -> str:

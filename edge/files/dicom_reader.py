@@ -142,7 +142,7 @@ class DicomRecord(Record):
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         codes = self._codes[start:stop][:, self._rows].T
         with np.errstate(over="ignore", invalid="ignore"):
-            ecg_mv = (codes * self._mv_per_code + self._zero_mv).astype(np.float32)
+            ecg_mv = np.asarray(codes * self._mv_per_code + self._zero_mv, np.float32)
         if self._missing is not None:
             ecg_mv[codes == self._missing] = np.nan
         return ecg_mv

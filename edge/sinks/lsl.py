@@ -4,8 +4,8 @@
     NAME-quality  24 x float32: sigma of each lead in mV, and its quality bits; the same time stamps
     NAME-markers  texts, at the time of their samples
 
-A gap is NaN, with the bit GAP and a sigma of NaN, for as long as MAX_FILL_S; a longer one is left out, and the
-time stamps jump. liblsl sends from threads of its own and drops the oldest of what nobody takes, for each
+A gap is NaN, with the bit GAP and a sigma of NaN, for as long as MAX_FILL_S; a longer one is left out, and
+the time stamps jump. liblsl sends from threads of its own and drops the oldest of what nobody takes, for each
 reader by itself: nobody who listens, or does not, slows the run.
 """
 
@@ -61,8 +61,8 @@ class LslSink(Closing):
             if self._outlets is None:
                 self._outlets = self._opened(block)
             leads, quality, markers = self._outlets
-            missing, _ = self._timeline.place(block)
             if block.n_samples:
+                missing, _ = self._timeline.place(block)
                 stamps_s = self._stamps(block)
                 if 0 < missing <= MAX_FILL_S * self._hz and self._last_s is not None:
                     self._push_gap(missing, self._last_s, float(stamps_s[0]))

@@ -1,4 +1,4 @@
-"""MNE-LSL and its liblsl, imported when first used; and the streams that it finds on the network, in words."""
+"""MNE-LSL and its liblsl, imported when first used; and the streams that it finds, in words."""
 
 from __future__ import annotations
 

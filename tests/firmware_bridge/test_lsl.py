@@ -22,7 +22,10 @@ BOUND_S = 60.0
 
 
 def read(
-    spec: str, until: Callable[[list[Timed]], bool], act: Callable[[], Any] | None = None, **more: Any
+    spec: str,
+    until: Callable[[list[Timed]], bool],
+    act: Callable[[], Any] | None = None,
+    **more: Any,
 ) -> list[Timed]:
     """The events of a source until `until`; `act` is called once the first samples are there."""
 
@@ -94,7 +97,10 @@ def test_no_rate_units_of_the_user_and_channels_by_name() -> None:
     assert (info.leads, info.sampling_hz) == (("V2", "I"), 250.0)
     assert info.rate_source is RateSource.TIME_COLUMN
     assert "says no rate" in of(taken, Notice)[0].text
-    assert numbers_of(taken)[:, 0].tolist() == [numbers_of(taken)[1, 0] + 100, numbers_of(taken)[1, 0]]
+    assert numbers_of(taken)[:, 0].tolist() == [
+        numbers_of(taken)[1, 0] + 100,
+        numbers_of(taken)[1, 0],
+    ]
 
 
 def test_a_unit_that_is_no_voltage() -> None:
@@ -104,10 +110,14 @@ def test_a_unit_that_is_no_voltage() -> None:
 
 def test_none_and_several_are_told_in_one_line() -> None:
     with outlet(name="other", type="EEG"):
-        with pytest.raises(NotFoundError, match=r"lsl:ecg: no such stream .*there is 'other' \(type=EEG"):
+        with pytest.raises(
+            NotFoundError, match=r"lsl:ecg: no such stream .*there is 'other' \(type=EEG"
+        ):
             read("lsl:ecg?resolve=1", after(1))
         with outlet(name="other", source_id="two", labels=["I"]):
-            with pytest.raises(TransportError, match="2 streams fit: 'other' .* source_id=one") as said:
+            with pytest.raises(
+                TransportError, match=r"2 streams fit: 'other' .* source_id=one"
+            ) as said:
                 read("lsl:other?resolve=1", after(1))
             assert "\n" not in str(said.value)
             taken = read("lsl:other?source_id=two", after(1))
@@ -164,9 +174,7 @@ def test_a_stream_of_texts_is_no_source_and_gives_markers() -> None:
                 sent_ns = time.monotonic_ns()
                 print("stimulus on", file=events.stdin, flush=True)
 
-        taken = read(
-            "lsl:ecg?markers=events", lambda taken: bool(of(taken, Marked)), say=lines
-        )
+        taken = read("lsl:ecg?markers=events", lambda taken: bool(of(taken, Marked)), say=lines)
     (marked,) = of(taken, Marked)
     assert marked.text == "stimulus on"
     assert 0 <= marked.at_ns - sent_ns < 0.5e9

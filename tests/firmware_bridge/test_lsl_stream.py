@@ -1,4 +1,4 @@
-"""The decoder of LSL streams, without liblsl: labels, units, formats, time, gaps, and bytes that are damaged."""
+"""The decoder of LSL streams, without liblsl: labels, units, formats, time, gaps, and damage."""
 
 from __future__ import annotations
 
@@ -89,7 +89,14 @@ def ramp(n: int, n_channels: int = 3, kind: str = "f4") -> NDArray[np.generic]:
 )
 @pytest.mark.parametrize(
     ("unit", "mv"),
-    [("uV", 1e-3), ("microvolts", 1e-3), ("mV", 1.0), ("millivolts", 1.0), ("V", 1e3), ("-6", 1e-3)],
+    [
+        ("uV", 1e-3),
+        ("microvolts", 1e-3),
+        ("mV", 1.0),
+        ("millivolts", 1.0),
+        ("V", 1e3),
+        ("-6", 1e-3),
+    ],
 )
 def test_formats_and_units_come_out_in_millivolts(
     kind: str, dtype: str, unit: str, mv: float
@@ -148,7 +155,11 @@ def test_electrodes_against_a_reference() -> None:
         (xml(units=("",)), Asked(), r"channel II .*states no unit.*unit=uV"),
         (xml(units=("counts",)), Asked(), "'counts', which is no voltage"),
         (xml(units=("0",)), Asked(), "'0', which is no voltage"),
-        (xml(("CH1", "CH2")), Asked(), r"no channel .*named for a lead \(CH1, CH2\).*leads=II=CH1,V1=CH2"),
+        (
+            xml(("CH1", "CH2")),
+            Asked(),
+            r"no channel .*named for a lead \(CH1, CH2\).*leads=II=CH1,V1=CH2",
+        ),
         (xml(n=3, labels=()), Asked(), r"leads=II=1,V1=2"),
         (xml(kind="string"), Asked(), "no numbers: markers are read with markers=NAME"),
         ("<info", Asked(), "makes no sense"),

@@ -164,3 +164,11 @@ def test_the_prediction_does_not_depend_on_what_is_missing(
     hidden = [lead for lead, row in rows if not certain[row] and lead.startswith("V")]
     blind[:, lead_indices(hidden, INDEPENDENT_LEADS)] = 1234
     np.testing.assert_array_equal(made, predict_aae(aae, replace(records, ecg_uv=blind), leads))
+
+
+def test_the_weights_that_ship_say_how_they_were_made() -> None:
+    aae, card = load_aae()
+    made = f"--kind aae --width {aae.config.width} --epochs {card['schedule']['epochs']} --seed 0"
+    assert card["command"] == f"python -m quantize teacher {made}"
+    assert card["schedule"]["seed"] == 0
+    assert set(card["fold_9"]) == {"II+V1+V5", "I", "I+II+V2"}

@@ -220,7 +220,7 @@ def test_self_check_holds_it_to_every_code(engine: CEngine, reference: OnnxRunti
             return found
 
     with OneCodeOff(engine.bundle) as wrong:
-        refused = pytest.raises(EngineError, match=" [12] codes of the state differ")
+        refused = pytest.raises(EngineError, match=r" [12] codes of the state differ")
         with refused:
             self_check(wrong, reference)
 
