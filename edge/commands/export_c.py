@@ -24,6 +24,12 @@ def add(subparsers: Subparsers) -> None:
         metavar="I,II",
         help="leads that are measured at all times: a smaller decoder, without a mask",
     )
+    parser.add_argument(
+        "--path",
+        metavar="II,V1,V5",
+        help="write, too, the whole path of a wearable that measures these leads, each of which may come and "
+        "go: samples in, twelve leads with sigma out",
+    )
     add_overwrite_option(parser)
     parser.set_defaults(command=run)
 
@@ -32,18 +38,24 @@ def run(arguments: argparse.Namespace) -> int:
     """Write the files, and say what they take."""
     from edge.bundle import load_bundle
     from edge.c_export.export import exported_files
-    from edge.files.lead_option import parse_leads
     from edge.lead_set import checked_leads
 
     bundle = load_bundle(arguments.bundle)
     leads = None
     if arguments.leads is not None:
         with usage():
-            named = parse_leads(arguments.leads)
-            if isinstance(named, dict):
-                raise InputError(f"--leads {arguments.leads}: name leads alone, such as I,II")
-            leads = checked_leads(bundle.manifest, named)
-    files = exported_files(bundle, leads)
+            leads = checked_leads(bundle.manifest, _names(arguments.leads, "--leads"))
+    of_path: dict[str, str] = {}
+    if arguments.path is not None:
+        from edge.c_export.path_tables import path_files
+
+        with usage():
+            if leads is not None:
+                raise InputError(
+                    "--leads and --path: a path masks leads that are off, so give --path alone"
+                )
+            of_path = path_files(bundle, _names(arguments.path, "--path"))
+    files = exported_files(bundle, leads) | of_path
     folder = Path(arguments.out)
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -60,4 +72,19 @@ def run(arguments: argparse.Namespace) -> int:
         f"check it: cd {folder} && cc -std=c99 -O2 -ffp-contract=off -DLEADLIFT_DECODER_MAIN"
         " leadlift_decoder*.c -o check && ./check"
     )
+    if of_path:
+        print(
+            'run it on a board in QEMU: make -C "$(python -m firmware_bridge.firmware)/path" run'
+            f" EXPORT={folder.resolve()}"
+        )
     return 0
+
+
+def _names(text: str, option: str) -> tuple[str, ...]:
+    """What an option says. Raises InputError for what is no list of leads."""
+    from edge.files.lead_option import parse_leads
+
+    named = parse_leads(text)
+    if isinstance(named, dict):
+        raise InputError(f"{option} {text}: name leads alone, such as I,II")
+    return named

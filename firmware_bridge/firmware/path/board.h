@@ -93,10 +93,11 @@ int main(void)
     put(leadlift_decoder_kernel());
     number("\nhops ", found.hops, 10);
     number("crc ", found.crc, 16);
-    number("state ", (uint32_t)(sizeof path + sizeof twelve), 10);
+    number("state ", (uint32_t)(sizeof path + sizeof twelve + sizeof encoder + sizeof frame), 10);
     number("stack ", stack_used(here), 10);
     number("instructions ", (uint32_t)((uint64_t)found.ticks * NS_A_TICK / found.hops), 10);
     number("most_instructions ", found.most_ticks * NS_A_TICK, 10);
+    number("frame_instructions ", (uint32_t)((uint64_t)found.frame_ticks * NS_A_TICK / found.hops), 10);
     semihosting(0x18, (const void *)0x20026);
     for (;;) {
     }

@@ -11,13 +11,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from edge.bundle import Bundle, load_bundle
+from edge.bundle import Bundle, load_bundle, read_bundle
 from edge.c_export.path_tables import path_files
 from edge.errors import InputError
 from edge.leads import LEADS
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
+from edge.signal.conditioning import Conditioning
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.reconstructed import value_codes
@@ -46,6 +47,26 @@ def bundle() -> Bundle:
 @pytest.fixture(scope="module")
 def decoder(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_decoder(bundle, tmp_path_factory.mktemp("decoder"))
+
+
+@pytest.fixture(scope="module")
+def small_bundle(moments: NDArray[np.float64]) -> Bundle:
+    """Takes any leads, has 64 channels and two blocks, and was never trained."""
+    torch = pytest.importorskip("torch", reason="the small network needs torch: leadlift[test]")
+    pytest.importorskip("onnx", reason="the small network needs onnx: install leadlift[test]")
+    from quantize.export import bundle_from_student
+    from quantize.student import Student, StudentConfig
+
+    shape = {"channels": 64, "kernel": 3, "dilations": (1, 4)}
+    with torch.random.fork_rng():
+        torch.manual_seed(8)
+        student = Student(StudentConfig(**shape, n_inputs=12, n_outputs=8, n_sigmas=12))
+        for head in (student.residual_head, student.sigma_head):
+            torch.nn.init.normal_(head.conv.weight, std=0.1)
+    student.eval().fold().set_mode("quantize")
+    for quantizer in student.quantizers():
+        quantizer.scale.fill_(0.03)
+    return read_bundle(bundle_from_student(student, moments, Conditioning(), name="small"))
 
 
 @pytest.fixture(scope="module", params=SETS, ids=",".join)
@@ -267,6 +288,18 @@ def test_leads_that_no_wearable_has_are_refused(
 ) -> None:
     with pytest.raises(InputError, match=said):
         path_files(bundle, leads)
+
+
+@pytest.mark.parametrize("leads", [SETS[0], SETS[4]], ids=",".join)
+def test_a_network_of_another_size_has_the_same_path(
+    small_bundle: Bundle, tmp_path: Path, leads: tuple[str, ...]
+) -> None:
+    (tmp_path / "decoder").mkdir()
+    decoder = build_decoder(small_bundle, tmp_path / "decoder")
+    path = build_path(small_bundle, decoder, leads, tmp_path)
+    ecg_mv, quality = troubled(ecg_of(leads, 10, seed=4), 4)
+    with Reconstructor.open(small_bundle, "onnxruntime", leads=leads) as reconstructor:
+        assert_same(path.push(ecg_mv, quality), streamed(reconstructor, ecg_mv, quality))
 
 
 def test_a_bundle_of_fixed_leads_is_refused(bundle: Bundle) -> None:
