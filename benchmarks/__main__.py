@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, multi, soak, throughput
+from benchmarks import against, compare, misplacement, multi, soak, throughput
 from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -21,9 +21,19 @@ from benchmarks.report import print_tables, target_table, write_json
 from benchmarks.wire import command as wire
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
-from edge.errors import LeadliftError
+from edge.notices import add_notice_options, reported
 
-MEASUREMENTS = (latency, multi, against, fidelity, throughput, soak, wire, device)
+MEASUREMENTS = (
+    latency,
+    multi,
+    against,
+    fidelity,
+    misplacement,
+    throughput,
+    soak,
+    wire,
+    device,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +47,7 @@ def parser() -> argparse.ArgumentParser:
         subparser.add_argument(
             "--check", action="store_true", help="exit 1 when a target is missed or undecided"
         )
+        add_notice_options(subparser)
     compare.add(subparsers)
     return top
 
@@ -44,13 +55,10 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark; the exit code."""
     arguments = parser().parse_args(argv)
-    try:
-        if arguments.benchmark == "compare":
-            return compare.run(arguments)
-        return measure(arguments)
-    except LeadliftError as error:
-        print(f"benchmarks {arguments.benchmark}: {error}", file=sys.stderr)
-        return 1
+    if arguments.benchmark == "compare":
+        return reported("benchmarks compare", lambda: compare.run(arguments))
+    name = f"benchmarks {arguments.benchmark}"
+    return reported(name, lambda: measure(arguments), arguments.verbosity)
 
 
 def measure(arguments: argparse.Namespace) -> int:
@@ -70,7 +78,9 @@ def measure(arguments: argparse.Namespace) -> int:
     asked = target_table([row for row in judged if row["met"] is not None or row["undecided"]])
     print_tables([*result.tables, *([asked] if asked.rows else [])])
     if arguments.json is not None:
-        given = {k: v for k, v in vars(arguments).items() if k not in ("measure", "check")}
+        given = {
+            k: v for k, v in vars(arguments).items() if k not in ("measure", "check", "verbosity")
+        }
         report: dict[str, Any] = {
             "benchmark": arguments.benchmark,
             "environment": about,

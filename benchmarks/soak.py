@@ -12,6 +12,7 @@ from benchmarks.latency.live import DEVICE_HZ, FRAMES_HZ, run_live
 from benchmarks.report import Result, Table, Target
 from edge.bundle import load_bundle
 from edge.live.memory import Memory
+from edge.progress import progress
 
 SETTLED_AFTER = 0.25  # of the run: what is allocated before is start, not growth
 MINUTE_S = 60.0
@@ -42,13 +43,14 @@ def add(subparsers: Any) -> None:
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Run, and say what became of it."""
-    run = run_live(
-        load_bundle(arguments.model),
-        arguments.engine,
-        seconds=arguments.seconds,
-        device_hz=arguments.rate,
-        frames_hz=arguments.frames_hz,
-    )
+    with progress("live", arguments.seconds, by_clock=True, calm=True):
+        run = run_live(
+            load_bundle(arguments.model),
+            arguments.engine,
+            seconds=arguments.seconds,
+            device_hz=arguments.rate,
+            frames_hz=arguments.frames_hz,
+        )
     results = {"live": run.results, "memory": memory_growth(run.memory)}
     table = Table("Soak", ("figure", "value"))
     for name in ("seconds", "samples_in", "samples_lost", "gaps", "deadline_misses", "cpu_share"):

@@ -20,6 +20,7 @@ from benchmarks.timing import collection_off
 from edge.bundle import Bundle, load_bundle
 from edge.engines.registry import open_engine
 from edge.lead_set import LeadSet
+from edge.progress import followed
 from edge.signal.conditioning import Conditioner
 from edge.signal.resampling import RateConverter
 from firmware_bridge.events import Samples
@@ -59,7 +60,7 @@ def measure(arguments: argparse.Namespace) -> Result:
     bundle = load_bundle(arguments.model)
     results = {}
     table = Table("Throughput", ("stage", "samples/s per lead", "times real time", "rate Hz"))
-    for name, (make, hz) in stages(bundle, arguments).items():
+    for name, (make, hz) in followed(stages(bundle, arguments).items(), "stages", calm=True):
         stage = make()
         with collection_off():
             stage()

@@ -47,6 +47,7 @@ _OPTIONAL: dict[str, Any] = {
     "fidelity": {},
     "teacher_sha256": None,
     "sigma_leads": None,
+    "sigma_amplitude": 0.0,
 }
 _METADATA_FIELD = 14  # ModelProto.metadata_props
 
@@ -88,6 +89,8 @@ class Manifest:
     teacher_sha256: str | None = None
     sigma_leads: tuple[str, ...] = ()
     """Rows of the graph's `log_sigma`: all LEADS for a decoder of any leads, else `output_leads`."""
+    sigma_amplitude: float = 0.0
+    """Share of a lead's amplitude that its sigma has besides, of any leads; see `edge.signal.amplitude`."""
     schema_version: int = SCHEMA_VERSION
 
     def __post_init__(self) -> None:
@@ -211,6 +214,7 @@ _RULES = {
     "input_leads": _LEADS,
     "output_leads": _LEADS,
     "sigma_leads": or_none(_LEADS),
+    "sigma_amplitude": number(0, 10),
     "states": listed(_STATE, 1, 256),
     "conditioning": _CONDITIONING,
     "second_moments": moments,
@@ -263,6 +267,8 @@ def _check_leads(m: Manifest) -> None:
         raise Refused(f"has leads that do not make up {', '.join(INDEPENDENT_LEADS)}")
     elif m.sigma_leads != m.output_leads:
         raise Refused("has a sigma for leads that it does not give")
+    elif m.sigma_amplitude:
+        raise Refused("has sigma_amplitude, which is for a decoder of any leads")
 
 
 def _varint(value: int) -> bytes:

@@ -84,7 +84,7 @@ class LeadSet:
         at = lead_indices(self.measured, m.input_leads)
         self._at = None if at == list(range(len(m.input_leads))) else np.array(at)
         self._hop_places = (np.array(at)[:, None] * m.hop + np.arange(m.hop)).ravel()
-        self._moments = m.moments if moments is None else moments
+        self.moments = m.moments if moments is None else moments
         self._present: dict[bytes, Present] = {}
         self.all_present = self.present(np.ones(self.n_measured, bool))
         which = known(int(classes_of(self._among_twelve(self.all_present.on))))
@@ -160,7 +160,7 @@ class LeadSet:
         present = self._among_twelve(on)
         which = int(classes_of(present))
         certain, complete = known(which), completed(present)
-        anchor = anchor_of(self._moments, which).astype(np.float32)
+        anchor = anchor_of(self.moments, which).astype(np.float32)
         twelve = assembled(present)
         decoded, measured = twelve[:, : self.n_decoded], twelve[:, self.n_decoded :][:, self.rows]
         both = np.concatenate([decoded, measured], 1).astype(np.float32)
@@ -192,7 +192,7 @@ class LeadSet:
     def _of_inputs(self, on: Flags) -> Present:
         m = self.manifest
         order = lead_indices(m.input_leads, self.measured)
-        anchor = anchor_from_moments(self._moments, m.input_leads, m.output_leads, on[order])
+        anchor = anchor_from_moments(self.moments, m.input_leads, m.output_leads, on[order])
         twelve = twelve_from((*m.output_leads, *self.measured))
         return Present(
             on,

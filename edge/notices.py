@@ -9,12 +9,16 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+
+from edge.errors import LeadliftError
 
 LOG = logging.getLogger("leadlift")
 QUIET, NORMAL, VERBOSE = logging.WARNING, logging.INFO, logging.DEBUG
 _WARNING = "warning: "
+AT_END: list[Callable[[], None]] = []
+"""What is called when `shown` ends: a bar on the screen goes before an error is said."""
 
 
 def add_notice_options(parser: argparse.ArgumentParser, *, default: object = NORMAL) -> None:
@@ -54,9 +58,23 @@ def shown(level: int = NORMAL, program: str = "leadlift") -> Iterator[None]:
     try:
         yield
     finally:
+        for end in tuple(AT_END):
+            end()
         root.removeHandler(handler)
         LOG.setLevel(before[0])
         root.setLevel(before[1])
+
+
+def reported(program: str, work: Callable[[], int], level: int = NORMAL) -> int:
+    """The exit code of `work`, with what is told shown; 1, and a line, where it fails or is interrupted."""
+    try:
+        with shown(level, program):
+            return work()
+    except LeadliftError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+    return 1
 
 
 class _Stderr(logging.Handler):

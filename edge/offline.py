@@ -14,6 +14,7 @@ from edge.bundle import load_bundle
 from edge.engines.registry import OFFLINE
 from edge.errors import InputError
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
+from edge.misplacement_watch import MisplacementWatch
 from edge.patient.patient import Patient, load_patient
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, millivolts
@@ -92,9 +93,14 @@ def reconstruct(
             warnings.warn(str(contradicts), UserWarning, stacklevel=2)
         pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
-        for block in reconstruct_pieces(reconstructor, pieces, sampling_hz):
+        watch = MisplacementWatch(used, reconstructor.moments, sampling_hz, _warn)
+        for block in map(watch.follow, reconstruct_pieces(reconstructor, pieces, sampling_hz)):
             out[:, block.first_sample : block.first_sample + block.n_samples] = block.ecg_mv
     return out
+
+
+def _warn(line: str) -> None:
+    warnings.warn(line, UserWarning, stacklevel=4)  # where `reconstruct` was called
 
 
 def _warn_of_unit(ecg_mv: NDArray[np.float32], sampling_hz: float) -> None:

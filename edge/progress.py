@@ -9,12 +9,11 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, TypeVar
 
-from edge.notices import is_told, say
-from edge.sinks.drawing import can_draw
+from edge.notices import AT_END, is_told, say
 
 if TYPE_CHECKING:
     from rich.progress import Progress as Bars
@@ -29,9 +28,20 @@ LINE_EVERY_S = 10.0
 class Progress:
     """One piece of work; whoever does it adds to `done` and may change `what` and `total` at any time."""
 
-    def __init__(self, what: str, total: float | None = None, *, skipped: float = 0.0) -> None:
-        """`total` is in any unit, None where it is not known; `skipped` was done before the start."""
+    def __init__(
+        self,
+        what: str,
+        total: float | None = None,
+        *,
+        skipped: float = 0.0,
+        by_clock: bool = False,
+    ) -> None:
+        """`total` is in any unit, None where it is not known; `skipped` was done before the start.
+
+        `by_clock` says that it is in seconds, and that time alone is waited for.
+        """
         self.what, self.total, self.done = what, total, skipped
+        self._by_clock = by_clock
         self._skipped = skipped
         self._begun = time.monotonic()
 
@@ -45,7 +55,10 @@ class Progress:
 
     def says(self, now: float) -> str:
         """Share and time left at `now`, as `time.monotonic` gives it; the time so far where none is known."""
-        share, passed = self.share(), now - self._begun
+        passed = now - self._begun
+        if self._by_clock:
+            self.done = passed
+        share = self.share()
         if share is None or self.total is None:
             return f"{clock(passed)} so far"
         here = self.done - self._skipped
@@ -62,35 +75,63 @@ def clock(seconds: float) -> str:
 
 
 @contextmanager
-def progress(what: str, total: float | None = None, *, skipped: float = 0.0) -> Iterator[Progress]:
-    """Show in here how far the work is; the bar is gone afterwards, however it ends."""
-    work = Progress(what, total, skipped=skipped)
+def progress(
+    what: str,
+    total: float | None = None,
+    *,
+    skipped: float = 0.0,
+    by_clock: bool = False,
+    calm: bool = False,
+) -> Iterator[Progress]:
+    """Show in here how far the work is; the bar is gone afterwards, however it ends.
+
+    `calm` is for work that is being timed: lines alone, on a terminal too, since drawing a bar takes
+    milliseconds. The rest is as of `Progress`.
+    """
+    work = Progress(what, total, skipped=skipped, by_clock=by_clock)
     if not is_told() or not _one_is_shown.acquire(blocking=False):
         yield work
         return
     over = threading.Event()
-    thread = threading.Thread(target=_follow, args=(work, over), name="progress", daemon=True)
+    thread = threading.Thread(target=_follow, args=(work, over, calm), name="progress", daemon=True)
     thread.start()
+
+    def end() -> None:
+        over.set()
+        thread.join()
+
+    AT_END.append(end)  # an error may keep a generator, and so this one, alive
     try:
         yield work
     finally:
-        over.set()
-        thread.join()
+        end()
+        AT_END.remove(end)
         _one_is_shown.release()
 
 
-def followed(items: Iterable[T], what: str, total: float | None = None) -> Iterator[T]:
-    """The items, one by one, while a bar shows how many were taken."""
-    with progress(what, total) as work:
+def followed(
+    items: Iterable[T],
+    what: str,
+    total: float | None = None,
+    *,
+    skipped: float = 0.0,
+    calm: bool = False,
+) -> Iterator[T]:
+    """The items, one by one, while a bar shows how many of `total`, or of their number, were taken."""
+    if total is None and isinstance(items, Sized):
+        total = len(items)
+    with progress(what, total, skipped=skipped, calm=calm) as work:
         for item in items:
             yield item
             work.advance()
 
 
-def _follow(work: Progress, over: threading.Event) -> None:
+def _follow(work: Progress, over: threading.Event, calm: bool) -> None:
     if over.wait(PATIENCE_S):
         return
-    if can_draw(sys.stderr):
+    from edge.sinks.drawing import can_draw  # sinks import the readers of files, and those this
+
+    if not calm and can_draw(sys.stderr):
         with suppress(OSError, ValueError):  # the terminal has gone: no reason to end the work
             _draw(work, over)
         return

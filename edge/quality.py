@@ -23,6 +23,8 @@ class Quality(IntFlag):
     """More high-frequency power than an ECG has."""
     GAP = 32
     """Samples were lost here."""
+    MISPLACED = 64
+    """Electrodes seem to be exchanged, or a lead inverted: no lead is what it is called."""
 
 
 def describe(bits: int) -> str:

@@ -128,6 +128,11 @@ class Reconstructor(Closing):
         return self._sampling_hz
 
     @property
+    def moments(self) -> NDArray[np.float64]:
+        """(8, 8) second moments of INDEPENDENT_LEADS in mV^2: the patient's, or the population's."""
+        return self._lead_set.moments
+
+    @property
     def hop(self) -> int:
         """New samples per step of the decoder."""
         return self._hop

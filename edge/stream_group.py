@@ -82,6 +82,8 @@ class StreamGroup:
         found = self._assemblies.get(n)
         if found is None:
             m, leads = self._manifest, self._leads
-            found = Assembly(leads.n_decoded, leads.n_measured, len(m.sigma_leads), m.hop, n)
+            found = Assembly(
+                leads.n_decoded, leads.n_measured, len(m.sigma_leads), m.hop, n, m.sigma_amplitude
+            )
             self._assemblies[n] = found
         return found

@@ -97,6 +97,7 @@ class StreamState:
             LookAhead(leads.n_decoded, n, manifest.lookahead) if manifest.lookahead else None
         )
         self._n_sigmas = len(manifest.sigma_leads)
+        self._sigma_amplitude = manifest.sigma_amplitude
         self._assemblies: dict[int, Assembly] = {}
         self._one = self._assembly(manifest.hop)
         self._finite = np.zeros((n, manifest.hop), bool)
@@ -255,7 +256,13 @@ class StreamState:
         found = self._assemblies.get(n)
         if found is None:
             leads = self.leads
-            found = Assembly(leads.n_decoded, leads.n_measured, self._n_sigmas, n)
+            found = Assembly(
+                leads.n_decoded,
+                leads.n_measured,
+                self._n_sigmas,
+                n,
+                sigma_amplitude=self._sigma_amplitude,
+            )
             if n <= KEPT_HOPS * self._hop:
                 self._assemblies[n] = found
         return found

@@ -71,6 +71,40 @@ class Samples:
 
 
 @dataclass(frozen=True, slots=True)
+class Reconstruction:
+    """What the device says of the leads that it reconstructs itself; repeated as the stream info."""
+
+    leads: tuple[str, ...]
+    """In the order of the rows of `ReconstructedLeads`."""
+    provenance: tuple[str, ...]
+    """Where each of them comes from, as `edge.Provenance` says it."""
+    sampling_hz: float
+    nanovolts_per_lsb: float
+    config_id: int
+    session: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ReconstructedLeads:
+    """One packet of leads that the device reconstructed: estimates with their sigma, not measurements."""
+
+    first_sample: int
+    """Index of the first sample since the device started, unwrapped."""
+    counts: NDArray[np.int16]
+    """(n_leads, n_samples), -32768 where there is no value."""
+    sigma_mv: NDArray[np.float32]
+    """(n_leads, n_samples) mV, one standard deviation; 0 where measured."""
+    quality: NDArray[np.uint8]
+    """(n_leads,) quality bits of any of the samples, as `edge.Quality` has them."""
+    tick_us: int | None = None
+    """Device time of the first sample in microseconds, unwrapped."""
+    sequence: int = 0
+    session: int = 0
+    config_id: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Gap:
     """Samples that the device took and that never arrived; emitted before the packet that shows it."""
 
@@ -150,6 +184,8 @@ class Marked:
 Event = (
     StreamInfo
     | Samples
+    | Reconstruction
+    | ReconstructedLeads
     | Gap
     | Duplicate
     | Late

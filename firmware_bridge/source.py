@@ -8,8 +8,8 @@
     udp:[HOST:]PORT[?device=...&reconnect=60]    listens at 127.0.0.1; at 0.0.0.0 for boards on the network
     lsl:[NAME][?type=ECG&source_id=...&host=...&leads=II=CH1&unit=uV&rate=250&resolve=5&reconnect=60]
 
-and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`); and of
-any source `markers=NAME`: markers that another program sends over the Lab Streaming Layer.
+and of any device `missing=V5`: leads that it does not measure and that are masked (`devices.lead_map`);
+and of any source `markers=NAME`: markers that another program sends over the Lab Streaming Layer.
 
 `firmware_bridge.links` has what stands behind each.
 """

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.bundle import load_bundle
-from edge.errors import LeadliftError
+from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
 
 RUNS = Path("runs")
@@ -29,15 +29,15 @@ TRAINING = {
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; returns the exit code."""
     given = _parser().parse_args(arguments)
-    try:
-        if given.command in TRAINING:
-            from quantize.steps import STEPS
+    return reported(f"quantize {given.command}", lambda: _run(given), given.verbosity)
 
-            return STEPS[given.command](given)
-        return int(_COMMANDS[given.command](given))
-    except LeadliftError as error:
-        print(f"quantize {given.command}: {error}", file=sys.stderr)
-        return 1
+
+def _run(given: argparse.Namespace) -> int:
+    if given.command in TRAINING:
+        from quantize.steps import STEPS
+
+        return STEPS[given.command](given)
+    return int(_COMMANDS[given.command](given))
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -69,10 +69,19 @@ def _parser() -> argparse.ArgumentParser:
             )
             add("--channels", type=int, help="of its features: fewer cost less per hop")
         if name == "teacher":
-            add("--kind", choices=("anchored", "vae"), default="anchored")
+            add(
+                "--kind",
+                choices=("anchored", "vae", "aae"),
+                default="anchored",
+                help="ours; WearECG's VAE; L2G-ECG's adversarial autoencoder, of any leads",
+            )
             add("--members", type=int, default=3, help="networks whose mean teaches")
             add("--member", type=int, help="train this one only: to run them side by side")
-            add("--width", type=int, help="of the VAE's first stage (default: the paper's 128)")
+            add(
+                "--width",
+                type=int,
+                help="of the first stage (default: the paper's 128; of aae: 12)",
+            )
             add("--output", type=Path, help="default: teacher.safetensors in the folder")
         if name == "export":
             add("--output", type=Path, required=True)
@@ -88,6 +97,8 @@ def _parser() -> argparse.ArgumentParser:
     costs.add_argument(
         "--run", type=Path, help="that was exported: has the weights before rounding"
     )
+    for command in commands.choices.values():
+        add_notice_options(command)
     return parser
 
 
@@ -115,6 +126,11 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--checkpoint", type=Path, help="default: what INT8 training made in the folder")
         add("--output", type=Path, help="default: the bundle that ships")
         add("--float32", action="store_true", help="the decoder before INT8")
+        add(
+            "--sigma-amplitude",
+            action="store_true",
+            help="let sigma grow with the amplitude, by a share that is chosen on fold 9",
+        )
         add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
         add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
         add("--remark", help="for the training card")
@@ -162,7 +178,7 @@ def _verify(given: argparse.Namespace) -> int:
     if given.json:
         given.json.write_text(json.dumps({"bundle_sha256": bundle.sha256, **figures}, indent=1))
     for line in beyond_bounds(figures):
-        print(f"quantize verify: {line}", file=sys.stderr)
+        LOG.error("%s", line)
     return 1 if beyond_bounds(figures) else 0
 
 

@@ -50,9 +50,12 @@ class Records:
 
     def take(self, n: int) -> Records:
         """The first n records."""
-        return Records(
-            self.name, self.ecg_uv[:n], self.sampling_hz, self.record_id[:n], self.patient_id[:n]
-        )
+        return self.at(slice(n))
+
+    def at(self, rows: slice) -> Records:
+        """These records."""
+        ids = self.record_id[rows], self.patient_id[rows]
+        return Records(self.name, self.ecg_uv[rows], self.sampling_hz, *ids)
 
 
 def data_folder() -> Path:

@@ -311,6 +311,7 @@ def bundle_from_student(
     teacher_sha256: str | None = None,
     training: Mapping[str, Any] | None = None,
     fidelity: Mapping[str, Any] | None = None,
+    sigma_amplitude: float = 0.0,
 ) -> bytes:
     """A whole bundle: the graph with its manifest and checksum. A student of 12 inputs takes any leads."""
     graph, states = graph_from_student(student, float32=float32)
@@ -330,5 +331,6 @@ def bundle_from_student(
         training=training or {},
         fidelity=fidelity or {},
         teacher_sha256=teacher_sha256,
+        sigma_amplitude=sigma_amplitude,
     )
     return write_bundle(graph, manifest)

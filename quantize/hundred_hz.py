@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.leads import INDEPENDENT_LEADS, lead_indices
+from edge.progress import followed
 from quantize.data import Records, data_folder
 from quantize.errors import QuantizeError
 from quantize.prepared import kept
@@ -80,7 +81,7 @@ def at_250_hz(ecg_uv: NDArray[np.int16]) -> NDArray[np.int16]:
 
     taps = _taps()
     out = np.empty((*ecg_uv.shape[:-1], ecg_uv.shape[-1] * UP // DOWN), np.int16)
-    for start in range(0, len(ecg_uv), BATCH):
+    for start in followed(range(0, len(ecg_uv), BATCH), "resampling to 250 Hz"):
         some = ecg_uv[start : start + BATCH].astype(np.float64)
         made = resample_poly(some, UP, DOWN, axis=-1, window=taps, padtype="edge")  # type: ignore[call-overload]
         out[start : start + BATCH] = np.clip(np.rint(made), -32768, 32767)

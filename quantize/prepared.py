@@ -16,6 +16,7 @@ from typing import TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.progress import followed
 from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.data import Records, zero_phase_highpass
 from quantize.errors import QuantizeError
@@ -119,7 +120,8 @@ def kept(file: Path | None, make: Callable[[], NDArray[NumberT]]) -> NDArray[Num
 
 def _filtered(records: Records, spec: Conditioning, hop: int, pace: float) -> NDArray[np.float16]:
     out, hz = np.empty((0,), np.float16), records.sampling_hz
-    for start in range(0, len(records), BATCH):
+    paced = f"filtering {records.name}" + ("" if pace == 1 else f" at a pace of {pace:g}")
+    for start in followed(range(0, len(records), BATCH), paced):
         ecg = records.ecg_uv[start : start + BATCH].astype(np.float32) / np.float32(1000)
         ecg = time_stretch(ecg, pace, hop)
         n, n_leads, length = ecg.shape

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from edge.progress import followed
 from quantize.augment import Augmentation
 from quantize.data import SCORED_S
 from quantize.feed import Batch, Feed, samples_from_frames
@@ -90,7 +91,11 @@ def quantisation_aware_training(
         batches = feed.batches(
             records, schedule.batch, Augmentation().calm(), n_samples, schedule.seed + epoch
         )
-        losses = train_epoch(student, batches, optimiser, cycle, averager)
+        done = steps * epoch / schedule.epochs
+        shown = followed(
+            batches, f"INT8, epoch {epoch + 1} of {schedule.epochs}", steps, skipped=done
+        )
+        losses = train_epoch(student, shown, optimiser, cycle, averager)
         row = {
             "qat_epoch": epoch + 1,
             **losses,

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from edge.bundle import Bundle
+from edge.progress import followed
 from quantize.bundle_feed import BundleFeed
 from quantize.data import SCORED_S, Records, zero_phase_highpass
 from quantize.errors import QuantizeError
@@ -80,7 +81,8 @@ def sensitivity(
     reference = scorer.outputs(model)
     r, rmse_uv = scorer.scores(reference)
     costs = [Cost("int8", "bundle", 0.0, float(np.nanmean(r)), rmse_uv, 0.0, 0.0, 0.0, 0.0)]
-    for name, kind, step, variant in _variants(model, tensors, weights):
+    variants = _variants(model, tensors, weights)
+    for name, kind, step, variant in followed(variants, "quantised tensors", len(tensors) + 1):
         made = scorer.outputs(variant)
         found_r, found_rmse = scorer.scores(made)
         change = (found_r - r)[np.isfinite(found_r - r)]

@@ -18,7 +18,7 @@ from edge.signal.conditioning import Conditioning
 from quantize.any_leads.export import any_leads_export
 from quantize.any_leads.steps import any_leads, any_leads_scores
 from quantize.augment import Augmentation, Noise
-from quantize.data import load, second_moments
+from quantize.data import Records, load, second_moments
 from quantize.errors import QuantizeError
 from quantize.feed import Feed
 from quantize.lessons import with_lessons
@@ -26,7 +26,7 @@ from quantize.prepared import PACES, Prepared, prepare
 from quantize.student import Student, StudentConfig
 from quantize.teacher import Member, Teacher, TeacherConfig, load_teacher, save_teacher
 from quantize.train import SAMPLING_HZ, Schedule, train
-from quantize.weights import TEACHER_FILE, VAE_FILE
+from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
 QUICK_RECORDS = 64
 QUICK_PACES = (0.9, 1.0, 1.1)
@@ -45,9 +45,7 @@ class Course:
 
 def course(given: argparse.Namespace) -> Course:
     """The records, filtered, with the anchors of the training folds; kept beside the run."""
-    records, validation = load("train"), load("validation")
-    if given.quick:
-        records, validation = records.take(QUICK_RECORDS), validation.take(QUICK_RECORDS)
+    records, validation = _records(given)
     spec, hop = Conditioning(), StudentConfig().hop
     kept = given.run.parent / "prepared"
     stored = given.run / f"moments{'-quick' if given.quick else ''}.npy"
@@ -75,7 +73,7 @@ def schedule(given: argparse.Namespace, default: Schedule) -> Schedule:
 
 def teacher(given: argparse.Namespace) -> int:
     """Train one kind of teacher, and write its weights."""
-    return vae(given) if given.kind == "vae" else anchored(given)
+    return {"vae": vae, "aae": aae, "anchored": anchored}[given.kind](given)
 
 
 def vae(given: argparse.Namespace) -> int:
@@ -83,9 +81,7 @@ def vae(given: argparse.Namespace) -> int:
     from quantize.vae import VaeConfig
     from quantize.vae_train import VaeSchedule, save_vae, spread, train_vae
 
-    records, validation = load("train"), load("validation")
-    if given.quick:
-        records, validation = records.take(QUICK_RECORDS), validation.take(QUICK_RECORDS)
+    records, validation = _records(given)
     config = VaeConfig(width=given.width) if given.width else VaeConfig()
     how = VaeSchedule(epochs=given.epochs or VaeSchedule.epochs, seed=given.seed)
     made = train_vae(records, validation, config, how, given.run)
@@ -96,6 +92,37 @@ def vae(given: argparse.Namespace) -> int:
     save_vae(output, made, card)
     print(f"{output}: {output.stat().st_size} bytes")
     return 0
+
+
+def aae(given: argparse.Namespace) -> int:
+    """Train L2G-ECG's adversarial autoencoder, of any leads."""
+    from quantize.aae import AaeConfig
+    from quantize.aae_train import AaeSchedule, save_aae, train_aae, validate_aae
+
+    records, validation = _records(given)
+    config = AaeConfig(width=given.width) if given.width else AaeConfig()
+    how = AaeSchedule(epochs=given.epochs or AaeSchedule.epochs, seed=given.seed)
+    made = train_aae(records, validation, config, how, given.run)
+    command = f"python -m quantize teacher --kind aae --width {config.width} --epochs {how.epochs}"
+    card = {
+        "command": f"{command} --seed {how.seed}{' --quick' if given.quick else ''}",
+        "schedule": asdict(how),
+        "records": len(records),
+        "fold_9": validate_aae(made, validation),
+    }
+    print(json.dumps(card))
+    output = given.output or given.run / AAE_FILE.name
+    save_aae(output, made, card)
+    print(f"{output}: {output.stat().st_size} bytes")
+    return 0
+
+
+def _records(given: argparse.Namespace) -> tuple[Records, Records]:
+    """What trains, and fold 9."""
+    records, validation = load("train"), load("validation")
+    if given.quick:
+        records, validation = records.take(QUICK_RECORDS), validation.take(QUICK_RECORDS)
+    return records, validation
 
 
 def anchored(given: argparse.Namespace) -> int:

@@ -13,6 +13,7 @@ from typing import Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from edge.progress import followed
 from quantize.augment import Augmentation
 from quantize.data import SCORED_S
 from quantize.feed import Batch, Feed, samples_from_frames
@@ -86,7 +87,9 @@ def train(
         batches = feed.batches(
             records, schedule.batch, augmentation, n_samples, schedule.seed + epoch
         )
-        losses = train_epoch(network, batches, optimiser, cycle, averager)
+        name, all_steps = f"epoch {epoch + 1} of {schedule.epochs}", steps * schedule.epochs
+        shown = followed(batches, name, all_steps, skipped=steps * epoch)
+        losses = train_epoch(network, shown, optimiser, cycle, averager)
         row: dict[str, object] = {
             "epoch": epoch + 1,
             **losses,

@@ -47,7 +47,7 @@ class Residual(nn.Module):
     def __init__(self, n_in: int, n_out: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            _norm(n_in), nn.SiLU(), _conv(n_in, n_out), _norm(n_out), nn.SiLU(), _conv(n_out, n_out)
+            norm(n_in), nn.SiLU(), conv(n_in, n_out), norm(n_out), nn.SiLU(), conv(n_out, n_out)
         )
         self.shortcut = nn.Identity() if n_in == n_out else nn.Conv1d(n_in, n_out, 1)
 
@@ -96,8 +96,8 @@ class WearEcgVae(nn.Module):
         one, two, four = (config.width * factor for factor in (1, 2, 4))
         latent, leads = config.latent, len(LEADS)
         self.encoder = nn.Sequential(
-            _conv(leads, one),
-            *_residuals(one, 2),
+            conv(leads, one),
+            *residuals(one, 2),
             Down(one),
             Residual(one, two),
             Residual(two, two),
@@ -105,30 +105,30 @@ class WearEcgVae(nn.Module):
             Residual(two, four),
             Residual(four, four),
             Down(four),
-            *_residuals(four, 3),
+            *residuals(four, 3),
             Attention(four),
             Residual(four, four),
-            _norm(four),
+            norm(four),
             nn.SiLU(),
-            _conv(four, 2 * latent),
+            conv(four, 2 * latent),
             nn.Conv1d(2 * latent, 2 * latent, 1),
         )
         self.decoder = nn.Sequential(
             nn.Conv1d(latent, latent, 1),
-            _conv(latent, four),
+            conv(latent, four),
             Residual(four, four),
             Attention(four),
-            *_residuals(four, 4),
-            *_up(four),
-            *_residuals(four, 3),
-            *_up(four),
-            *_residuals(four, 3),
-            *_up(four),
+            *residuals(four, 4),
+            *up(four),
+            *residuals(four, 3),
+            *up(four),
+            *residuals(four, 3),
+            *up(four),
             Residual(four, two),
-            *_residuals(two, 2),
-            _norm(two),
+            *residuals(two, 2),
+            norm(two),
             nn.SiLU(),
-            _conv(two, leads),
+            conv(two, leads),
         )
 
     def masked(self, ecg: Tensor) -> Tensor:
@@ -182,20 +182,24 @@ def vae_loss(decoded: Tensor, ecg: Tensor, mean: Tensor, log_variance: Tensor) -
     return error + KL_WEIGHT * kl_divergence(mean, log_variance)
 
 
-def _conv(n_in: int, n_out: int) -> nn.Conv1d:
+def conv(n_in: int, n_out: int) -> nn.Conv1d:
+    """Of 3 samples, as long as its input."""
     return nn.Conv1d(n_in, n_out, 3, padding=1)
 
 
-def _norm(channels: int) -> nn.GroupNorm:
+def norm(channels: int) -> nn.GroupNorm:
+    """Over groups of channels, at all samples."""
     # At least 4 channels a group, as at full width: with one it would take every channel's amplitude.
     most = max(1, min(GROUPS, channels // CHANNELS_PER_GROUP))
     groups = next(n for n in range(most, 0, -1) if channels % n == 0)
     return nn.GroupNorm(groups, channels, eps=1e-6)
 
 
-def _residuals(channels: int, n: int) -> list[Residual]:
+def residuals(channels: int, n: int) -> list[Residual]:
+    """So many, of one width."""
     return [Residual(channels, channels) for _ in range(n)]
 
 
-def _up(channels: int) -> tuple[nn.Module, nn.Module]:
-    return nn.Upsample(scale_factor=2, mode="nearest"), _conv(channels, channels)
+def up(channels: int) -> tuple[nn.Module, nn.Module]:
+    """Twice the rate: each sample twice, and a convolution."""
+    return nn.Upsample(scale_factor=2, mode="nearest"), conv(channels, channels)

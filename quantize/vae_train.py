@@ -6,10 +6,8 @@ the same zero-phase high-passed twelve leads, of which the network masks all but
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,33 +18,34 @@ from torch import Tensor
 
 from edge.leads import INDEPENDENT_LEADS, RECONSTRUCTED_LEADS, lead_indices, twelve_from
 from quantize.data import SCORED_S, Records, zero_phase_highpass
+from quantize.epochs import EpochSchedule, Learner, run_epochs
 from quantize.errors import QuantizeError
-from quantize.train import Averager
 from quantize.vae import VaeConfig, WearEcgVae, draw, kl_divergence, vae_loss
 from quantize.weights import VAE_FILE, load_weights, refused, save_weights
 
 PREPARED_AT_ONCE = 128  # records: the filter works in float64
-VALIDATED_EVERY = 4  # epochs
 
 _RECONSTRUCTED = lead_indices(RECONSTRUCTED_LEADS)
 
 
 @dataclass(frozen=True)
-class VaeSchedule:
-    """How long and how fast: WearECG's AdamW, one cycle and batch; gain, clipping and averaging are ours."""
+class VaeSchedule(EpochSchedule):
+    """WearECG's AdamW, one cycle and batch; gain, clipping and averaging are ours.
 
-    epochs: int = 24
-    batch: int = 16
-    peak_lr: float = 5e-3
-    """Of a narrow network; WearECG has 5e-5 at width 128, and 10 epochs of far more records."""
-    weight_decay: float = 0.01
-    rising: float = 0.2
-    """Share of the steps in which the rate rises."""
-    gain: float = 0.15
-    """Each record is made louder or softer by up to this share."""
-    average: float = 0.997
-    """Decay per step of the averaged weights."""
-    seed: int = 0
+    The rate is of a narrow network: WearECG has 5e-5 at width 128, and 10 epochs of far more records.
+    """
+
+
+class _VaeLearner(Learner[WearEcgVae]):
+    def loss(
+        self, ecg: Tensor, rng: np.random.Generator, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, float]]:
+        decoded, mean, log_variance = self.network(ecg, generator)
+        with torch.no_grad():
+            square = (decoded - ecg).square().mean().item()
+            divergence = kl_divergence(mean, log_variance).item()
+        told = {"rmse_uv": 1000 * square**0.5, "kl": divergence}
+        return vae_loss(decoded, ecg, mean, log_variance), told
 
 
 def prepare(records: Records) -> NDArray[np.float32]:
@@ -77,61 +76,18 @@ def train_vae(
     Raises QuantizeError when the records do not fit, or when `folder` holds a run of another kind.
     """
     for given in (records, validation):
-        _check_rate(config, given)
-    if len(records) < schedule.batch:
-        raise QuantizeError(f"{len(records)} records do not fill a batch of {schedule.batch}")
-    folder.mkdir(parents=True, exist_ok=True)
+        check_rate(config.sampling_hz, given)
     torch.manual_seed(schedule.seed)
-    vae = WearEcgVae(config)
-    averager = Averager(vae, schedule.average)
-    averaged = averager.averaged
-    optimiser = torch.optim.AdamW(
-        vae.parameters(), schedule.peak_lr, weight_decay=schedule.weight_decay
+    return run_epochs(
+        _VaeLearner(WearEcgVae(config)),
+        lambda: prepare(records),
+        len(records),
+        schedule,
+        config.as_dict(),
+        lambda vae: validate_vae(vae, validation),
+        folder,
+        say,
     )
-    cycle = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser,
-        schedule.peak_lr,
-        total_steps=len(records) // schedule.batch * schedule.epochs,
-        pct_start=schedule.rising,
-    )
-    this_run = {"config": config.as_dict(), "schedule": asdict(schedule)}
-    last, first_epoch = folder / "last.pt", 0
-    if last.exists():
-        saved = torch.load(last, weights_only=True)
-        if {key: saved.get(key) for key in this_run} != this_run:
-            raise QuantizeError(f"{last} is of another configuration: use an empty folder")
-        vae.load_state_dict(saved["vae"])
-        averaged.load_state_dict(saved["averaged"])
-        optimiser.load_state_dict(saved["optimiser"])
-        cycle.load_state_dict(saved["cycle"])
-        first_epoch = saved["epoch"]
-        averager.steps = first_epoch * (len(records) // schedule.batch)
-        say(f"resuming after epoch {first_epoch} from {last.name}")
-    ecg = prepare(records)
-    for epoch in range(first_epoch, schedule.epochs):
-        begun = time.monotonic()
-        parts = _train_epoch(vae, ecg, schedule, epoch, optimiser, cycle, averager)
-        row: dict[str, object] = {
-            "epoch": epoch + 1,
-            **parts,
-            "seconds": round(time.monotonic() - begun),
-        }
-        if (epoch + 1) % VALIDATED_EVERY == 0 or epoch + 1 == schedule.epochs:
-            row["validation"] = validate_vae(averaged, validation)
-        saved = {
-            **this_run,
-            "vae": vae.state_dict(),
-            "averaged": averaged.state_dict(),
-            "optimiser": optimiser.state_dict(),
-            "cycle": cycle.state_dict(),
-            "epoch": epoch + 1,
-        }
-        torch.save(saved, folder / "last.tmp")
-        (folder / "last.tmp").replace(last)
-        with (folder / "log.jsonl").open("a") as log:
-            log.write(json.dumps(row) + "\n")
-        say(json.dumps(row))
-    return averaged.eval()
 
 
 def save_vae(file: Path, vae: WearEcgVae, card: Mapping[str, Any]) -> None:
@@ -209,62 +165,17 @@ def validate_vae(vae: WearEcgVae, records: Records) -> dict[str, float]:
     }
 
 
-def _train_epoch(
-    vae: WearEcgVae,
-    ecg: NDArray[np.float32],
-    schedule: VaeSchedule,
-    epoch: int,
-    optimiser: torch.optim.Optimizer,
-    cycle: torch.optim.lr_scheduler.LRScheduler,
-    averager: Averager[WearEcgVae],
-) -> dict[str, float]:
-    """One shuffled pass; its randomness is that of the epoch alone, so that a resumed run repeats it."""
-    rng = np.random.default_rng((schedule.seed, epoch))
-    generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
-    order = rng.permutation(len(ecg))
-    losses, squares, divergences = [], [], []
-    vae.train()
-    for start in range(0, len(order) - schedule.batch + 1, schedule.batch):
-        chosen = ecg[order[start : start + schedule.batch]]
-        gain = 1 + schedule.gain * rng.uniform(-1, 1, (len(chosen), 1, 1))
-        given = torch.from_numpy(chosen * gain.astype(np.float32))
-        decoded, mean, log_variance = vae(given, generator)
-        loss = vae_loss(decoded, given, mean, log_variance)
-        optimiser.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(vae.parameters(), 1.0)
-        optimiser.step()
-        cycle.step()
-        averager.update(vae)
-        losses.append(loss.item())
-        with torch.no_grad():
-            squares.append((decoded - given).square().mean().item())
-            divergences.append(kl_divergence(mean, log_variance).item())
-    return {
-        "loss": round(float(np.mean(losses)), 6),
-        "rmse_uv": round(1000 * float(np.sqrt(np.mean(squares))), 2),
-        "kl": round(float(np.mean(divergences)), 3),
-    }
-
-
 def _parts(vae: WearEcgVae, records: Records, batch: int) -> Iterator[Tensor]:
     """The records as the network wants them, `batch` at a time: one batch in memory, not the set."""
-    _check_rate(vae.config, records)
+    check_rate(vae.config.sampling_hz, records)
     for start in range(0, len(records), batch):
-        some = slice(start, start + batch)
-        part = Records(
-            records.name,
-            records.ecg_uv[some],
-            records.sampling_hz,
-            records.record_id[some],
-            records.patient_id[some],
-        )
-        yield torch.from_numpy(prepare(part))
+        yield torch.from_numpy(prepare(records.at(slice(start, start + batch))))
 
 
-def _check_rate(config: VaeConfig, records: Records) -> None:
-    if records.sampling_hz != config.sampling_hz:
+def check_rate(sampling_hz: float, records: Records) -> None:
+    """Raises QuantizeError for records of another rate than a network is made for."""
+    if records.sampling_hz != sampling_hz:
         raise QuantizeError(
-            f"{records.name} is sampled at {records.sampling_hz:g} Hz, the VAE is made for "
-            f"{config.sampling_hz:g} Hz: resample the records"
+            f"{records.name} is sampled at {records.sampling_hz:g} Hz, the network is made for "
+            f"{sampling_hz:g} Hz: resample the records"
         )

@@ -21,6 +21,7 @@ from edge.engines.base import Engine
 from edge.engines.graph_rewrites import rewritten_states, tensorrt_graph
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.torch_engine import TorchEngine
+from edge.progress import followed
 from quantize.bundle_feed import BundleFeed
 from quantize.data import Records
 from quantize.student import QMAX
@@ -49,7 +50,7 @@ def verify(
     squares, int8_squares, count, worst_r = 0.0, 0.0, 0, 1.0
     hop = bundle.manifest.hop
     n = records.ecg_uv.shape[-1] // hop * hop
-    for i in range(len(records)):
+    for i in followed(range(len(records)), "verifying"):
         ecg_mv = records.ecg_uv[i, :, :n].astype(np.float32) / np.float32(1000)
         given = feed.given(ecg_mv, records.sampling_hz)[:3]
         ecg = given[0]

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 SHIPPED = Path(__file__).parent / "models"
 TEACHER_FILE = SHIPPED / "teacher.safetensors"
 VAE_FILE = SHIPPED / "wearecg_vae.safetensors"
+AAE_FILE = SHIPPED / "l2g_aae.safetensors"
 _KEY = "leadlift"  # of the metadata: the format's own allows text alone
 
 

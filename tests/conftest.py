@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import os
+import shutil
 import signal
+import tempfile
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,9 +36,54 @@ if TYPE_CHECKING:
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
+LSL_CONFIGURATION = """[ports]
+IPv6 = disable
+[multicast]
+ResolveScope = machine
+ListenAddress = 127.0.0.1
+[lab]
+SessionID = {session}
+KnownPeers = {{127.0.0.1}}
+[log]
+level = -3
+"""
+NOT_BY_DEFAULT = "not slow and not gpu"
+MOST_PROCESSES = 4
+
 # A slow machine is no failure: what is claimed of speed is measured by `benchmarks`, never by a test.
 settings.register_profile("leadlift", deadline=None)
 settings.load_profile("leadlift")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """What tests do over LSL stays on this machine, and apart from other runs of the tests."""
+    if "LSLAPICFG" not in os.environ:
+        folder = Path(tempfile.mkdtemp(prefix="leadlift-lsl-"))
+        name = folder / "lsl_api.cfg"
+        name.write_text(LSL_CONFIGURATION.format(session=f"tests-{os.getpid()}"))
+        os.environ["LSLAPICFG"] = str(name)
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_cmdline_main(config: pytest.Config) -> None:
+    """The whole suite, as `pytest` alone runs it, takes a process for each core, up to four.
+
+    `-n 0` takes one. What is selected by path, name or mark is mostly short, or needs the machine for itself.
+    """
+    option = config.option
+    if not config.pluginmanager.hasplugin("xdist") or option.numprocesses is not None:
+        return
+    if hasattr(config, "workerinput"):  # this is one of them
+        return
+    whole = config.args_source is config.ArgsSource.TESTPATHS and option.markexpr == NOT_BY_DEFAULT
+    by_name = option.keyword or option.collectonly or config.getoption("lf", False)
+    cores = min(MOST_PROCESSES, os.cpu_count() or 1)
+    if whole and not by_name and option.capture != "no" and cores > 1:
+        option.numprocesses, option.dist = (
+            cores,
+            "worksteal",
+        )  # neighbours share fixtures: stay together
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,11 @@ MAX_LINES = 400
 
 def named(path: Path) -> str:
     return str(path.relative_to(ROOT))
+
+
+@cache
+def tree_of(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
 
 
 def imported(node: ast.AST) -> list[str]:
@@ -92,7 +98,7 @@ def test_imports_run_one_way(package: str) -> None:
     files = [path for path in FILES if path.is_relative_to(ROOT / package)]
     assert len(files) > 5
     for path in files:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             assert not before & set(imported(node)), f"{named(path)}: {ast.unparse(node)}"
 
 
@@ -100,14 +106,14 @@ def test_the_device_part_has_no_heavy_import_at_module_level() -> None:
     for path in FILES:
         if path.relative_to(ROOT).parts[0] not in ("edge", "firmware_bridge"):
             continue
-        for node in at_module_level(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in at_module_level(tree_of(path)):
             assert not HEAVY & set(imported(node)), f"{named(path)}: {ast.unparse(node)}"
 
 
 def test_every_wait_can_be_cancelled() -> None:
     """Before Python 3.12 `asyncio.wait_for` may forget a cancellation: `transports.bounded` does not."""
     for path in FILES:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.Call):
                 assert ast.unparse(node.func) != "asyncio.wait_for", f"{named(path)}: use bounded"
 
@@ -151,7 +157,7 @@ def test_the_entry_of_the_command_line_is_light() -> None:
 def test_public_names_are_pinned() -> None:
     assert set(edge.__all__) == {
         *("INPUT_LEADS", "LEADS", "Provenance", "Quality"),
-        *("Reconstructor", "open", "reconstruct", "Stream", "open_stream"),
+        *("Reconstructor", "MultiReconstructor", "open", "reconstruct", "Stream", "open_stream"),
         *("Marker", "SampleBlock", "TwelveLeadBlock"),
         *("Sink", "open_sink", "LiveStatus", "Metadata"),
         *("BundleError", "EngineError", "InputError", "LeadliftError"),
@@ -170,6 +176,7 @@ def test_quality_bits_are_pinned() -> None:
         "CLIPPED": 8,
         "NOISY": 16,
         "GAP": 32,
+        "MISPLACED": 64,
     }
 
 

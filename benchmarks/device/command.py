@@ -6,7 +6,6 @@ Builds the engine, holds it against ONNX Runtime, times it, and says on what.
 from __future__ import annotations
 
 import argparse
-import sys
 import tempfile
 from contextlib import closing
 from pathlib import Path
@@ -21,6 +20,8 @@ from edge.bundle import Bundle, load_bundle
 from edge.engines.cache import EngineCache
 from edge.engines.trt.cuda import Cuda, open_cuda
 from edge.engines.trt.library import TensorRtLibrary, load_library
+from edge.notices import say
+from edge.progress import progress
 
 INJECTED = "NOT MEASURED: the device was injected by the caller, no figure here is of a real one"
 KEPT_MB = 4  # a device hands out 512 bytes at least: ten thousand leaks would be 5 MB
@@ -73,7 +74,8 @@ def measure(arguments: argparse.Namespace) -> Result:
     with closing(open_cuda()) as cuda:
         effort = Effort(records=arguments.records, paced_s=arguments.paced_seconds)
         records = streams(bundle.manifest, effort.records, arguments.data)
-        return measure_device(bundle, cuda, records, effort, say=_say)
+        with progress("the device", calm=True):
+            return measure_device(bundle, cuda, records, effort, say=say)
 
 
 def measure_device(
@@ -186,7 +188,3 @@ def durations(modes: dict[str, Any], title: str) -> Table:
         first = latency["first_step_us"]
         table.add(f"{mode}, first step", *(None,) * 4, first, first, 1)
     return table
-
-
-def _say(line: str) -> None:
-    print(line, file=sys.stderr, flush=True)

@@ -29,18 +29,18 @@ from benchmarks.fidelity.methods import (
 )
 from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
-from benchmarks.fidelity.tables import tables
+from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
 from benchmarks.report import Result
 from edge.bundle import load_bundle
 from edge.engines.registry import MAKERS
 from edge.leads import RECONSTRUCTED_LEADS
+from edge.progress import progress
 from quantize.data import SCORE_HIGHPASS_HZ, Records, load
 from quantize.hundred_hz import load_hundred_hz
-from quantize.weights import TEACHER_FILE, VAE_FILE
+from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
-LARGER = ("validation_100", "test_100")  # of PTB-XL's whole folds 9 and 10, at 100 Hz
 
 
 def add(subparsers: Any) -> None:
@@ -69,6 +69,11 @@ def add(subparsers: Any) -> None:
         type=_seconds,
         metavar="S",
         help="with --leads: also calibrated on the first S seconds of each record",
+    )
+    add_argument(
+        "--rivals",
+        action="store_true",
+        help="with --leads: also L2G-ECG's and WearECG's methods, where weights are here",
     )
     add_argument("--leads-off", action="store_true", help="also with one and two input leads off")
     add_argument("--teacher", type=Path, help="weights (default: those that ship)")
@@ -136,12 +141,16 @@ def load_domains(arguments: argparse.Namespace) -> dict[str, Records]:
 def _measure_methods(arguments: argparse.Namespace) -> Result:
     if arguments.calibration:
         raise BenchmarkError("--calibration goes with --leads: without it 2 s are always measured")
+    if arguments.rivals:
+        raise BenchmarkError("--rivals goes with --leads: without it they are always measured")
     bundle = load_bundle(arguments.model)
     hop_by_hop = arguments.hop_by_hop is not False
     compared = methods(
         bundle, arguments.engines, arguments.float_bundle, arguments.also, arguments.leads_off
     )
-    offline, skipped = offline_methods(arguments.teacher or TEACHER_FILE, arguments.vae or VAE_FILE)
+    offline, skipped = offline_methods(
+        arguments.teacher or TEACHER_FILE, arguments.vae or VAE_FILE, AAE_FILE
+    )
     records = load_domains(arguments)
     results = evaluate(
         compared,
@@ -186,10 +195,6 @@ def evaluate(
 
     `folder` keeps predictions; `scores_folder` gets a CSV for each data set and method.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     results: dict[str, Any] = {name: {} for name in records}
 
     by_record: dict[str, dict[str, dict[str, Array]]] = {name: {} for name in records}
@@ -202,16 +207,16 @@ def evaluate(
             write_scores(scores_folder / f"{of.name}-{method.replace(' ', '-')}.csv", scores, of)
         results[of.name][method] = summaries(scores, made, of, interval, seed)
 
-    with Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True)) as progress:
+    with progress("", len(compared) * sum(map(len, records.values()))) as work:
         for number, method in enumerate(compared):
             for name, some in records.items():
-                task = progress.add_task(f"{method.name}, {name}", total=len(some))
+                work.what = f"{method.name}, {name}"
                 made = predict(
                     method,
                     some,
                     hop_by_hop=hop_by_hop,
                     folder=folder,
-                    advance=lambda task=task: progress.advance(task),  # type: ignore[misc]
+                    advance=work.advance,
                 )
                 if number == 0:
                     score(LINEAR, linear_predictions(method.bundle, made), some, None)

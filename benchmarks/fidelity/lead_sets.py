@@ -12,6 +12,7 @@ from typing import Any
 from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity.every_set import OPEN_CLASSES, Collected, by_number, leads_of
 from benchmarks.fidelity.methods import Method, float32_method
+from benchmarks.fidelity.rivals import Rival, rivals, score_rival
 from benchmarks.fidelity.scores import COVERAGE, FROM_S, RESAMPLES, TO_S, Bootstrap
 from benchmarks.fidelity.set_scores import SetScores, Truth, score_set
 from benchmarks.fidelity.set_summaries import difference, sigma_factor_of, summary_of
@@ -23,6 +24,7 @@ from edge.engines.base import Engine
 from edge.engines.registry import open_engine
 from edge.lead_subsets import N_CLASSES, class_of
 from edge.leads import LEADS, lead_indices
+from edge.progress import progress
 from firmware_bridge.lead_names import lead_of
 from quantize.any_leads.sampling import NAMED_SETS
 from quantize.data import SCORE_HIGHPASS_HZ, Records
@@ -97,6 +99,7 @@ def measure_sets(arguments: argparse.Namespace, records: dict[str, Records]) -> 
         )
     if arguments.float_bundle is not None:
         methods[FLOAT32] = float32_method(arguments.float_bundle)
+    beside = rivals() if arguments.rivals else ()
     results, card = evaluate_sets(
         methods,
         sets,
@@ -104,6 +107,7 @@ def measure_sets(arguments: argparse.Namespace, records: dict[str, Records]) -> 
         hop_by_hop=bool(arguments.hop_by_hop),
         folder=arguments.cache,
         seed=arguments.seed,
+        beside=beside,
     )
     protocol = {
         "feed": "hop by hop" if arguments.hop_by_hop else "whole records",
@@ -114,7 +118,8 @@ def measure_sets(arguments: argparse.Namespace, records: dict[str, Records]) -> 
         "bootstrap": f"{RESAMPLES} resamples of patients, seed {arguments.seed}",
         "records_per_domain": {name: len(r) for name, r in records.items()},
         "methods": {"linear": LINEAR}
-        | {name: f"{one.what}, bundle {one.bundle.sha256[:16]}" for name, one in methods.items()},
+        | {name: f"{one.what}, bundle {one.bundle.sha256[:16]}" for name, one in methods.items()}
+        | {one.name: one.what for one in beside},
     }
     extra = {"protocol": protocol, **({"card": card} if card else {})}
     named = [label_of(leads) for leads in sets.sets]
@@ -129,27 +134,24 @@ def evaluate_sets(
     hop_by_hop: bool = False,
     folder: Path | None = None,
     seed: int = 0,
+    beside: Sequence[Rival] = (),
 ) -> tuple[dict[str, Any], dict[str, Any]]:
     """By data set what each set of leads scores and what they tell together; and the model card of fold 9.
 
-    The first of `methods` is SHIPPED. `folder` keeps scores.
+    The first of `methods` is SHIPPED. `folder` keeps scores; `beside` are offline methods, for the sets that
+    they take.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
     calibrations = [one.calibration_s or FROM_S for one in methods.values()]
     hop = methods[SHIPPED].bundle.manifest.hop
     truths = {name: Truth(some, hop, max(FROM_S, *calibrations)) for name, some in records.items()}
     bootstraps = {name: Bootstrap(some.patient_id, seed) for name, some in records.items()}
     collected = {name: Collected() for name in records}
     results: dict[str, Any] = {name: {"sets": {}} for name in records}
-    columns = ("[progress.description]{task.description}", BarColumn(), MofNCompleteColumn())
     with ExitStack() as stack:
-        progress = stack.enter_context(
-            Progress(*columns, TimeRemainingColumn(), console=Console(stderr=True))
-        )
         n_records = sum(map(len, records.values()))
-        task = progress.add_task("", total=n_records * len(sets.sets) * len(methods))
+        asked_of = [sum(one.takes(leads) for leads in sets.sets) for one in beside]
+        each = len(sets.sets) * len(methods) + sum(asked_of)
+        work = stack.enter_context(progress("", n_records * each))
         engines = {
             name: stack.enter_context(open_engine(one.bundle, one.engine).engine)
             for name, one in methods.items()
@@ -157,7 +159,7 @@ def evaluate_sets(
         for leads in sets.sets:
             k: dict[str, float] = {}
             for domain, truth in truths.items():
-                progress.update(task, description=f"{label_of(leads)}, {domain}")
+                work.what = f"{label_of(leads)}, {domain}"
                 scored = _score_methods(
                     methods,
                     engines,
@@ -166,10 +168,23 @@ def evaluate_sets(
                     hop_by_hop=hop_by_hop,
                     images=sets.every,
                     folder=folder,
-                    advance=lambda n: progress.advance(task, n),
+                    advance=work.advance,
                 )
+                for rival in (one for one in beside if one.takes(leads)):
+                    scored[rival.name] = score_rival(
+                        rival,
+                        methods[SHIPPED].bundle.manifest,
+                        leads,
+                        truth,
+                        folder,
+                        work.advance,
+                    )
                 if domain == "validation":
-                    k = {name: sigma_factor_of(one.errors) for name, one in scored.items()}
+                    k = {
+                        name: sigma_factor_of(one.errors)
+                        for name, one in scored.items()
+                        if name in methods
+                    }
                 results[domain]["sets"][label_of(leads)] = _summaries(scored, bootstraps[domain], k)
                 collected[domain].add(scored[SHIPPED])
     numbers = by_number(collected)

@@ -17,7 +17,10 @@ from benchmarks.fidelity.segments import segments
 from benchmarks.fidelity.tables import NOT_MEASURED
 from edge.leads import LEADS, RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import Records
+from quantize.spectrum import band_ratio_db
 
+SHARPNESS = "sharpness_db"
+"""Power from 40 to 100 Hz, predicted over true: of R waves, and of the noise that no method can know."""
 BATCH = 64  # records scored at once, in float64: some 50 MB
 
 
@@ -27,7 +30,7 @@ def headline_scores(scores: dict[str, Array]) -> dict[str, Array]:
 
 
 def lead_scores(made: Predictions, records: Records, interval: Interval | None) -> dict[str, Array]:
-    """METRICS and `squares` (mV^2), (n_records, 9 leads in the order of NOT_MEASURED).
+    """METRICS, SHARPNESS and `squares` (mV^2), (n_records, 9 leads in the order of NOT_MEASURED).
 
     With the `interval` of fold 9 also `interval_scores`, of the 5 reconstructed leads.
     """
@@ -37,6 +40,7 @@ def lead_scores(made: Predictions, records: Records, interval: Interval | None) 
         for name, values in record_scores(truth, predicted).items():
             parts[name].append(values)
         errors = predicted - truth
+        parts[SHARPNESS].append(band_ratio_db(predicted, truth, records.sampling_hz))
         parts["squares"].append(np.square(errors).mean(-1))
         if interval is not None:
             of = interval_scores(errors[:, : sigma.shape[1]], sigma, labels, interval)
@@ -67,7 +71,7 @@ def summaries(
         "headline": {m: summarised(scores[m][:, :n_five].mean(1)) for m in METRICS},
         "derived": {m: summarised(scores[m][:, n_five:].mean(1)) for m in METRICS},
         "by_lead": {
-            lead: {m: summarised(scores[m][:, i]) for m in METRICS}
+            lead: {m: summarised(scores[m][:, i]) for m in (*METRICS, SHARPNESS)}
             for i, lead in enumerate(NOT_MEASURED)
         },
         "nine_leads": {

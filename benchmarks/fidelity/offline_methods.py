@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.fidelity.methods import LIMB_ROWS, Predictions
+from benchmarks.fidelity.rivals import L2G, WEARECG, l2g, wearecg
 from edge.bundle import Bundle
 from edge.leads import INPUT_LEADS, LIMB_FROM_I_II, RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import Records
@@ -28,13 +29,16 @@ class OfflineMethod:
     has_sigma: bool
 
 
-def offline_methods(teacher: Path, vae: Path) -> tuple[tuple[OfflineMethod, ...], dict[str, str]]:
+def offline_methods(
+    teacher: Path, vae: Path, aae: Path
+) -> tuple[tuple[OfflineMethod, ...], dict[str, str]]:
     """The methods whose weights are there, and for each other why it was skipped."""
     methods: list[OfflineMethod] = []
     skipped: dict[str, str] = {}
     for name, file, make in (
         ("teacher", teacher, _teacher_method),
-        ("WearECG VAE", vae, _vae_method),
+        (WEARECG, vae, _rival_method),
+        (L2G, aae, _rival_method),
     ):
         if file.exists():
             methods.append(make(name, file))
@@ -71,20 +75,16 @@ def _teacher_method(name: str, file: Path) -> OfflineMethod:
     return OfflineMethod(name, f"anchored, not causal, sha256 {card['sha256'][:16]}", predict, True)
 
 
-def _vae_method(name: str, file: Path) -> OfflineMethod:
-    from quantize.vae_train import load_vae
-    from quantize.vae_train import predict as decode
-
-    vae, card = load_vae(file)
+def _rival_method(name: str, file: Path) -> OfflineMethod:
+    rival = {WEARECG: wearecg, L2G: l2g}[name](file)
 
     def predict(bundle: Bundle, streamed: Predictions, records: Records) -> Predictions:
         outputs = lead_indices(RECONSTRUCTED_LEADS)
         ecg = streamed.ecg_mv.copy()
-        ecg[:, outputs] = decode(vae, records)[:, outputs, : ecg.shape[-1]]
+        ecg[:, outputs] = rival.predict(records, INPUT_LEADS)[:, outputs, : ecg.shape[-1]]
         return _twelve(ecg, np.zeros_like(streamed.sigma_mv), streamed)
 
-    what = f"posterior mean, width {vae.config.width}, sha256 {card['sha256'][:16]}"
-    return OfflineMethod(name, what, predict, False)
+    return OfflineMethod(name, rival.what, predict, False)
 
 
 def _twelve(

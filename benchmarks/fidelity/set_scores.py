@@ -6,7 +6,7 @@ All arrays have the records first and then the twelve LEADS; NaN where a lead is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from benchmarks.fidelity.methods import Method, calibrated, file_of, sha256_of
 from benchmarks.fidelity.scores import FROM_S, Array, record_scores, scored, window
 from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.fidelity.segments import segments as segments_of
+from benchmarks.fidelity.ssim import Local
 from edge.engines.base import Engine
 from edge.lead_subsets import INDEPENDENT_ROWS, TWELVE, anchor_of, class_of, known
 from edge.leads import LEADS, lead_indices
@@ -30,6 +31,10 @@ OF_MAP = ("r", "rmse_uv", "variance_ratio", "slope")
 OF_IMAGE = ("ssim", "relative_mse")
 N_BINS, BINS_PER_SIGMA = 512, 50  # of |error| / sigma, the last for all above
 N_PLACES = len(SEGMENTS) + 1  # the last is outside all segments
+
+
+Streamed = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]
+"""(n_records, 12, n) mV, its sigma, and which calibrations were refused."""
 
 
 @dataclass(frozen=True)
@@ -64,9 +69,10 @@ class Truth:
         self.n_samples = records.ecg_uv.shape[-1] // hop * hop
         self.counts = window(records.ecg_uv.shape[-1], hz, from_s)
         self.sha256 = hashlib.sha256(np.ascontiguousarray(records.ecg_uv).tobytes()).hexdigest()
+        self._local: dict[int, Local] = {}
         shown, labels = [], []
-        for start in range(0, len(records), BATCH):
-            eight = self.recorded_mv(slice(start, start + BATCH))
+        for at in self.parts():
+            eight = self.recorded_mv(at)
             shown.append(scored(eight, hz, self.counts).astype(np.float32))
             labels += [segments_of(x, hz)[self.counts] for x in eight[:, LEADS.index("II")]]
         self.eight_mv = np.concatenate(shown)
@@ -74,6 +80,16 @@ class Truth:
         self.place = np.stack(labels)
         """(n_records, n) number of the segment, or N_PLACES - 1."""
         self.place[self.place < 0] = N_PLACES - 1
+
+    def local(self, at: slice) -> Local:
+        """Of `parts`, of all twelve leads: what SSIM needs of the truth."""
+        if at.start not in self._local:
+            self._local[at.start] = ssim.local_of(TWELVE @ self.eight_mv[at])
+        return self._local[at.start]
+
+    def parts(self) -> list[slice]:
+        """Records that are scored at once."""
+        return [slice(start, start + BATCH) for start in range(0, len(self.records), BATCH)]
 
     def recorded_mv(self, at: slice) -> NDArray[np.float32]:
         """(n, 8, n_samples) INDEPENDENT_LEADS as recorded."""
@@ -96,23 +112,55 @@ def score_set(
     Taken from `folder` if it was done before by the same code. `images` adds OF_IMAGE. Raises BenchmarkError
     for a rate other than the decoder's.
     """
-    records = truth.records
-    file = None if folder is None else folder / _name(method, leads, truth, hop_by_hop, images)
-    if file is not None and file.exists():
-        advance(len(records))
-        return _read(file, leads)
-    r = Reconstructor(engine, leads=leads)
-    if records.sampling_hz != r.sampling_hz:
+    records, manifest = truth.records, engine.manifest
+    if records.sampling_hz != manifest.sampling_hz:
         raise BenchmarkError(
-            f"{records.name} is at {records.sampling_hz:g} Hz, the decoder at {r.sampling_hz:g}"
+            f"{records.name} is at {records.sampling_hz:g} Hz, the decoder at {manifest.sampling_hz:g}"
         )
+
+    def make() -> SetScores:
+        r = Reconstructor(engine, leads=leads)
+        streamed = (
+            (at, _stream(method, r, truth.recorded_mv(at), hop_by_hop)) for at in truth.parts()
+        )
+        return scores_of(manifest.moments, leads, streamed, truth, images, advance)
+
+    name = file_of(method, records.name, truth.sha256, hop_by_hop)
+    return kept(folder, name, leads, truth, make, images, advance)
+
+
+def scores_of(
+    moments: Array,
+    leads: Sequence[str],
+    streamed: Iterable[tuple[slice, Streamed]],
+    truth: Truth,
+    images: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+) -> SetScores:
+    """What was streamed of some records, part by part, against the truth and the linear map of `moments`."""
     parts = []
-    for start in range(0, len(records), BATCH):
-        at = slice(start, start + BATCH)
-        streamed = _stream(method, r, truth.recorded_mv(at), hop_by_hop)
-        parts.append(_score(r, streamed, truth, at, images))
-        advance(len(streamed[0]))
-    made = _joined(tuple(leads), parts)
+    for at, one in streamed:
+        parts.append(_score(moments, leads, one, truth, at, images))
+        advance(len(one[0]))
+    return _joined(tuple(leads), parts)
+
+
+def kept(
+    folder: Path | None,
+    name: str,
+    leads: Sequence[str],
+    truth: Truth,
+    make: Callable[[], SetScores],
+    images: bool = False,
+    advance: Callable[[int], None] = lambda _: None,
+) -> SetScores:
+    """From `folder` if the same code made it before: `name` says what predictions depend on."""
+    code = f"{truth.counts.start}-{sha256_of(*_CODE)[:16]}{'-images' if images else ''}"
+    file = None if folder is None else folder / f"set-{'+'.join(leads)}-{name}-{code}.npz"
+    if file is not None and file.exists():
+        advance(len(truth.records))
+        return _read(file, leads)
+    made = make()
     if file is not None:
         _write(file, made)
     return made
@@ -120,8 +168,7 @@ def score_set(
 
 def _stream(
     method: Method, r: Reconstructor, eight: NDArray[np.float32], hop_by_hop: bool
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]]:
-    """(n_records, 12, n) mV, its sigma, and which calibrations were refused."""
+) -> Streamed:
     ecg = np.empty((len(eight), len(LEADS), eight.shape[-1]), np.float32)
     sigma, refused = np.empty_like(ecg), np.zeros(len(eight), bool)
     step = r.hop if hop_by_hop else max(1, eight.shape[-1])
@@ -140,22 +187,28 @@ def _stream(
 
 
 def _score(
-    r: Reconstructor,
-    streamed: tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.bool_]],
+    moments: Array,
+    leads: Sequence[str],
+    streamed: Streamed,
     truth: Truth,
     at: slice,
     images: bool,
 ) -> SetScores:
     ecg, sigma, refused = streamed
-    which, hz = class_of(r.leads), truth.records.sampling_hz
+    which, hz = class_of(leads), truth.records.sampling_hz
     certain = known(which)
     missing = np.isnan(ecg).mean((1, 2))
     # Scored as a flat line: a method gains nothing by refusing.
     eight = scored(np.nan_to_num(ecg[:, INDEPENDENT_ROWS]), hz, truth.counts)
     shown, real = TWELVE @ eight, TWELVE @ truth.eight_mv[at]
     # The filter is linear: what it makes of the map is the map of what it makes of the leads.
-    mapped = TWELVE @ (anchor_of(r.bundle.manifest.moments, which) @ (shown * certain[:, None]))
-    of_ours, of_linear = (_of_leads(real, one, certain, images) for one in (shown, mapped))
+    mapped = TWELVE @ (anchor_of(moments, which) @ (shown * certain[:, None]))
+    of_ours, of_linear = (_of_leads(real, one, certain) for one in (shown, mapped))
+    if images:
+        of_ours |= _of_images(real, shown, truth.local(at))
+        of_linear |= _of_images(real, mapped, truth.local(at), ~certain)
+        for name in OF_IMAGE:  # what is known is the same in both
+            of_linear[name][:, certain] = of_ours[name][:, certain]
     error = np.abs(shown - real)
     with np.errstate(divide="ignore", invalid="ignore"):
         given = np.nan_to_num(sigma[..., truth.counts])
@@ -165,7 +218,7 @@ def _score(
     of_ours["sigma_uv"] = np.where(certain, np.nan, 1e3 * given.mean(-1))
     by_record, by_lead = _counted(in_sigmas, truth.place[at], ~certain)
     return SetScores(
-        r.leads,
+        tuple(leads),
         of_ours,
         of_linear,
         _of_twelve(shown - real, certain),
@@ -177,16 +230,23 @@ def _score(
     )
 
 
-def _of_leads(
-    real: Array, shown: Array, certain: NDArray[np.bool_], images: bool
-) -> dict[str, Array]:
+def _of_leads(real: Array, shown: Array, certain: NDArray[np.bool_]) -> dict[str, Array]:
     found = {name: np.full(real.shape[:2], np.nan) for name in OF_MAP}
     of_unknown = record_scores(real[:, ~certain], shown[:, ~certain])
     for name, values in found.items():
         values[:, ~certain] = of_unknown[name]
-    if images:
-        found["ssim"] = ssim.ssim(real, shown)
-        found["relative_mse"] = ssim.relative_mse(real, shown)
+    return found
+
+
+def _of_images(
+    real: Array, shown: Array, local: Local, rows: NDArray[np.bool_] | None = None
+) -> dict[str, Array]:
+    """OF_IMAGE of these rows, or all."""
+    at = np.arange(real.shape[1]) if rows is None else np.flatnonzero(rows)
+    found = {name: np.full(real.shape[:2], np.nan) for name in OF_IMAGE}
+    of = Local(*(one[:, at] for one in local))
+    found["ssim"][:, at] = ssim.ssim(real[:, at], shown[:, at], of)
+    found["relative_mse"][:, at] = ssim.relative_mse(real[:, at], shown[:, at])
     return found
 
 
@@ -232,17 +292,6 @@ def _joined(leads: tuple[str, ...], parts: list[SetScores]) -> SetScores:
         of_each("linear"),
         errors_by_lead=by_lead,
         **{name: of(name) for name in arrays},  # type: ignore[arg-type]
-    )
-
-
-def _name(
-    method: Method, leads: Sequence[str], truth: Truth, hop_by_hop: bool, images: bool
-) -> str:
-    """Names what scores depend on, the code that makes them among it."""
-    return (
-        f"set-{'+'.join(leads)}-"
-        + file_of(method, truth.records.name, truth.sha256, hop_by_hop)
-        + f"-{truth.counts.start}-{sha256_of(*_CODE)[:16]}{'-images' if images else ''}.npz"
     )
 
 

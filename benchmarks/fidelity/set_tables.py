@@ -83,6 +83,8 @@ def _intervals(results: dict[str, Any]) -> Table:
         ("data", "leads", "method", "k", "all", *SEGMENTS, "mean sigma uV", "in sigmas", "refused"),
     )
     for domain, label, method, one in _shown(results):
+        if not one["sigma_uv"]["mean"]:  # of a rival
+            continue
         interval = one["interval"]
         covered: list[object] = [None] * (2 + len(SEGMENTS))
         if interval is not None:

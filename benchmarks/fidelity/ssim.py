@@ -6,6 +6,7 @@ Both are defined here and nowhere else: another window alone moves one output fr
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,32 +28,46 @@ AUP_DEFINITION = (
 )
 
 
-def ssim(truth: Array, predicted: Array) -> Array:
+class Local(NamedTuple):
+    """What SSIM needs of a truth, (..., n_samples): made once for all that is compared with it."""
+
+    mean: Array
+    variance: Array
+    size: Array
+    """(...) range"""
+
+
+def local_of(truth: Array) -> Local:
+    """Means and variances of the windows."""
+    mean = _windows(truth)
+    return Local(mean, _unbiased(_windows(truth * truth) - mean * mean), np.ptp(truth, axis=-1))
+
+
+def ssim(truth: Array, predicted: Array, of: Local | None = None) -> Array:
     """Mean structural similarity over the last axis; NaN where the truth is flat.
 
-    Signals are (..., n_samples) of one unit, WINDOW samples or more.
+    Signals are (..., n_samples) of one unit, WINDOW samples or more; `of` is `local_of` the truth.
     """
+    of = local_of(truth) if of is None else of
+    c1, c2 = ((np.square(k * of.size))[..., None] for k in (K1, K2))
+    t, p = of.mean, _windows(predicted)
+    tp = _unbiased(_windows(truth * predicted) - t * p)
+    pp = _unbiased(_windows(predicted * predicted) - p * p)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        map_ = (2 * t * p + c1) * (2 * tp + c2) / ((t * t + p * p + c1) * (of.variance + pp + c2))
+    return np.where(of.size > 0, map_.mean(-1), np.nan)
+
+
+def _windows(x: Array) -> Array:
+    """Means over the windows that lie within the record."""
     from scipy.ndimage import uniform_filter1d
 
-    def local(x: Array) -> Array:
-        edge = WINDOW // 2
-        return np.asarray(uniform_filter1d(x, WINDOW, axis=-1)[..., edge : x.shape[-1] - edge])
+    edge = WINDOW // 2
+    return np.asarray(uniform_filter1d(x, WINDOW, axis=-1)[..., edge : x.shape[-1] - edge])
 
-    size = np.ptp(truth, axis=-1)
-    c1, c2 = ((np.square(k * size))[..., None] for k in (K1, K2))
-    t, p = local(truth), local(predicted)
-    unbiased = WINDOW / (WINDOW - 1)
-    tt, pp, tp = (
-        unbiased * (local(a * b) - mean)
-        for a, b, mean in (
-            (truth, truth, t * t),
-            (predicted, predicted, p * p),
-            (truth, predicted, t * p),
-        )
-    )
-    with np.errstate(divide="ignore", invalid="ignore"):
-        map_ = (2 * t * p + c1) * (2 * tp + c2) / ((t * t + p * p + c1) * (tt + pp + c2))
-    return np.where(size > 0, map_.mean(-1), np.nan)
+
+def _unbiased(variance: Array) -> Array:
+    return WINDOW / (WINDOW - 1) * variance
 
 
 def relative_mse(truth: Array, predicted: Array) -> Array:

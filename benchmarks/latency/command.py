@@ -10,11 +10,13 @@ from typing import Any
 import numpy as np
 
 from benchmarks.latency.engine_step import OFFLINE_S, SECONDS, measure_engine_step
+from benchmarks.latency.engines import measure_engines
 from benchmarks.latency.live import DEVICE_HZ, run_live
 from benchmarks.latency.probes import measure_demo, measure_import, measure_reconstruct
 from benchmarks.report import Result, Table, Target, percentiles, samples_needed
 from benchmarks.timing import WARM_UP_S, collection_off, time_calls, warm_up
 from edge.bundle import Bundle, load_bundle
+from edge.progress import progress
 from edge.reconstructor import Reconstructor
 from firmware_bridge.simulators.ecg import EcgSimulator
 
@@ -34,6 +36,9 @@ TARGETS = (
         "float convolutions in the head",
         "engine_step/operators/int8/float_convolutions_head",
         1,
+    ),
+    Target(
+        "engine step of the engine c / ONNX Runtime", "engines/engines/c/ratio_of_medians", 1 / 3.5
     ),
     Target("Reconstructor.push of one hop, p50", "push/p50", 300, "us"),
     Target("Reconstructor.push of one hop, p99", "push/p99", 1000, "us"),
@@ -75,7 +80,13 @@ def add(subparsers: Any) -> None:
 def measure(arguments: argparse.Namespace) -> Result:
     """Measure the parts that were asked for."""
     bundle = load_bundle(arguments.model)
-    results = {name: PARTS[name](bundle, arguments) for name in PARTS if name in arguments.parts}
+    parts = [name for name in PARTS if name in arguments.parts]
+    results = {}
+    with progress("", len(parts), calm=True) as work:
+        for name in parts:
+            work.what = name.replace("_", " ")
+            results[name] = PARTS[name](bundle, arguments)
+            work.advance()
     return Result(results, tables(results), TARGETS)
 
 
@@ -108,6 +119,10 @@ def _step(bundle: Bundle, arguments: argparse.Namespace) -> Any:
     return measure_engine_step(bundle, arguments.step_seconds)
 
 
+def _engines(bundle: Bundle, arguments: argparse.Namespace) -> Any:
+    return measure_engines(bundle, arguments.step_seconds)
+
+
 def _push(bundle: Bundle, arguments: argparse.Namespace) -> Any:
     return measure_push(bundle, arguments.engine)
 
@@ -131,6 +146,7 @@ def _demo(_: Bundle, __: argparse.Namespace) -> Any:
 
 PARTS: dict[str, Callable[[Bundle, argparse.Namespace], Any]] = {
     "engine_step": _step,
+    "engines": _engines,
     "push": _push,
     "live": _live,
     "reconstruct": _reconstruct,
@@ -155,9 +171,15 @@ def tables(results: dict[str, Any]) -> list[Table]:
         for spelling in ("int8", "float32"):
             durations.add(f"engine step {spelling}, {label}", *(step[spelling][c] for c in columns))
         ratios.add(label, step["ratio_of_medians"], step["median_of_paired_ratios"], step["rounds"])
+    side_by_side = Table(
+        "Engine step, one hop, in turn", ("engine", "ratio of medians to ONNX Runtime", "of pairs")
+    )
+    for name, one in results.get("engines", {}).get("engines", {}).items():
+        durations.add(f"engine step, one hop, {name}", *(one[c] for c in columns))
+        side_by_side.add(name, one["ratio_of_medians"], one["median_of_paired_ratios"])
     if "push" in results:
         durations.add("Reconstructor.push, one hop", *(results["push"][c] for c in columns))
-    shown = [durations, ratios]
+    shown = [durations, ratios, side_by_side]
     if "live" in results:
         live = results["live"]
         for key, label in (("processing", "last byte written"), ("from_schedule", "frame due")):

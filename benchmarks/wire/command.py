@@ -14,7 +14,6 @@ Everything but the BLE parts is seeded and takes no real time.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +32,8 @@ from benchmarks.wire.clock import (
 from benchmarks.wire.damage import DAMAGE_PER, DELETIONS, FLIPS, cyton_damage, wire_damage
 from benchmarks.wire.decoders import LEAD_HZ, decoder_speed, garbage
 from edge.bundle import load_bundle
+from edge.notices import say
+from edge.progress import progress
 
 PARTS = ("decoders", "garbage", "damage", "clock", "encoder", "ble", "ble_outages")
 FRAMES = 1_000_000
@@ -77,11 +78,12 @@ def measure(arguments: argparse.Namespace) -> Result:
     tables: list[Table] = []
     for part in arguments.parts:
         if why := _missing(part):
-            print(f"{part} is left out: {why}", file=sys.stderr)
+            say(f"{part} is left out: {why}")
             tables.append(Table(f"{part}: not measured", ("why",), [(why,)]))
             continue
-        print(f"measuring {part} ...", file=sys.stderr)
-        results[part], table = _MEASURES[part](arguments)
+        say(f"measuring {part} ...")
+        with progress(part, calm=True):
+            results[part], table = _MEASURES[part](arguments)
         tables.append(table)
     return Result(results, tables, TARGETS)
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.wire.decoders import CYTON, READ_BYTES
+from edge.progress import followed
 from firmware_bridge.devices.cyton import PACKET_BYTES, CytonDecoder
 from firmware_bridge.events import Corrupt, Decoder, Event, Gap, Samples, StreamInfo
 from firmware_bridge.simulators.cyton import VirtualCyton
@@ -104,20 +105,12 @@ def cyton_damage(frames: int, seed: int) -> dict[str, Any]:
 def _run(
     decoder: Decoder, blocks: Iterator[Block], frames: int, frame_samples: int, seed: int
 ) -> dict[str, Any]:
-    from rich.console import Console
-    from rich.progress import track
-
     rng = np.random.default_rng((seed, 2))
     ledger = _Ledger(frame_samples)
     before = np.zeros((len(LEADS), 0), np.int32)
     begin = 0  # of `before`
-    for data, ends, firsts, counts in track(
-        blocks,
-        f"damaging {frames:,} frames",
-        total=-(-frames // DAMAGE_PER),
-        console=Console(stderr=True),
-        transient=True,
-    ):
+    n_blocks = -(-frames // DAMAGE_PER)
+    for data, ends, firsts, counts in followed(blocks, f"damaging {frames:,} frames", n_blocks):
         known = np.concatenate([before, counts], axis=1)
         known_from, begin = begin, begin + before.shape[1]
 

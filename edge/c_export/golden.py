@@ -46,9 +46,9 @@ def golden_header(bundle: Bundle, network: Network, measured: LeadSet) -> str:
                 codes = np.concatenate([codes.ravel() for codes in engine.state().values()])
                 at_ceiling += int((codes == HIGHEST).any())
                 crcs.append(zlib.crc32(codes.tobytes()))
-                for name, value in zip(given, (*hop[:2], None, ecg_mv, log_sigma), strict=True):
-                    if value is not None:
-                        given[name].append(value.copy())
+                for name, one in zip(given, (*hop[:2], None, ecg_mv, log_sigma), strict=True):
+                    if one is not None:
+                        given[name].append(one.copy())
             given["anchor"].append(stream.anchor[:, :, kept])
     ecg, mask = np.array(given["ecg"])[:, 0, kept], np.array(given["mask"])[:, 0, kept, 0]
     n_hops = len(ecg)
@@ -59,7 +59,7 @@ def golden_header(bundle: Bundle, network: Network, measured: LeadSet) -> str:
         "HOPS_AT_CEILING": at_ceiling,
     }
     lines = [f"#define GOLDEN_{name} {value}" for name, value in sizes.items()]
-    floats = {
+    floats: dict[str, Any] = {
         "ecg": ecg,
         "mask": mask,
         **{name: given[name] for name in ("anchor", "ecg_mv", "log_sigma")},

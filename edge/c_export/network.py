@@ -115,7 +115,7 @@ class Network:
     @property
     def taps(self) -> int:
         """Frames that a dilated convolution reads."""
-        return self.blocks[0].dilated.weight.shape[1] // self.channels
+        return int(self.blocks[0].dilated.weight.shape[1]) // self.channels
 
 
 def network_of(bundle: Bundle) -> Network:

@@ -17,7 +17,7 @@ _NODE, _INITIALIZER = 1, 5
 _INPUT, _OUTPUT, _OP_TYPE, _ATTRIBUTE = 1, 2, 4, 5
 _NAME, _INT, _INTS = 1, 3, 8
 _DIMS, _DATA_TYPE, _TENSOR_NAME, _RAW_DATA = 1, 2, 8, 9
-TYPES = {
+TYPES: dict[int, np.dtype[Any]] = {
     1: np.dtype("<f4"),
     2: np.dtype("u1"),
     3: np.dtype("i1"),
@@ -72,7 +72,8 @@ def _node(data: bytes) -> Node:
         return tuple(value.decode() for number, value in found if number == which)
 
     attributes = dict(_attribute(value) for number, value in found if number == _ATTRIBUTE)
-    return Node(*names(_OP_TYPE), names(_INPUT), names(_OUTPUT), attributes)
+    (op,) = names(_OP_TYPE)
+    return Node(op, names(_INPUT), names(_OUTPUT), attributes)
 
 
 def _attribute(data: bytes) -> tuple[str, tuple[int, ...]]:

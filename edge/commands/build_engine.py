@@ -1,4 +1,4 @@
-"""`leadlift build-engine`: build the TensorRT engines ahead of time."""
+"""`leadlift build-engine`: build the engines of this machine ahead of time: TensorRT's, or the one in C."""
 
 from __future__ import annotations
 
@@ -35,9 +35,16 @@ Progress = Callable[[str, int, int], None]
 def add(subparsers: Subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
-        "build-engine", help="build the TensorRT engines of a model ahead of time"
+        "build-engine",
+        help="build the engines of a model ahead of time: TensorRT's, or the one in C",
     )
     option = parser.add_argument
+    option(
+        "--engine",
+        choices=("tensorrt", "c"),
+        default="tensorrt",
+        help="which (default: %(default)s; c takes --model and --force alone)",
+    )
     option("--model", metavar="PATH", help="bundle (default: the one that ships)")
     option(
         "--frames",
@@ -64,6 +71,8 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Build, and print what was built."""
+    if arguments.engine == "c":
+        return _compile(load_bundle(arguments.model), force=arguments.force)
     lengths = _lengths(arguments.frames)
     target = arguments.compute_capability
     if target is not None and not re.fullmatch(r"\d+\.\d", target):
@@ -89,6 +98,25 @@ def run(arguments: argparse.Namespace) -> int:
     print("\n".join(_in_words(report)))
     if report_name:
         write_report(report_name, report, overwrite=arguments.overwrite)
+    return 0
+
+
+def _compile(bundle: Bundle, *, force: bool) -> int:
+    """The decoder in C, held to ONNX Runtime, into the cache. Raises EngineErrors."""
+    from edge.engines.c.build import find_compiler, library_key
+    from edge.engines.c.library import library_cache
+    from edge.engines.registry import open_engine
+
+    if force:
+        library_cache().forget(library_key(bundle, find_compiler()))
+    with open_engine(bundle, "c", say).engine as engine:
+        found = engine.details()
+    print(f"model      {bundle.manifest.name}, sha256 {bundle.sha256[:12]}")
+    print(f"compiler   {found['compiler']} {found['flags']}")
+    print(f"engine     c, kernel {found['kernel']}: every code as ONNX Runtime's")
+    print(f"cache      {found['note']}")
+    if found["cache"]:
+        print(f"file       {found['cache']}")
     return 0
 
 

@@ -14,6 +14,7 @@ from edge.errors import InputError
 from edge.files.formats import readable
 from edge.files.lead_option import parse_leads
 from edge.leads import INDEPENDENT_LEADS
+from edge.progress import progress
 from edge.signal.plausibility import implausible_unit
 
 
@@ -77,18 +78,20 @@ def run(arguments: argparse.Namespace) -> int:
         with open_reconstructor(arguments, leads=worn, offline=True) as reconstructor:
             ecg_mv = record.read(0, n)
             warn_of_unit(record, implausible_unit(ecg_mv, record.sampling_hz))
-            patient = calibrate(
-                reconstructor,
-                ecg_mv,
-                record.sampling_hz,
-                record.leads,
-                name=os.fsencode(given.name).decode(errors="replace"),  # whatever the locale
-                trust_order=arguments.trust_order,
-            )
+            with progress(f"fitting the decoder to {given.name}"):
+                patient = calibrate(
+                    reconstructor,
+                    ecg_mv,
+                    record.sampling_hz,
+                    record.leads,
+                    name=os.fsencode(given.name).decode(errors="replace"),  # whatever the locale
+                    trust_order=arguments.trust_order,
+                )
     write_output("the calibration", output, patient.as_json(), overwrite=arguments.overwrite)
     left = patient.quality["unexplained"]
     if arguments.json:
-        print(json.dumps({"output": output, "leads": list(patient.input_leads), **patient.summary()}, indent=2))
+        found = {"output": output, "leads": list(patient.input_leads), **patient.summary()}
+        print(json.dumps(found, indent=2))
         return 0
     print(
         f"{output}: {patient.reference.seconds:g} s of {patient.reference.name}, "

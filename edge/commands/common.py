@@ -23,6 +23,7 @@ from edge.commands.outputs import (
     is_report,
     makes_several,
 )
+from edge.commands.wiring import takes_labels
 from edge.errors import InputError, LeadliftError, SinkError
 from edge.files.lead_option import parse_leads
 from edge.notices import LOG, say
@@ -138,6 +139,8 @@ def measured_leads(arguments: argparse.Namespace) -> tuple[str, ...] | None:
         leads = parse_leads(arguments.leads)
         if isinstance(leads, tuple):
             return leads
+        if takes_labels(getattr(arguments, "source", None)):
+            return tuple(leads)
         lead, label = next(iter(leads.items()))
         raise InputError(
             f"--leads {arguments.leads}: name leads, as in II,V1,V5; which channel is which is said in "
@@ -172,7 +175,9 @@ def open_reconstructor(
         )
     bundle = opened.bundle
     LOG.debug("model %s, sha256 %s", bundle.manifest.name, bundle.sha256[:12])
-    LOG.debug("engine %s; passed over: %s", opened.engine.name, opened.skipped or "none")
+    LOG.debug("engine %s", opened.engine.name)
+    for name, why in opened.skipped.items():
+        LOG.debug("engine %s passed over: %s", name, why)
     return opened
 
 

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from edge.commands import lsl_devices
 from edge.commands.common import Subparsers
+from edge.progress import progress
 from firmware_bridge.errors import TransportError
 from firmware_bridge.recognise_ports import port_belief
 from firmware_bridge.transports.ports import SYSFS, ListPorts, latency_hint, list_ports
@@ -78,6 +80,14 @@ def add(subparsers: Subparsers) -> None:
         "devices", help="list the serial ports and BLE peripherals that a wearable may be"
     )
     parser.add_argument(
+        "--lsl-seconds",
+        type=_listening_s,
+        default=lsl_devices.SECONDS,
+        metavar="S",
+        help="how long to look for LSL streams, where MNE-LSL is installed, 0 not at all (default: "
+        "%(default)g)",
+    )
+    parser.add_argument(
         "--ble-seconds",
         type=_listening_s,
         default=BLE_SECONDS,
@@ -100,6 +110,9 @@ def run(arguments: argparse.Namespace) -> int:
         print(port_line(port))
     if not ports:
         print("no serial ports here; plug a device in, or try `leadlift demo`")
+    if arguments.lsl_seconds and lsl_devices.is_installed():
+        for line in lsl_devices.lsl_lines(arguments.lsl_seconds):
+            print(line)
     if arguments.ble_seconds:
         for line in ble_lines(arguments.ble_seconds):
             print(line)
@@ -175,7 +188,8 @@ def _peripherals(seconds: float) -> tuple[list[Peripheral], int, str | None]:
     from firmware_bridge.transports.ble_scan import listen
 
     try:
-        heard = asyncio.run(listen(seconds))
+        with progress("listening for BLE", seconds, by_clock=True):
+            heard = asyncio.run(listen(seconds))
     except TransportError as error:
         return [], 0, str(error)
     found = [one for one in map(_peripheral, heard) if one is not None]

@@ -14,7 +14,9 @@ from typing import Any
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, one_line
 from edge.commands.devices import Port, port_line, serial_ports
-from edge.engines.registry import AUTO, NOT_OPENED, OK, available
+from edge.commands.lsl_devices import lsl_status
+from edge.engines.fastest import in_words
+from edge.engines.registry import AUTO, NOT_OPENED, OK, available, open_engine
 from edge.errors import BundleError
 from edge.expected import NOT_MEASURED, expected
 from edge.installed import file_misfits, installed_version, version_misfits
@@ -59,6 +61,7 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
     machine = tried("the GPU", look, Machine())
     engines: dict[str, str] = {}
     details: dict[str, object] = {}
+    choice: dict[str, Any] = {"engine": None, "skipped": {}, "us": {}}
     try:
         loaded = load_bundle()
     except BundleError as error:
@@ -68,12 +71,12 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
         findings = tried("the engines", lambda: available(loaded, say), {})
         engines = {name: finding.status for name, finding in findings.items()}
         details = {name: finding.details for name, finding in findings.items() if finding.details}
-    taken = next((name for name in AUTO if engines.get(name) == OK), None)
+        if any(engines.get(name) == OK for name in AUTO):
+            choice = tried("the fastest engine", lambda: _choice(loaded), choice)
     files, compared = tried("our files", file_misfits, ([], "not compared"))
     misfits = [*tried("versions", version_misfits, []), *files]
-    better = AUTO[: AUTO.index(taken)] if taken else AUTO
     return {
-        "ok": taken is not None,
+        "ok": choice["engine"] is not None,
         "python": platform.python_version(),
         "executable": sys.executable,
         "platform": platform.platform(),
@@ -84,14 +87,23 @@ def examine(ports: ListPorts = list_ports, sysfs: Path = SYSFS) -> dict[str, Any
         "misfits": [asdict(misfit) for misfit in misfits],
         "bundle": bundle,
         "engines": engines,
-        "engine": taken,
-        "engine_skipped": {name: engines[name] for name in better if name in engines},
+        "engine": choice["engine"],
+        "engine_skipped": choice["skipped"],
+        "engine_us": choice["us"],
         "engine_details": details,
         "gpu": machine.as_dict() | {"says": machine.in_words()},
         "missing": [asdict(part) for part in tried("the GPU", lambda: missing(machine), [])],
         "ports": [asdict(port) for port in tried("ports", lambda: serial_ports(ports, sysfs), [])],
+        "lsl": tried("LSL", lsl_status, "not known"),
         "failures": failures,
     }
+
+
+def _choice(bundle: Bundle) -> dict[str, Any]:
+    """What `auto` takes, why not the others, and microseconds a hop where they were timed."""
+    choice = open_engine(bundle, "auto", say)
+    with choice.engine as engine:
+        return {"engine": engine.name, "skipped": choice.skipped, "us": choice.us}
 
 
 def _card(bundle: Bundle) -> dict[str, Any]:
@@ -141,6 +153,8 @@ def _in_words(found: dict[str, Any]) -> str:
         lines.append(f"engine     {name} {_status(name, why, found['engine'])}")
         for what, value in found["engine_details"].get(name, {}).items():
             lines.append(f"             {what} {value}")
+    if found["engine_us"]:
+        lines.append(f"timed      {in_words(found['engine_us'])}: once on this machine, remembered")
     for part in found["missing"]:
         mend = f": {part['command']}" if part["command"] else ""
         lines.append(f"missing    for tensorrt: {part['what']}: {part['why']}{mend}")
@@ -150,6 +164,7 @@ def _in_words(found: dict[str, Any]) -> str:
             lines.append(f"hint       {port['hint']} (leadlift asks for it as it opens the port)")
     if not found["ports"]:
         lines.append("port       none; plug a device in, or try `leadlift demo`")
+    lines.append(f"lsl        {found['lsl']}")
     lines.append("all well" if found["ok"] else "cannot reconstruct: see model and engine above")
     return "\n".join(lines)
 

@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
 def live_report(runtime: Runtime, reconstructor: Reconstructor) -> dict[str, object]:
     """The runtime's report, with the engine, the model and the memory of this process."""
+    said = runtime.reconstruction
+    if said is not None:  # nothing was decoded here
+        return runtime.report() | {
+            "expected": None,
+            "engine_skipped": {},
+            "engine_details": {},
+            "bundle_sha256": "",
+            "device_model": said.model,
+            "patient": None,
+            "peak_memory_mb": peak_memory_mb(),
+        }
     found = expected_of(reconstructor)
     return runtime.report() | {
         "expected": None if found is None else found.as_dict(),
@@ -47,10 +58,13 @@ def exit_code(report: dict[str, Any]) -> int:
 def summary(report: dict[str, Any]) -> str:
     """What a person wants to know at the end of a live run, a fact per line."""
     latency = report["latency_us"]
+    model = report.get("device_model") or report["bundle_sha256"][:12]
     outputs = ", ".join(report["outputs"]) or "none"
     patient = report["patient"]
     calibration = (
-        "none: the population's decoder"
+        "none: the device's decoder"
+        if "device_model" in report
+        else "none: the population's decoder"
         if patient is None
         else f"{patient['reference']['name']}, {patient['reference']['seconds']:g} s"
     )
@@ -63,7 +77,7 @@ def summary(report: dict[str, Any]) -> str:
             f"{report['reconnects']} reconnects",
             f"latency    p50 {latency['p50'] / 1e3:.2f} ms, p99 {latency['p99'] / 1e3:.2f} ms "
             f"from last byte to sink; {report['deadline_misses']} deadline misses",
-            f"engine     {report['engine']}, model {report['bundle_sha256'][:12]}",
+            f"engine     {report['engine']}, model {model}",
             f"patient    {calibration}",
             f"outputs    {outputs}",
             *(f"warning    {line}" for line in report["warnings"]),

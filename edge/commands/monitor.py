@@ -17,11 +17,12 @@ from numpy.typing import NDArray
 from edge.commands.common import Subparsers, clean_stop, seconds, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
 from edge.live.ingest import Ingest
+from edge.live.on_device import ReconstructedIngest, as_twelve, estimates
 from edge.notices import say
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawer, can_draw
 from edge.sinks.picture import LivePicture, Picture
-from firmware_bridge.events import StreamInfo
+from firmware_bridge.events import ReconstructedLeads, Reconstruction, StreamInfo
 from firmware_bridge.new_file import stamped
 from firmware_bridge.source import Source, Timed, open_source
 from firmware_bridge.transports.ports import latency_hint
@@ -128,6 +129,8 @@ class Monitor:
         self._title = "waiting for the device"
         self._live = LivePicture(1.0, leads=())
         self._told = 0
+        self._made: Reconstruction | None = None
+        self._shown: Reconstruction | None = None
 
     def new_notices(self) -> list[str]:
         """What a person should be told, and was not yet."""
@@ -144,18 +147,34 @@ class Monitor:
             self.ingest.counters, self.ingest.notices = before.counters, before.notices
             self.ingest.battery_percent = before.battery_percent
             self._line_ns = now_ns
-            self._forget_range()
             self._title = _introduce(event)
             self._live = LivePicture(event.sampling_hz, leads=event.leads)
+            self._forget_range()
             yield self._title
+        if isinstance(event, Reconstruction) and not isinstance(self.ingest, ReconstructedIngest):
+            if self._made is None:
+                yield f"reconstructed on the device by {event.model}: {', '.join(estimates(event))}"
+            self._made = event
+        if isinstance(event, ReconstructedLeads) and self._made is not None:
+            self._show_reconstructed(self._made)
         block = self.ingest.push(event, timed.arrival_ns)
         if block is not None:
-            self._low_mv = np.fmin(self._low_mv, np.fmin.reduce(block.ecg_mv, axis=1))
-            self._high_mv = np.fmax(self._high_mv, np.fmax.reduce(block.ecg_mv, axis=1))
-            self._live.push(block)
+            shown = block if self._shown is None else as_twelve(self._shown, block)
+            self._low_mv = np.fmin(self._low_mv, np.fmin.reduce(shown.ecg_mv, axis=1))
+            self._high_mv = np.fmax(self._high_mv, np.fmax.reduce(shown.ecg_mv, axis=1))
+            self._live.push(shown)
         if self.ingest.leads and now_ns - self._line_ns >= LINE_EVERY_NS:
             self._line = self._next_line(now_ns)
             yield self._line
+
+    def _show_reconstructed(self, said: Reconstruction) -> None:
+        """Where a device sends what it reconstructs alone, that is shown, as what it is."""
+        if self._shown is not None or self.ingest.counters.samples_in or not self.ingest.leads:
+            return
+        self.ingest = ReconstructedIngest(self.ingest, said)
+        self._shown = said
+        self._live = LivePicture(said.sampling_hz)
+        self._forget_range()
 
     def picture(self, in_outage: bool = False, recording: Sequence[str] = ()) -> Picture:
         """What a screen shows now, from any thread."""
@@ -169,7 +188,8 @@ class Monitor:
             battery_percent=self.ingest.battery_percent,
             recording=tuple(recording),
         )
-        notes = ("as measured, not filtered", *self._facts)
+        what = "as measured, not filtered" if self._shown is None else "reconstructed on the device"
+        notes = (what, *self._facts)
         return replace(
             self._live.snapshot(notes=notes),
             status=status,
@@ -192,10 +212,12 @@ class Monitor:
         counters, clock = self.ingest.counters, self.ingest.clock
         rate_hz = (counters.samples_in - self._line_samples) / ((now_ns - self._line_ns) * 1e-9)
         ranges = []
-        for row, lead in enumerate(self.ingest.leads):
+        made = () if self._shown is None else estimates(self._shown)
+        for row, lead in enumerate(self._live.leads):
             low, high = self._low_mv[row], self._high_mv[row]
             span = "--" if np.isnan(low) else f"{low:+.2f}..{high:+.2f} mV"
-            ranges.append(f"{lead} {'OFF' if lead in self.ingest.leads_off else span}")
+            name = f"{lead} (reconstructed)" if lead in made else lead
+            ranges.append(f"{name} {'OFF' if lead in self.ingest.leads_off else span}")
         percent = self.ingest.battery_percent
         battery = [] if percent is None else [f"battery {percent} %"]
         self._line_ns, self._line_samples = now_ns, counters.samples_in
@@ -210,7 +232,7 @@ class Monitor:
         return "  ".join([f"{rate_hz:6.1f} Hz", *losses, *arrival, *battery, *ranges])
 
     def _forget_range(self) -> None:
-        self._low_mv = self._high_mv = np.full(len(self.ingest.leads), np.nan, np.float32)
+        self._low_mv = self._high_mv = np.full(len(self._live.leads), np.nan, np.float32)
 
 
 def _introduce(info: StreamInfo) -> str:

@@ -15,6 +15,7 @@ from edge.commands.read_options import add_read_options, read_options, warn_of, 
 from edge.errors import InputError
 from edge.files.formats import readable
 from edge.leads import LEADS, Provenance
+from edge.progress import followed
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> int:
             raise InputError(
                 f"--from {arguments.first:g}: give a second of the recording, from 0 on"
             )
-        n_pages = -(-arguments.seconds // PAGE_S)
+        n_pages = int(-(-arguments.seconds // PAGE_S))
         if n_pages > (MOST_PAGES if form == "pdf" else 1):
             most = MOST_PAGES * PAGE_S if form == "pdf" else PAGE_S
             raise InputError(
@@ -105,9 +106,10 @@ def run(arguments: argparse.Namespace) -> int:
             one = next(pages)
             heading = _heading(record, truth, one[0])
             rhythm = "II" if "II" in record.leads else record.leads[0]
+            drawn = followed(chain([one], pages), f"drawing {output}", n_pages)
             n_pages = make_file(
                 output,
-                lambda target: save(target, form, heading, chain([one], pages), rhythm),
+                lambda target: save(target, form, heading, drawn, rhythm),
                 overwrite=arguments.overwrite,
             )
             lasts = min(wanted, record.n_samples / record.sampling_hz - first)

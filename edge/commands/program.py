@@ -16,6 +16,7 @@ from edge.commands import (
     demo,
     devices,
     doctor,
+    export_c,
     info,
     leads,
     monitor,
@@ -48,6 +49,7 @@ COMMANDS = (
     profiles,
     completion,
     build_engine,
+    export_c,
 )
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)

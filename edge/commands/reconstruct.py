@@ -20,11 +20,18 @@ from edge.commands.common import (
 )
 from edge.commands.expectation import doubt
 from edge.commands.lead_choice import check_asked, open_measured
-from edge.commands.outputs import add_overwrite_option, check_outputs, is_reconstruction
+from edge.commands.outputs import (
+    add_overwrite_option,
+    check_outputs,
+    file_of_sink,
+    is_reconstruction,
+    makes_several,
+)
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
 from edge.marker import Marker, mended
+from edge.misplacement_watch import MisplacementWatch
 from edge.progress import progress
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
@@ -65,9 +72,10 @@ def run(arguments: argparse.Namespace) -> int:
     from edge.sinks import Metadata, open_sink
     from edge.sinks.registry import check_sink
 
-    output = stamped(arguments.output)
     with usage():
         options = read_options(arguments)
+        several = makes_several(f"file:{arguments.output}")
+        output = arguments.output if several else stamped(arguments.output)
         check_sink(f"file:{output}")
         inputs = {
             "the input": split_pick(arguments.input)[0],
@@ -75,9 +83,10 @@ def run(arguments: argparse.Namespace) -> int:
             "the model": arguments.model,
         }
         what = "the reconstruction"
-        made_again = {what: is_reconstruction}
+        made_again = None if several else {what: is_reconstruction}
+        first = file_of_sink(f"file:{output}")
         replaced = check_outputs(
-            [(what, output)], inputs, overwrite=arguments.overwrite, made_again=made_again
+            [(what, first)], inputs, overwrite=arguments.overwrite, made_again=made_again
         )
     with open_reconstructor(arguments, arguments.patient, offline=True) as reconstructor:
         fixed = arguments.patient is not None or not reconstructor.takes_any_leads
@@ -111,7 +120,9 @@ def run(arguments: argparse.Namespace) -> int:
             off = np.zeros(len(measured), np.int64)
             with sink, progress(f"reconstructing {record.path.name}", record.n_samples) as work:
                 pieces = _pieces(record)
-                blocks = reconstruct_pieces(reconstructor, pieces, record.sampling_hz)
+                r, hz = reconstructor, record.sampling_hz
+                watch = MisplacementWatch(r.leads, r.moments, hz, lambda line: warn([line]))
+                blocks = map(watch.follow, reconstruct_pieces(r, pieces, hz))
                 for block in with_markers(blocks, record.read_markers()):
                     sink.write(block)
                     work.done = block.first_sample + block.quality.shape[1]

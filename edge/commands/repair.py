@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 from edge.commands.common import Subparsers, usage
@@ -109,7 +110,7 @@ def _mend_dicom(file: Path, output: str, *, overwrite: bool) -> int:
         check_outputs([("the recording", output)], {"FILE": file}, overwrite=overwrite)
     for source in reversed(all_files(file, written=False)):  # the leads take their name last
         name = output if source == file else str(companion(Path(output)))
-        make_file(name, lambda target, path=source: mend_dicom(path, target), overwrite=overwrite)
+        make_file(name, partial(mend_dicom, source), overwrite=overwrite)
     with open_record(output) as record:
         seconds = record.n_samples / record.sampling_hz
     print(f"{output}: {file} with all that is there, {seconds:.1f} s")

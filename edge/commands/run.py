@@ -23,6 +23,7 @@ from edge.commands.common import (
 )
 from edge.commands.live_report import exit_code, summary
 from edge.commands.profiles import Replace, add_profile_options
+from edge.commands.wiring import wired
 from edge.notices import say
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
 
@@ -41,15 +42,17 @@ def add(subparsers: Subparsers) -> None:
         action=Replace,
         metavar="SPEC",
         help="serial:PORT[?device=csv], ble:[NAME-OR-ADDRESS], tcp:HOST:PORT, udp:PORT (on this machine; "
-        "udp:0.0.0.0:PORT for boards on the network), replay:FILE or sim:; several run side by side, each "
-        "with outputs of its own: {source} or {number} in a name, else a number is added",
+        "udp:0.0.0.0:PORT for boards on the network), lsl:[NAME], replay:FILE or sim:; with any of them "
+        "?markers=NAME for the markers of an LSL stream; several run side by side, each with outputs of its "
+        "own: {source} or {number} in a name, else a number is added",
     )
     parser.add_argument(
         "--sink",
         nargs="+",
         action=Replace,
         metavar="SPEC",
-        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal: or view:[PORT], a page for browsers; "
+        help="file:OUT.edf, file:OUT.npz, file:OUT.csv, terminal:, view:[PORT], a page for browsers, or "
+        "lsl:[NAME], streams for programs on this network; "
         "may be repeated (default: view: where its libraries are installed, else terminal:). "
         "file:OUT.edf?every=1h or ?size=100MB begins another file then: OUT-0001.edf, "
         "OUT-0002.edf or, with {time} in the name, the time of each",
@@ -80,7 +83,7 @@ def run(arguments: argparse.Namespace) -> int:
         say(f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}")
         outputs = replace(outputs, open_browser=sinks[0] == "view:" and has_browser())
     leads = measured_leads(arguments)
-    source = source_of(spec, leads, say=None if outputs.draws else say)
+    source = source_of(spec, arguments, leads, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None
         report = run_live(
@@ -91,7 +94,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def source_of(
-    spec: str, leads: Sequence[str] | None, say: Callable[[str], object] | None
+    spec: str,
+    arguments: argparse.Namespace,
+    leads: Sequence[str] | None,
+    say: Callable[[str], object] | None,
 ) -> Source:
     """The source, not yet open; the simulator measures whatever leads are asked for. Raises UsageError."""
     from firmware_bridge.source import open_source
@@ -99,7 +105,7 @@ def source_of(
     if leads is not None and spec.startswith("sim:") and "leads=" not in spec:
         spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
     with usage():
-        return open_source(spec, say=say)
+        return open_source(wired(spec, arguments.leads), say=say)
 
 
 def default_sink(*, as_json: bool = False) -> str:

@@ -65,7 +65,7 @@ class OneRun(threading.Thread):
         self._beside = Beside(name, runs.stopping)
         self.outputs = live_outputs(arguments.sink, arguments, arguments.source)
         self._leads = measured_leads(arguments)
-        self._source = source_of(arguments.source, self._leads, self._beside.say)
+        self._source = source_of(arguments.source, arguments, self._leads, self._beside.say)
         self.report: dict[str, Any] | None = None
         self.error: LeadliftError | None = None
         self.fault: BaseException | None = None

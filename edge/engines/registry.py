@@ -94,7 +94,7 @@ def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> C
 def _fastest(bundle: Bundle, say: Say | None) -> Choice:
     skipped: dict[str, str] = {}
     cannot = trouble() if len(AUTO) > 1 else None
-    known = {} if cannot else recall(bundle)
+    known = {} if cannot else {n: us for n, us in recall(bundle).items() if n in AUTO}
     if known:
         news = [name for name in AUTO if name not in known]
         with _opened(bundle, news, skipped, say) as better:

@@ -28,6 +28,7 @@ _SHARED = {
     "noisy": Quality.NOISY,
     "interpolated": Quality.INTERPOLATED,
     "gap": Quality.GAP,
+    "misplaced": Quality.MISPLACED,
 }
 
 

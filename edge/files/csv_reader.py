@@ -34,6 +34,7 @@ from edge.files.record import (
 )
 from edge.files.recording import CALIBRATION, MAX_GAP_FILL_S, OF_RECORDING
 from edge.marker import Marker
+from edge.progress import Progress, progress
 from edge.quality import Quality
 from firmware_bridge.lead_names import unit_named
 
@@ -111,7 +112,8 @@ class CsvRecord(Record):
             )
         self._pieces: list[_Piece] = []
         self._cached: tuple[int, NDArray[np.float32]] | None = None
-        n_rows = self._scan(head, clock, said)
+        with progress(f"reading {self.path.name}", self.path.stat().st_size) as work:
+            n_rows = self._scan(head, clock, said, work)
         self._jumps = np.empty((0, 2), np.int64)
         rate = rate_of(stated, options, path) if clock is None else 0.0
         if clock is not None:
@@ -176,7 +178,7 @@ class CsvRecord(Record):
             scales.append(unit_mv(stated, label, options, str(self.path), said))
         return np.array(scales)[:, None]
 
-    def _scan(self, head: Chunk, clock: Clock | None, said: list[str]) -> int:
+    def _scan(self, head: Chunk, clock: Clock | None, said: list[str], work: Progress) -> int:
         """Read the file once: rows, times and every cell that is used. Returns the number of rows."""
         chunk: Chunk | None = head
         line, row, waiting = 1, 0, 0
@@ -215,6 +217,7 @@ class CsvRecord(Record):
             row += len(table)
             line += skip + table.n_lines
             skip = 0
+            work.done = chunk.end
             chunk = self._text.chunk(chunk.end)
         if clock is not None:
             clock.axis.feed(np.empty(0), final=True)

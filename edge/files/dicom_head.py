@@ -56,7 +56,7 @@ def heads(known: Metadata, block: TwelveLeadBlock) -> tuple[bytes, bytes]:
         )
         for lead in LEADS
     ]
-    bits = _channel(QUALITY, _code("QUALITY", PRIVATE_SCHEME, "Quality bits"), _bits())
+    bits = _channel(QUALITY, _code("QUALITY", PRIVATE_SCHEME, "Quality bits"), _BITS)
     bits.ChannelSensitivity = "1"
     bits.ChannelSensitivityUnitsSequence = [_code("1", "UCUM", "no units")]
     _add_group(beside, "sigma, quality", [*channels, bits], hz)
@@ -92,6 +92,9 @@ def _object(
     return ds
 
 
+_BITS = "OR of the bits that leadlift's notes name"  # a description holds 64 characters
+
+
 def _notes(known: Metadata, block: TwelveLeadBlock) -> str:
     start = known.started_at
     lines = [
@@ -102,6 +105,7 @@ def _notes(known: Metadata, block: TwelveLeadBlock) -> str:
         MODEL + known.model,
         f"calibration: {known.calibration}",
         f"simulated: {known.simulated}",
+        f"quality bits: {_bits()}",
     ]
     return "\n".join(" ".join(line.split()) for line in lines)
 

@@ -68,9 +68,10 @@ class DicomRecord(Record):
                 groups = list(ds.get("WaveformSequence") or [])
                 if groups:
                     self._open(path, options, ds, groups)
-        except (InputError, OSError):
-            raise
         except Exception as error:  # pydicom raises whatever a damaged value makes Python raise
+            of_system = isinstance(error, OSError) and error.errno is not None
+            if of_system or isinstance(error, InputError):
+                raise
             why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
             text = f"cannot read {path} as a DICOM ECG: {why}"
             if _can_be_mended(path):
@@ -141,7 +142,7 @@ class DicomRecord(Record):
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         codes = self._codes[start:stop][:, self._rows].T
         with np.errstate(over="ignore", invalid="ignore"):
-            ecg_mv = (codes * self._mv_per_code + self._zero_mv).astype(np.float32)
+            ecg_mv = np.asarray(codes * self._mv_per_code + self._zero_mv, np.float32)
         if self._missing is not None:
             ecg_mv[codes == self._missing] = np.nan
         return ecg_mv

@@ -79,6 +79,7 @@ class EdfSink(RecordingSink):
         self._records = 0
         self._record_bytes = 2 * self._record.size + _ANNOTATION_BYTES
         self._pending: deque[Annotation] = deque(maxlen=PENDING_ANNOTATIONS)
+        self._last_texts = b""  # annotations of the record written last, without padding
         self._annotator: QualityAnnotator | None = None
 
     def counters(self) -> dict[str, int]:
@@ -226,13 +227,18 @@ class EdfSink(RecordingSink):
     def _annotation_bytes(self) -> bytes:
         """The annotation signal of the next record: its time, then as many annotations as fit."""
         signal = f"+{_seconds(self._records * self._record_us)}\x14\x14\x00".encode()
+        self._last_texts = self._with_pending(signal)
+        return self._last_texts.ljust(_ANNOTATION_BYTES, b"\x00")
+
+    def _with_pending(self, signal: bytes) -> bytes:
+        """`signal` with as many of the annotations that wait as fit."""
         while self._pending:
             text = self._time_stamped(self._pending[0])
             if len(signal) + len(text) > _ANNOTATION_BYTES:
                 break
             signal += text
             self._pending.popleft()
-        return signal.ljust(_ANNOTATION_BYTES, b"\x00")
+        return signal
 
     def _time_stamped(self, annotation: Annotation) -> bytes:
         """One time-stamped annotation list of the EDF+ standard."""
@@ -257,7 +263,13 @@ class EdfSink(RecordingSink):
         """The last partial second, padded to a record, and the annotations still open."""
         for annotation in self._annotator.finish() if self._annotator is not None else []:
             self._annotate(annotation)
-        if self._filled:
+        if self._records and self._pending and not self._filled and not self.output.is_stream:
+            # The last record may have room: one more would be a second of padding.
+            self._last_texts = self._with_pending(self._last_texts)
+            behind = _HEADER_BYTES + self._records * self._record_bytes
+            self._file.seek(behind - _ANNOTATION_BYTES)
+            self._write_all(self._last_texts.ljust(_ANNOTATION_BYTES, b"\x00"))
+        if self._filled or self._pending:
             self._annotate(Annotation(self.timeline.end, 0, END_OF_RECORDING))
         while self._filled or self._pending:
             self._record[:-1, self._filled :] = 0

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO
 
@@ -107,7 +108,16 @@ class NpzSink(RecordingSink):
 
     def _save(self, arrays: Mapping[str, NDArray[np.generic]]) -> None:
         for name, array in arrays.items():
-            np.save(self._spool / f"{name}.npy", array, allow_pickle=False)
+            # At once or not at all: a process may be killed here, and a disk be full.
+            path = self._spool / f"{name}.npy"
+            new = path.with_suffix(".new")
+            try:
+                with new.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                new.replace(path)
+            except OSError:
+                new.unlink(missing_ok=True)
+                raise
 
     def _extend(
         self, ecg_mv: NDArray[np.float32], sigma_mv: NDArray[np.float32], quality: NDArray[np.uint8]
@@ -141,9 +151,10 @@ class NpzSink(RecordingSink):
         }
 
     def _finish(self) -> None:
-        for growing in self._growing.values():
-            growing.close()
-        self._save_markers()
+        with ExitStack() as all_of_them:
+            for growing in self._growing.values():
+                all_of_them.callback(growing.close)
+            self._save_markers()
         if "quality" not in self._growing or not self._growing["quality"].n:
             shutil.rmtree(self._spool)
             return

@@ -15,6 +15,7 @@ import numpy as np
 from edge.errors import InputError
 from edge.files.dicom_object import mended
 from edge.files.edf_header import FIXED_BYTES, read_header
+from edge.progress import progress
 
 GROWING = ("ecg_mv", "sigma_mv", "quality")
 """Arrays of an NPZ recording that are as long as it is; the first is stored as it is, the others deflated."""
@@ -116,9 +117,11 @@ def mend_dicom(path: Path, target: BinaryIO) -> bool:
 
 def _copy(source: BinaryIO, target: IO[bytes], n_bytes: int) -> None:
     left = n_bytes
-    while left:
-        data = source.read(min(left, _COPY_BYTES))
-        if not data:
-            raise InputError("the file became shorter while it was read")
-        target.write(data)
-        left -= len(data)
+    with progress("copying", n_bytes) as work:
+        while left:
+            data = source.read(min(left, _COPY_BYTES))
+            if not data:
+                raise InputError("the file became shorter while it was read")
+            target.write(data)
+            left -= len(data)
+            work.done = n_bytes - left

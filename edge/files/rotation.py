@@ -29,7 +29,8 @@ CLOCK_S = 0.1
 """The clock is believed, and not the count of samples, once they differ by more: a device's rate drifts."""
 
 _SECONDS = {"s": 1.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
-_BYTES = {"kb": 10**3, "mb": 10**6, "gb": 10**9, "kib": 2**10, "mib": 2**20, "gib": 2**30}
+_BYTES = {"kB": 1e3, "MB": 1e6, "GB": 1e9, "KiB": 2.0**10, "MiB": 2.0**20, "GiB": 2.0**30}
+_UNITS: dict[str, dict[str, float]] = {"every": _SECONDS, "size": _BYTES}
 _VALUE = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,6})?) ?([A-Za-z]{1,3})", re.ASCII)
 
 
@@ -46,11 +47,12 @@ class Rotation:
         found: dict[str, float] = {}
         for option in query.split("&"):
             name, _, value = option.partition("=")
-            units = {"every": _SECONDS, "size": _BYTES}.get(name)
+            units = _UNITS.get(name)
             if units is None or name in found:
                 raise InputError(f"?{query} is not understood: {USAGE}")
             match = _VALUE.fullmatch(value)
-            unit = None if match is None else units.get(match[2].lower())
+            folded = {one.lower(): factor for one, factor in units.items()}
+            unit = None if match is None else folded.get(match[2].lower())
             if match is None or unit is None:
                 raise InputError(f"{option}: give a number and one of {', '.join(units)}")
             found[name] = float(match[1]) * unit

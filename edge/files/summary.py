@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.files.record import Record
+from edge.progress import followed
 from edge.quality import Quality
 
 PIECE_S = 30.0
@@ -118,7 +119,7 @@ def summarize(record: Record) -> Summary:
     """Read the whole of `record`, in bounded memory. Raises InputError where it turns out to be damaged."""
     following = Summarizer(record.leads, record.provenance)
     step = max(1, round(PIECE_S * record.sampling_hz))
-    for start in range(0, record.n_samples, step):
+    for start in followed(range(0, record.n_samples, step), f"reading {record.path.name}"):
         span = start, min(start + step, record.n_samples)
         following.follow(record.read(*span), record.read_sigma(*span), record.read_quality(*span))
     return following.summary()

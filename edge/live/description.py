@@ -16,7 +16,15 @@ if TYPE_CHECKING:
 
 def live_metadata(runtime: Runtime, reconstructor: Reconstructor) -> Metadata:
     """Device, start and simulation, as far as the stream has said them; filters and calibration."""
-    info, patient = runtime.ingest.info, reconstructor.patient
+    info, patient, said = runtime.ingest.info, reconstructor.patient, runtime.reconstruction
+    if said is not None:  # the device's own filters and model, of which it says the name
+        return Metadata(
+            device="" if info is None else info.device,
+            model=f"{said.model}, on the device",
+            simulated=info is not None and info.simulated,
+            started_at=runtime.started_at,
+            source=runtime.source_name,
+        )
     return Metadata(
         prefilter=prefilter(reconstructor.conditioning),
         device="" if info is None else info.device,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections import deque
 from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from time import monotonic_ns
 
 import numpy as np
@@ -12,6 +13,8 @@ from numpy.typing import NDArray
 
 from edge.live.ring import Reader, Ring
 from edge.samples import SampleBlock
+from firmware_bridge.transports.base import Transport
+from firmware_bridge.wall_time import arrival_time
 
 RING_S = 8.0  # a disk may stall inference this long before a sample is lost; 160 kB at 500 Hz
 TAKE_S = 1.0  # most of one take: bounds the memory of a push, and how long it may last
@@ -155,3 +158,10 @@ class Handover:
                 break
             stamps.append(self._stamps.popleft())
         return stamps
+
+
+def start_of(block: SampleBlock, transport: Transport) -> datetime | None:
+    """When the device took the first sample of the stream's first block."""
+    lasting = timedelta(seconds=(block.n_samples - 1) / block.sampling_hz)
+    last_at = arrival_time(transport, block.acquired_ns or block.arrival_ns)
+    return None if last_at is None else last_at - lasting

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,11 +27,15 @@ from firmware_bridge.events import (
     Event,
     Late,
     Notice,
+    ReconstructedLeads,
+    Reconstruction,
     Restarted,
     Samples,
     StreamInfo,
 )
 
+_Packet = Samples | ReconstructedLeads
+_Said = StreamInfo | Reconstruction
 _TICK_WRAP_US = 1 << 32  # 71 minutes
 FILLED = int(Quality.INTERPOLATED | Quality.GAP)
 
@@ -113,9 +118,11 @@ class Ingest:
         what cannot be.
         """
         if isinstance(event, Samples):
-            return self._samples(event, arrival_ns)
+            return self._samples(event, arrival_ns, self.info)
         if isinstance(event, StreamInfo):
             self._stream_info(event)
+        elif isinstance(event, ReconstructedLeads):  # before it was said what they are
+            self.counters.samples_before_info += event.counts.shape[1]
         elif isinstance(event, Duplicate):
             self.counters.duplicates += 1
         elif isinstance(event, Late):
@@ -140,6 +147,21 @@ class Ingest:
             self.tell(event.text)
         # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
         return None
+
+    def report(self) -> dict[str, object]:
+        """Plain values for JSON: counts, and what is known of the device."""
+        info = self.info
+        return asdict(self.counters) | {
+            "device": "" if info is None else info.device,
+            "firmware": "" if info is None else info.firmware,
+            "simulated": info is not None and info.simulated,
+            "leads": list(self.leads),
+            "device_hz": 0.0 if info is None else info.sampling_hz,
+            "rate_source": "" if info is None else info.rate_source,
+            "arrival_hz": self.arrival_hz,
+            "clock_drift_ppm": self.clock.drift_ppm,
+            "arrival_jitter_ms": self.clock.jitter_s * 1e3,
+        }
 
     def tell(self, text: str) -> None:
         """Keep a notice, unless there is one of the same text."""
@@ -185,8 +207,7 @@ class Ingest:
             self._identities = IdentityCheck(self.leads, info.sampling_hz)
             self._silent = SilentLeads(self.leads, info.sampling_hz, info.missing)
 
-    def _samples(self, packet: Samples, arrival_ns: int) -> SampleBlock | None:
-        info = self.info
+    def _samples(self, packet: _Packet, arrival_ns: int, info: _Said | None) -> SampleBlock | None:
         n_channels, n_samples = packet.counts.shape
         if self._heard is not None:
             self.counters.samples_lost += max(0, packet.first_sample - self._heard)
@@ -227,20 +248,26 @@ class Ingest:
         self._last_mv = ecg_mv[:, -1:]
         self._last_arrival_ns = arrival_ns
         acquired_ns = self.clock.host_ns(tick_us)
-        if packet.acquired_ns is not None:  # no sample arrives before it is taken
+        if (
+            isinstance(packet, Samples) and packet.acquired_ns is not None
+        ):  # no sample arrives before it is taken
             acquired_ns = min(packet.acquired_ns, arrival_ns)
         return SampleBlock(ecg_mv, first, info.sampling_hz, quality, arrival_ns, acquired_ns)
 
-    def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: StreamInfo) -> None:
-        """Tell of a rate that is not the declared one, of values that are not millivolts, and of limb leads
-        that contradict each other."""
+    def _doubt_rate(self, arrival_ns: int, declared_hz: float) -> None:
+        """Tell of a rate that is not the declared one."""
         if self._rate is not None and self._rate.observe(self._heard or 0, arrival_ns):
             hz = self._rate.hz or 0.0
             self.tell(
-                f"samples arrive at {hz:.4g} Hz, not at {info.sampling_hz:g} Hz as declared: all times and "
-                f"rates are wrong by a factor of {hz / info.sampling_hz:.3g}; set rate= where the device "
+                f"samples arrive at {hz:.4g} Hz, not at {declared_hz:g} Hz as declared: all times and "
+                f"rates are wrong by a factor of {hz / declared_hz:.3g}; set rate= where the device "
                 "takes it, or mend its firmware"
             )
+
+    def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: Any) -> None:
+        """Tell of another rate, of values that are not millivolts, and of limb leads that contradict each
+        other."""
+        self._doubt_rate(arrival_ns, info.sampling_hz)
         if self._units is not None and not self._units.decided:
             verdict = self._units.push(ecg_mv)
             if verdict is not None:
@@ -252,7 +279,7 @@ class Ingest:
                 if said is not None:
                     self.tell(str(said))
 
-    def _missing_before(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> int:
+    def _missing_before(self, packet: _Packet, info: _Said, arrival_ns: int) -> int:
         """Samples between the last one taken and this packet; negative where it overlaps."""
         if self._next is None:
             self._restarted = False
@@ -266,7 +293,7 @@ class Ingest:
         return max(away, packet.first_sample, math.floor(GAP_FILL_S * info.sampling_hz) + 1)
 
     def _converted(
-        self, packet: Samples, info: StreamInfo, n_samples: int
+        self, packet: Any, info: Any, n_samples: int
     ) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         """The newest `n_samples` of a packet: (n_leads, n) float32 mV and quality bits."""
         counts = packet.counts[self._rows, packet.counts.shape[1] - n_samples :]
@@ -292,7 +319,7 @@ class Ingest:
         flags = np.full(line.shape, FILLED, np.uint8)
         return np.hstack([line, ecg_mv]), np.hstack([flags, quality])
 
-    def _end_tick_us(self, packet: Samples, info: StreamInfo, arrival_ns: int) -> float:
+    def _end_tick_us(self, packet: _Packet, info: _Said, arrival_ns: int) -> float:
         """Device time of a packet's last sample; a device without ticks is timed by its samples."""
         length_us = (int(packet.counts.shape[1]) - 1) * 1e6 / info.sampling_hz
         if packet.tick_us is None:

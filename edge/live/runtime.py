@@ -14,28 +14,29 @@ import asyncio
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
-from dataclasses import asdict, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import datetime
 from time import monotonic_ns
 from typing import cast
 
 from edge.leads import INPUT_LEADS
-from edge.live.handover import Handover, Run
+from edge.live.handover import Handover, Run, start_of
 from edge.live.ingest import Ingest, no_samples
+from edge.live.on_device import OnDevice, ReconstructedIngest, in_time
 from edge.live.outputs import Outputs
 from edge.live.pending_markers import PendingMarkers
-from edge.live.stream_reconstructor import StreamReconstructor
+from edge.live.stream_reconstructor import StreamReconstructor, engine_name
 from edge.live.telemetry import LatencyTelemetry
 from edge.marker import Marker
+from edge.misplacement_watch import MisplacementWatch
 from edge.offline import check_rate
-from edge.samples import SampleBlock, TwelveLeadBlock
+from edge.samples import TwelveLeadBlock
 from edge.signal.resampling import RateConverter
 from edge.sinks.base import LiveStatus, Sink
 from firmware_bridge.errors import StallError
-from firmware_bridge.events import Marked
+from firmware_bridge.events import Marked, Reconstruction
 from firmware_bridge.source import Source
 from firmware_bridge.transports.base import Notified
-from firmware_bridge.wall_time import arrival_time
 
 DEADLINE_S = 0.015  # beyond one hop: the p99 that the live path promises from last byte to block
 POLL_S = 0.1  # longest single wait of the inference thread; a stop is noticed within it
@@ -73,6 +74,8 @@ class Runtime:
         """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
         self.ingest = Ingest(leads, or_others=on_leads is not None)
         self._asked, self._on_leads = tuple(leads), on_leads
+        self.reconstruction: Reconstruction | None = None
+        """What a device that reconstructs its leads itself says of them; None of any other."""
         self.latency = LatencyTelemetry()
         self.samples_out = 0
         self.deadline_misses = 0
@@ -80,6 +83,7 @@ class Runtime:
         self._source = source
         self._reconstructor = reconstructor
         self._converter: RateConverter | None = None
+        self._watch: MisplacementWatch | None = None  # from the first samples on
         self._handover = Handover()
         self._deadline_ns = round(
             (reconstructor.hop / reconstructor.sampling_hz + deadline_s) * 1e9
@@ -163,6 +167,7 @@ class Runtime:
             self._ended_ns = monotonic_ns()
             self.stop()
             self._thread.join(CLOSE_S)
+            self._tell_notices()
         if self._failure is not None:
             raise self._failure
         if self._thread.is_alive():
@@ -177,7 +182,7 @@ class Runtime:
             samples_lost=self.samples_lost,
             gaps=self.gaps,
             deadline_misses=self.deadline_misses,
-            engine=_engine_name(self._reconstructor),
+            engine=engine_name(self._reconstructor),
             in_outage=self._source.in_outage,
             reconnects=self._source.reconnects,
             device="" if info is None else info.device,
@@ -203,9 +208,8 @@ class Runtime:
     @property
     def seconds(self) -> float:
         """Since the first samples came to inference, until the end; 0 before."""
-        return (
-            ((self._ended_ns or monotonic_ns()) - self._began_ns) * 1e-9 if self._began_ns else 0.0
-        )
+        end_ns = self._ended_ns or monotonic_ns()
+        return (end_ns - self._began_ns) * 1e-9 if self._began_ns else 0.0
 
     @property
     def samples_lost(self) -> int:
@@ -219,9 +223,8 @@ class Runtime:
 
     def report(self) -> dict[str, object]:
         """Plain values for JSON: what went in, came out and was lost, and how long it took."""
-        info, clock = self.ingest.info, self.ingest.clock
         transport = self._source.link.transport
-        return asdict(self.ingest.counters) | {
+        return self.ingest.report() | {
             "samples_out": self.samples_out,
             "markers": self._markers.placed,
             "samples_lost": self.samples_lost,
@@ -229,19 +232,10 @@ class Runtime:
             "gaps": self.gaps,
             "reconnects": self._source.reconnects,
             "seconds": self.seconds,
-            "device": "" if info is None else info.device,
-            "firmware": "" if info is None else info.firmware,
-            "simulated": info is not None and info.simulated,
-            "leads": list(self.ingest.leads),
             "source": self.source_name,
             "started_at": None if self.started_at is None else self.started_at.isoformat(),
-            "device_hz": 0.0 if info is None else info.sampling_hz,
-            "rate_source": "" if info is None else info.rate_source,
-            "arrival_hz": self.ingest.arrival_hz,
             "sampling_hz": self._reconstructor.sampling_hz,
-            "clock_drift_ppm": clock.drift_ppm,
-            "arrival_jitter_ms": clock.jitter_s * 1e3,
-            "engine": _engine_name(self._reconstructor),
+            "engine": engine_name(self._reconstructor),
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
@@ -289,12 +283,14 @@ class Runtime:
                     reconnects, sampled_ns = source.reconnects, decoded_ns
                 if isinstance(timed.event, Marked):
                     self._markers.hear(timed.event, timed.arrival_ns)
+                if isinstance(timed.event, Reconstruction):
+                    self._hear_reconstruction(timed.event)
                 block = self.ingest.push(timed.event, timed.arrival_ns)
                 self._tell_notices()
                 if block is not None:
                     arrival_ns = timed.arrival_ns
                     if self.started_at is None:
-                        self.started_at = self._start_of(block)
+                        self.started_at = start_of(block, source.link.transport)
                     if not live:  # a recording can wait, and its times are not those of this run
                         arrival_ns = decoded_ns
                         block = replace(block, arrival_ns=decoded_ns, acquired_ns=0)
@@ -308,11 +304,11 @@ class Runtime:
                 elif decoded_ns - sampled_ns > NO_SAMPLES_S * 1e9:
                     raise StallError(no_samples(self.ingest.counters, NO_SAMPLES_S))
 
-    def _start_of(self, block: SampleBlock) -> datetime | None:
-        """When the device took the first sample of the stream's first block."""
-        lasting = timedelta(seconds=(block.n_samples - 1) / block.sampling_hz)
-        last_at = arrival_time(self._source.link.transport, block.acquired_ns or block.arrival_ns)
-        return None if last_at is None else last_at - lasting
+    def _hear_reconstruction(self, said: Reconstruction) -> None:
+        if self.reconstruction is None and in_time(self.ingest):
+            self.ingest = ReconstructedIngest(self.ingest, said)
+            self._reconstructor = OnDevice(said, self._reconstructor)
+            self._on_leads, self.reconstruction = None, said
 
     def _tell_notices(self) -> None:
         notices = self.ingest.notices
@@ -324,7 +320,8 @@ class Runtime:
 
     def _flush(self) -> Iterator[TwelveLeadBlock]:
         tail = self._reconstructor.flush()
-        if tail.n_samples:
+        if tail.n_samples and self._watch is not None:
+            tail = self._watch.follow(tail)
             self.samples_out += tail.n_samples
             self._markers.follow(tail)
             yield tail
@@ -344,6 +341,8 @@ class Runtime:
             if check_rate(run.sampling_hz) != wanted_hz:
                 n_leads = len(self.ingest.leads)
                 self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
+            r = self._reconstructor
+            self._watch = MisplacementWatch(r.leads, r.moments, wanted_hz, self.ingest.tell)
         self._overruns += run.lost > 0
         if run.first_sample != self._next_sample:
             yield from self._flush()
@@ -370,6 +369,8 @@ class Runtime:
         self.deadline_misses += late_ns > self._deadline_ns
         self.samples_out += block.n_samples
         self._oldest_arrival_ns = run.oldest_arrival_ns
+        assert self._watch is not None
+        block = self._watch.follow(block)
         block = replace(block, arrival_ns=run.arrival_ns, acquired_ns=acquired_ns)
         if markers := self._markers.take(block):
             block = replace(block, markers=markers)
@@ -391,7 +392,3 @@ class Runtime:
         done_ns = monotonic_ns()
         self.latency.record("sink", done_ns - began_ns)
         self.latency.record("byte_to_sink", done_ns - self._oldest_arrival_ns)
-
-
-def _engine_name(reconstructor: StreamReconstructor) -> str:
-    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))

@@ -19,6 +19,16 @@ class StreamReconstructor(Protocol):
         ...
 
     @property
+    def leads(self) -> tuple[str, ...]:
+        """The measured leads."""
+        ...
+
+    @property
+    def moments(self) -> NDArray[np.float64]:
+        """(8, 8) second moments of INDEPENDENT_LEADS in mV^2 that the anchors follow from."""
+        ...
+
+    @property
     def hop(self) -> int:
         """Samples per step."""
         ...
@@ -39,3 +49,8 @@ class StreamReconstructor(Protocol):
     def flush(self) -> TwelveLeadBlock:
         """What a look-ahead holds back; the stream ends, or has a gap next."""
         ...
+
+
+def engine_name(reconstructor: StreamReconstructor) -> str:
+    """The engine of one that has one; empty for any other."""
+    return str(getattr(getattr(reconstructor, "engine", None), "name", ""))

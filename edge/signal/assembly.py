@@ -11,6 +11,8 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.signal.amplitude import widen
+
 MAX_LOG_SIGMA = math.log(1.0)  # mV: the size of a QRS; a decoder that is less sure has no idea
 
 
@@ -18,8 +20,15 @@ class Assembly:
     """The arrays of `n` samples; fill `filtered`, then `decode`, then `twelve`."""
 
     def __init__(
-        self, n_decoded: int, n_measured: int, n_sigmas: int, n: int, n_streams: int | None = None
+        self,
+        n_decoded: int,
+        n_measured: int,
+        n_sigmas: int,
+        n: int,
+        n_streams: int | None = None,
+        sigma_amplitude: float = 0.0,
     ) -> None:
+        self._sigma_amplitude = sigma_amplitude
         streams = () if n_streams is None else (n_streams,)
         self._product = np.dot if n_streams is None else np.matmul
         rows = n_decoded + n_measured
@@ -57,6 +66,8 @@ class Assembly:
         np.add(self._slow, self._decoded64, self._slow)
         self.decoded[...] = self._slow
         np.fmin(log_sigma, self._most, self._bounded)  # several times faster than np.minimum
+        if self._sigma_amplitude:
+            widen(self.log_sigma, self._decoded64, self._sigma_amplitude)
 
     def twelve(
         self,

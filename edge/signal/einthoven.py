@@ -75,7 +75,8 @@ def contradiction(
 
     before = typical(off)
     left = [
-        (typical(_power_beyond_noise(laws @ t @ windows)), what) for what, t in _mistakes(names)
+        (typical(_power_beyond_noise(laws @ t @ windows)), what)
+        for what, t in single_mistakes(names)
     ]
     best = min(left)[0]
     likely = tuple(what for rest, what in left if rest <= best + TIE * before)
@@ -145,7 +146,8 @@ def _power_beyond_noise(residual: Array) -> Array:
     return beyond
 
 
-def _mistakes(names: Sequence[str]) -> Iterator[tuple[str, Array]]:
+def single_mistakes(names: Sequence[str]) -> Iterator[tuple[str, Array]]:
+    """Each lead inverted, each two exchanged: in words, and as an (n, n) matrix over the leads."""
     for i, lead in enumerate(names):
         t = np.eye(len(names))
         t[i, i] = -1

@@ -106,7 +106,7 @@ class Drawer(Closing):
         console = Console(file=self._stream, force_terminal=True, highlight=False)
         unknown_size = console.size
         glyphs = glyphs_for(self._encoding)
-        view, shown = View(), None
+        view, shown = View(marks=self._mark_run is not None), None
         live: Live | None = None
         with ExitStack() as stack:
             while not self._keys.wait(1.0 / FRAMES_HZ, self._closing):

@@ -4,8 +4,8 @@
     NAME-quality  24 x float32: sigma of each lead in mV, and its quality bits; the same time stamps
     NAME-markers  texts, at the time of their samples
 
-A gap is NaN, with the bit GAP and a sigma of NaN, for as long as MAX_FILL_S; a longer one is left out, and the
-time stamps jump. liblsl sends from threads of its own and drops the oldest of what nobody takes, for each
+A gap is NaN, with the bit GAP and a sigma of NaN, for as long as MAX_FILL_S; a longer one is left out, and
+the time stamps jump. liblsl sends from threads of its own and drops the oldest of what nobody takes, for each
 reader by itself: nobody who listens, or does not, slows the run.
 """
 
@@ -28,7 +28,9 @@ from firmware_bridge.errors import TransportError
 from firmware_bridge.transports.lsl_library import library
 
 NAME = "leadlift"
-MAX_FILL_S = 10.0  # readers of XDF join what lies less than a second apart; ten may still be filled at once
+MAX_FILL_S = (
+    10.0  # readers of XDF join what lies less than a second apart; ten may still be filled at once
+)
 BUFFERED_S = 60  # for a reader that is late
 _EARLIEST_STEP_S = 1e-6  # between time stamps: no two are the same
 
@@ -59,8 +61,8 @@ class LslSink(Closing):
             if self._outlets is None:
                 self._outlets = self._opened(block)
             leads, quality, markers = self._outlets
-            missing, _ = self._timeline.place(block)
             if block.n_samples:
+                missing, _ = self._timeline.place(block)
                 stamps_s = self._stamps(block)
                 if 0 < missing <= MAX_FILL_S * self._hz and self._last_s is not None:
                     self._push_gap(missing, self._last_s, float(stamps_s[0]))
@@ -132,12 +134,12 @@ class LslSink(Closing):
         ]
         return outlets[0], outlets[1], outlets[2]
 
-    def _info(
-        self, suffix: str, stype: str, n: int, hz: float, kind: str, known: Metadata
-    ) -> Any:
+    def _info(self, suffix: str, stype: str, n: int, hz: float, kind: str, known: Metadata) -> Any:
         """A stream's description without its channels."""
         name = self._name + suffix
-        source_id = f"leadlift-{socket.gethostname()}-{name}"  # the same after a restart: readers come back
+        source_id = (
+            f"leadlift-{socket.gethostname()}-{name}"  # the same after a restart: readers come back
+        )
         info = self._lsl.StreamInfo(name, stype, n, hz, kind, source_id)
         facts = {
             "manufacturer": "leadlift",

@@ -24,7 +24,7 @@ from edge.sinks.traces import (
     sweep,
     trace,
 )
-from edge.sinks.view import HELP, KEYS, SPANS_S, View, default_span_s
+from edge.sinks.view import HELP, KEYS, MARKER_HELP, MARKER_KEYS, SPANS_S, View, default_span_s
 
 RHYTHM_LEAD = "II"
 _LEAST_HEIGHT = 8  # rows of a screen below which there are no traces
@@ -117,7 +117,8 @@ def frame(
     traces = view.frozen or picture
     span_s = view.span_s or default_span_s(width * glyphs.across)
     if view.help:
-        lines = [[(f"{key:>8}  {what}"[:width], "")] for key, what in HELP]
+        shown_help = MARKER_HELP if view.marks else HELP
+        lines = [[(f"{key:>8}  {what}"[:width], "")] for key, what in shown_help]
         return Frame([*head, *lines[: max(0, body)]][:height], view.gain_mv or 1.0, span_s)
     gutter = _GUTTER if width >= _GUTTER_FROM_WIDTH else 0
     layout, shown = _arranged(traces, view.layout, width - gutter, body)
@@ -145,7 +146,7 @@ def _foot(picture: Picture, view: View, width: int, height: int, *, keys: bool) 
     elif view.said:
         foot.append([(view.said[:width], "bold red")])
     elif keys:
-        foot.append([(KEYS[:width], "dim")])
+        foot.append([((MARKER_KEYS if view.marks else KEYS)[:width], "dim")])
     return foot
 
 

@@ -13,7 +13,7 @@ SPANS_S = (2.5, 5.0, 7.5, 10.0, 15.0, 20.0)
 LAYOUTS = ("auto", "3x4", "6x2", "12x1")
 QUIT_KEYS = frozenset("qQ")
 
-KEYS = f"q quit  + - gain  [ ] speed  space freeze  l layout  {HINT}  ? help"
+KEYS = "q quit  + - gain  [ ] speed  space freeze  l layout  ? help"
 HELP = (
     ("q", "quit: end the run; what is recorded is finished"),
     ("+  -", "gain: larger, smaller traces"),
@@ -21,9 +21,13 @@ HELP = (
     ("[  ]", "speed: more, fewer seconds across the screen"),
     ("space f", "freeze the traces; the line above goes on"),
     ("l", "layout: 3x4, 6x2, 12x1, or what suits the screen"),
+    ("?", "this help; any key leaves it"),
+)
+MARKER_KEYS = f"{KEYS}  {HINT}"
+MARKER_HELP = (
+    *HELP,
     ("m", "marker of this moment: type a text, Enter records it, Esc does not"),
     ("1 .. 9", "marker with this digit as its text"),
-    ("?", "this help; any key leaves it"),
 )
 
 
@@ -39,6 +43,8 @@ class View:
     frozen: Picture | None = None
     """The traces that are shown instead of the live ones."""
     help: bool = False
+    marks: bool = False
+    """Whether markers are recorded."""
     note: Note | None = None
     """A marker that is being typed."""
     said: str = ""

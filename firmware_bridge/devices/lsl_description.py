@@ -189,7 +189,9 @@ def _labelled(description: Description, notices: list[str]) -> dict[str, int]:
             "leadlift: name the stream of what was measured"
         )
     if not found:
-        example = ",".join(f"{lead}={label}" for lead, label in zip(("II", "V1"), others, strict=False))
+        example = ",".join(
+            f"{lead}={label}" for lead, label in zip(("II", "V1"), others, strict=False)
+        )
         raise PeerError(
             f"no channel of the stream {description.name!r} is named for a lead ({_listed(others)}): say "
             f"which is which, as in leads={example}"
@@ -239,15 +241,16 @@ def _mv_per_unit(description: Description, i: int, asked: Asked, notices: list[s
     stated = channel.mv_per_unit
     if asked.mv_per_unit is not None:
         if stated is not None and not math.isclose(stated, asked.mv_per_unit):
-            text = f"the stream says {channel.unit or channel.label!r}, read in {asked.mv_per_unit:g} mV as you say"
+            said = channel.unit or channel.label
+            text = f"the stream says {said!r}, read in {asked.mv_per_unit:g} mV as you say"
             if text not in notices:
                 notices.append(text)
         return asked.mv_per_unit
     if stated is None:
         what = f"the unit {channel.unit!r}, which is no voltage" if channel.unit else "no unit"
         raise PeerError(
-            f"channel {description.labels[i]} of the stream {description.name!r} states {what}: say it in the "
-            "source, unit=uV (or unit_mv= for what one is in mV)"
+            f"channel {description.labels[i]} of the stream {description.name!r} states {what}: say it in "
+            "the source, unit=uV (or unit_mv= for what one is in mV)"
         )
     return stated
 

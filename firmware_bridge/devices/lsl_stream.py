@@ -7,14 +7,16 @@ of it replays. The first byte of a frame says what it is:
     C  f64: seconds to be added to a time stamp for `time.monotonic()` of this computer
     S  u32 n, n f64 time stamps in the sender's clock, n rows of samples in the format of the description
 
-all little-endian. Samples are counted by their time stamps (`devices.sample_times`): where these jump, samples
-are missing. LSL has no word for an electrode that is off; a value of NaN is a sample that is not there.
+all little-endian. Samples are counted by their time stamps (`devices.sample_times`): where these jump,
+samples are missing. LSL has no word for an electrode that is off; a value of NaN is a sample that
+is not there.
 """
 
 from __future__ import annotations
 
 import math
 import struct
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -218,8 +220,8 @@ class LslDecoder:
         self._foreign = abs(off_s) > _FOREIGN_S
         if self._foreign:
             self._notice(
-                f"the time stamps of the stream are not in LSL's clock (off by {off_s:.0f} s): samples are timed "
-                "by when they arrive",
+                f"the time stamps of the stream are not in LSL's clock (off by {off_s:.0f} s): samples are "
+                "timed by when they arrive",
                 events,
             )
 
@@ -242,15 +244,15 @@ class LslDecoder:
             counted = float(np.polyfit(stamps_s - stamps_s[0], np.arange(len(stamps_s)), 1)[0])
             hz = round_rate(counted) or float(f"{counted:.4g}")
         self._notice(
-            f"the stream says no rate: {hz:g} Hz by its time stamps, taken for samples at even steps; say what it "
-            f"is: rate={hz:g}",
+            f"the stream says no rate: {hz:g} Hz by its time stamps, taken for samples at even steps; say "
+            f"what it is: rate={hz:g}",
             events,
         )
+        times = self._times = SampleTimes(hz)
         self._tell_info(hz, RateSource.TIME_COLUMN, events)
-        assert self._times is not None
         untimed, self._untimed = self._untimed, []
         for stamps, values in untimed:
-            self._emit(self._times.place(stamps, values), events)
+            self._emit(times.place(stamps, values), events)
 
     def _tell_info(self, hz: float, source: RateSource, events: list[Event]) -> None:
         assert self._description is not None and self._wiring is not None
@@ -304,7 +306,7 @@ class LslDecoder:
         n = counts.shape[1]
         period_s = (part.last_s - part.first_s) / max(1, n - 1)
         cuts = [0, *(np.flatnonzero(np.diff(masks)) + 1).tolist(), n]
-        for start, stop in zip(cuts, cuts[1:], strict=False):
+        for start, stop in pairwise(cuts):
             mask = int(masks[start])
             if mask != self._lead_off:
                 self._lead_off = mask

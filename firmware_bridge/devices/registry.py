@@ -35,8 +35,8 @@ class Asked:
 def make_decoder(options: Options, link: str = "") -> Asked:
     """Take `device=` and its own options out of `options`.
 
-    `link` is the scheme of the source, and empty for a recording of any. Raises SourceSpecError for a device that is
-    unknown or is not, and for its options.
+    `link` is the scheme of the source, and empty for a recording of any. Raises SourceSpecError for a device
+    that is unknown or is not, and for its options.
     """
     device = DEVICES[options.choice("device", DEVICES, DEFAULT.name)]
     if link and device.scheme not in ("", link):

@@ -30,14 +30,17 @@ def constants() -> str:
         "CRC_BYTES": spec.CRC_BYTES,
         "HEADER_BYTES": spec.HEADER_STRUCT.size,
         "SAMPLES_FIXED_BYTES": fixed[FrameType.SAMPLES_INT16],
+        "RECONSTRUCTED_FIXED_BYTES": fixed[FrameType.RECONSTRUCTED],
         "STREAM_INFO_FIXED_BYTES": fixed[FrameType.STREAM_INFO],
         "BATTERY_FIXED_BYTES": fixed[FrameType.BATTERY],
+        "RECONSTRUCTION_FIXED_BYTES": fixed[FrameType.RECONSTRUCTION],
         "SET_RATE_FIXED_BYTES": fixed[FrameType.SET_RATE],
         "MAX_PACKET_BYTES": spec.MAX_PACKET_BYTES,
         "MAX_CHANNELS": spec.MAX_CHANNELS,
         "MAX_TEXT_BYTES": spec.MAX_TEXT_BYTES,
         "STREAM_INFO_PERIOD_US": round(spec.STREAM_INFO_PERIOD_S * 1e6),
         "LEAD_CODES": len(spec.LEADS),
+        "PROVENANCE_CODES": len(spec.PROVENANCE),
     }
     groups = [
         [(name, f"{value}u") for name, value in numbers.items()],

@@ -129,15 +129,15 @@ static uint32_t bits_of_float(float value)
     return both.bits;
 }
 
-/* Whether `channels` and `leads` name 1 to 8 leads that exist, none of them twice. */
-static bool leads_are_good(const leadlift_stream_info_t *info)
+/* Whether `n` and `leads` name 1 to `most` leads that exist, none of them twice. */
+static bool leads_are_good(const uint8_t *leads, uint8_t n, uint8_t most)
 {
     uint32_t seen = 1; /* no lead has code 0 */
-    if (info->channels < 1u || info->channels > LEADLIFT_MAX_CHANNELS) {
+    if (n < 1u || n > most) {
         return false;
     }
-    for (uint8_t i = 0; i < info->channels; i++) {
-        uint8_t code = info->leads[i];
+    for (uint8_t i = 0; i < n; i++) {
+        uint8_t code = leads[i];
         if (code > LEADLIFT_LEAD_CODES || ((seen >> code) & 1u) != 0u) {
             return false;
         }
@@ -146,12 +146,17 @@ static bool leads_are_good(const leadlift_stream_info_t *info)
     return true;
 }
 
+static bool scale_is_good(float nanovolts_per_lsb)
+{
+    uint32_t scale = bits_of_float(nanovolts_per_lsb);
+    return scale > 0u && scale < 0x7F800000u; /* from there on infinite, not a number or negative */
+}
+
 static bool info_is_good(const leadlift_stream_info_t *info)
 {
-    uint32_t scale = bits_of_float(info->nanovolts_per_lsb);
-    return leads_are_good(info) && (info->sample_bits == 16u || info->sample_bits == 24u) &&
-           info->rate_millihertz > 0u &&
-           scale > 0u && scale < 0x7F800000u && /* from there on infinite, not a number or negative */
+    return leads_are_good(info->leads, info->channels, LEADLIFT_MAX_CHANNELS) &&
+           (info->sample_bits == 16u || info->sample_bits == 24u) && info->rate_millihertz > 0u &&
+           scale_is_good(info->nanovolts_per_lsb) &&
            text_bytes(info->device) <= LEADLIFT_MAX_TEXT_BYTES &&
            text_bytes(info->firmware) <= LEADLIFT_MAX_TEXT_BYTES;
 }
@@ -221,6 +226,71 @@ size_t leadlift_encode_samples(leadlift_encoder_t *encoder, const int32_t *count
         put(&writer, (uint32_t)code, info->sample_bits / 8u);
     }
     encoder->first_sample += count;
+    return end_frame(&writer, encoder, frame);
+}
+
+static bool reconstruction_is_good(const leadlift_reconstruction_t *what)
+{
+    if (!leads_are_good(what->leads, what->n_leads, LEADLIFT_LEAD_CODES)) {
+        return false;
+    }
+    for (uint8_t i = 0; i < what->n_leads; i++) {
+        if (what->provenance[i] < 1u || what->provenance[i] > LEADLIFT_PROVENANCE_CODES) {
+            return false;
+        }
+    }
+    return what->rate_millihertz > 0u && scale_is_good(what->nanovolts_per_lsb) &&
+           text_bytes(what->model) <= LEADLIFT_MAX_TEXT_BYTES;
+}
+
+size_t leadlift_encode_reconstruction(leadlift_encoder_t *encoder, const leadlift_reconstruction_t *what,
+                                      uint8_t *frame, size_t capacity)
+{
+    if (encoder->info == NULL || capacity < LEADLIFT_RECONSTRUCTION_FRAME_BYTES || !reconstruction_is_good(what)) {
+        return 0;
+    }
+    writer_t writer = begin_frame(encoder, LEADLIFT_RECONSTRUCTION, frame);
+    put(&writer, encoder->info->config_id, 1);
+    put(&writer, what->rate_millihertz, 4);
+    put(&writer, bits_of_float(what->nanovolts_per_lsb), 4);
+    put(&writer, what->n_leads, 1);
+    for (uint8_t i = 0; i < what->n_leads; i++) {
+        put(&writer, what->leads[i], 1);
+    }
+    for (uint8_t i = 0; i < what->n_leads; i++) {
+        put(&writer, what->provenance[i], 1);
+    }
+    put_text(&writer, what->model, text_bytes(what->model));
+    return end_frame(&writer, encoder, frame);
+}
+
+size_t leadlift_encode_reconstructed(leadlift_encoder_t *encoder, const leadlift_reconstructed_t *samples,
+                                     uint8_t *frame, size_t capacity)
+{
+    const uint8_t n_leads = samples->n_leads;
+    if (encoder->info == NULL || samples->count == 0u || n_leads < 1u || n_leads > LEADLIFT_LEAD_CODES) {
+        return 0;
+    }
+    uint32_t packet_bytes = LEADLIFT_RECONSTRUCTED_PACKET_BYTES((uint32_t)n_leads, samples->count);
+    if (packet_bytes > LEADLIFT_MAX_PACKET_BYTES || capacity < frame_bytes(packet_bytes)) {
+        return 0;
+    }
+    writer_t writer = begin_frame(encoder, LEADLIFT_RECONSTRUCTED, frame);
+    put(&writer, encoder->info->config_id, 1);
+    put(&writer, samples->first_sample, 4);
+    put(&writer, samples->tick_us, 4);
+    put(&writer, samples->count, 1);
+    put(&writer, n_leads, 1);
+    for (uint8_t i = 0; i < n_leads; i++) {
+        put(&writer, samples->quality[i], 1);
+    }
+    const uint32_t n = (uint32_t)n_leads * samples->count;
+    for (uint32_t i = 0; i < n; i++) {
+        put(&writer, (uint16_t)samples->values[i], 2);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        put(&writer, samples->sigmas[i], 1);
+    }
     return end_frame(&writer, encoder, frame);
 }
 

@@ -39,19 +39,24 @@ extern "C" {
 #define LEADLIFT_CRC_BYTES 4u
 #define LEADLIFT_HEADER_BYTES 5u
 #define LEADLIFT_SAMPLES_FIXED_BYTES 12u
+#define LEADLIFT_RECONSTRUCTED_FIXED_BYTES 11u
 #define LEADLIFT_STREAM_INFO_FIXED_BYTES 11u
 #define LEADLIFT_BATTERY_FIXED_BYTES 1u
+#define LEADLIFT_RECONSTRUCTION_FIXED_BYTES 10u
 #define LEADLIFT_SET_RATE_FIXED_BYTES 4u
 #define LEADLIFT_MAX_PACKET_BYTES 512u
 #define LEADLIFT_MAX_CHANNELS 8u
 #define LEADLIFT_MAX_TEXT_BYTES 32u
 #define LEADLIFT_STREAM_INFO_PERIOD_US 1000000u
 #define LEADLIFT_LEAD_CODES 12u
+#define LEADLIFT_PROVENANCE_CODES 6u
 
 #define LEADLIFT_SAMPLES_INT16 0x01u
 #define LEADLIFT_SAMPLES_INT24 0x02u
+#define LEADLIFT_RECONSTRUCTED 0x03u
 #define LEADLIFT_STREAM_INFO 0x10u
 #define LEADLIFT_BATTERY 0x11u
+#define LEADLIFT_RECONSTRUCTION 0x12u
 #define LEADLIFT_START 0x20u
 #define LEADLIFT_STOP 0x21u
 #define LEADLIFT_SET_RATE 0x22u
@@ -88,6 +93,16 @@ extern "C" {
                          LEADLIFT_MAX_CHANNELS + 2u * (1u + LEADLIFT_MAX_TEXT_BYTES))
 #define LEADLIFT_BATTERY_FRAME_BYTES \
     LEADLIFT_FRAME_BYTES(LEADLIFT_HEADER_BYTES + LEADLIFT_BATTERY_FIXED_BYTES + LEADLIFT_CRC_BYTES)
+#define LEADLIFT_RECONSTRUCTION_FRAME_BYTES \
+    LEADLIFT_FRAME_BYTES(LEADLIFT_HEADER_BYTES + LEADLIFT_RECONSTRUCTION_FIXED_BYTES + LEADLIFT_CRC_BYTES + \
+                         2u * LEADLIFT_LEAD_CODES + 1u + LEADLIFT_MAX_TEXT_BYTES)
+
+/* Packet with `count` samples of each of `n_leads` reconstructed leads. */
+#define LEADLIFT_RECONSTRUCTED_PACKET_BYTES(n_leads, count) \
+    (LEADLIFT_HEADER_BYTES + LEADLIFT_RECONSTRUCTED_FIXED_BYTES + LEADLIFT_CRC_BYTES + (n_leads) + \
+     3u * (n_leads) * (count))
+#define LEADLIFT_RECONSTRUCTED_FRAME_BYTES(n_leads, count) \
+    LEADLIFT_FRAME_BYTES(LEADLIFT_RECONSTRUCTED_PACKET_BYTES(n_leads, count))
 #define LEADLIFT_MAX_FRAME_BYTES LEADLIFT_FRAME_BYTES(LEADLIFT_MAX_PACKET_BYTES)
 
 /* The longest packet that a host sends: SET_RATE. */
@@ -113,6 +128,27 @@ typedef struct {
     uint16_t sequence;     /* frames encoded so far in this session, modulo 2^16 */
     uint8_t session;
 } leadlift_encoder_t;
+
+/* What the device says of the leads that it reconstructs itself; `config_id` is that of the stream info. */
+typedef struct {
+    const char *model;         /* name of the model, as device and firmware above */
+    uint32_t rate_millihertz;  /* rate of the reconstructed leads, above 0 */
+    float nanovolts_per_lsb;   /* one count of a value in nV, finite and above 0 */
+    uint8_t n_leads;           /* 1 to LEADLIFT_LEAD_CODES */
+    uint8_t leads[LEADLIFT_LEAD_CODES];      /* LEADLIFT_LEAD_... of each, none twice */
+    uint8_t provenance[LEADLIFT_LEAD_CODES]; /* where each comes from, 1 to LEADLIFT_PROVENANCE_CODES */
+} leadlift_reconstruction_t;
+
+/* Reconstructed samples for one frame. */
+typedef struct {
+    uint32_t first_sample;  /* of this session, modulo 2^32; counted apart from the measured samples */
+    uint32_t tick_us;       /* device time of the first sample */
+    uint8_t count;          /* samples of each lead, above 0 */
+    uint8_t n_leads;
+    const uint8_t *quality; /* of each lead, the quality bits of any of its samples */
+    const int16_t *values;  /* count x n_leads, all leads of a sample together; -32768 for no value */
+    const uint8_t *sigmas;  /* the same of sigma, as codes */
+} leadlift_reconstructed_t;
 
 /* What the host asks for. */
 typedef struct {
@@ -164,6 +200,14 @@ uint8_t leadlift_frame_samples(const leadlift_encoder_t *encoder, uint8_t fewest
  */
 size_t leadlift_encode_samples(leadlift_encoder_t *encoder, const int32_t *counts, uint8_t count,
                                uint32_t tick_us, uint8_t lead_off, uint8_t *frame, size_t capacity);
+
+/* What the leads that follow are: after each stream info. */
+size_t leadlift_encode_reconstruction(leadlift_encoder_t *encoder, const leadlift_reconstruction_t *what,
+                                      uint8_t *frame, size_t capacity);
+
+/* Leads that the device reconstructed: estimates with their sigma. */
+size_t leadlift_encode_reconstructed(leadlift_encoder_t *encoder, const leadlift_reconstructed_t *samples,
+                                     uint8_t *frame, size_t capacity);
 
 /* Battery: `percent` is its charge, 0 to 100. */
 size_t leadlift_encode_battery(leadlift_encoder_t *encoder, uint8_t percent, uint8_t *frame,

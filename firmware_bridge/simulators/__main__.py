@@ -113,6 +113,8 @@ def _setup(options: argparse.Namespace) -> Setup:
         clock_ppm=options.clock_ppm,
         session=os.getpid() % 256,
         battery=options.battery,
+        decoder=getattr(options, "decoder", None),
+        measured=getattr(options, "measured", True),
     )
 
 

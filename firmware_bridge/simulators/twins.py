@@ -13,7 +13,7 @@ from firmware_bridge.devices.registry import DEVICES as READ
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.board import VirtualBoard
 from firmware_bridge.simulators.recording import Signal
-from firmware_bridge.simulators.wearable import DueFrame, VirtualWearable, stream_info
+from firmware_bridge.simulators.wearable import DueFrame, OwnDecoder, VirtualWearable, stream_info
 from firmware_bridge.wire.gatt import GattProfile
 
 LEADS = ("II", "V1", "V5")
@@ -75,6 +75,10 @@ class Setup:
     session: int = 0
     battery: int = 100
     """In percent, of a device that tells its charge."""
+    decoder: OwnDecoder | None = None
+    """Of a wearable that reconstructs its leads itself."""
+    measured: bool = True
+    """Whether such a one sends what it measures, too."""
 
 
 def wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
@@ -89,6 +93,8 @@ def wearable(setup: Setup, format: str = "wire") -> VirtualWearable:
         format=format,
         signal_at=setup.signal_at,
         battery=setup.battery,
+        decoder=None if format == "csv" else setup.decoder,
+        measured=setup.measured,
     )
 
 

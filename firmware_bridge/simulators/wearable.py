@@ -5,12 +5,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.events import StreamInfo
+from firmware_bridge.events import Reconstruction, StreamInfo
 from firmware_bridge.simulators.recording import Signal
 from firmware_bridge.wire import gatt, spec
 from firmware_bridge.wire.decoder import CommandDecoder
@@ -55,6 +56,23 @@ class DueFrame:
     """When the last of its samples has been taken, in seconds of host time after the start."""
 
 
+class OwnDecoder(Protocol):
+    """What a wearable that reconstructs its leads itself has in it."""
+
+    said: Reconstruction
+    """What it says of the leads that it makes."""
+
+    def reset(self) -> None:
+        """A session begins."""
+        ...
+
+    def push(
+        self, ecg_mv: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
+        """The next samples of the measured leads, NaN where off; the leads, sigma and quality they complete."""
+        ...
+
+
 class VirtualWearable:
     """Says `signal` in frames, as the device that `info` describes would, and obeys its host.
 
@@ -68,6 +86,8 @@ class VirtualWearable:
     It samples from its boot on. Stop, start and a change of rate take effect between two frames; a signal
     that was stopped goes on where it was. `signal_at` makes the signal at another rate (a new one, from its
     beginning) or raises SourceSpecError; without it the device has one rate, and keeps it.
+
+    With a `decoder` it sends the leads that it reconstructs, too; without `measured` those alone.
 
     Raises SourceSpecError where signal and info do not fit, EncodeError where the format cannot carry it.
     """
@@ -85,6 +105,8 @@ class VirtualWearable:
         format: str = "wire",
         signal_at: Callable[[float], Signal] | None = None,
         battery: int = 100,
+        decoder: OwnDecoder | None = None,
+        measured: bool = True,
     ) -> None:
         info = info if info is not None else stream_info(signal.sampling_hz)
         if format not in FORMATS:
@@ -104,6 +126,7 @@ class VirtualWearable:
         self._variation = VARIATION if vary_frames and format == "wire" else 0.0
         self._clock = 1.0 + clock_ppm * 1e-6  # seconds of device time in one of host time
         self._signal_at = signal_at
+        self._decoder, self._measured = decoder, measured
         self._commands = CommandDecoder()
         self._booted = False
         self._time_s = 0.0  # device time at the end of the last frame
@@ -135,6 +158,9 @@ class VirtualWearable:
         self._counts: NDArray[np.int32] | None = None  # of the next frame
         self._begin_s = self._time_s  # device time of the session's first sample
         self._next_sample = 0
+        self._next_reconstructed = 0
+        if self._decoder is not None:
+            self._decoder.reset()
 
     @property
     def _frame_samples(self) -> int:
@@ -170,9 +196,7 @@ class VirtualWearable:
         self._booted = True
         if not self.sampling or self._counts is None:
             self._time_s += self._frame_samples / self.info.sampling_hz
-            return DueFrame(
-                self._encoder.stream_info() if say_info else b"", first_sample, 0, due_s
-            )
+            return DueFrame(self._introduction() if say_info else b"", first_sample, 0, due_s)
         counts, self._counts = self._counts, None
         self._frames += 1
         self._next_sample += counts.shape[1]
@@ -188,12 +212,12 @@ class VirtualWearable:
         answers = []
         for command in self._commands.receive_data(data):
             self._obey(command)
-            answers.append(self._encoder.stream_info())
+            answers.append(self._introduction())
         return b"".join(answers)
 
     def subscribed(self) -> bytes:
         """What a host that subscribes is sent first: stream info, and an end to what came before."""
-        return spec.DELIMITER + self._encoder.stream_info()
+        return spec.DELIMITER + self._introduction()
 
     def values(self) -> dict[str, bytes]:
         """What can be read of it, by UUID."""
@@ -232,7 +256,7 @@ class VirtualWearable:
         return np.clip(exact, -rail, rail - 1).astype(np.int32)
 
     def _wire_frames(self, first_sample: int, counts: NDArray[np.int32], say_info: bool) -> bytes:
-        head = self._encoder.stream_info() if say_info else b""
+        head = self._introduction() if say_info else b""
         begin_s = self._sample_s(first_sample)
         if begin_s >= self._next_battery_s - 1e-9 or self.battery != self._battery_said:
             self._next_battery_s = begin_s + BATTERY_PERIOD_S
@@ -240,7 +264,40 @@ class VirtualWearable:
             head += self._encoder.battery(self.battery)
         # Samples and ticks come from one crystal, so in device time the rate is exact.
         tick_us = round(begin_s * 1e6)
-        return head + self._encoder.samples(counts, tick_us, self.lead_off)
+        lead_off = self.lead_off
+        measured = self._encoder.samples(counts, tick_us, lead_off) if self._measured else b""
+        return head + measured + self._reconstructed(counts, lead_off)
+
+    def _introduction(self) -> bytes:
+        """What describes the samples of either kind."""
+        info = self._encoder.stream_info()  # the first in sequence, too
+        return (
+            info
+            if self._decoder is None
+            else info + self._encoder.reconstruction(self._decoder.said)
+        )
+
+    def _reconstructed(self, counts: NDArray[np.int32], lead_off: int) -> bytes:
+        """What the device's own decoder makes of its samples, in as many frames as that takes."""
+        if self._decoder is None:
+            return b""
+        ecg_mv = (counts * (self.info.nanovolts_per_lsb * 1e-6)).astype(np.float32)
+        ecg_mv[[bool(lead_off >> row & 1) for row in range(len(ecg_mv))]] = np.nan
+        (made, sigma, quality), frames = self._decoder.push(ecg_mv), b""
+        said = self._decoder.said
+        most = spec.max_reconstructed(len(said.leads))
+        for start in range(0, made.shape[1], most):
+            at = slice(start, start + most)
+            frames += self._encoder.reconstructed(
+                said,
+                made[:, at],
+                sigma[:, at],
+                quality[:, at],
+                first_sample=self._next_reconstructed,
+                tick_us=round(self._sample_s(self._next_reconstructed) * 1e6),
+            )
+            self._next_reconstructed += made[:, at].shape[1]
+        return frames
 
     def _csv_lines(self, first_sample: int, counts: NDArray[np.int32], say_info: bool) -> bytes:
         """Millivolts with four decimals, as `devices.csv_lines` expects; a header line as stream info."""

@@ -1,4 +1,4 @@
-"""A stream of the Lab Streaming Layer as a transport: what liblsl hands out, as frames of `devices.lsl_stream`.
+"""A stream of the Lab Streaming Layer as a transport: what liblsl hands out, in frames of `lsl_stream`.
 
 liblsl's calls block, so a thread makes them. Its own recovery is off: a stream that is lost is found anew by
 the source's supervisor, as any other link is, and its user is told.
@@ -110,15 +110,15 @@ class LslTransport(MemoryTransport):
                 return fitting[0]
             if fitting:
                 raise TransportError(
-                    f"{self._name}: {len(fitting)} streams fit: {listed(fitting)}; say which with a name, type=, "
-                    "source_id= or host="
+                    f"{self._name}: {len(fitting)} streams fit: {listed(fitting)}; say which with a name, "
+                    "type=, source_id= or host="
                 )
             if stop.is_set() or time.monotonic() >= until:
                 there = listed([one for one in everything if not one.is_text])
                 has = f"there is {there}" if there else "there is none on this network"
                 raise NotFoundError(
-                    f"{self._name}: no such stream within {self._resolve_s:g} s; {has}: start the program that "
-                    "sends it, or check the firewall and lsl_api.cfg"
+                    f"{self._name}: no such stream within {self._resolve_s:g} s; {has}: start the program "
+                    "that sends it, or check the firewall and lsl_api.cfg"
                 )
 
     def _pull(self, inlet: Any, heading: bytes, stop: threading.Event) -> None:
@@ -158,5 +158,6 @@ class LslTransport(MemoryTransport):
 
 def _correction_s(lsl: Any, inlet: Any, timeout_s: float) -> float:
     """Seconds to be added to a time stamp for `time.monotonic()`; raises TimeoutError, RuntimeError."""
-    here_s = time.monotonic() - lsl.local_clock()
-    return float(inlet.time_correction(timeout=timeout_s)) + here_s
+    here_s: float = time.monotonic() - lsl.local_clock()
+    there_s: float = inlet.time_correction(timeout=timeout_s)
+    return there_s + here_s

@@ -1,4 +1,4 @@
-"""MNE-LSL and its liblsl, imported when first used; and the streams that it finds on the network, in words."""
+"""MNE-LSL and its liblsl, imported when first used; and the streams that it finds, in words."""
 
 from __future__ import annotations
 
@@ -58,7 +58,9 @@ class Found:
         """Name, and what tells it from others of that name."""
         rate = f"{self.hz:g} Hz" if self.hz else "no rate"
         said = f" source_id={self.source_id}" if self.source_id else ""
-        return f"{self.name!r} (type={self.stype}{said} host={self.host}, {self.n_channels} x {rate})"
+        return (
+            f"{self.name!r} (type={self.stype}{said} host={self.host}, {self.n_channels} x {rate})"
+        )
 
 
 @dataclass(frozen=True, slots=True)

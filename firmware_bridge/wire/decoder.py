@@ -7,14 +7,20 @@ into millivolts waits for it (at most STREAM_INFO_PERIOD_S on a clean link) and 
 
 from __future__ import annotations
 
+import numpy as np
+
 from firmware_bridge.events import (
     Battery,
     Corrupt,
     Event,
+    Gap,
     LeadOffChanged,
+    ReconstructedLeads,
+    Reconstruction,
     Samples,
     StreamInfo,
 )
+from firmware_bridge.wire import spec
 from firmware_bridge.wire.framing import FrameError, SenselessError, Splitter
 from firmware_bridge.wire.packets import (
     BatteryPacket,
@@ -24,21 +30,24 @@ from firmware_bridge.wire.packets import (
     SamplePacket,
     parse_frame,
 )
+from firmware_bridge.wire.reconstructed import ReconstructedPacket, ReconstructionPacket, sigma_mv
 from firmware_bridge.wire.sequence import SequenceTracker
 
 
 class WireDecoder:
-    """Decodes what one device sends. Holds one unfinished frame and at most 256 stream infos.
+    """Decodes what one device sends. Holds one unfinished frame and at most 256 stream infos of each kind.
 
     Events come in the order of the frames. Those that a frame's counters tell (Restarted, Gap,
-    LeadOffChanged) precede what it carries. A Gap tells lost samples exactly; a lost frame without samples
-    makes none, and shows in `lost_frames`.
+    LeadOffChanged) precede what it carries. A Gap tells lost samples exactly, of the measured leads where a
+    device sends both kinds; a lost frame without samples makes none, and shows in `lost_frames`.
     """
 
     def __init__(self) -> None:
         self._splitter = Splitter()
         self._tracker = SequenceTracker()
         self._infos: dict[int, StreamInfo] = {}  # by config id
+        self._reconstructions: dict[int, Reconstruction] = {}
+        self._measures = False  # whether samples of measured leads have come
         self._lead_off = 0
 
     @property
@@ -71,12 +80,19 @@ class WireDecoder:
                 f"{packet.frame_type.name.lower()} is for the device: is the line looped back?"
             )
         if isinstance(packet, SamplePacket):
+            self._measures = True
             return self._sample_events(header, packet)
+        if isinstance(packet, ReconstructedPacket):
+            return self._reconstructed_events(header, packet)
         events, deliver = self._tracker.place_other(header)
         if not deliver:
             return events
         if isinstance(packet, BatteryPacket):
             return [*events, Battery(packet.percent)]
+        if isinstance(packet, ReconstructionPacket):
+            said = packet.reconstruction(header.session)
+            self._reconstructions[said.config_id] = said
+            return [*events, said]
         info = packet.stream_info(header.session)
         self._infos[info.config_id] = info
         return [*events, info]
@@ -107,6 +123,38 @@ class WireDecoder:
             )
         )
         return events
+
+    def _reconstructed_events(self, header: Header, packet: ReconstructedPacket) -> list[Event]:
+        said = self._reconstructions.get(packet.config_id)
+        if said is not None and said.session != header.session:
+            said = None
+        if said is not None and len(packet.values) != len(said.leads):
+            raise SenselessError(
+                f"{len(packet.values)} reconstructed leads, and reconstruction {said.config_id} names "
+                f"{len(said.leads)}"
+            )
+        events, position = self._tracker.place_samples(
+            header, packet, said.sampling_hz if said else None
+        )
+        if self._measures:
+            events = [event for event in events if not isinstance(event, Gap)]
+        if position is None:
+            return events
+        sigma = sigma_mv(packet.sigmas)
+        sigma[packet.values == spec.NO_VALUE] = np.nan
+        return [
+            *events,
+            ReconstructedLeads(
+                first_sample=position.first_sample,
+                counts=packet.values,
+                sigma_mv=sigma,
+                quality=packet.quality,
+                tick_us=position.tick_us,
+                sequence=header.sequence,
+                session=header.session,
+                config_id=packet.config_id,
+            ),
+        ]
 
 
 class CommandDecoder:

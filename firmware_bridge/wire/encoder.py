@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from firmware_bridge.errors import EncodeError
-from firmware_bridge.events import StreamInfo
+from firmware_bridge.events import Reconstruction, StreamInfo
 from firmware_bridge.wire import spec
 from firmware_bridge.wire.packets import (
     BatteryPacket,
@@ -16,6 +16,12 @@ from firmware_bridge.wire.packets import (
     Packet,
     SamplePacket,
     encode_frame,
+)
+from firmware_bridge.wire.reconstructed import (
+    ReconstructedPacket,
+    ReconstructionPacket,
+    sigma_codes,
+    value_codes,
 )
 
 
@@ -77,6 +83,36 @@ class WireEncoder:
         )
         self.first_sample += counts.shape[1]
         return frame
+
+    def reconstruction(self, said: Reconstruction) -> bytes:
+        """The frame that describes the leads which the device reconstructs: as often as the stream info."""
+        return self._encode(ReconstructionPacket.from_reconstruction(said))
+
+    def reconstructed(
+        self,
+        said: Reconstruction,
+        ecg_mv: NDArray[np.floating],
+        sigma_mv: NDArray[np.floating],
+        quality: NDArray[np.uint8],
+        *,
+        first_sample: int,
+        tick_us: int,
+    ) -> bytes:
+        """A frame of reconstructed leads, (n_leads, n_samples) mV each, NaN where there is no value.
+
+        `first_sample` and `tick_us` are those of the first sample; both may run on past 2^32. Raises
+        EncodeError for what does not fit.
+        """
+        return self._encode(
+            ReconstructedPacket(
+                config_id=said.config_id,
+                first_sample=first_sample % 2**32,
+                tick_us=tick_us % 2**32,
+                quality=np.bitwise_or.reduce(quality, axis=1),
+                values=value_codes(ecg_mv, said.nanovolts_per_lsb),
+                sigmas=sigma_codes(sigma_mv),
+            )
+        )
 
     def battery(self, percent: int) -> bytes:
         """A battery frame, 0 to 100 %."""

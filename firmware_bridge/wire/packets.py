@@ -18,7 +18,17 @@ from numpy.typing import NDArray
 from firmware_bridge.errors import EncodeError
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.wire import spec
+from firmware_bridge.wire.fields import (
+    lead_codes,
+    leads_of,
+    pack,
+    take_text,
+    text,
+    unpack,
+    unpack_all,
+)
 from firmware_bridge.wire.framing import FrameError, SenselessError, unwrap, wrap
+from firmware_bridge.wire.reconstructed import ReconstructedPacket, ReconstructionPacket
 from firmware_bridge.wire.spec import FrameType
 
 
@@ -70,12 +80,12 @@ class SamplePacket:
         wide = np.ascontiguousarray(self.counts.T, dtype="<i4")
         narrow = wide.view(np.uint8).reshape(-1, 4)[:, : self.sample_bits // 8]
         fixed = (self.config_id, self.first_sample, self.tick_us, count, self.lead_off, channels)
-        return _pack(self.frame_type, *fixed) + narrow.tobytes()
+        return pack(self.frame_type, *fixed) + narrow.tobytes()
 
     @classmethod
     def parse(cls, frame_type: FrameType, payload: bytes) -> SamplePacket:
         """Read a payload. Raises FrameError if its length or a field makes no sense."""
-        (config_id, first_sample, tick_us, count, lead_off, channels), rest = _unpack(
+        (config_id, first_sample, tick_us, count, lead_off, channels), rest = unpack(
             frame_type, payload
         )
         bits = spec.SAMPLE_BITS[frame_type]
@@ -142,35 +152,24 @@ class InfoPacket:
 
     def encode(self) -> bytes:
         """The payload. Raises EncodeError for what the format cannot carry."""
-        unknown = [lead for lead in self.leads if lead not in spec.LEADS]
-        if unknown:
-            raise EncodeError(f"unknown lead {unknown[0]!r}: use {', '.join(spec.LEADS)}")
+        codes = lead_codes(self.leads)
         problem = self._problem()
         if problem:
             raise EncodeError(problem)
-        texts = b""
-        for text in (self.device, self.firmware):
-            encoded = text.encode()
-            if len(encoded) > spec.MAX_TEXT_BYTES:
-                raise EncodeError(f"{text!r} has more than {spec.MAX_TEXT_BYTES} bytes: shorten it")
-            texts += bytes([len(encoded)]) + encoded
         fixed = (self.config_id, self.sample_bits, self.rate_millihertz, self.nanovolts_per_lsb)
-        codes = bytes(spec.LEADS.index(lead) + 1 for lead in self.leads)
-        return _pack(self.frame_type, *fixed, len(codes)) + codes + texts
+        texts = text(self.device) + text(self.firmware)
+        return pack(self.frame_type, *fixed, len(codes)) + codes + texts
 
     @classmethod
     def parse(cls, frame_type: FrameType, payload: bytes) -> InfoPacket:
         """Read a payload. Raises FrameError if its length or a field makes no sense."""
-        (config_id, bits, rate, nanovolts, channels), rest = _unpack(frame_type, payload)
+        (config_id, bits, rate, nanovolts, channels), rest = unpack(frame_type, payload)
         codes, rest = rest[:channels], rest[channels:]
         if len(codes) != channels:
             raise FrameError(f"declares {channels} channels and names {len(codes)} leads")
-        unknown = [code for code in codes if not 1 <= code <= len(spec.LEADS)]
-        if unknown:
-            raise FrameError(f"unknown lead code {unknown[0]}")
-        leads = tuple(spec.LEADS[code - 1] for code in codes)
-        device, rest = _take_text(rest, "device")
-        firmware, rest = _take_text(rest, "firmware")
+        leads = leads_of(codes)
+        device, rest = take_text(rest, "device")
+        firmware, rest = take_text(rest, "firmware")
         if rest:
             raise FrameError(f"stream info is {len(rest)} bytes longer than it declares")
         packet = cls(config_id, bits, rate, nanovolts, leads, device, firmware)
@@ -205,12 +204,12 @@ class BatteryPacket:
         """The payload. Raises EncodeError for a charge outside 0 to 100."""
         if not 0 <= self.percent <= 100:
             raise EncodeError(f"a battery at {self.percent} %: give 0 to 100")
-        return _pack(self.frame_type, self.percent)
+        return pack(self.frame_type, self.percent)
 
     @classmethod
     def parse(cls, frame_type: FrameType, payload: bytes) -> BatteryPacket:
         """Read a payload. Raises FrameError if its length or a field makes no sense."""
-        (percent,) = _unpack_all(frame_type, payload)
+        (percent,) = unpack_all(frame_type, payload)
         if percent > 100:
             raise FrameError(f"a battery at {percent} %")
         return cls(percent)
@@ -235,24 +234,28 @@ class Command:
                 f"{self.frame_type.name} with a rate of {self.rate_millihertz} mHz: "
                 "SET_RATE takes one above 0, other commands take none"
             )
-        return _pack(self.frame_type, *([self.rate_millihertz] if sets_rate else []))
+        return pack(self.frame_type, *([self.rate_millihertz] if sets_rate else []))
 
     @classmethod
     def parse(cls, frame_type: FrameType, payload: bytes) -> Command:
         """Read a payload. Raises FrameError if its length or a field makes no sense."""
-        values = _unpack_all(frame_type, payload)
+        values = unpack_all(frame_type, payload)
         if values == (0,):
             raise FrameError("a sampling rate of zero")
         return cls(frame_type, *values)
 
 
-Packet = SamplePacket | InfoPacket | BatteryPacket | Command
+Packet = (
+    SamplePacket | InfoPacket | BatteryPacket | ReconstructedPacket | ReconstructionPacket | Command
+)
 
 _PARSERS: dict[FrameType, Callable[[FrameType, bytes], Packet]] = {
     FrameType.SAMPLES_INT16: SamplePacket.parse,
     FrameType.SAMPLES_INT24: SamplePacket.parse,
+    FrameType.RECONSTRUCTED: ReconstructedPacket.parse,
     FrameType.STREAM_INFO: InfoPacket.parse,
     FrameType.BATTERY: BatteryPacket.parse,
+    FrameType.RECONSTRUCTION: ReconstructionPacket.parse,
     FrameType.START: Command.parse,
     FrameType.STOP: Command.parse,
     FrameType.SET_RATE: Command.parse,
@@ -304,38 +307,3 @@ def read_info_frame(value: bytes) -> InfoPacket:
     if not isinstance(packet, InfoPacket):
         raise FrameError("it is no stream info")
     return packet
-
-
-def _pack(frame_type: FrameType, *values: float) -> bytes:
-    try:
-        return spec.PAYLOAD_STRUCTS[frame_type].pack(*values)
-    except (struct.error, OverflowError) as error:
-        raise EncodeError(f"{frame_type.name.lower()} {values}: {error}") from error
-
-
-def _unpack(frame_type: FrameType, payload: bytes) -> tuple[tuple[int, ...], bytes]:
-    layout = spec.PAYLOAD_STRUCTS[frame_type]
-    if len(payload) < layout.size:
-        raise FrameError(
-            f"{frame_type.name.lower()} needs {layout.size} bytes and has {len(payload)}"
-        )
-    return layout.unpack_from(payload), payload[layout.size :]
-
-
-def _unpack_all(frame_type: FrameType, payload: bytes) -> tuple[int, ...]:
-    values, rest = _unpack(frame_type, payload)
-    if rest:
-        raise FrameError(f"{frame_type.name.lower()} is {len(rest)} bytes longer than it declares")
-    return values
-
-
-def _take_text(data: bytes, name: str) -> tuple[str, bytes]:
-    if not data:
-        raise FrameError(f"stream info ends before its {name} name")
-    n = data[0]
-    if n > spec.MAX_TEXT_BYTES or n > len(data) - 1:
-        raise FrameError(f"{name} name of {n} bytes, where {len(data) - 1} are left")
-    try:
-        return data[1 : 1 + n].decode(), data[1 + n :]
-    except UnicodeDecodeError as error:
-        raise FrameError(f"{name} name is not UTF-8") from error

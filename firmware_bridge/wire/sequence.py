@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from firmware_bridge.events import Duplicate, Event, Gap, Late, Restarted
 from firmware_bridge.wire.framing import FrameError
 from firmware_bridge.wire.packets import Header, SamplePacket
+from firmware_bridge.wire.reconstructed import ReconstructedPacket
 from firmware_bridge.wire.spec import MAX_SAMPLES, REORDER_FRAMES
 
 _SEEN_MASK = (1 << REORDER_FRAMES) - 1
@@ -36,6 +37,15 @@ class Position:
 
     first_sample: int
     tick_us: int
+
+
+@dataclass(slots=True)
+class _Place:
+    """Where samples of one kind stand: those measured, those reconstructed. Each kind is counted apart."""
+
+    next_sample: int | None = None
+    tick_us: int | None = None
+    tick_sample: int = 0
 
 
 def signed(value: int, bits: int) -> int:
@@ -57,9 +67,7 @@ class SequenceTracker:
         self._since_first = 0  # sequences since the first frame ever seen, itself included
         self._seen = 0  # bit k: the frame k before the last one was delivered
         self._pending_frames = 0  # lost, and not yet told in a Gap
-        self._next_sample: int | None = None
-        self._tick_us: int | None = None
-        self._tick_sample = 0
+        self._measured, self._reconstructed = _Place(), _Place()
 
     def place_other(self, header: Header) -> tuple[list[Event], bool]:
         """Place a frame without samples: what its counters told, and whether to deliver it."""
@@ -68,12 +76,15 @@ class SequenceTracker:
             return [Late(header.sequence, 0, 0)], False
         step = self._step(header)
         if self._is_recent(step):
-            return [self._behind(header, step, self._next_sample or 0, 0)], False
+            return [self._behind(header, step, self._measured.next_sample or 0, 0)], False
         self._advance(header, (step - 1) % _SEQUENCES)
         return events, True
 
     def place_samples(
-        self, header: Header, packet: SamplePacket, sampling_hz: float | None
+        self,
+        header: Header,
+        packet: SamplePacket | ReconstructedPacket,
+        sampling_hz: float | None,
     ) -> tuple[list[Event], Position | None]:
         """Place a sample frame: what its counters told, and its position, or None to drop it.
 
@@ -84,7 +95,8 @@ class SequenceTracker:
         if events is None:
             return [Late(header.sequence, packet.first_sample, packet.n_samples)], None
         step = self._step(header)
-        origin = self._next_sample
+        place = self._reconstructed if isinstance(packet, ReconstructedPacket) else self._measured
+        origin = place.next_sample
         next_sample = packet.first_sample if origin is None else origin
         ahead = signed(packet.first_sample - next_sample, 32)
         before_the_first = origin is None and -step >= self._since_first
@@ -105,8 +117,9 @@ class SequenceTracker:
         if ahead or lost is not None:
             self._pending_frames = 0
         first_sample = next_sample + ahead
-        self._next_sample = first_sample + packet.n_samples
-        return events, Position(first_sample, self._unwrap_tick(packet, first_sample, sampling_hz))
+        place.next_sample = first_sample + packet.n_samples
+        tick_us = _unwrapped(place, packet.tick_us, first_sample, sampling_hz)
+        return events, Position(first_sample, tick_us)
 
     def _enter(self, header: Header) -> list[Event] | None:
         """Follow a change of session; None for a frame that the session before left behind."""
@@ -127,8 +140,8 @@ class SequenceTracker:
         self._session = session
         self._last_sequence = _SEQUENCES - 1
         self._recent = self._seen = self._pending_frames = 0
-        self._next_sample = 0
-        self._tick_us = None
+        for place in (self._measured, self._reconstructed):
+            place.next_sample, place.tick_us = 0, None
         return [Restarted(session)]
 
     def _step(self, header: Header) -> int:
@@ -169,17 +182,15 @@ class SequenceTracker:
         self._pending_frames += lost
         self.lost_frames += lost
 
-    def _unwrap_tick(
-        self, packet: SamplePacket, first_sample: int, sampling_hz: float | None
-    ) -> int:
-        if self._tick_us is None:
-            tick_us = packet.tick_us
-        elif sampling_hz is None:  # ticks only go forward
-            tick_us = self._tick_us + (packet.tick_us - self._tick_us) % 2**32
+
+def _unwrapped(place: _Place, tick_us: int, first_sample: int, sampling_hz: float | None) -> int:
+    """The tick of `first_sample`, kept in `place`."""
+    if place.tick_us is not None:
+        if sampling_hz is None:  # ticks only go forward
+            tick_us = place.tick_us + (tick_us - place.tick_us) % 2**32
         else:
-            elapsed_us = round((first_sample - self._tick_sample) * 1e6 / sampling_hz)
-            expected = self._tick_us + elapsed_us
-            tick_us = expected + signed(packet.tick_us - expected, 32)
-        self._tick_us = tick_us
-        self._tick_sample = first_sample
-        return tick_us
+            elapsed_us = round((first_sample - place.tick_sample) * 1e6 / sampling_hz)
+            expected = place.tick_us + elapsed_us
+            tick_us = expected + signed(tick_us - expected, 32)
+    place.tick_us, place.tick_sample = tick_us, first_sample
+    return tick_us

@@ -38,6 +38,21 @@ REPORT_BYTES = 65_536
 # BLE keep the order, so this serves relays that do not; 64 frames are 2.5 s of 20-sample frames at 500 Hz.
 REORDER_FRAMES = 64
 
+# Leads that the device reconstructed itself: values of two bytes, sigma as a code of one.
+MAX_LEADS = 12
+NO_VALUE = -(1 << 15)  # a value where a measured lead is off
+SIGMA_LEAST_MV = 1e-4  # of code 1; below a tenth of a microvolt nothing is known
+SIGMA_STEPS = 16  # codes that double it: half a step is 2.2 %, and code 255 is 6 mV
+# Where a lead comes from; its code is its position plus one.
+PROVENANCE = (
+    "measured",
+    "derived",
+    "derived from reconstructed I",
+    "derived from reconstructed II",
+    "derived from reconstructed I and II",
+    "reconstructed",
+)
+
 SIMULATED = "simulated"  # as its firmware: what a device says that measures nobody's heart
 STREAM_INFO_PERIOD_S = 1.0  # a host that joins late waits this long for the scale of the samples
 
@@ -50,8 +65,10 @@ class FrameType(IntEnum):
 
     SAMPLES_INT16 = 0x01
     SAMPLES_INT24 = 0x02
+    RECONSTRUCTED = 0x03
     STREAM_INFO = 0x10
     BATTERY = 0x11
+    RECONSTRUCTION = 0x12
     START = 0x20
     STOP = 0x21
     SET_RATE = 0x22
@@ -70,7 +87,8 @@ class Field:
 
     name: str
     kind: str
-    """A key of FIXED_KINDS, or `text` (u8 length, then UTF-8), `codes`, `int16` or `int24` arrays."""
+    """A key of FIXED_KINDS, `text` (u8 length, then UTF-8), or an array: `codes`, `flags`, `logs`, `int16`,
+    `int24`."""
     meaning: str
 
 
@@ -100,6 +118,24 @@ PAYLOADS: dict[FrameType, tuple[Field, ...]] = {
         *_SAMPLES,
         Field("samples", "int24", "count x channels, all channels of a sample together"),
     ),
+    FrameType.RECONSTRUCTED: (
+        Field("config_id", "u8", "the reconstruction that describes these samples"),
+        Field(
+            "first_sample",
+            "u32",
+            "samples of each lead in this session before this one, modulo 2^32",
+        ),
+        Field("tick_us", "u32", "device time of the first sample in microseconds, modulo 2^32"),
+        Field("count", "u8", "samples of each lead, 1 or more"),
+        Field("leads", "u8", "1 to 12"),
+        Field("quality", "flags", "of each lead, the quality bits of any of its samples"),
+        Field("values", "int16", "count x leads, all leads of a sample together; -32768: no value"),
+        Field(
+            "sigmas",
+            "logs",
+            "count x leads, sigma as a code: 0 is 0, c is 0.1 uV x 2^((c - 1) / 16)",
+        ),
+    ),
     FrameType.STREAM_INFO: (
         Field("config_id", "u8", "changes with any field below"),
         Field("sample_bits", "u8", "16 or 24: the converter's rails"),
@@ -111,6 +147,20 @@ PAYLOADS: dict[FrameType, tuple[Field, ...]] = {
         Field("firmware", "text", "version of its firmware, at most 32 bytes"),
     ),
     FrameType.BATTERY: (Field("percent", "u8", "charge, 0 to 100"),),
+    FrameType.RECONSTRUCTION: (
+        Field("config_id", "u8", "changes with any field below; as in the stream info"),
+        Field("rate_millihertz", "u32", "rate of the reconstructed leads, above 0"),
+        Field("nanovolts_per_lsb", "f32", "one count of a value, above 0"),
+        Field("leads", "u8", "1 to 12"),
+        Field("codes", "codes", "lead code of each lead, as in the stream info"),
+        Field(
+            "provenance",
+            "codes",
+            "where each lead comes from: 1 measured, 2 derived, 3 derived from reconstructed I, 4 from II, "
+            "5 from both, 6 reconstructed",
+        ),
+        Field("model", "text", "name of the model, at most 32 bytes"),
+    ),
     FrameType.START: (),
     FrameType.STOP: (),
     FrameType.SET_RATE: (Field("rate_millihertz", "u32", "sampling rate to use, above 0"),),
@@ -135,9 +185,19 @@ def max_samples(channels: int, sample_bits: int) -> int:
     return min(MAX_SAMPLES, (MAX_PACKET_BYTES - fixed) // (channels * sample_bits // 8))
 
 
+def max_reconstructed(leads: int) -> int:
+    """The most samples per lead that one frame carries."""
+    fixed = HEADER_STRUCT.size + PAYLOAD_STRUCTS[FrameType.RECONSTRUCTED].size + CRC_BYTES + leads
+    return min(MAX_SAMPLES, (MAX_PACKET_BYTES - fixed) // (3 * leads))
+
+
 def byte_table(fields: tuple[Field, ...], offset: int = 0) -> str:
     """A layout as a Markdown table; `offset` is the place of its first byte in the packet."""
-    sizes = {"codes": "channels", "text": "1 + n", "int16": "2 x each", "int24": "3 x each"}
+    sizes = {"text": "1 + n", "int16": "2 x each", "int24": "3 x each", "logs": "1 x each"}
+    per_channel = (
+        "leads" if any(f.name == "leads" and f.kind == "u8" for f in fields) else "channels"
+    )
+    sizes |= {"codes": per_channel, "flags": per_channel}
     rows = ["| byte | size | type | field | meaning |", "|---|---|---|---|---|"]
     place: int | None = offset
     for field in fields:

@@ -48,20 +48,21 @@ _TWELVE = torch.from_numpy(TWELVE).float()
 DISCRIMINATOR, ITS_OPTIMISER = "discriminator", "discriminator_optimiser"
 
 
+def patch_layers(inputs: int, channels: int = CHANNELS) -> nn.Sequential:
+    """(batch, inputs, n) -> (batch, 1, n_patches)."""
+    layers: list[nn.Module] = []
+    for kernel, stride in LAYERS:
+        layers += [spectral_norm(nn.Conv1d(inputs, channels, kernel, stride)), nn.LeakyReLU(0.2)]
+        inputs = channels
+    return nn.Sequential(*layers, nn.Conv1d(channels, 1, LAST_KERNEL))
+
+
 class Discriminator(nn.Module):
     """Twelve leads, the anchor's eight and twelve flags in; for each patch near 1 if true, near 0 if made."""
 
     def __init__(self, channels: int = CHANNELS) -> None:
         super().__init__()
-        inputs = 2 * len(LEADS) + len(INDEPENDENT_LEADS)
-        layers: list[nn.Module] = []
-        for kernel, stride in LAYERS:
-            layers += [
-                spectral_norm(nn.Conv1d(inputs, channels, kernel, stride)),
-                nn.LeakyReLU(0.2),
-            ]
-            inputs = channels
-        self.layers = nn.Sequential(*layers, nn.Conv1d(channels, 1, LAST_KERNEL))
+        self.layers = patch_layers(2 * len(LEADS) + len(INDEPENDENT_LEADS), channels)
 
     def forward(self, ecg: Tensor, anchored: Tensor, known: Tensor) -> Tensor:
         """(batch, 8, n), (batch, 8, n) mV and (batch, 12) -> (batch, n_patches)."""

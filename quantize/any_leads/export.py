@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +12,15 @@ import numpy as np
 
 from edge.bundle import default_bundle_path, load_bundle
 from edge.signal.conditioning import Conditioning
+from quantize.any_leads.amplitude import fitted
 from quantize.any_leads.card import read_scores, sets_card
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.int8 import QAT
 from quantize.any_leads.train import COOLDOWN
+from quantize.data import load
 from quantize.errors import QuantizeError
 from quantize.export import bundle_from_student
+from quantize.hundred_hz import without_withdrawn
 
 DATA = (
     "PTB-XL folds 1-8, 250 Hz subset and all the rest at 100 Hz (CC BY 4.0, doi 10.13026/kfzx-aw45);"
@@ -59,14 +63,20 @@ def any_leads_export(given: argparse.Namespace) -> int:
         **{key: checkpoint.about[key] for key in CARD_KEYS if key in checkpoint.about},
         **({"remark": given.remark} if given.remark else {}),
     }
+    moments, share = np.array(checkpoint.about["moments"]), 0.0
+    if given.sigma_amplitude:
+        found = fitted(student, without_withdrawn(load("validation")), moments)
+        print(found.line())
+        share, card["sigma_amplitude"] = found.put_into(student), asdict(found)
     data = bundle_from_student(
         student,
-        np.array(checkpoint.about["moments"]),
+        moments,
         Conditioning(),
         name="leadlift-any-to-12",
         float32=given.float32,
         training=card,
         fidelity=fidelity,
+        sigma_amplitude=share,
     )
     output: Path = given.output or default_bundle_path()
     output.parent.mkdir(parents=True, exist_ok=True)

@@ -22,11 +22,11 @@ from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.scores import BATCH, r_and_rmse, reconstructed, scored_signals
 from quantize.data import Records
 from quantize.errors import QuantizeError
+from quantize.spectrum import band_power, band_ratio_db
 from quantize.student import Student
 
 Array = NDArray[np.float64]
 
-BAND_HZ = (40.0, 100.0)
 SINGLE_LEADS = ("I", "V3")  # told apart alone, where they are unknown
 TOGETHER = "all unknown"
 KERNEL, DILATIONS = 9, (1, 2, 4, 8, 16, 32)  # 36 ms to 1 s of 250 Hz
@@ -49,7 +49,7 @@ class Realism:
     variance_ratio: dict[str, float]
     """Made over true, median over records."""
     spectrum_db: dict[str, float]
-    """Power of BAND_HZ, made over true, median over records."""
+    """Power of `spectrum.BAND_HZ`, made over true, median over records."""
     hop_line_db: float
     """Power at the decoder's 62.5 Hz against that beside it, made over true, of the worst lead: 0 is none."""
     frechet: float
@@ -103,8 +103,7 @@ def of_pairs(
     r, rmse = r_and_rmse(truth[:, open_rows], made[:, open_rows])
     with np.errstate(divide="ignore", invalid="ignore"):
         ratio = made[:, open_rows].var(-1) / truth[:, open_rows].var(-1)
-        powers = [band_power(one[:, open_rows], sampling_hz) for one in (made, truth)]
-        decibel = 10 * np.log10(powers[0] / powers[1])
+        decibel = band_ratio_db(made[:, open_rows], truth[:, open_rows], sampling_hz)
         line = np.divide(*(hop_line(one[:, open_rows], sampling_hz) for one in (made, truth)))
     groups = {lead: [INDEPENDENT_LEADS.index(lead)] for lead in SINGLE_LEADS if lead in names}
     groups[TOGETHER] = open_rows.tolist()
@@ -123,14 +122,6 @@ def of_pairs(
         round(frechet(*pairs), 5),
         {name: round(told_apart(truth[:, g], made[:, g], half), 4) for name, g in groups.items()},
     )
-
-
-def band_power(ecg: Array, sampling_hz: float, band_hz: tuple[float, float] = BAND_HZ) -> Array:
-    """(..., n) -> (...) power in a band, in units that cancel in a ratio."""
-    window = np.hanning(ecg.shape[-1])
-    power = np.square(np.abs(np.fft.rfft(ecg * window)))
-    f = np.fft.rfftfreq(ecg.shape[-1], 1 / sampling_hz)
-    return np.asarray(power[..., (f >= band_hz[0]) & (f < band_hz[1])].sum(-1))
 
 
 def hop_line(ecg: Array, sampling_hz: float) -> Array:

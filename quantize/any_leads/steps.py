@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
+from edge.progress import followed
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
 from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
@@ -97,7 +98,7 @@ def any_leads_scores(given: argparse.Namespace) -> int:
     if given.realism:
         return _realism(student, records, feed, given.json, checkpoint.step)
     rows = []
-    for score in score_sets(student, records, feed, classes):
+    for score in followed(score_sets(student, records, feed, classes), "scoring", len(classes)):
         print(score.line(), flush=True)
         rows.append(asdict(score))
     worse = [row["leads"] for row in rows if row["rmse_uv"] >= row["linear_rmse_uv"]]
@@ -122,7 +123,8 @@ def _realism(
 ) -> int:
     print(PRELIMINARY)
     rows = []
-    for found in realism(student, records, feed, [class_of(one) for one in REALISM_SETS]):
+    found_of = realism(student, records, feed, [class_of(one) for one in REALISM_SETS])
+    for found in followed(found_of, "scoring", len(REALISM_SETS)):
         print(found.line(), flush=True)
         rows.append(asdict(found))
     if file:

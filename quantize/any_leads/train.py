@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from edge.progress import followed
 from quantize.any_leads.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from quantize.any_leads.feed import AnyFeed, Mixture
 from quantize.any_leads.sampling import Sampling
@@ -187,7 +188,8 @@ def run_steps(
     losses: list[Loss] = []
     told: list[float] = []
     begun = time.monotonic()
-    for step, batch in enumerate(batches, first):
+    shown = followed(batches, "training", len(span), skipped=first - span.start)
+    for step, batch in enumerate(shown, first):
         for group in optimiser.param_groups:
             group["lr"] = rate_at(step, schedule, span if cooled else None)
         torch.manual_seed((schedule.seed << 32) + step)  # dropout too is that of the step alone

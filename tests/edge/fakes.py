@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import LEADS, provenance
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, provenance
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.events import StreamInfo
 from firmware_bridge.source import Link, Source
@@ -22,6 +22,8 @@ class FakeReconstructor:
 
     sampling_hz = 250.0
     hop = 4
+    leads = INPUT_LEADS
+    moments = np.eye(len(INDEPENDENT_LEADS))  # of which no mistake can be told
 
     def __init__(self) -> None:
         self.skipped: list[int] = []

@@ -8,6 +8,9 @@
  *     S session sequence config_id first_sample tick_us lead_off channels bits count code... hex   samples
  *     I session sequence config_id bits rate scale_bits channels lead... device firmware hex       stream info
  *     B session sequence percent hex                                                               battery
+ *     T session sequence config_id rate scale_bits leads code... provenance... model hex           reconstruction
+ *     E session sequence config_id first_sample tick_us count leads quality... value... sigma... hex
+ *                                                                                                  reconstructed
  *     R n_commands hex                                                                             received
  *
  * Names are hex with a leading "x".
@@ -20,8 +23,8 @@
 
 #define MAX_BYTES 1024
 
-static uint8_t received[64][MAX_BYTES]; /* frames of the R lines, to be damaged later */
-static size_t received_bytes[64];
+static uint8_t received[128][MAX_BYTES]; /* frames of the R lines, to be damaged later */
+static size_t received_bytes[128];
 static unsigned n_received;
 
 static void fail(const char *what)
@@ -142,6 +145,65 @@ static void check_battery(unsigned session, unsigned sequence)
     free(frame);
 }
 
+static void check_reconstruction(unsigned session, unsigned sequence)
+{
+    char model[MAX_BYTES] = "";
+    leadlift_stream_info_t info = any_info();
+    leadlift_reconstruction_t what = {model, 0, 0.0f, 0, {0}, {0}};
+    leadlift_encoder_t encoder;
+    info.config_id = (uint8_t)number();
+    what.rate_millihertz = (uint32_t)number();
+    uint32_t scale = (uint32_t)number();
+    memcpy(&what.nanovolts_per_lsb, &scale, 4);
+    what.n_leads = (uint8_t)number();
+    for (uint8_t i = 0; i < what.n_leads; i++) {
+        what.leads[i] = (uint8_t)number();
+    }
+    for (uint8_t i = 0; i < what.n_leads; i++) {
+        what.provenance[i] = (uint8_t)number();
+    }
+    model[hex((uint8_t *)model, 1)] = '\0';
+    uint8_t *frame = malloc(LEADLIFT_RECONSTRUCTION_FRAME_BYTES);
+    begin(&encoder, &info, session, sequence);
+    compare(frame, leadlift_encode_reconstruction(&encoder, &what, frame, LEADLIFT_RECONSTRUCTION_FRAME_BYTES));
+    free(frame);
+}
+
+static void check_reconstructed(unsigned session, unsigned sequence)
+{
+    leadlift_stream_info_t info = any_info();
+    leadlift_reconstructed_t samples = {0, 0, 0, 0, NULL, NULL, NULL};
+    leadlift_encoder_t encoder;
+    info.config_id = (uint8_t)number();
+    samples.first_sample = (uint32_t)number();
+    samples.tick_us = (uint32_t)number();
+    samples.count = (uint8_t)number();
+    samples.n_leads = (uint8_t)number();
+    size_t n = (size_t)samples.count * samples.n_leads;
+    uint8_t *quality = malloc(samples.n_leads), *sigmas = malloc(n);
+    int16_t *values = malloc(n * sizeof *values);
+    for (size_t i = 0; i < samples.n_leads; i++) {
+        quality[i] = (uint8_t)number();
+    }
+    for (size_t i = 0; i < n; i++) {
+        values[i] = (int16_t)number();
+    }
+    for (size_t i = 0; i < n; i++) {
+        sigmas[i] = (uint8_t)number();
+    }
+    samples.quality = quality;
+    samples.values = values;
+    samples.sigmas = sigmas;
+    size_t capacity = LEADLIFT_RECONSTRUCTED_FRAME_BYTES((size_t)samples.n_leads, samples.count);
+    uint8_t *frame = malloc(capacity);
+    begin(&encoder, &info, session, sequence);
+    compare(frame, leadlift_encode_reconstructed(&encoder, &samples, frame, capacity));
+    free(frame);
+    free(values);
+    free(sigmas);
+    free(quality);
+}
+
 static unsigned receive(leadlift_receiver_t *receiver, const uint8_t *bytes, size_t n)
 {
     leadlift_command_t command;
@@ -225,6 +287,23 @@ static void random_frame(void)
         n = leadlift_encode_stream_info(&encoder, frame, capacity);
     } else if (kind == 1u) {
         n = leadlift_encode_battery(&encoder, (uint8_t)random_u32(), frame, capacity);
+    } else if (kind == 2u) {
+        leadlift_reconstruction_t what = {device, random_u32(), info.nanovolts_per_lsb, (uint8_t)below(14), {0}, {0}};
+        for (uint32_t i = 0; i < LEADLIFT_LEAD_CODES; i++) {
+            what.leads[i] = (uint8_t)((first + i) % 12u + 1u);
+            what.provenance[i] = (uint8_t)below(8);
+        }
+        n = leadlift_encode_reconstruction(&encoder, &what, frame, capacity);
+    } else if (kind == 3u) {
+        uint8_t bytes[13 * 13];
+        int16_t values[13 * 13];
+        for (size_t i = 0; i < sizeof bytes; i++) {
+            bytes[i] = (uint8_t)(random_u32() & mask);
+            values[i] = (int16_t)(random_u32() & mask);
+        }
+        leadlift_reconstructed_t samples = {random_u32(), random_u32(), (uint8_t)below(14), (uint8_t)below(14),
+                                            bytes, values, bytes};
+        n = leadlift_encode_reconstructed(&encoder, &samples, frame, capacity);
     } else {
         n = leadlift_encode_samples(&encoder, codes, count, random_u32(), (uint8_t)below(16), frame, capacity);
     }
@@ -267,6 +346,10 @@ int main(int n_arguments, char **arguments)
                 check_samples(session, sequence);
             } else if (kind == 'I') {
                 check_info(session, sequence);
+            } else if (kind == 'T') {
+                check_reconstruction(session, sequence);
+            } else if (kind == 'E') {
+                check_reconstructed(session, sequence);
             } else {
                 check_battery(session, sequence);
             }

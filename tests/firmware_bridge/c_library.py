@@ -10,6 +10,7 @@ from ctypes import (
     c_bool,
     c_char_p,
     c_float,
+    c_int16,
     c_int32,
     c_size_t,
     c_uint8,
@@ -25,6 +26,7 @@ from firmware_bridge.events import StreamInfo
 from firmware_bridge.firmware.generate import SOURCES
 from firmware_bridge.wire import spec
 from firmware_bridge.wire.packets import Command
+from firmware_bridge.wire.reconstructed import ReconstructedPacket, ReconstructionPacket
 from firmware_bridge.wire.spec import FrameType
 
 BUILD_S = 60.0
@@ -66,6 +68,33 @@ class Info(ctypes.Structure):
         ("sample_bits", c_uint8),
         ("channels", c_uint8),
         ("leads", c_uint8 * spec.MAX_CHANNELS),
+    )
+
+
+class ReconstructionInfo(ctypes.Structure):
+    """leadlift_reconstruction_t."""
+
+    _fields_ = (
+        ("model", c_char_p),
+        ("rate_millihertz", c_uint32),
+        ("nanovolts_per_lsb", c_float),
+        ("n_leads", c_uint8),
+        ("leads", c_uint8 * spec.MAX_LEADS),
+        ("provenance", c_uint8 * spec.MAX_LEADS),
+    )
+
+
+class ReconstructedSamples(ctypes.Structure):
+    """leadlift_reconstructed_t."""
+
+    _fields_ = (
+        ("first_sample", c_uint32),
+        ("tick_us", c_uint32),
+        ("count", c_uint8),
+        ("n_leads", c_uint8),
+        ("quality", POINTER(c_uint8)),
+        ("values", POINTER(c_int16)),
+        ("sigmas", POINTER(c_uint8)),
     )
 
 
@@ -129,6 +158,12 @@ class CLibrary:
         self.begin = function("begin", c_bool, [encoder, POINTER(Info), c_uint8])
         self.stream_info = function("encode_stream_info", c_size_t, [encoder, *frame])
         self.samples = function("encode_samples", c_size_t, samples)
+        self.reconstruction = function(
+            "encode_reconstruction", c_size_t, [encoder, POINTER(ReconstructionInfo), *frame]
+        )
+        self.reconstructed = function(
+            "encode_reconstructed", c_size_t, [encoder, POINTER(ReconstructedSamples), *frame]
+        )
         self.battery = function("encode_battery", c_size_t, [encoder, c_uint8, *frame])
         self.frame_samples = function("frame_samples", c_uint8, [encoder, c_uint8, c_uint8])
         self.skip_samples = function("skip_samples", None, [encoder, c_uint32])
@@ -156,6 +191,35 @@ class CEncoder:
 
     def battery(self, percent: int, capacity: int = 1024) -> bytes:
         return self._frame(self._library.battery, (percent,), capacity)
+
+    def reconstruction(self, packet: ReconstructionPacket, capacity: int = 1024) -> bytes:
+        codes = [spec.LEADS.index(lead) + 1 for lead in packet.leads]
+        origins = [spec.PROVENANCE.index(name) + 1 for name in packet.provenance]
+        array = c_uint8 * spec.MAX_LEADS
+        info = ReconstructionInfo(
+            packet.model.encode(),
+            packet.rate_millihertz,
+            packet.nanovolts_per_lsb,
+            len(codes),
+            array(*codes),
+            array(*origins),
+        )
+        return self._frame(self._library.reconstruction, (info,), capacity)
+
+    def reconstructed(self, packet: ReconstructedPacket, capacity: int = 1024) -> bytes:
+        leads, count = packet.values.shape
+        values = np.ascontiguousarray(packet.values.T, np.int16)
+        sigmas = np.ascontiguousarray(packet.sigmas.T, np.uint8)
+        samples = ReconstructedSamples(
+            packet.first_sample,
+            packet.tick_us,
+            count,
+            leads,
+            packet.quality.ctypes.data_as(POINTER(c_uint8)),
+            values.ctypes.data_as(POINTER(c_int16)),
+            sigmas.ctypes.data_as(POINTER(c_uint8)),
+        )
+        return self._frame(self._library.reconstructed, (samples,), capacity)
 
     def skip_samples(self, n: int) -> None:
         self._library.skip_samples(self.state, n)

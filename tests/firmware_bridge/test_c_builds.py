@@ -76,6 +76,15 @@ def vector_lines() -> list[str]:
             words = ["I", *start, fields["config_id"], fields["sample_bits"]]
             words += [fields["rate_millihertz"], scale, fields["channels"], *fields["leads"]]
             words += ["x" + fields[name].encode().hex() for name in ("device", "firmware")]
+        elif kind is FrameType.RECONSTRUCTION:
+            (scale,) = struct.unpack("<I", struct.pack("<f", fields["nanovolts_per_lsb"]))
+            words = ["T", *start, fields["config_id"], fields["rate_millihertz"], scale]
+            words += [fields["leads"], *fields["codes"], *fields["provenance"]]
+            words.append("x" + fields["model"].encode().hex())
+        elif kind is FrameType.RECONSTRUCTED:
+            names = ("config_id", "first_sample", "tick_us", "count", "leads")
+            words = ["E", *start, *(fields[name] for name in names)]
+            words += [*fields["quality"], *fields["values"], *fields["sigmas"]]
         elif kind is FrameType.BATTERY:
             words = ["B", *start, fields["percent"]]
         else:

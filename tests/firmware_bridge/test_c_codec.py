@@ -17,6 +17,7 @@ from firmware_bridge.wire import spec
 from firmware_bridge.wire.decoder import CommandDecoder
 from firmware_bridge.wire.encoder import WireEncoder, frame_samples
 from firmware_bridge.wire.packets import Command, encode_frame
+from firmware_bridge.wire.reconstructed import ReconstructedPacket, ReconstructionPacket
 from firmware_bridge.wire.spec import FrameType
 from tests.firmware_bridge import wire_vectors
 from tests.firmware_bridge.c_library import (
@@ -46,6 +47,7 @@ def c_frame(library: CLibrary, vector: dict) -> bytes:
     """What the C encoder makes of a golden vector's fields."""
     fields, kind = vector["fields"], vector["type"]
     info = replace(INFO, session=vector["session"])
+    packet = wire_vectors.packet_from_fields(kind, fields)
     if kind == "stream_info":
         leads = tuple(spec.LEADS[code - 1] for code in fields["leads"])
         rest = {
@@ -57,6 +59,8 @@ def c_frame(library: CLibrary, vector: dict) -> bytes:
             session=vector["session"],
             **rest,
         )
+    elif kind in ("reconstruction", "reconstructed"):
+        info = replace(info, config_id=fields["config_id"])
     elif kind != "battery":
         bits = spec.SAMPLE_BITS[FrameType[kind.upper()]]
         leads = spec.LEADS[: fields["channels"]]
@@ -66,6 +70,10 @@ def c_frame(library: CLibrary, vector: dict) -> bytes:
     encoder.state.sequence = vector["sequence"]
     if kind == "stream_info":
         return encoder.stream_info()
+    if isinstance(packet, ReconstructionPacket):
+        return encoder.reconstruction(packet)
+    if isinstance(packet, ReconstructedPacket):
+        return encoder.reconstructed(packet)
     if kind == "battery":
         return encoder.battery(fields["percent"])
     encoder.state.first_sample = fields["first_sample"]

@@ -99,7 +99,7 @@ def vector_calls() -> str:
             body.append(c_bytes(bytes(fields["leads"])))
             said = array("leadlift_stream_info_t", "{{" + ", ".join(body) + "}}")
             call("stream_info", *start, said, *expected)
-        else:
+        elif kind is FrameType.BATTERY:
             call("battery", *start, fields["percent"], *expected)
     for fewest, most in ((7, 13), (11, 21), (1, 1), (0, 255)):
         total = sum(frame_samples(sequence, fewest, most) for sequence in range(1000))

@@ -18,6 +18,7 @@ from firmware_bridge.wire.packets import (
     encode_frame,
     parse_frame,
 )
+from firmware_bridge.wire.reconstructed import ReconstructedPacket
 from firmware_bridge.wire.spec import FrameType
 from tests.firmware_bridge import wire_vectors
 from tests.firmware_bridge.wire_streams import decode, key, of
@@ -33,6 +34,9 @@ def _fields(packet):
     if isinstance(packet, SamplePacket):
         fields = (packet.config_id, packet.first_sample, packet.tick_us, packet.lead_off)
         return (*fields, packet.sample_bits, packet.counts.tolist())
+    if isinstance(packet, ReconstructedPacket):
+        fields = (packet.config_id, packet.first_sample, packet.tick_us, packet.quality.tolist())
+        return (*fields, packet.values.tolist(), packet.sigmas.tolist())
     return packet
 
 

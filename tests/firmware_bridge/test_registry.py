@@ -51,7 +51,7 @@ def test_the_page_says_what_the_code_does() -> None:
 def test_a_device_is_one_record_that_agrees_with_itself(name: str) -> None:
     device = DEVICES[name]
     assert device.name == name and device.title
-    assert device.on_serial or device.profile is not None
+    assert device.on_serial or device.scheme or device.profile is not None
     if device.usual:
         scheme, target = ("serial", "/dev/x") if device.on_serial else ("ble", "x")
         link = open_source(f"{scheme}:{target}{device.options}").link

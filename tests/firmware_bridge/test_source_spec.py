@@ -30,7 +30,7 @@ def test_a_name_is_scheme_rest_and_options() -> None:
         ("serial:?baud=9600", "such as serial:/dev/ttyACM0"),
         ("serial:/dev/x?bud=9600", "device, missing, simulated, baud"),
         ("serial:/dev/x?rate=250", "unknown option 'rate'"),
-        ("serial:/dev/x?device=morse", "csv, cyton, ganglion, openview, wire"),
+        ("serial:/dev/x?device=morse", "csv, cyton, ganglion, lsl, openview, wire"),
         ("serial:/dev/x?device=cyton", "needs leads="),
         ("serial:/dev/x?device=cyton&leads=9:II", "this device has 1 to 8"),
         ("serial:/dev/x?device=cyton&leads=1:II&gain=5", "the Cyton has 1, 2, 4"),

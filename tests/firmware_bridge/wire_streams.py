@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from firmware_bridge.events import Event, Samples, StreamInfo
+from firmware_bridge.events import Event, ReconstructedLeads, Samples, StreamInfo
 from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.encoder import WireEncoder
 
@@ -51,6 +51,10 @@ def key(event: Event) -> tuple:
         at = (event.first_sample, event.tick_us, event.lead_off, event.sequence)
         where = (event.session, event.config_id, event.counts.shape, event.counts.tobytes())
         return (Samples, *at, *where)
+    if isinstance(event, ReconstructedLeads):
+        at = (event.first_sample, event.tick_us, event.sequence, event.session, event.config_id)
+        arrays = (event.counts, event.sigma_mv, event.quality)
+        return (ReconstructedLeads, *at, *((a.shape, a.tobytes()) for a in arrays))
     return (type(event), *astuple(event))
 
 

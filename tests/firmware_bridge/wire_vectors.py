@@ -24,6 +24,7 @@ from firmware_bridge.wire.packets import (
     SamplePacket,
     encode_frame,
 )
+from firmware_bridge.wire.reconstructed import ReconstructedPacket, ReconstructionPacket
 from firmware_bridge.wire.spec import FrameType
 
 PATH = Path(__file__).with_name("golden_vectors.json")
@@ -54,6 +55,32 @@ def _info(leads, bits=24, rate=500_000, nanovolts=50.0, device="", firmware="", 
     }
 
 
+def _reconstruction(leads, provenance, rate=250_000, nanovolts=1000.0, model="", config_id=1):
+    return "reconstruction", {
+        "config_id": config_id,
+        "rate_millihertz": rate,
+        "nanovolts_per_lsb": float(np.float32(nanovolts)),
+        "leads": len(leads),
+        "codes": leads,
+        "provenance": provenance,
+        "model": model,
+    }
+
+
+def _reconstructed(quality, values, sigmas, first_sample=0, tick_us=0, config_id=1):
+    return "reconstructed", {
+        "config_id": config_id,
+        "first_sample": first_sample,
+        "tick_us": tick_us,
+        "count": len(values) // len(quality),
+        "leads": len(quality),
+        "quality": quality,
+        "values": values,
+        "sigmas": sigmas,
+    }
+
+
+_TWELVE = list(range(1, 13))
 _RAMP = [1000 * i - 30_000 for i in range(60)]
 
 # name, session, sequence, (type, fields)
@@ -83,6 +110,38 @@ GOOD = [
     ("most samples", 1, 260, _samples("samples_int16", 1, [-1] * 245)),
     ("battery empty", 7, 9, ("battery", {"percent": 0})),
     ("battery full", 7, 10, ("battery", {"percent": 100})),
+    (
+        "reconstruction of twelve leads",
+        7,
+        11,
+        _reconstruction(_TWELVE, [6, 1, 3, 3, 3, 3, 1, 6, 6, 6, 1, 6], model="leadlift-any-to-12"),
+    ),
+    (
+        "reconstruction, longest name",
+        1,
+        12,
+        _reconstruction([9], [6], 1, 1e-3, "µV" * 10 + "ab", config_id=255),
+    ),
+    (
+        "reconstructed, a hop of twelve leads",
+        7,
+        13,
+        _reconstructed(
+            [0, 4] * 6, [i - 24 for i in range(48)], list(range(48)), 12_340, 24_680_000
+        ),
+    ),
+    (
+        "reconstructed, ends of all ranges",
+        7,
+        14,
+        _reconstructed([63, 0], [-32768, -32767, 32767, 0], [0, 255, 1, 0], 2**32 - 1, 2**32 - 1),
+    ),
+    (
+        "most reconstructed samples",
+        1,
+        261,
+        _reconstructed([255] * 12, [-1] * 156, [1] * 156, config_id=255),
+    ),
     ("start", 0, 0, ("start", {})),
     ("stop", 0, 0, ("stop", {})),
     ("set rate", 0, 0, ("set_rate", {"rate_millihertz": 500_000})),
@@ -107,6 +166,25 @@ def packet_from_fields(kind: str, fields: dict[str, Any]) -> Packet:
         leads = tuple(spec.LEADS[code - 1] for code in fields["leads"])
         rest = {k: v for k, v in fields.items() if k not in ("channels", "leads")}
         return InfoPacket(leads=leads, **rest)
+    if frame_type is FrameType.RECONSTRUCTED:
+        shape = fields["count"], fields["leads"]
+        return ReconstructedPacket(
+            fields["config_id"],
+            fields["first_sample"],
+            fields["tick_us"],
+            np.array(fields["quality"], np.uint8),
+            np.array(fields["values"], np.int16).reshape(shape).T,
+            np.array(fields["sigmas"], np.uint8).reshape(shape).T,
+        )
+    if frame_type is FrameType.RECONSTRUCTION:
+        return ReconstructionPacket(
+            fields["config_id"],
+            fields["rate_millihertz"],
+            fields["nanovolts_per_lsb"],
+            tuple(spec.LEADS[code - 1] for code in fields["codes"]),
+            tuple(spec.PROVENANCE[code - 1] for code in fields["provenance"]),
+            fields["model"],
+        )
     if frame_type is FrameType.BATTERY:
         return BatteryPacket(**fields)
     return Command(frame_type, **fields)
@@ -122,6 +200,16 @@ def _sample_payload(count: int, lead_off: int, channels: int, n_bytes: int) -> b
 
 def _info_payload(bits=24, rate=500_000, nanovolts=50.0, leads=b"\2\7\x0b", tail=b"\0\0") -> bytes:
     return struct.pack("<BBIfB", 1, bits, rate, nanovolts, len(leads)) + leads + tail
+
+
+def _reconstruction_payload(
+    rate=250_000, nanovolts=1000.0, leads=b"\2\7", origins=b"\1\6", tail=b"\0"
+) -> bytes:
+    return struct.pack("<BIfB", 1, rate, nanovolts, len(leads)) + leads + origins + tail
+
+
+def _reconstructed_payload(count: int, leads: int, n_bytes: int) -> bytes:
+    return struct.pack("<BIIBB", 1, 0, 0, count, leads) + bytes(n_bytes)
 
 
 def _bad() -> list[tuple[str, str, bytes]]:
@@ -163,6 +251,66 @@ def _bad() -> list[tuple[str, str, bytes]]:
         ("info name too long", "device name of 33", _frame(0x10, _info_payload(tail=b"\x21" * 40))),
         ("info name not UTF-8", "UTF-8", _frame(0x10, _info_payload(tail=b"\1\xff\0"))),
         ("info too long", "1 bytes longer", _frame(0x10, _info_payload(tail=b"\0\0\0"))),
+        ("reconstructed cut", "declares 2 x 3", _frame(0x03, _reconstructed_payload(2, 3, 20))),
+        (
+            "reconstructed too long",
+            "declares 2 x 3",
+            _frame(0x03, _reconstructed_payload(2, 3, 22)),
+        ),
+        ("reconstructed without fields", "needs 11", _frame(0x03, b"\1")),
+        (
+            "reconstructed without samples",
+            "without samples",
+            _frame(0x03, _reconstructed_payload(0, 1, 1)),
+        ),
+        ("no reconstructed leads", "0 leads", _frame(0x03, _reconstructed_payload(1, 0, 0))),
+        ("thirteen leads", "13 leads", _frame(0x03, _reconstructed_payload(1, 13, 52))),
+        (
+            "reconstruction of nothing",
+            "0 leads",
+            _frame(0x12, _reconstruction_payload(leads=b"", origins=b"")),
+        ),
+        (
+            "reconstruction cut",
+            "declares 2 leads",
+            _frame(0x12, _reconstruction_payload(origins=b"", tail=b"\1")),
+        ),
+        (
+            "reconstructed lead 13",
+            "lead code 13",
+            _frame(0x12, _reconstruction_payload(leads=b"\2\x0d")),
+        ),
+        ("reconstructed lead twice", "twice", _frame(0x12, _reconstruction_payload(leads=b"\2\2"))),
+        (
+            "provenance 0",
+            "provenance code 0",
+            _frame(0x12, _reconstruction_payload(origins=b"\0\1")),
+        ),
+        (
+            "provenance 7",
+            "provenance code 7",
+            _frame(0x12, _reconstruction_payload(origins=b"\1\7")),
+        ),
+        (
+            "reconstruction at no rate",
+            "rate of zero",
+            _frame(0x12, _reconstruction_payload(rate=0)),
+        ),
+        (
+            "reconstruction without scale",
+            "0.0 nanovolts",
+            _frame(0x12, _reconstruction_payload(nanovolts=0.0)),
+        ),
+        (
+            "reconstruction without a model",
+            "before its model",
+            _frame(0x12, _reconstruction_payload(tail=b"")),
+        ),
+        (
+            "reconstruction too long",
+            "1 bytes longer",
+            _frame(0x12, _reconstruction_payload(tail=b"\0\0")),
+        ),
         ("battery over full", "101 %", _frame(0x11, b"\x65")),
         ("battery without charge", "needs 1 bytes", _frame(0x11, b"")),
         ("battery too long", "1 bytes longer", _frame(0x11, b"\1\1")),

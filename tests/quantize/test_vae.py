@@ -186,7 +186,7 @@ def test_a_run_that_was_stopped_ends_as_if_it_had_not_been(
 def test_what_does_not_fit_is_refused(records: Records, tmp_path: Path) -> None:
     with pytest.raises(QuantizeError, match="4 records do not fill a batch of 16"):
         train_vae(records, records, CONFIG, VaeSchedule(), tmp_path)
-    with pytest.raises(QuantizeError, match="sampled at 500 Hz, the VAE is made for 250 Hz"):
+    with pytest.raises(QuantizeError, match="sampled at 500 Hz, the network is made for 250 Hz"):
         predict(WearEcgVae(CONFIG), replace(records, sampling_hz=500.0))
     once = replace(SCHEDULE, epochs=1)
     train_vae(records, records, CONFIG, once, tmp_path, say=lambda _: None)

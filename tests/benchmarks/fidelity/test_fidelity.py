@@ -127,7 +127,8 @@ def test_every_arm_on_every_domain(tmp_path: Path) -> None:
     elsewhere = ("cpsc_ptb", "mobile")
     assert all((row["measured"] is None) == row["figure"].startswith(elsewhere) for row in judged)
     assert set(fidelity_card(results)["test"]) == {LINEAR, "shipped", "calibrated"}
-    headline, differences, leads, amplitude, intervals = tables(results)
+    headline, differences, leads, amplitude, sharpness, intervals = tables(results)
+    assert len(sharpness.rows) == 10
     assert len(differences.rows) == 8  # all but the shipped one
     assert len(headline.rows) == len(leads.rows) == len(amplitude.rows) == 10
     assert len(intervals.rows) == 6

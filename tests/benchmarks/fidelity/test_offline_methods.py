@@ -37,7 +37,7 @@ def test_an_untrained_teacher_is_the_linear_map_and_its_residual_is_added(tmp_pa
     linear = linear_predictions(BUNDLE, streamed)
     for bias_mv in (0.0, 0.5):
         untrained_teacher(file, bias_mv)
-        (method,), _ = offline_methods(file, tmp_path / "none")
+        (method,), _ = offline_methods(file, tmp_path / "none", tmp_path / "none")
         made = method.predict(BUNDLE, streamed, records)
         assert made.ecg_mv[:, INPUTS] == pytest.approx(streamed.ecg_mv[:, INPUTS])
         expected = linear.ecg_mv[:, OUTPUTS] + bias_mv
@@ -53,7 +53,7 @@ def test_of_the_vae_the_decoded_leads_count_and_the_measured_stay(tmp_path: Path
     torch.manual_seed(0)
     vae = WearEcgVae(VaeConfig(width=4))
     save_vae(file, vae, {})
-    (method,), _ = offline_methods(tmp_path / "none", file)
+    (method,), _ = offline_methods(tmp_path / "none", file, tmp_path / "none")
     streamed = predict(Method("INT8", "", BUNDLE, "onnxruntime"), records, hop_by_hop=False)
     made = method.predict(BUNDLE, streamed, records)
     assert (made.ecg_mv[:, INPUTS] == streamed.ecg_mv[:, INPUTS]).all()
@@ -64,7 +64,8 @@ def test_of_the_vae_the_decoded_leads_count_and_the_measured_stay(tmp_path: Path
 
 
 def test_weights_that_are_not_here_are_named(tmp_path: Path) -> None:
-    methods, skipped = offline_methods(tmp_path / "a.safetensors", tmp_path / "b.safetensors")
+    methods, skipped = offline_methods(*(tmp_path / f"{name}.safetensors" for name in "abc"))
     assert methods == ()
     assert skipped["teacher"] == "skipped: its weights a.safetensors are not here"
     assert "b.safetensors" in skipped["WearECG VAE"]
+    assert "c.safetensors" in skipped["L2G-ECG AAE"]

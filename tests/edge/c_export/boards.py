@@ -110,7 +110,10 @@ def run_on(board: Board, export: Path, out: Path, *options: str) -> Found:
         objects.append(str(out / f"{path.stem}.o"))
         flags = BOARD_FLAGS if ours else (*FLAGS, board.optimisation, *options)
         _run(*gcc, *flags, f"-I{export}", "-c", str(path), "-o", objects[-1])
-    image, linker = out / "board.elf", ("-nostdlib", "-T", str(out / "board.ld"), "-Wl,--gc-sections")
+    image, linker = (
+        out / "board.elf",
+        ("-nostdlib", "-T", str(out / "board.ld"), "-Wl,--gc-sections"),
+    )
     _run(*gcc, *linker, *objects, "-lgcc", "-o", str(image))
     qemu = (
         "qemu-system-arm",
@@ -129,9 +132,7 @@ def run_on(board: Board, export: Path, out: Path, *options: str) -> Found:
     )  # fmt: skip
     numbers = {name: int(value) for name, value in re.findall(r"^(\w+) (\d+)$", said, re.MULTILINE)}
     (kernel,) = re.findall(r"^kernel (.+)$", said, re.MULTILINE)
-    text, data, bss = map(
-        int, _run("arm-none-eabi-size", objects[0]).splitlines()[1].split()[:3]
-    )
+    text, data, bss = map(int, _run("arm-none-eabi-size", objects[0]).splitlines()[1].split()[:3])
     stacks = re.findall(r"\t(\d+)\t", (out / "leadlift_decoder.su").read_text())
     ticks = numbers.pop("ticks_a_hop")
     return Found(

@@ -256,7 +256,7 @@ def test_doctor_on_a_jetson_says_the_row_and_the_commands(
     assert f"missing    for tensorrt: {pycuda}" in said
     assert f"engine     tensorrt does not work: the tensorrt engine lacks {pycuda}" in said
     assert any("13.1.0 does not go with CUDA 12.6" in line for line in said)
-    assert "engine     onnxruntime works; auto takes it" in said
+    assert any(line.endswith(" works; auto takes it") for line in said)
 
 
 def test_an_engine_that_lacks_something_says_all_of_it_in_one_line(
@@ -341,8 +341,7 @@ def test_simulate_lists_its_options(capsys: pytest.CaptureFixture[str]) -> None:
     [
         [],
         ["fly"],
-        ["run"],
-        ["run", "--source", "sim:"],
+        ["run", "--sink"],
         ["demo", "--seconds", "-1"],
         ["demo", "--seconds", "soon"],
         ["devices", "--all"],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -21,19 +22,23 @@ def refuse(bundle: Bundle, say: Say | None) -> None:
     raise EngineError("no such device here")
 
 
-def test_auto_prefers_tensorrt_and_never_torch() -> None:
-    assert AUTO == ("tensorrt", "onnxruntime")
+def test_auto_never_takes_torch() -> None:
+    assert AUTO == ("tensorrt", "c", "onnxruntime")
     assert set(AUTO) < set(MAKERS)
 
 
 @pytest.mark.skipif(not NO_TENSORRT, reason="TensorRT works here")
-def test_without_tensorrt_auto_takes_onnxruntime_and_says_what_is_missing(
-    shipped_bundle: Bundle,
+def test_without_tensorrt_and_a_compiler_auto_takes_onnxruntime_and_says_what_is_missing(
+    shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("CC", "no-such-compiler")
     choice = open_engine(shipped_bundle)
     assert choice.engine.name == "onnxruntime"
     assert choice.engine.bundle is shipped_bundle
-    assert list(choice.skipped) == ["tensorrt"]
+    assert list(choice.skipped) == ["tensorrt", "c"]
+    assert choice.skipped["c"].startswith(
+        "$CC is 'no-such-compiler', which is not there: install gcc"
+    )
     first = next(part for part in missing(look()) if part.needed)
     assert choice.skipped["tensorrt"].startswith(f"the tensorrt engine lacks {first}")
     with pytest.raises(EngineMissingError) as refused:
@@ -62,14 +67,15 @@ def test_what_is_built_is_said(shipped_bundle: Bundle, monkeypatch: pytest.Monke
 
 def test_an_unknown_engine_is_named_with_those_there_are(shipped_bundle: Bundle) -> None:
     with pytest.raises(
-        InputError, match="unknown engine 'tpu': use auto, tensorrt, onnxruntime, torch"
+        InputError, match="unknown engine 'tpu': use auto, tensorrt, c, onnxruntime, torch"
     ):
         open_engine(shipped_bundle, "tpu")
 
 
 def test_auto_passes_over_what_does_not_work_and_says_why(
-    shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
+    shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path))
     monkeypatch.setattr("edge.engines.registry.AUTO", ("broken", "onnxruntime"))
     monkeypatch.setitem(MAKERS, "broken", refuse)  # type: ignore[arg-type]
     choice = open_engine(shipped_bundle)

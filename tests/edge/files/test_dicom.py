@@ -32,6 +32,7 @@ from edge.files.recording import OF_RECORDING, Metadata
 from edge.files.records import open_record
 from edge.leads import LEADS, provenance
 from edge.marker import Marker
+from edge.quality import Quality
 from tests.edge.files.test_edf_writer import record_until_full
 from tests.edge.sinks.blocks import block, ecg
 
@@ -104,6 +105,14 @@ def test_our_reader_finds_all_of_it(tmp_path: Path) -> None:
     expected = np.full((2, 40_250), np.nan, np.float32)
     expected[:, :500], expected[:, 40_000:] = sent[6:8], ecg(250)[6:8]
     np.testing.assert_allclose(got, expected, atol=HALF_STEP)
+    with open_record(path, ("V1", "V2")) as record:
+        sigma, bits = record.read_sigma(0, 40_250), record.read_quality(0, 40_250)
+    assert sigma is not None
+    assert bits is not None
+    np.testing.assert_allclose(sigma[:, :500], 0.05, atol=HALF_STEP)
+    assert np.isnan(sigma[:, 500:40_000]).all()
+    assert (bits[:, 500:40_000] == Quality.GAP).all()
+    assert not bits[:, :500].any()
 
 
 def test_a_start_that_nobody_knows_is_not_made_up(tmp_path: Path) -> None:
@@ -120,12 +129,18 @@ def test_the_validator_finds_no_error(tmp_path: Path, n_samples: int) -> None:
     path = tmp_path / "out.dcm"
     with DicomSink(path, 250.0, KNOWN) as sink:
         sink.write(replace(block(ecg(n_samples)), markers=(Marker("Übelkeit", 7), Marker("b", 3))))
-    done = subprocess.run(
-        ["dciodvfy", str(path)], capture_output=True, text=True, check=True, timeout=60
-    )
-    said = done.stdout + done.stderr
-    assert "Error" not in said
-    assert ("TwelveLeadECG" if n_samples == 2500 else "GeneralECG") in said
+    for name in ("out.dcm", "out_sigma.dcm"):
+        done = subprocess.run(
+            ["dciodvfy", str(tmp_path / name)],
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        said = done.stdout + done.stderr
+        assert "Error" not in said
+        is_short = name == "out.dcm" and n_samples == 2500
+        assert ("TwelveLeadECG" if is_short else "GeneralECG") in said
 
 
 def test_longer_than_a_12_lead_ecg_may_be_is_a_general_one(tmp_path: Path) -> None:
@@ -258,6 +273,42 @@ def test_a_lead_by_code_or_by_name(tmp_path: Path, source: list[Dataset]) -> Non
     change = {"ChannelSourceSequence": source, "ChannelLabel": None}
     with open_record(changed(tmp_path, **change)) as record:
         assert record.leads == LEADS
+
+
+@pytest.mark.parametrize(
+    "syntax", ["ImplicitVRLittleEndian", "ExplicitVRBigEndian", "DeflatedExplicitVRLittleEndian"]
+)
+def test_another_transfer_syntax(tmp_path: Path, syntax: str) -> None:
+    ds = pydicom.dcmread(changed(tmp_path))
+    uid = ds.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    encoding = {"implicit_vr": uid.is_implicit_VR, "little_endian": uid.is_little_endian}
+    pydicom.dcmwrite(tmp_path / "b.dcm", ds, **encoding, force_encoding=True)
+    with open_record(tmp_path / "b.dcm") as record:
+        np.testing.assert_allclose(record.read(0, 300), ecg(300), atol=HALF_STEP)
+
+
+def test_without_its_sigma_it_is_read_and_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "a.dcm"
+    with DicomSink(path, 250.0, KNOWN) as sink:
+        sink.write(block(ecg(300)))
+    beside = tmp_path / "a_sigma.dcm"
+    with pytest.raises(InputError, match="holds sigma and quality of a recording"):
+        open_record(beside)
+    with DicomSink(tmp_path / "other.dcm", 250.0, KNOWN) as sink:
+        sink.write(block(ecg(300)))
+    for change in ("another recording", "damage", "not there"):
+        match change:
+            case "another recording":
+                beside.write_bytes((tmp_path / "other_sigma.dcm").read_bytes())
+            case "damage":
+                beside.write_bytes(b"no DICOM")
+            case _:
+                beside.unlink()
+        with open_record(path) as record:
+            assert record.read_sigma(0, 300) is None
+            assert record.read_quality(0, 300) is None
+            assert any("a_sigma.dcm" in line for line in record.warnings)
+            assert record.read(0, 300).shape == (12, 300)
 
 
 def test_unit_gain_and_baseline_are_applied(tmp_path: Path) -> None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import edfio
 import numpy as np
-import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -130,6 +129,7 @@ def test_annotations_of_an_edf_of_others_are_markers(tmp_path: Path) -> None:
 
 
 def test_a_csv_reader_of_others_passes_over_them(tmp_path: Path) -> None:
+    pd = pytest.importorskip("pandas", reason="pandas is the oracle: install leadlift[test]")
     path = record(tmp_path / "out.csv", MARKERS)
     assert len(pd.read_csv(path, comment="#")) == 2000
     assert '# marker: 0.008000 s: Übelkeit 😀, "links" \\ %s # x\n' in path.read_text("utf-8")

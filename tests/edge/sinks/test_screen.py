@@ -314,7 +314,8 @@ def test_a_marker_is_a_line_in_each_pane_and_a_line_of_words() -> None:
 
 def test_a_marker_that_is_typed_stands_in_place_of_the_keys() -> None:
     seen = picture()
-    assert "m marker" in text(seen, 80, 24, keys=True)
+    assert "m marker" in text(seen, 80, 24, keys=True, view=View(marks=True))
+    assert "m marker" not in text(seen, 80, 24, keys=True)
     shown = text(seen, 80, 24, keys=True, view=View(note=Note(0, "stan")))
     assert "marker: stan_" in shown and "q quit" not in shown
     assert "has ended" in text(seen, 80, 24, keys=True, view=View(said="the recording has ended"))

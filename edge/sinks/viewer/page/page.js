@@ -2,7 +2,7 @@
 import { Calipers } from "./calipers.js";
 import { Markers, Noting } from "./markers.js";
 import { LAYOUT_NAMES, arrange, drawPaper } from "./paper.js";
-import { sheet, words as said, writeWords } from "./sheet.js";
+import { sheet as printedSheet, words as said, writeWords } from "./sheet.js";
 import { show } from "./status.js";
 import { History, connect } from "./stream.js";
 import { drawCell, stretches } from "./traces.js";
@@ -31,7 +31,7 @@ const words = (lead) => {
 function layOut() {
   width = sheet.clientWidth; height = sheet.clientHeight;
   for (const canvas of [paper, ink]) { canvas.width = width * devicePixelRatio; canvas.height = height * devicePixelRatio; }
-  page = arrange(view.layout, state?.leads ?? LEADS, width, height);
+  page = arrange(view.layout, state?.leads ?? LEADS, width, height, view.speed);
   const g = paper.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   drawPaper(g, width, height, page, { ...view, colours, kind, words });
@@ -130,7 +130,7 @@ function toggleCalipers() {
 
 /** Where a marker belongs: now; frozen, the left edge of the calipers, or the newest sample that is shown. */
 function moment() {
-  let position = Math.floor(frozen ?? head);
+  let position = Math.max(history.oldest, Math.floor(frozen ?? head) - 1);
   if (calipers.box) {
     const { x, y, w, h } = calipers.box, left = Math.min(x, x + w), middle = y + h / 2, perSample = page.mm * view.speed / history.hz;
     const cell = page.cells.find((c) => left >= c.x && left < c.x + c.width && middle >= c.top && middle < c.top + c.height);
@@ -170,7 +170,7 @@ function prepare() {
   const light = coloursNow();
   root.dataset.theme = theme;
   const how = { state, view, colours: light, kind, ink: inkOf(light), words, markers, said: wordsNow() };
-  byId("printed").append(sheet(history, Math.floor(frozen ?? head), how));
+  byId("printed").append(printedSheet(history, Math.floor(frozen ?? head), how));
 }
 
 function snapshot() {

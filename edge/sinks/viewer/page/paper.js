@@ -5,13 +5,13 @@ const LAYOUTS = {
   "12x1": ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"].map((lead) => [lead]),
 };
 export const LAYOUT_NAMES = Object.keys(LAYOUTS);
-const MARGIN_MM = 9, SHEET_MM = 260, LEAST_MM = 2.6, MOST_MM = 6;
+const PULSE_S = 0.2, BESIDE_PULSE_MM = 4, SHEET_MM = 260, LEAST_MM = 2.6, MOST_MM = 6;
 const TIGHT_PX = 100, NAMES_PX = 76; // in rows that are lower, names stand in a column of their own
 
 /** {mm, cells}: pixels a millimetre, those of the screen unless given, and of each lead its row in `leads` and its box. */
-export function arrange(layout, leads, width, height, given = null) {
+export function arrange(layout, leads, width, height, speed, given = null) {
   const mm = given ?? Math.min(MOST_MM, Math.max(LEAST_MM, width / SHEET_MM)), rows = LAYOUTS[layout], cells = [];
-  const tall = height / rows.length, names = tall < TIGHT_PX && rows[0].length === 1 ? NAMES_PX : 0, left = names + MARGIN_MM * mm;
+  const tall = height / rows.length, names = tall < TIGHT_PX && rows[0].length === 1 ? NAMES_PX : 0, left = names + (PULSE_S * speed + BESIDE_PULSE_MM) * mm;
   rows.forEach((across, row) => across.forEach((name, column) => {
     const lead = leads.indexOf(name), wide = (width - left) / across.length;
     if (lead < 0) return;
@@ -32,7 +32,7 @@ export function drawPaper(g, width, height, { mm, cells }, { speed, gain, colour
   }
   for (const cell of cells) {
     if (cell.left) {
-      const from = cell.names + 0.5 * mm, a = cell.names + 2 * mm, b = a + Math.min(5, 0.2 * speed) * mm, top = cell.zero - gain * mm;
+      const from = cell.names + 0.5 * mm, a = cell.names + 2 * mm, b = a + PULSE_S * speed * mm, top = cell.zero - gain * mm;
       g.strokeStyle = colours.measured; g.lineWidth = 1.3; g.beginPath();
       g.moveTo(from, cell.zero); g.lineTo(a, cell.zero); g.lineTo(a, top); g.lineTo(b, top); g.lineTo(b, cell.zero); g.lineTo(b + 1.5 * mm, cell.zero);
       g.stroke();

@@ -4,7 +4,7 @@ import { drawCell, stretches } from "./traces.js";
 
 const MM = 96 / 25.4; // CSS pixels a millimetre, as printers have them
 const WIDTH_MM = 259, HEIGHT_MM = 184, HEAD_MM = 19, FOOT_MM = 9; // 10 s at 25 mm/s beside the pulses; fits both papers
-const SHARP = 3; // canvas pixels a CSS pixel: 288 an inch
+const SHARP = 4; // canvas pixels a CSS pixel. Chromium prints a canvas at a scale that it cuts to 1/64: a quarter, or a little above
 
 /** What a picture must say: title, then lines. `when` is the time of its newest sample. */
 export function words(state, view, bpm, when, reading) {
@@ -12,7 +12,7 @@ export function words(state, view, bpm, when, reading) {
   const measured = lead("measured"), patient = state?.calibration ? `fitted to the patient: ${state.calibration}` : "no patient calibration";
   const title = `${state?.simulated ? "SIMULATED SIGNAL. " : ""}Research use only, not a medical device.`;
   const first = [when.toISOString(), `${view.speed} mm/s, ${view.gain} mm/mV`, `${bpm} bpm`, state?.device, reading && `calipers ${reading}`];
-  const second = [measured && `measured: ${measured}`, state?.expected && `expected of the others: ${state.expected}`, patient, state?.engine];
+  const second = [measured && `measured: ${measured}`, state?.expected && `decoder ${state.expected}`, patient, state?.engine];
   return { title: `leadlift  ${title}`, lines: [first.filter(Boolean).join("   "), second.filter(Boolean).join("   ")] };
 }
 
@@ -27,11 +27,11 @@ export function writeWords(g, { title, lines }, width, colours) {
 export function sheet(history, end, { state, view, colours, kind, ink, words: of, markers, said }) {
   const canvas = document.createElement("canvas"), g = canvas.getContext("2d");
   const width = WIDTH_MM * MM, height = HEIGHT_MM * MM, head = HEAD_MM * MM, tall = height - head - FOOT_MM * MM;
-  canvas.width = Math.round(width * SHARP); canvas.height = Math.round(height * SHARP);
+  canvas.width = Math.floor(width * SHARP); canvas.height = Math.floor(height * SHARP);
   g.scale(SHARP, SHARP);
   g.fillStyle = colours.paper; g.fillRect(0, 0, width, height);
   writeWords(g, said, width, colours);
-  const page = arrange(view.layout, state?.leads ?? [], width, tall, MM), perSample = MM * view.speed / history.hz;
+  const page = arrange(view.layout, state?.leads ?? [], width, tall, view.speed, MM), perSample = MM * view.speed / history.hz;
   g.save(); g.translate(0, head); g.beginPath(); g.rect(0, 0, width, tall); g.clip();
   drawPaper(g, width, tall, page, { ...view, colours, kind, words: of });
   const last = Math.max(...page.cells.map((cell) => cell.row));

@@ -22,10 +22,10 @@ export function show(state, link, frozen, notice = null) {
 function facts(s) {
   const found = [`lost ${s.samples_lost}, gaps ${s.gaps}`];
   if (s.latency_p50_ms !== null) found.push(`latency ${number(s.latency_p50_ms, 1)} / ${number(s.latency_p99_ms, 1)} ms p50/p99`);
+  found.push(s.in_outage ? "link lost" : s.reconnects ? `link up, reconnects ${s.reconnects}` : "link up");
   if (s.battery_percent !== null) found.push(`battery ${s.battery_percent} %`);
   if (s.recording.length) found.push(`recording ${s.recording.join(", ")}`);
   found.push(`${s.seconds.toFixed(0)} s`);
-  if (s.reconnects) found.push(`reconnects ${s.reconnects}`);
   if (s.deadline_misses) found.push(`late ${s.deadline_misses}`);
   if (s.dropped) found.push(`this browser is slow: ${s.dropped} messages dropped`);
   found.push(s.calibration ? `fitted to the patient: ${s.calibration}` : "no patient calibration");

@@ -1,5 +1,5 @@
 // Blocks from the server into a ring of the last five minutes, and a connection that comes back by itself.
-export const Q = { FILLED: 1, OFF: 2, SETTLING: 4, CLIPPED: 8, NOISY: 16, GAP: 32 };
+export const Q = { FILLED: 1, OFF: 2, SETTLING: 4, CLIPPED: 8, NOISY: 16, GAP: 32, MISPLACED: 64 };
 export const MISSING = -32768, MISSING_SIGMA = 65535;
 const SECONDS = 300, VERSION = 1, HEADER_BYTES = 16, FIRST_WAIT_MS = 500, LONGEST_WAIT_MS = 10000;
 

@@ -1,0 +1,63 @@
+"""`leadlift export-c`: a model's decoder as C99, for a microcontroller or any host."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edge.commands.common import Subparsers, usage
+from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
+from edge.errors import InputError, SinkError
+
+
+def add(subparsers: Subparsers) -> None:
+    """Register the command."""
+    parser = subparsers.add_parser("export-c", help="write a model's decoder as portable C99")
+    parser.add_argument(
+        "bundle", metavar="BUNDLE", nargs="?", help="the model (default: the one that ships)"
+    )
+    parser.add_argument(
+        "out", metavar="OUT", help="folder for the sources; made where there is none"
+    )
+    parser.add_argument(
+        "--leads",
+        metavar="I,II",
+        help="leads that are measured at all times: a smaller decoder, without a mask",
+    )
+    add_overwrite_option(parser)
+    parser.set_defaults(command=run)
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the files, and say what they take."""
+    from edge.bundle import load_bundle
+    from edge.c_export.export import exported_files
+    from edge.files.lead_option import parse_leads
+    from edge.lead_set import checked_leads
+
+    bundle = load_bundle(arguments.bundle)
+    leads = None
+    if arguments.leads is not None:
+        with usage():
+            named = parse_leads(arguments.leads)
+            if isinstance(named, dict):
+                raise InputError(f"--leads {arguments.leads}: name leads alone, such as I,II")
+            leads = checked_leads(bundle.manifest, named)
+    files = exported_files(bundle, leads)
+    folder = Path(arguments.out)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SinkError(f"cannot make the folder {folder}: {error.strerror}") from error
+    outputs = [("the export", str(folder / name)) for name in files]
+    with usage():
+        check_outputs(outputs, {"the model": arguments.bundle}, overwrite=arguments.overwrite)
+    for (what, path), text in zip(outputs, files.values(), strict=True):
+        write_output(what, path, text, overwrite=arguments.overwrite)
+    takes = "any leads" if leads is None else ", ".join(leads)
+    print(f"{folder}: {len(files)} files, {bundle.manifest.name} ({takes}) as C99")
+    print(
+        f"check it: cd {folder} && cc -std=c99 -O2 -ffp-contract=off -DLEADLIFT_DECODER_MAIN"
+        " leadlift_decoder*.c -o check && ./check"
+    )
+    return 0
