@@ -137,6 +137,12 @@ def block_map(
     return rows, rest
 
 
+def _largest(values: NDArray[np.float64]) -> float:
+    """The largest absolute value; several times faster than `max` on a few of them."""
+    size = np.abs(values).ravel()
+    return float(size[size.argmax()])
+
+
 @cache
 def _rows_stand_alone(n_rows: int, n_inner: int, n_columns: int, hop: int) -> bool:
     """Whether a product of some rows has the bits of those rows of the whole product on this machine."""
@@ -173,6 +179,7 @@ class Conditioner:
         # No rule looks at a hop whose sum is within this; the last bits are for rounding.
         self._no_step = STEP_RULES_MV_S[-1][0] * hop * (1 - 1e-9)
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
+        self._hop_sums = np.repeat(np.eye(BLOCK_HOPS), hop, axis=1)
         # The open block: its state and samples, and what they give. Views save a hop their making.
         self._z = np.zeros((n_states + n, n_leads)) if open_block is None else open_block
         self._result = np.zeros((len(self._map), n_leads))
@@ -323,8 +330,7 @@ class Conditioner:
         for i, (block, row) in enumerate(zip(blocks, result, strict=True)):
             z[n_states:] = block
             np.dot(self._map, z, row)
-            of_hops = row[:n].reshape(-1, self.hop, self.n_leads).sum(1)
-            if of_hops.max() > limit or of_hops.min() < -limit:
+            if _largest(np.dot(self._hop_sums, row[:n])) > limit:
                 n_blocks = i  # a step may begin here: it is looked for hop by hop
                 break
             z[:n_states] = row[-n_states:]
@@ -341,10 +347,8 @@ class Conditioner:
         """
         hops = conditioned.reshape(BLOCK_HOPS, self.hop, self.n_leads)[BLOCK_HOPS // 2 :]
         sums = hops.sum(1)
-        if not self._is_beyond:
-            size = np.abs(sums).ravel()
-            if size[size.argmax()] <= self._no_step:
-                return
+        if not self._is_beyond and _largest(sums) <= self._no_step:
+            return
         mean = sums / self.hop
         low, high = mean.min(0), mean.max(0)
         for run, (level_mv, n_blocks) in zip(self._beyond, self._rules, strict=True):
