@@ -69,7 +69,7 @@ class OwnDecoder(Protocol):
     def push(
         self, ecg_mv: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
-        """The next samples of the measured leads, NaN where off; the leads, sigma and quality they complete."""
+        """The next measured samples, NaN where off; the leads, sigma and quality that they complete."""
         ...
 
 
