@@ -114,16 +114,53 @@ static void identities(const leadlift_path_t *path, const limb_t *limb, leads_t 
     }
 }
 
-static void sigmas(const leadlift_path_t *path, const limb_t *limb, float log_sigma[][HOP], leadlift_twelve_t *out)
+/* By Newton's method: a Cortex-M3 has no square root, and the library's may not be there. */
+static float root(float square)
+{
+    if (!(square > 0.0f)) {
+        return 0.0f;
+    }
+    uint32_t bits;
+    memcpy(&bits, &square, sizeof bits);
+    float guess = float_of((bits >> 1) + 0x1FBD1DF5u);
+    for (int i = 0; i < 3; i++) {
+        guess = 0.5f * (guess + square / guess);
+    }
+    return guess;
+}
+
+/* A lead of the twelve from the decoder's outputs. */
+static float of_outputs(float outputs[][HOP], int row, int s)
+{
+    const float i = outputs[0][s], ii = outputs[1][s];
+    switch (row) {
+    case 0: return i;
+    case 1: return ii;
+    case 2: return ii - i;
+    case 3: return -0.5f * (i + ii);
+    case 4: return i - 0.5f * ii;
+    case 5: return ii - 0.5f * i;
+    default: return outputs[CHEST_OUTPUT + row - FIRST_CHEST][s];
+    }
+}
+
+/* `above` is what the decoder shows above the corner of the residual branch: errors are as large as it is. */
+static void sigmas(const leadlift_path_t *path, const limb_t *limb, float log_sigma[][HOP], float above[][HOP],
+                   leadlift_twelve_t *out)
 {
     for (int row = 0; row < LEADLIFT_PATH_TWELVE; row++) {
         const bool is_limb = row < LIMB_ROWS;
-        const float *of = log_sigma[is_limb ? limb->sigma_of[row] : row];
+        const int of = is_limb ? limb->sigma_of[row] : row;
         const float scale = is_limb ? limb->sigma[row] : 1.0f;
         for (int s = 0; s < HOP; s++) {
             /* A decoder that is less sure than the size of a QRS has no idea. */
-            const float bounded = of[s] < LEADLIFT_PATH_MAX_LOG_SIGMA ? of[s] : LEADLIFT_PATH_MAX_LOG_SIGMA;
-            out->sigma_mv[row][s] = is(KNOWN[path->on], row) ? 0.0f : scale * exponential(bounded);
+            const float said = log_sigma[of][s];
+            float sigma = exponential(said < LEADLIFT_PATH_MAX_LOG_SIGMA ? said : LEADLIFT_PATH_MAX_LOG_SIGMA);
+            if (LEADLIFT_PATH_SIGMA_AMPLITUDE > 0.0f) {
+                const float share = LEADLIFT_PATH_SIGMA_AMPLITUDE * of_outputs(above, of, s);
+                sigma = root(sigma * sigma + share * share);
+            }
+            out->sigma_mv[row][s] = is(KNOWN[path->on], row) ? 0.0f : scale * sigma;
         }
     }
 }
@@ -203,11 +240,12 @@ static uint16_t decode(leadlift_path_t *path, leads_t ecg, leadlift_twelve_t *ou
     leadlift_decoder_predict(seen[0], path->anchor, decoded[0]);
     for (int o = 0; o < LEADLIFT_DECODER_OUTPUTS; o++) {
         for (int s = 0; s < HOP; s++) {
-            decoded[o][s] += predicted[o][s] + learned[o][s];
+            predicted[o][s] += learned[o][s];
+            decoded[o][s] += predicted[o][s];
         }
     }
     identities(path, limb, conditioned, decoded, out);
-    sigmas(path, limb, log_sigma, out);
+    sigmas(path, limb, log_sigma, predicted, out);
     blank(BLANK[on], out);
     return settling;
 }

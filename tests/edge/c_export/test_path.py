@@ -51,7 +51,7 @@ def decoder(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def small_bundle(moments: NDArray[np.float64]) -> Bundle:
-    """Takes any leads, has 64 channels and two blocks, and was never trained."""
+    """Takes any leads, has 64 channels and two blocks, sigma grows with the amplitude; never trained."""
     torch = pytest.importorskip("torch", reason="the small network needs torch: leadlift[test]")
     pytest.importorskip("onnx", reason="the small network needs onnx: install leadlift[test]")
     from quantize.export import bundle_from_student
@@ -66,7 +66,8 @@ def small_bundle(moments: NDArray[np.float64]) -> Bundle:
     student.eval().fold().set_mode("quantize")
     for quantizer in student.quantizers():
         quantizer.scale.fill_(0.03)
-    return read_bundle(bundle_from_student(student, moments, Conditioning(), name="small"))
+    how = {"name": "small", "sigma_amplitude": 0.4}
+    return read_bundle(bundle_from_student(student, moments, Conditioning(), **how))
 
 
 @pytest.fixture(scope="module", params=SETS, ids=",".join)
@@ -115,7 +116,7 @@ def assert_same(twelve: Twelve, block: TwelveLeadBlock) -> None:
     remembered = np.lib.stride_tricks.sliding_window_view(largest, 501).max(axis=1)
     off = np.abs(np.nan_to_num(twelve.ecg_mv - block.ecg_mv)) / (1e-5 + 2.0**-22 * remembered)
     assert off.max() <= 1.0
-    np.testing.assert_allclose(twelve.sigma_mv, block.sigma_mv, rtol=2e-6, atol=0)
+    np.testing.assert_allclose(twelve.sigma_mv, block.sigma_mv, rtol=4e-6, atol=0)
     assert twelve.first_sample == block.first_sample % 2**32
 
 
