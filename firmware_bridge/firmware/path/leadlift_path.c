@@ -114,16 +114,56 @@ static void identities(const leadlift_path_t *path, const limb_t *limb, leads_t 
     }
 }
 
-static void sigmas(const leadlift_path_t *path, const limb_t *limb, float log_sigma[][HOP], leadlift_twelve_t *out)
+#if LEADLIFT_PATH_WIDENS
+/* To two units in the last place, for 0 and what a sigma may be. */
+static float square_root(float x)
 {
+    if (!(x > 1e-30f)) {
+        return 0.0f;
+    }
+    float root = float_of((bits_of(x) >> 1) + 0x1FC00000u); /* half the exponent: within 6 % */
+    for (int i = 0; i < 3; i++) {
+        root = 0.5f * (root + x / root);
+    }
+    return root;
+}
+
+/* A lead of what the decoder made of the residual branch's band, by Einthoven and Goldberger. */
+static float lead_of(float made[][HOP], int row, int s)
+{
+    static const float FROM_I_II[LIMB_ROWS][2] = {{1, 0}, {0, 1}, {-1, 1}, {-0.5f, -0.5f}, {1, -0.5f}, {-0.5f, 1}};
+    if (row >= FIRST_CHEST) {
+        return made[row - FIRST_CHEST + CHEST_OUTPUT][s];
+    }
+    return FROM_I_II[row][0] * made[0][s] + FROM_I_II[row][1] * made[1][s];
+}
+#endif
+
+/* `made` is the decoder's, above the corner of the residual branch: an error is a share of it, besides. */
+static void sigmas(const leadlift_path_t *path, const limb_t *limb, float log_sigma[][HOP], float made[][HOP],
+                   leadlift_twelve_t *out)
+{
+#if !LEADLIFT_PATH_WIDENS
+    (void)made;
+#endif
     for (int row = 0; row < LEADLIFT_PATH_TWELVE; row++) {
         const bool is_limb = row < LIMB_ROWS;
-        const float *of = log_sigma[is_limb ? limb->sigma_of[row] : row];
+        const int source = is_limb ? limb->sigma_of[row] : row;
+        const float *of = log_sigma[source];
         const float scale = is_limb ? limb->sigma[row] : 1.0f;
         for (int s = 0; s < HOP; s++) {
             /* A decoder that is less sure than the size of a QRS has no idea. */
             const float bounded = of[s] < LEADLIFT_PATH_MAX_LOG_SIGMA ? of[s] : LEADLIFT_PATH_MAX_LOG_SIGMA;
-            out->sigma_mv[row][s] = is(KNOWN[path->on], row) ? 0.0f : scale * exponential(bounded);
+            if (is(KNOWN[path->on], row)) {
+                out->sigma_mv[row][s] = 0.0f;
+                continue;
+            }
+            float sigma = exponential(bounded);
+#if LEADLIFT_PATH_WIDENS
+            const float share = LEADLIFT_PATH_SIGMA_AMPLITUDE * lead_of(made, source, s);
+            sigma = square_root(sigma * sigma + share * share);
+#endif
+            out->sigma_mv[row][s] = scale * sigma;
         }
     }
 }
@@ -203,11 +243,12 @@ static uint16_t decode(leadlift_path_t *path, leads_t ecg, leadlift_twelve_t *ou
     leadlift_decoder_predict(seen[0], path->anchor, decoded[0]);
     for (int o = 0; o < LEADLIFT_DECODER_OUTPUTS; o++) {
         for (int s = 0; s < HOP; s++) {
-            decoded[o][s] += predicted[o][s] + learned[o][s];
+            learned[o][s] += predicted[o][s];
+            decoded[o][s] += learned[o][s];
         }
     }
     identities(path, limb, conditioned, decoded, out);
-    sigmas(path, limb, log_sigma, out);
+    sigmas(path, limb, log_sigma, learned, out);
     blank(BLANK[on], out);
     return settling;
 }
