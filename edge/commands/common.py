@@ -134,7 +134,7 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
 def measured_leads(
     arguments: argparse.Namespace, spec: str | None = None
 ) -> tuple[str, ...] | None:
-    """What `--leads` of a live command says of the source `spec`. Raises UsageError for what names no leads."""
+    """What `--leads` of a live command says of the source `spec`. Raises UsageError where that names none."""
     if arguments.leads is None:
         return None
     with usage():
