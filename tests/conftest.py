@@ -56,13 +56,23 @@ settings.load_profile("leadlift")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """What tests do over LSL stays on this machine, and apart from other runs of the tests."""
-    if "LSLAPICFG" not in os.environ:
-        folder = Path(tempfile.mkdtemp(prefix="leadlift-lsl-"))
-        name = folder / "lsl_api.cfg"
+    """What tests do over LSL stays on this machine, and apart from other runs and processes of the tests.
+
+    Engines are compiled and timed once a run, as on a fresh machine; its processes share them.
+    """
+    if "LEADLIFT_CACHE" not in os.environ:
+        os.environ["LEADLIFT_CACHE"] = str(_folder(config, "leadlift-engines-"))
+    if "LSLAPICFG" not in os.environ or hasattr(config, "workerinput"):
+        name = _folder(config, "leadlift-lsl-") / "lsl_api.cfg"
         name.write_text(LSL_CONFIGURATION.format(session=f"tests-{os.getpid()}"))
         os.environ["LSLAPICFG"] = str(name)
-        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _folder(config: pytest.Config, prefix: str) -> Path:
+    """A new folder that lives as long as this process of the tests."""
+    folder = Path(tempfile.mkdtemp(prefix=prefix))
+    config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+    return folder
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -131,15 +131,17 @@ def add_live_options(parser: argparse.ArgumentParser) -> None:
     add_overwrite_option(parser)
 
 
-def measured_leads(arguments: argparse.Namespace) -> tuple[str, ...] | None:
-    """What `--leads` of a live command says. Raises UsageError for what names no leads."""
+def measured_leads(
+    arguments: argparse.Namespace, spec: str | None = None
+) -> tuple[str, ...] | None:
+    """What `--leads` of a live command says of the source `spec`. Raises UsageError where that names none."""
     if arguments.leads is None:
         return None
     with usage():
         leads = parse_leads(arguments.leads)
         if isinstance(leads, tuple):
             return leads
-        if takes_labels(getattr(arguments, "source", None)):
+        if takes_labels(spec):
             return tuple(leads)
         lead, label = next(iter(leads.items()))
         raise InputError(

@@ -82,7 +82,7 @@ def run(arguments: argparse.Namespace) -> int:
     if not arguments.sink:
         say(f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}")
         outputs = replace(outputs, open_browser=sinks[0] == "view:" and has_browser())
-    leads = measured_leads(arguments)
+    leads = measured_leads(arguments, spec)
     source = source_of(spec, arguments, leads, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
         settled = leads is not None

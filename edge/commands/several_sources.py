@@ -64,7 +64,7 @@ class OneRun(threading.Thread):
         self._arguments = arguments
         self._beside = Beside(name, runs.stopping)
         self.outputs = live_outputs(arguments.sink, arguments, arguments.source)
-        self._leads = measured_leads(arguments)
+        self._leads = measured_leads(arguments, arguments.source)
         self._source = source_of(arguments.source, arguments, self._leads, self._beside.say)
         self.report: dict[str, Any] | None = None
         self.error: LeadliftError | None = None

@@ -50,7 +50,7 @@ def test_a_port_that_this_user_may_not_open_is_listed_with_the_remedy() -> None:
 def test_the_command_prints_a_line_for_each_port(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = argparse.Namespace(ble_seconds=0.0, json=False)
+    arguments = argparse.Namespace(ble_seconds=0.0, lsl_seconds=0.0, json=False)
     monkeypatch.setattr(devices, "serial_ports", lambda: serial_ports(lambda: [DONGLE_PORT]))
     assert devices.run(arguments) == 0
     assert capsys.readouterr().out.startswith("serial:/dev/ttyUSB0  FT231X USB UART")

@@ -34,6 +34,8 @@ at = 0
 while not stop.wait(0.02):
     sink.write(block(ecg(4, at), at))
     at += 4
+    if "say" in sys.argv and at == 200:
+        print("written", flush=True)
     if "crash" in sys.argv and at > 200:
         raise RuntimeError("crash")
 sink.close()
@@ -147,8 +149,8 @@ def test_ctrl_z_leaves_the_screen_and_fg_draws_again() -> None:
 
 
 def test_a_job_in_the_background_neither_stops_nor_draws() -> None:
-    with job("bg") as (_, slave, screen, number):
-        time.sleep(1.5)  # it would have drawn ten times by now
+    with job("bg", "say") as (_, slave, screen, number):
+        screen.wait_for("written")  # of a second: it would have drawn ten times by now
         os.kill(number, signal.SIGTERM)
         seen = screen.wait_for("status")
         assert "ended well" in seen
