@@ -249,8 +249,8 @@ def test_sigma_is_larger_when_a_lead_is_off(shipped_bundle: Bundle, ptbxl_fold10
     complete = log_sigma(shipped_bundle, None)
     for lead in INPUT_LEADS:
         assert sum(log_sigma(shipped_bundle, lead).values()) > sum(complete.values()), lead
-    # Where the lost lead is the neighbour, by a lot; II tells little that V5 does not. So says the decoder: the
-    # share of the amplitude, which is added to that, is there with the lead and without.
+    # Where the lost lead is the neighbour, by a lot; II tells little that V5 does not. So says the decoder:
+    # the share of the amplitude, which is added to that, is there with the lead and without.
     manifest = dataclasses.replace(shipped_bundle.manifest, sigma_amplitude=0.0)
     decoder = read_bundle(write_bundle(shipped_bundle.data, manifest))
     complete = log_sigma(decoder, None)
