@@ -1,0 +1,167 @@
+"""What came out beside the truth: where each run of samples belongs, and how far any unflagged one is off."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.soak.collector import Collector
+from edge.leads import lead_indices
+from edge.quality import Quality
+from edge.reconstructor import Reconstructor
+
+SAME_MV = 1e-4  # streamed and at once: rounding of float32 alone
+MEASURED_MV = 0.1  # of a measured lead whose filter has just settled: what is left of a step
+SIGMAS = (
+    4.0  # of a reconstructed one, beyond MEASURED_MV: a filled gap stays in the decoder's memory
+)
+PIECE = 1000  # samples that say where a run belongs
+SURE = 0.98  # correlation of slopes; a shift by one sample has 0.9
+DISTURBING = Quality.GAP | Quality.INTERPOLATED | Quality.LEAD_OFF
+LEAST = 250  # samples by which a run can be placed
+
+
+@dataclass
+class Compared:
+    """What one episode's output is worth."""
+
+    placed: NDArray[np.bool_]
+    """(n,) of the truth: came out."""
+    filled: NDArray[np.bool_]
+    """(n,) of the truth: flagged as filled in, or as missing."""
+    clean: NDArray[np.bool_]
+    """(n,) of the truth: came out with no flag on any lead."""
+    broken: list[str] = field(default_factory=list)
+    unplaced: int = 0
+    """Samples of runs that are too short to tell where they belong."""
+    same_mv: float = 0.0
+    """Largest error in runs up to their first disturbance, flagged or not."""
+    measured_mv: float = 0.0
+    """Largest error of an unflagged sample of a measured lead after it."""
+    sigmas: float = 0.0
+    """Largest error of an unflagged sample of a reconstructed lead after it, beyond MEASURED_MV."""
+    compared: int = 0
+    """Unflagged values that were compared, over all leads."""
+
+
+def compare(
+    out: Collector, truth_mv: NDArray[np.float32], begins: int, reference: Reconstructor
+) -> Compared:
+    """Each run beside a fault-free reconstruction of the truth from where the run begins.
+
+    A long gap resets the decoder, so that a run is the reconstruction of the truth from its first sample on,
+    to rounding, until a filled gap or a lead that is off; after that until the filters forget it, nearly.
+    `begins` is the sample of the truth that is sample 0 of the stream. A restart moves what follows, by
+    what the host's clock cannot tell: so much is found from the samples themselves.
+    """
+    n_truth = truth_mv.shape[1]
+    found = Compared(*(np.zeros(n_truth, bool) for _ in range(3)))
+    base: int | None = begins
+    measured = lead_indices(reference.leads)
+    for first, column, n in out.runs:
+        at = slice(column, column + n)
+        base = _place(out.ecg_mv[measured, at], out.quality[measured, at], truth_mv, first, base)
+        if base is None:
+            found.unplaced += n
+            if (out.quality[:, at] == 0).all(axis=0).sum() > PIECE:
+                found.broken.append(f"the samples from {first} on are nowhere in the truth")
+            continue
+        start = first + base
+        if start < 0 or start + n > n_truth:
+            found.broken.append(f"the samples from {first} on lie outside of what was taken")
+            continue
+        _compare_run(found, out, at, truth_mv[:, start : start + n], start, reference)
+    return found
+
+
+def _compare_run(
+    found: Compared,
+    out: Collector,
+    at: slice,
+    truth_mv: NDArray[np.float32],
+    start: int,
+    reference: Reconstructor,
+) -> None:
+    ecg, sigma, quality = out.ecg_mv[:, at], out.sigma_mv[:, at], out.quality[:, at]
+    n = ecg.shape[1]
+    there = slice(start, start + n)
+    found.placed[there] = True
+    found.filled[there] = (quality & np.uint8(Quality.GAP | Quality.INTERPOLATED)).all(axis=0)
+    found.clean[there] = (quality == 0).all(axis=0)
+    error = np.abs(ecg - reference.whole(truth_mv).ecg_mv[:, :n])
+    disturbed = (quality & np.uint8(DISTURBING)).any(axis=0)
+    until = int(np.argmax(disturbed)) // reference.hop * reference.hop if disturbed.any() else n
+    same = float(error[:, :until].max(initial=0.0))
+    found.same_mv = max(found.same_mv, same)
+    if not same <= SAME_MV:
+        found.broken.append(
+            f"undisturbed samples from {start} of the truth on are {same:.4f} mV off"
+        )
+    unflagged = quality[:, until:] == 0
+    found.compared += int((quality == 0).sum())
+    late = np.where(unflagged, error[:, until:], 0.0)
+    known = np.zeros(len(ecg), bool)
+    known[lead_indices(reference.leads)] = True
+    measured = float(late[known].max(initial=0.0))
+    beyond = np.maximum(0.0, late[~known] - MEASURED_MV)
+    scale = np.where(unflagged[~known], np.maximum(sigma[~known, until:], 1e-3), 1.0)
+    sigmas = float((beyond / scale).max(initial=0.0))
+    found.measured_mv, found.sigmas = max(found.measured_mv, measured), max(found.sigmas, sigmas)
+    if not measured <= MEASURED_MV:
+        found.broken.append(
+            f"a measured lead is {measured:.3f} mV off, unflagged, after {start + until}"
+        )
+    if not sigmas <= SIGMAS:
+        found.broken.append(
+            f"a reconstructed lead is {MEASURED_MV} mV and {sigmas:.1f} sigma off, unflagged, "
+            f"after {start + until}"
+        )
+
+
+def _place(
+    measured_mv: NDArray[np.float32],
+    quality: NDArray[np.uint8],
+    truth_mv: NDArray[np.float32],
+    first: int,
+    base: int | None,
+) -> int | None:
+    """What to add to a stream index for the sample of the truth; None where nobody can tell.
+
+    By the slopes of a lead that is on, since the filters leave those as they are.
+    """
+    usable = (quality & np.uint8(DISTURBING)) == 0
+    for row, on in enumerate(usable):
+        at = _first_run(on, LEAST)
+        if at is None:
+            continue
+        slopes = np.diff(measured_mv[row, at : at + PIECE][on[at : at + PIECE].cumprod() > 0])
+        true = np.diff(truth_mv[row])
+        if base is not None:
+            start = first + base + at
+            there = true[max(start, 0) : start + len(slopes)]
+            if len(there) == len(slopes) and np.corrcoef(there, slopes)[0, 1] > SURE:
+                return base
+        place, likeness = _most_alike(true, slopes)
+        return place - at - first if likeness > SURE else None
+    return base if base is not None and usable.shape[1] < LEAST else None
+
+
+def _first_run(on: NDArray[np.bool_], least: int) -> int | None:
+    """Where the first `least` columns in a row begin that are all True."""
+    ends = np.flatnonzero(np.convolve(on, np.ones(least, int))[least - 1 : len(on)] == least)
+    return int(ends[0]) if len(ends) else None
+
+
+def _most_alike(signal: NDArray[np.float32], piece: NDArray[np.float32]) -> tuple[int, float]:
+    """Where `piece` lies in `signal`, and its normalised correlation there."""
+    size = 1 << (len(signal) + len(piece)).bit_length()
+    spectrum = np.fft.rfft(signal, size) * np.conj(np.fft.rfft(piece, size))
+    n = len(signal) - len(piece) + 1
+    products = np.fft.irfft(spectrum, size)[:n]
+    energy = np.cumsum(np.concatenate([[0.0], signal.astype(np.float64) ** 2]))
+    power = energy[len(piece) :][:n] - energy[:n]
+    likeness = products / np.sqrt(np.maximum(power, 1e-12) * float((piece**2).sum()))
+    best = int(np.argmax(likeness))
+    return best, float(likeness[best])
