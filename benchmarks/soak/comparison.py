@@ -13,12 +13,14 @@ from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 
 SAME_MV = 1e-4  # streamed and at once: rounding of float32 alone
-MEASURED_MV = 0.1  # of a measured lead whose filter has just settled: what is left of a step
+MEASURED_MV = 0.05  # of a measured lead, beside its offset: the notch has just settled
+BASELINE = 62  # samples either way, 0.25 s, whose mean is the offset
 SIGMAS = (
     4.0  # of a reconstructed one, beyond MEASURED_MV: a filled gap stays in the decoder's memory
 )
 PIECE = 1000  # samples that say where a run belongs
-SURE = 0.98  # correlation of slopes; a shift by one sample has 0.9
+SURE = 0.98  # correlation of slopes
+NEAR = 3  # samples by which a short absence moves what follows
 DISTURBING = Quality.GAP | Quality.INTERPOLATED | Quality.LEAD_OFF
 LEAST = 250  # samples by which a run can be placed
 
@@ -42,6 +44,8 @@ class Compared:
     """Largest error of an unflagged sample of a measured lead after it."""
     sigmas: float = 0.0
     """Largest error of an unflagged sample of a reconstructed lead after it, beyond MEASURED_MV."""
+    baseline_mv: float = 0.0
+    """Largest offset of unflagged samples after it: what the filters have not forgotten yet."""
     compared: int = 0
     """Unflagged values that were compared, over all leads."""
 
@@ -90,10 +94,10 @@ def _compare_run(
     found.placed[there] = True
     found.filled[there] = (quality & np.uint8(Quality.GAP | Quality.INTERPOLATED)).all(axis=0)
     found.clean[there] = (quality == 0).all(axis=0)
-    error = np.abs(ecg - reference.whole(truth_mv).ecg_mv[:, :n])
+    error = ecg - reference.whole(truth_mv).ecg_mv[:, :n]
     disturbed = (quality & np.uint8(DISTURBING)).any(axis=0)
     until = int(np.argmax(disturbed)) // reference.hop * reference.hop if disturbed.any() else n
-    same = float(error[:, :until].max(initial=0.0))
+    same = float(np.abs(error[:, :until]).max(initial=0.0))
     found.same_mv = max(found.same_mv, same)
     if not same <= SAME_MV:
         found.broken.append(
@@ -101,7 +105,9 @@ def _compare_run(
         )
     unflagged = quality[:, until:] == 0
     found.compared += int((quality == 0).sum())
-    late = np.where(unflagged, error[:, until:], 0.0)
+    baseline = _baseline(error[:, until:], unflagged)
+    found.baseline_mv = max(found.baseline_mv, float(np.abs(baseline[unflagged]).max(initial=0.0)))
+    late = np.where(unflagged, np.abs(error[:, until:] - baseline), 0.0)
     known = np.zeros(len(ecg), bool)
     known[lead_indices(reference.leads)] = True
     measured = float(late[known].max(initial=0.0))
@@ -118,6 +124,18 @@ def _compare_run(
             f"a reconstructed lead is {MEASURED_MV} mV and {sigmas:.1f} sigma off, unflagged, "
             f"after {start + until}"
         )
+
+
+def _baseline(error: NDArray[np.float32], valid: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """The mean of the valid errors around each sample: an offset, as a filter leaves it that settles."""
+    sums, counts = (
+        np.cumsum(np.pad(values, ((0, 0), (BASELINE + 1, BASELINE))), axis=1)
+        for values in (np.where(valid, error, 0.0).astype(np.float64), valid.astype(np.float64))
+    )
+    width = 2 * BASELINE + 1
+    return np.asarray(
+        (sums[:, width:] - sums[:, :-width]) / np.maximum(counts[:, width:] - counts[:, :-width], 1)
+    )
 
 
 def _place(
@@ -139,13 +157,20 @@ def _place(
         slopes = np.diff(measured_mv[row, at : at + PIECE][on[at : at + PIECE].cumprod() > 0])
         true = np.diff(truth_mv[row])
         if base is not None:
-            start = first + base + at
-            there = true[max(start, 0) : start + len(slopes)]
-            if len(there) == len(slopes) and np.corrcoef(there, slopes)[0, 1] > SURE:
-                return base
+            near = {
+                by: _likeness(true, slopes, first + base + by + at) for by in range(-NEAR, NEAR + 1)
+            }
+            best = max(near, key=lambda by: near[by])
+            if near[best] > SURE:
+                return base + best
         place, likeness = _most_alike(true, slopes)
         return place - at - first if likeness > SURE else None
     return base if base is not None and usable.shape[1] < LEAST else None
+
+
+def _likeness(signal: NDArray[np.float32], piece: NDArray[np.float32], at: int) -> float:
+    there = signal[max(at, 0) : max(at + len(piece), 0)]
+    return float(np.corrcoef(there, piece)[0, 1]) if len(there) == len(piece) else 0.0
 
 
 def _first_run(on: NDArray[np.bool_], least: int) -> int | None:
