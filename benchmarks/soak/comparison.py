@@ -61,17 +61,26 @@ def compare(
     what the host's clock cannot tell: so much is found from the samples themselves.
     """
     n_truth = truth_mv.shape[1]
-    found = Compared(*(np.zeros(n_truth, bool) for _ in range(3)))
-    base: int | None = begins
+    placed, filled, clean = np.zeros((3, n_truth), bool)
+    found = Compared(placed, filled, clean)
     measured = lead_indices(reference.leads)
-    for first, column, n in out.runs:
+    base, long = begins, dict[int, int]()
+    for k, (first, column, n) in enumerate(out.runs):
         at = slice(column, column + n)
-        base = _place(out.ecg_mv[measured, at], out.quality[measured, at], truth_mv, first, base)
-        if base is None:
-            found.unplaced += n
-            if (out.quality[:, at] == 0).all(axis=0).sum() > PIECE:
-                found.broken.append(f"the samples from {first} on are nowhere in the truth")
-            continue
+        placed = _place(out.ecg_mv[measured, at], out.quality[measured, at], truth_mv, first, base)
+        if placed is not None:
+            base = long[k] = placed
+    for k, (first, column, n) in enumerate(out.runs):
+        at = slice(column, column + n)
+        if k in long:
+            base = long[k]
+        else:  # too short to be found anywhere: by the side of one that was
+            near = [long[other] for other in sorted(long, key=lambda other: abs(other - k))[:2]]
+            found_at = _beside(out.ecg_mv[measured, at], truth_mv, first, near or [begins])
+            if found_at is None:
+                found.unplaced += n
+                continue
+            base = found_at
         start = first + base
         if start < 0 or start + n > n_truth:
             found.broken.append(f"the samples from {first} on lie outside of what was taken")
@@ -143,7 +152,7 @@ def _place(
     quality: NDArray[np.uint8],
     truth_mv: NDArray[np.float32],
     first: int,
-    base: int | None,
+    base: int,
 ) -> int | None:
     """What to add to a stream index for the sample of the truth; None where nobody can tell.
 
@@ -156,16 +165,29 @@ def _place(
             continue
         slopes = np.diff(measured_mv[row, at : at + PIECE][on[at : at + PIECE].cumprod() > 0])
         true = np.diff(truth_mv[row])
-        if base is not None:
-            near = {
-                by: _likeness(true, slopes, first + base + by + at) for by in range(-NEAR, NEAR + 1)
-            }
-            best = max(near, key=lambda by: near[by])
-            if near[best] > SURE:
-                return base + best
+        near = {
+            by: _likeness(true, slopes, first + base + by + at) for by in range(-NEAR, NEAR + 1)
+        }
+        best = max(near, key=lambda by: near[by])
+        if near[best] > SURE:
+            return base + best
         place, likeness = _most_alike(true, slopes)
         return place - at - first if likeness > SURE else None
-    return base if base is not None and usable.shape[1] < LEAST else None
+    return None
+
+
+def _beside(
+    measured_mv: NDArray[np.float32], truth_mv: NDArray[np.float32], first: int, near: list[int]
+) -> int | None:
+    """The base among those near by at which the slopes are the truth's; None where no slope is."""
+    off = dict[int, float]()
+    slopes, n = np.diff(measured_mv), measured_mv.shape[1]
+    for base in {base + by for base in near for by in range(-NEAR, NEAR + 1)}:
+        start = first + base
+        there = truth_mv[:, max(start, 0) : max(start + n, 0)]
+        if there.shape[1] == n and np.isfinite(slopes).any():
+            off[base] = float(np.nanmedian(np.abs(slopes - np.diff(there))))
+    return min(off, key=lambda base: off[base]) if off else None
 
 
 def _likeness(signal: NDArray[np.float32], piece: NDArray[np.float32], at: int) -> float:

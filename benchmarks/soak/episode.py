@@ -18,6 +18,7 @@ from benchmarks.soak.schedule import Fault, Kind, draw
 from benchmarks.soak.transport import Gates, HeldReconstructor, VirtualPort
 from edge.files.recording import Metadata
 from edge.files.records import open_record
+from edge.files.repair import pack_spool
 from edge.live.runtime import Runtime
 from edge.reconstructor import Reconstructor
 from edge.sinks import open_sink
@@ -84,9 +85,8 @@ def run_episode(tools: Equipment, seed: tuple[int, int], seconds: float) -> Epis
     if tools.view:
         sinks["view"] = open_sink("view:0", hz)
     held = HeldReconstructor(tools.live, tools.gates)
-    looker = Looker(
-        lambda: sinks["view"].address if isinstance(sinks.get("view"), AddressedSink) else ""
-    )
+    viewer = sinks.get("view")
+    looker = Looker(viewer.address if isinstance(viewer, AddressedSink) else "")
 
     def waiting() -> int:
         counters = runtime.ingest.counters
@@ -202,6 +202,11 @@ def _check_files(
         if failed is not None and name == "whole":
             episode.broken.append(f"the recording failed: {failed}")
         try:
+            spool = path.with_name(f"{path.name}.part")
+            if spool.is_dir():  # there was no room to pack it
+                path = path.parent.parent / f"mended{path.suffix}"
+                with path.open("wb") as mended:
+                    pack_spool(spool, mended)
             with open_record(path) as record:
                 error = _unlike(record.read(0, record.n_samples), out, whole=failed is None)
         except Exception as reason:

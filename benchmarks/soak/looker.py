@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from benchmarks.soak.schedule import Fault, Kind
@@ -18,7 +17,7 @@ _RESET = struct.pack(
 class Looker:
     """Comes when a viewer is to be killed, reads nothing, and is gone at the fault's end."""
 
-    def __init__(self, address: Callable[[], str]) -> None:
+    def __init__(self, address: str) -> None:
         self._address = address
         self._socket: socket.socket | None = None
 
@@ -28,7 +27,7 @@ class Looker:
             return
         self.close()
         if begins:
-            where = urlsplit(self._address())
+            where = urlsplit(self._address)
             self._socket = socket.create_connection((where.hostname, where.port), _CONNECT_S)
             self._socket.sendall(
                 f"GET /live HTTP/1.1\r\nHost: {where.netloc}\r\nUpgrade: websocket\r\n"

@@ -83,7 +83,7 @@ def _train(
     while True:
         if len(kinds) == 1 or rng.random() > AT_ONCE:
             at_s += rng.exponential(calm_s)
-        kind = kinds[rng.integers(len(kinds))]
+        kind = kinds[int(rng.integers(len(kinds)))]
         lasts_s = float(np.exp(rng.uniform(np.log(kind.least_s), np.log(kind.most_s))))
         if at_s + lasts_s > seconds - LAST_S:
             return found

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from threading import Event
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -52,8 +51,33 @@ class HeldReconstructor:
         self.pushed = 0
         self._real, self._gates = real, gates
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._real, name)
+    @property
+    def sampling_hz(self) -> float:
+        """As the real one."""
+        return self._real.sampling_hz
+
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """As the real one."""
+        return self._real.leads
+
+    @property
+    def moments(self) -> NDArray[np.float64]:
+        """As the real one."""
+        return self._real.moments
+
+    @property
+    def hop(self) -> int:
+        """As the real one."""
+        return self._real.hop
+
+    def skip(self, n_samples: int) -> None:
+        """As the real one."""
+        self._real.skip(n_samples)
+
+    def flush(self) -> TwelveLeadBlock:
+        """As the real one."""
+        return self._real.flush()
 
     def push(
         self,
