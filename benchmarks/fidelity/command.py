@@ -29,6 +29,7 @@ from benchmarks.fidelity.methods import (
 )
 from benchmarks.fidelity.morphology_report import measure_morphology
 from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
+from benchmarks.fidelity.robustness import measure_robustness
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
 from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
@@ -43,7 +44,7 @@ from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
 LEADS_PART = "leads"
-PARTS = {"morphology": measure_morphology}
+PARTS = {"morphology": measure_morphology, "robustness": measure_robustness}
 _NOT_OF_A_PART = (
     *("leads", "calibration", "rivals", "leads_off", "scores", "teacher", "vae", "also"),
     "float_bundle",
