@@ -8,6 +8,7 @@ from pathlib import Path
 from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
 from edge.errors import InputError, SinkError
+from firmware_bridge.new_file import stamped
 
 
 def add(subparsers: Subparsers) -> None:
@@ -56,7 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
                 )
             of_path = path_files(bundle, _names(arguments.path, "--path"))
     files = exported_files(bundle, leads) | of_path
-    folder = Path(arguments.out)
+    folder = Path(stamped(arguments.out))
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

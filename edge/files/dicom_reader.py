@@ -74,6 +74,8 @@ class DicomRecord(Record):
                 raise
             why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
             text = f"cannot read {path} as a DICOM ECG: {why}"
+            if isinstance(error, pydicom.errors.InvalidDicomError):  # its text is for programmers
+                text = f"{path} is no DICOM file: it does not begin as one"
             if _can_be_mended(path):
                 text = f"{path} was interrupted while it was written: `leadlift repair {path}` mends it"
             raise InputError(text) from error

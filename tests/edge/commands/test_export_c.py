@@ -36,6 +36,12 @@ def test_it_writes_seven_files_once(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert {path.name: path.read_bytes() for path in out.iterdir()} == before
 
 
+def test_time_in_the_name_makes_a_new_folder(tmp_path: Path) -> None:
+    assert main(["export-c", str(tmp_path / "decoder-{time}")]) == 0
+    (folder,) = tmp_path.iterdir()
+    assert re.fullmatch(r"decoder-\d{8}T\d{6}", folder.name)
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "said"),
     [

@@ -368,3 +368,11 @@ def test_a_damaged_file_never_raises_anything_else(
             record.read(0, min(10, record.n_samples))
     except InputError as error:
         assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("content", [b"", b"II,V1,V5\n" * 40])
+def test_a_file_that_only_ends_in_dcm_is_no_dicom(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "table.dcm"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"table\.dcm is no DICOM file"):
+        open_record(path)
