@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, misplacement, multi, soak, throughput
+from benchmarks import against, compare, misplacement, multi, throughput
 from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
 from benchmarks.fidelity import command as fidelity
 from benchmarks.latency import command as latency
 from benchmarks.report import print_tables, target_table, write_json
+from benchmarks.soak import command as soak
 from benchmarks.wire import command as wire
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine

@@ -27,7 +27,9 @@ from benchmarks.fidelity.methods import (
     patient_linear_predictions,
     predict,
 )
+from benchmarks.fidelity.morphology_report import measure_morphology
 from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
+from benchmarks.fidelity.robustness import measure_robustness
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
 from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
@@ -41,6 +43,12 @@ from quantize.hundred_hz import load_hundred_hz
 from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
+LEADS_PART = "leads"
+PARTS = {"morphology": measure_morphology, "robustness": measure_robustness}
+_NOT_OF_A_PART = (
+    *("leads", "calibration", "rivals", "leads_off", "scores", "teacher", "vae", "also"),
+    "float_bundle",
+)
 
 
 def add(subparsers: Any) -> None:
@@ -106,6 +114,11 @@ def add(subparsers: Any) -> None:
     add_argument(
         "--scores", type=Path, metavar="FOLDER", help="write a CSV of every record and lead there"
     )
+    add_argument(
+        "--part",
+        choices=(LEADS_PART, *PARTS),
+        help=f"morphology: ST, amplitudes, durations, SSIM; {LEADS_PART}: as --leads {NAMED}",
+    )
     parser.set_defaults(measure=measure, engine=None)
 
 
@@ -118,6 +131,14 @@ def _seconds(text: str) -> float:
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Every method on every data set, fold 9 first since k comes from there."""
+    if arguments.part in PARTS:
+        for option in _NOT_OF_A_PART:
+            if getattr(arguments, option):
+                name = option.replace("_", "-")
+                raise BenchmarkError(f"--{name} is not for --part {arguments.part}: leave it out")
+        return PARTS[arguments.part](arguments, load_domains(arguments))
+    if arguments.part == LEADS_PART and not arguments.leads:
+        arguments.leads = [NAMED]
     if not arguments.leads:
         return _measure_methods(arguments)
     for option in ("leads_off", "scores", "teacher", "vae"):

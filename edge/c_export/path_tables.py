@@ -108,6 +108,7 @@ def _config(bundle: Bundle, lead_set: LeadSet, n_sections: int, conditioning: Co
         "NOISY_BEND_MV": _float(presence.NOISY_MV * (m.hop - 2)),
         "MAX_LOG_SIGMA": _float(MAX_LOG_SIGMA),
         "SIGMA_AMPLITUDE": _float(m.sigma_amplitude),
+        "WIDENS": f"{int(m.sigma_amplitude > 0)} /* whether sigma grows with the amplitude */",
         "DERIVED_ROWS": f"{_bits(derived):#x}u",
         "LEAD_CODES": _braces(LEADS.index(lead) + 1 for lead in lead_set.measured),
         "PROVENANCE": _braces(provenances.index(p) + 1 for p in lead_set.provenance),

@@ -11,6 +11,9 @@ from typing import BinaryIO
 
 from edge.errors import InputError
 from edge.files.record import printable
+from edge.quality import Quality
+
+ABSENT = int(Quality.GAP | Quality.LEAD_OFF)  # a code 0 under one of these flags is no value
 
 FIXED_BYTES = 256
 """Bytes of the fixed part of the header, and of what it adds for every signal."""

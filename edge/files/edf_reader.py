@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.files.annotations import END_OF_RECORDING, SOURCE, STARTED_AT
-from edge.files.edf_header import EdfSignal, read_header
+from edge.files.edf_header import ABSENT, EdfSignal, read_header
 from edge.files.edf_timeline import EdfTimeline, Run, annotation_texts, place_records, record_onset
 from edge.files.record import (
     ReadOptions,
@@ -35,7 +35,6 @@ from edge.quality import Quality
 
 _CHUNK_BYTES = 1 << 20
 _LAST_RECORDS = 64  # where that annotation is looked for: those that wait fill about 26 records
-_ABSENT = int(Quality.GAP | Quality.LEAD_OFF)
 
 
 class EdfRecord(Record):
@@ -268,7 +267,7 @@ class EdfRecord(Record):
         signals = codes[: len(self.leads)]
         ecg_mv = np.asarray(signals * self._gain + self._offset, np.float32)
         if self._quality is not None:
-            ecg_mv[(signals == 0) & (codes[-1] & _ABSENT != 0)] = np.nan
+            ecg_mv[(signals == 0) & (codes[-1] & ABSENT != 0)] = np.nan
         return ecg_mv
 
     def close(self) -> None:

@@ -25,7 +25,7 @@ from edge.files.annotations import (
     Annotation,
     QualityAnnotator,
 )
-from edge.files.edf_header import UNKNOWN_START
+from edge.files.edf_header import ABSENT, UNKNOWN_START
 from edge.files.recording import MODEL, OF_RECORDING, MetadataSource, RecordingSink
 from edge.leads import LEADS, Provenance
 from edge.marker import PREFIX
@@ -165,6 +165,9 @@ class EdfSink(RecordingSink):
             n = min(self._second - self._filled, block.n_samples - done)
             into = self._record[:, self._filled : self._filled + n]
             codes = np.rint(block.ecg_mv[:, done : done + n] / LSB_MV)
+            codes[(codes == 0) & (quality[done : done + n] & ABSENT != 0)] = (
+                1  # 0 there is no value
+            )
             np.nan_to_num(codes, copy=False, nan=0.0)
             into[:-1] = np.clip(codes, -DIGITAL_MAX, DIGITAL_MAX)
             into[-1] = quality[done : done + n]

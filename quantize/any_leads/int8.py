@@ -24,14 +24,12 @@ from quantize.train import SAMPLING_HZ
 
 QAT = "qat.safetensors"
 CALIBRATION_STEPS = 64  # batches, of other steps than those that train
-RATE = 4e-5  # more forgets what the cooldown brought: 2e-4 costs lead I .003 of r, 8e-4 still more
+RATE = 4e-5  # it settles the rounding alone; 2e-4 gives the same on fold 9
 QUANTILE = 0.99997
 STEM_RANGE_MV = (
     3.2  # a code of the input is 25 uV then; with 4 mV it costs half of what all activations do
 )
-HEADROOM = (
-    1.0  # the graph saturates at code 127 as training does; with 2 rounding costs twice as much
-)
+HEADROOM = 1.3  # large hearts saturate less, and on fold 9 it costs nothing; 1.6 costs .0002 of r
 
 
 @dataclass(frozen=True)

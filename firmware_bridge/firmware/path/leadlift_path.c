@@ -114,53 +114,56 @@ static void identities(const leadlift_path_t *path, const limb_t *limb, leads_t 
     }
 }
 
-/* By Newton's method: a Cortex-M3 has no square root, and the library's may not be there. */
-static float root(float square)
+#if LEADLIFT_PATH_WIDENS
+/* To two units in the last place, for 0 and what a sigma may be. */
+static float square_root(float x)
 {
-    if (!(square > 0.0f)) {
+    if (!(x > 1e-30f)) {
         return 0.0f;
     }
-    uint32_t bits;
-    memcpy(&bits, &square, sizeof bits);
-    float guess = float_of((bits >> 1) + 0x1FBD1DF5u);
+    float root = float_of((bits_of(x) >> 1) + 0x1FC00000u); /* half the exponent: within 6 % */
     for (int i = 0; i < 3; i++) {
-        guess = 0.5f * (guess + square / guess);
+        root = 0.5f * (root + x / root);
     }
-    return guess;
+    return root;
 }
 
-/* A lead of the twelve from the decoder's outputs. */
-static float of_outputs(float outputs[][HOP], int row, int s)
+/* A lead of what the decoder made of the residual branch's band, by Einthoven and Goldberger. */
+static float lead_of(float made[][HOP], int row, int s)
 {
-    const float i = outputs[0][s], ii = outputs[1][s];
-    switch (row) {
-    case 0: return i;
-    case 1: return ii;
-    case 2: return ii - i;
-    case 3: return -0.5f * (i + ii);
-    case 4: return i - 0.5f * ii;
-    case 5: return ii - 0.5f * i;
-    default: return outputs[CHEST_OUTPUT + row - FIRST_CHEST][s];
+    static const float FROM_I_II[LIMB_ROWS][2] = {{1, 0}, {0, 1}, {-1, 1}, {-0.5f, -0.5f}, {1, -0.5f}, {-0.5f, 1}};
+    if (row >= FIRST_CHEST) {
+        return made[row - FIRST_CHEST + CHEST_OUTPUT][s];
     }
+    return FROM_I_II[row][0] * made[0][s] + FROM_I_II[row][1] * made[1][s];
 }
+#endif
 
-/* `above` is what the decoder shows above the corner of the residual branch: errors are as large as it is. */
-static void sigmas(const leadlift_path_t *path, const limb_t *limb, float log_sigma[][HOP], float above[][HOP],
+/* `made` is the decoder's, above the corner of the residual branch: an error is a share of it, besides. */
+static void sigmas(const leadlift_path_t *path, const limb_t *limb, float log_sigma[][HOP], float made[][HOP],
                    leadlift_twelve_t *out)
 {
+#if !LEADLIFT_PATH_WIDENS
+    (void)made;
+#endif
     for (int row = 0; row < LEADLIFT_PATH_TWELVE; row++) {
         const bool is_limb = row < LIMB_ROWS;
-        const int of = is_limb ? limb->sigma_of[row] : row;
+        const int source = is_limb ? limb->sigma_of[row] : row;
+        const float *of = log_sigma[source];
         const float scale = is_limb ? limb->sigma[row] : 1.0f;
         for (int s = 0; s < HOP; s++) {
             /* A decoder that is less sure than the size of a QRS has no idea. */
-            const float said = log_sigma[of][s];
-            float sigma = exponential(said < LEADLIFT_PATH_MAX_LOG_SIGMA ? said : LEADLIFT_PATH_MAX_LOG_SIGMA);
-            if (LEADLIFT_PATH_SIGMA_AMPLITUDE > 0.0f) {
-                const float share = LEADLIFT_PATH_SIGMA_AMPLITUDE * of_outputs(above, of, s);
-                sigma = root(sigma * sigma + share * share);
+            const float bounded = of[s] < LEADLIFT_PATH_MAX_LOG_SIGMA ? of[s] : LEADLIFT_PATH_MAX_LOG_SIGMA;
+            if (is(KNOWN[path->on], row)) {
+                out->sigma_mv[row][s] = 0.0f;
+                continue;
             }
-            out->sigma_mv[row][s] = is(KNOWN[path->on], row) ? 0.0f : scale * sigma;
+            float sigma = exponential(bounded);
+#if LEADLIFT_PATH_WIDENS
+            const float share = LEADLIFT_PATH_SIGMA_AMPLITUDE * lead_of(made, source, s);
+            sigma = square_root(sigma * sigma + share * share);
+#endif
+            out->sigma_mv[row][s] = scale * sigma;
         }
     }
 }
@@ -240,12 +243,12 @@ static uint16_t decode(leadlift_path_t *path, leads_t ecg, leadlift_twelve_t *ou
     leadlift_decoder_predict(seen[0], path->anchor, decoded[0]);
     for (int o = 0; o < LEADLIFT_DECODER_OUTPUTS; o++) {
         for (int s = 0; s < HOP; s++) {
-            predicted[o][s] += learned[o][s];
-            decoded[o][s] += predicted[o][s];
+            learned[o][s] += predicted[o][s];
+            decoded[o][s] += learned[o][s];
         }
     }
     identities(path, limb, conditioned, decoded, out);
-    sigmas(path, limb, log_sigma, predicted, out);
+    sigmas(path, limb, log_sigma, learned, out);
     blank(BLANK[on], out);
     return settling;
 }

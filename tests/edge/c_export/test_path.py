@@ -253,6 +253,18 @@ def test_real_hearts_and_electrode_faults_come_out_the_same(
     assert_same(path.push(ecg_mv), streamed(reconstructor, ecg_mv))
 
 
+@pytest.mark.parametrize("leads", [SETS[0], SETS[3]], ids=",".join)
+def test_sigma_grows_with_the_amplitude_where_the_bundle_says_so(
+    bundle: Bundle, decoder: Path, tmp_path: Path, leads: tuple[str, ...]
+) -> None:
+    manifest = replace(bundle.manifest, sigma_amplitude=0.15)
+    grows = replace(bundle, manifest=manifest)
+    path = build_path(grows, decoder, leads, tmp_path)
+    ecg_mv, quality = troubled(ecg_of(leads, seed=6), 6)
+    with Reconstructor.open(grows, "onnxruntime", leads=leads) as reconstructor:
+        assert_same(path.push(ecg_mv, quality), streamed(reconstructor, ecg_mv, quality))
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -320,3 +320,20 @@ def test_without_samples_there_is_no_file(tmp_path: Path) -> None:
     sink.close()
     sink.close()
     assert not path.exists()
+
+
+@pytest.mark.parametrize("flag", [Quality.LEAD_OFF, Quality.GAP | Quality.INTERPOLATED])
+def test_a_value_next_to_zero_stays_a_value_while_another_lead_is_off(
+    tmp_path: Path, flag: Quality
+) -> None:
+    path = tmp_path / "out.edf"
+    sent = np.full((12, 250), LSB_MV / 5, np.float32)
+    quality = np.zeros((12, 250), np.uint8)
+    sent[LEADS.index("V1"), 100:] = np.nan
+    quality[LEADS.index("V1"), 100:] = flag
+    with EdfSink(path, 250.0, METADATA) as sink:
+        sink.write(block(sent, 0, quality))
+    with open_record(path) as record:
+        got = record.read(0, 250)
+    np.testing.assert_array_equal(np.isnan(got), np.isnan(sent))
+    assert np.nanmax(np.abs(got - sent)) <= LSB_MV

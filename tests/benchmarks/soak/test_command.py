@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.soak import TARGETS, memory_growth
+from benchmarks.soak.command import TARGETS, memory_growth
 from edge.live.memory import Memory
 
 pytestmark = pytest.mark.realtime

@@ -10,6 +10,7 @@ import numpy as np
 
 from benchmarks.latency.live import DEVICE_HZ, FRAMES_HZ, run_live
 from benchmarks.report import Result, Table, Target
+from benchmarks.soak.faults import add_arguments, measure_faults
 from edge.bundle import load_bundle
 from edge.live.memory import Memory
 from edge.progress import progress
@@ -38,11 +39,14 @@ def add(subparsers: Any) -> None:
     add_argument("--seconds", type=float, default=600.0, help="default: %(default)s")
     add_argument("--rate", type=float, default=DEVICE_HZ, help="of the wearable, in Hz")
     add_argument("--frames-hz", type=float, default=FRAMES_HZ, help="frames per second")
+    add_arguments(add_argument)
     parser.set_defaults(measure=measure)
 
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Run, and say what became of it."""
+    if arguments.faults is not None:
+        return measure_faults(arguments)
     with progress("live", arguments.seconds, by_clock=True, calm=True):
         run = run_live(
             load_bundle(arguments.model),

@@ -1,0 +1,1 @@
+"""`python -m benchmarks soak`: the live path over long times, undisturbed or with faults."""

@@ -1,0 +1,43 @@
+"""A browser that looks on and is killed: a socket that asks for the live stream and never says goodbye."""
+
+from __future__ import annotations
+
+import socket
+import struct
+from urllib.parse import urlsplit
+
+from benchmarks.soak.schedule import Fault, Kind
+
+_CONNECT_S = 5.0
+_RESET = struct.pack(
+    "ii", 1, 0
+)  # closed at once, with a reset: what the kernel does for a killed process
+
+
+class Looker:
+    """Comes when a viewer is to be killed, reads nothing, and is gone at the fault's end."""
+
+    def __init__(self, address: str) -> None:
+        self._address = address
+        self._socket: socket.socket | None = None
+
+    def follow(self, fault: Fault, begins: bool) -> None:
+        """A fault begins or ends."""
+        if fault.kind is not Kind.KILLED_VIEWER:
+            return
+        self.close()
+        if begins:
+            where = urlsplit(self._address)
+            self._socket = socket.create_connection((where.hostname, where.port), _CONNECT_S)
+            self._socket.sendall(
+                f"GET /live HTTP/1.1\r\nHost: {where.netloc}\r\nUpgrade: websocket\r\n"
+                "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
+                "Sec-WebSocket-Key: bGVhZGxpZnQgc29hayB0ZQ==\r\n\r\n".encode()
+            )
+
+    def close(self) -> None:
+        """Kill it, if it is there."""
+        if self._socket is not None:
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._socket.close()
+            self._socket = None

@@ -1,0 +1,159 @@
+"""Soak with faults: the checks find what is broken, and a short soak finds nothing."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.__main__ import main
+from benchmarks.soak.account import Account, Tap
+from benchmarks.soak.collector import Collector
+from benchmarks.soak.comparison import SAME_MV, compare
+from benchmarks.soak.device import FaultyDevice, Truth
+from benchmarks.soak.faults import slope
+from benchmarks.soak.schedule import CALM_S, Kind, draw
+from benchmarks.soak.transport import Gates
+from edge.quality import Quality
+from edge.reconstructor import Reconstructor
+
+SECONDS = 30.0
+
+
+def test_one_seed_gives_the_same_faults_and_the_same_bytes() -> None:
+    said = []
+    for _ in range(2):
+        rng = np.random.default_rng((7, 3))
+        faults = draw(rng, 120.0)
+        device = FaultyDevice(Truth(120.0, 1), faults, rng)
+        said.append((faults, list(device), device.must_arrive))
+    assert said[0] == said[1]
+    assert said[0][0] != draw(np.random.default_rng((7, 4)), 120.0)
+
+
+def test_every_kind_of_fault_is_drawn_and_none_of_the_link_while_another_lasts() -> None:
+    faults = draw(np.random.default_rng(1), 500 * CALM_S)
+    assert {fault.kind for fault in faults} == set(Kind)
+    others = [fault for fault in faults if fault.kind is not Kind.LEAD_OFF]
+    for before, after in pairwise(others):
+        assert before.end_s <= after.begin_s
+    assert all(fault.channels for fault in faults if fault.kind is Kind.LEAD_OFF)
+
+
+def test_arrivals_never_run_backwards_and_without_faults_all_comes() -> None:
+    truth = Truth(SECONDS, 1)
+    faults = draw(np.random.default_rng(2), SECONDS)
+    arrivals = [p.arrival_ns for p in FaultyDevice(truth, faults, np.random.default_rng(2))]
+    assert arrivals == sorted(arrivals)
+    device, tap = FaultyDevice(Truth(SECONDS, 1), [], np.random.default_rng(2)), Tap()
+    for piece in device:
+        tap.receive_data(piece.data)
+    account = Account(tap.packets, device.session_starts, truth.codes)
+    assert account.arrived.all()
+    assert (account.wrong, account.again, account.lost) == (0, 0, 0)
+    assert sum(stop - first for first, stop in device.must_arrive) == truth.codes.shape[1]
+
+
+def test_the_account_finds_a_wrong_value_a_copy_and_a_loss() -> None:
+    truth = Truth(SECONDS, 1)
+    device, tap = FaultyDevice(truth, [], np.random.default_rng(2)), Tap()
+    for piece in device:
+        tap.receive_data(piece.data)
+    packets = tap.packets
+    wrong = packets[3].counts.copy()
+    wrong[1, 2] += 1
+    given = [*packets[:3], replace(packets[3], counts=wrong), packets[3], *packets[5:]]
+    account = Account(given, device.session_starts, truth.codes)
+    n = packets[3].counts.shape[1]
+    assert (account.wrong, account.again, account.lost) == (1, n, packets[4].counts.shape[1])
+
+
+@pytest.fixture
+def streamed(any_bundle: object) -> tuple[Collector, Truth, Reconstructor]:
+    """Twenty seconds as they come out with nothing wrong."""
+    truth = Truth(20.0, 1)
+    reconstructor = Reconstructor.open(any_bundle)  # type: ignore[arg-type]
+    collector = Collector(6000, Gates())
+    collector.write(reconstructor.push(truth.ecg_mv))
+    return collector, truth, reconstructor
+
+
+def test_what_is_right_is_called_right(
+    streamed: tuple[Collector, Truth, Reconstructor],
+) -> None:
+    out, truth, reference = streamed
+    found = compare(out, truth.ecg_mv, 0, reference)
+    assert found.broken == []
+    assert found.same_mv <= SAME_MV
+    assert found.placed.sum() == out.n == found.compared // 12 + 500  # two seconds settle
+
+
+@pytest.mark.parametrize("disturbed", [False, True])
+def test_a_wrong_sample_without_a_flag_is_found(
+    streamed: tuple[Collector, Truth, Reconstructor], disturbed: bool
+) -> None:
+    out, truth, reference = streamed
+    if disturbed:
+        out.quality[:, 1000:1010] = int(Quality.GAP | Quality.INTERPOLATED)
+    out.ecg_mv[1, 3000] += 0.2
+    (line,) = compare(out, truth.ecg_mv, 0, reference).broken
+    assert ("a measured lead" if disturbed else "undisturbed") in line
+
+
+def test_samples_in_another_place_are_found(
+    streamed: tuple[Collector, Truth, Reconstructor],
+) -> None:
+    out, truth, reference = streamed
+    out.ecg_mv[:, 2000:4000] = out.ecg_mv[:, 2001:4001].copy()
+    assert compare(out, truth.ecg_mv, 0, reference).broken
+
+
+def test_a_block_that_goes_back_or_has_no_value_is_found() -> None:
+    out = Collector(100, Gates())
+    with Reconstructor.open() as reconstructor:
+        block = reconstructor.push(np.zeros((3, 8), np.float32))
+    out.write(replace(block, first_sample=8))
+    out.write(block)
+    out.write(replace(block, first_sample=16, ecg_mv=np.full((12, 8), np.nan, np.float32)))
+    assert [line.split(" at ")[0] for line in out.broken] == [
+        "block",
+        "no value, and no flag of a lead that is off,",
+    ]
+
+
+def test_growth_has_an_interval_and_too_few_recordings_have_none() -> None:
+    hours = np.arange(40) / 10
+    noise = np.resize([0.1, -0.1, -0.1, 0.1], 40)
+    found = slope([(h, 50 + 2 * h + e) for h, e in zip(hours, noise, strict=True)])
+    low, high = found["low_mb_per_hour"], found["high_mb_per_hour"]
+    assert low is not None and high is not None
+    assert 1.5 < low < 2 < high < 2.5
+    assert slope([(h, 50.0) for h in range(4)])["mb_per_hour"] is None
+
+
+@pytest.mark.realtime
+def test_a_short_soak_breaks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "soak.json"
+    command = ["soak", "--faults", "1", "--seconds", "80", "--episode", "40", "--json", str(out)]
+    assert main(command) == 0
+    found = json.loads(out.read_text())["results"]["faults"]
+    assert found["broken_lines"] == []
+    assert found["recordings"] == 2
+    assert sum(found["faults"].values()) >= 5
+    assert found["values_compared"] > 10_000
+    assert "| simulated_hours " in capsys.readouterr().out
+
+
+@pytest.mark.realtime
+def test_a_broken_invariant_fails_a_check_and_says_how_to_see_it_again(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("benchmarks.soak.comparison.SAME_MV", -1.0)  # no sample is so alike
+    command = ["soak", "--faults", "4", "--first", "2", "--seconds", "20", "--episode", "20"]
+    assert main([*command, "--check"]) == 1
+    said = capsys.readouterr().err
+    assert "python -m benchmarks soak --faults 4 --first 2 --seconds 20 --episode 20" in said
