@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -20,6 +19,7 @@ from benchmarks.timing import collection_off
 from edge.bundle import Bundle, load_bundle
 from edge.engines.registry import open_engine
 from edge.lead_set import LeadSet
+from edge.notices import say
 from edge.progress import followed
 from edge.signal.conditioning import Conditioner
 from edge.signal.resampling import RateConverter
@@ -76,7 +76,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         try:
             records = np.concatenate(real_records(arguments.records, arguments.seconds))
         except QuantizeError as error:
-            print(f"real records are left out: {error}", file=sys.stderr)
+            say(f"warning: real records are left out: {error}")
         else:
             results["reconstruct_real"] = real = measure_records(records, arguments)
             shown.append(

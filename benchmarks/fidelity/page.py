@@ -11,6 +11,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity.rivals import L2G, WEARECG
 from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.report import read_json
+from edge.notices import reported
 
 OTHERS = ("cpsc_ptb", "mobile")
 SETS_HEAD = (
@@ -34,13 +35,16 @@ NAMES = {
 
 def main(files: Sequence[str]) -> int:
     """Print what each report has of the page."""
+    return reported("page", lambda: _print_pages(files))
+
+
+def _print_pages(files: Sequence[str]) -> int:
     try:
         for file in files:
             for line in page(read_json(file)["results"]):
                 print(line)
     except (BenchmarkError, KeyError) as error:
-        print(f"page: {error}: give reports of `python -m benchmarks fidelity`", file=sys.stderr)
-        return 1
+        raise BenchmarkError(f"{error}: give reports of `python -m benchmarks fidelity`") from error
     return 0
 
 

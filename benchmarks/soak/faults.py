@@ -6,7 +6,6 @@ import argparse
 import gc
 import math
 import subprocess
-import sys
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -23,6 +22,7 @@ from benchmarks.soak.episode import RECOVERY_S, Episode, Equipment, run_episode
 from benchmarks.soak.transport import Gates
 from edge.bundle import load_bundle
 from edge.live.memory import read_memory
+from edge.notices import say
 from edge.progress import progress
 from edge.reconstructor import Reconstructor
 from edge.sinks.viewer.sink import can_view
@@ -81,7 +81,7 @@ def measure_faults(arguments: argparse.Namespace) -> Result:
             episode = run_episode(tools, (arguments.faults, k), each_s)
             episodes.append(episode)
             for line in episode.broken:
-                print(f"broken: {line}; repeat: {_repeat(arguments, k, each_s)}", file=sys.stderr)
+                say(f"warning: broken: {line}; repeat: {_repeat(arguments, k, each_s)}")
             gc.collect()
             memory.append(((k - arguments.first) * each_s / 3600, read_memory().now_mb))
             work.advance()

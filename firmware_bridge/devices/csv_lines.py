@@ -158,6 +158,8 @@ class CsvDecoder:
         """Take a line that is not empty. Raises FrameError for one that is no line of numbers."""
         line = split_line(text)
         row = [value_of(field) for field in line.fields]
+        if not row:  # what stands around a line, and nothing in it
+            raise FrameError("a line without numbers")
         pairs = zip(row, line.fields, strict=True)
         numbers = [value is not None and field != "" for value, field in pairs]
         if line.labels is not None and any(numbers):

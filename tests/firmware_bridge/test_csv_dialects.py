@@ -254,6 +254,13 @@ def test_a_line_that_comes_twice_is_told_by_its_time() -> None:
     assert len(of(Duplicate, events)) == 5
 
 
+@pytest.mark.parametrize("line", [";", "$ ;", "()", "[ ]", "/* */", "#", "[];", ","])
+def test_a_frame_around_nothing_is_no_sample_and_no_failure(line: str) -> None:
+    assert of(Samples, CsvDecoder().receive_data(f"{line}\n".encode())) == []
+    events = _decoded(f"1,2,3\n{line}\n4,5,6\n")
+    assert _millivolts(events).tolist() == [[1, 2, 3], [4, 5, 6]]
+
+
 _TEXT = st.lists(
     st.sampled_from(
         [

@@ -60,7 +60,7 @@ def test_a_profile_stands_for_its_options(kept: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "name", "value"),
     [
-        (["--source", "sim:"], "source", "sim:"),
+        (["--source", "sim:"], "source", ["sim:"]),
         (["--seconds", "9"], "seconds", 9.0),
         (["--sink", "terminal:"], "sink", ["terminal:"]),
         (["--sink", "terminal:", "--sink", "view:"], "sink", ["terminal:", "view:"]),
