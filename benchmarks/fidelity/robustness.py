@@ -1,4 +1,4 @@
-"""`python -m benchmarks fidelity --part robustness`: what noise, gaps and wrong wiring cost, and what is flagged."""
+"""`python -m benchmarks fidelity --part robustness`: what noise, gaps and wrong wiring cost."""
 
 from __future__ import annotations
 
@@ -83,8 +83,8 @@ def measure_robustness(arguments: argparse.Namespace, records: dict[str, Records
         "score": f"r and RMSE over {', '.join(RECONSTRUCTED_LEADS)} against the clean truth, above "
         f"{SCORE_HIGHPASS_HZ} Hz; what the reconstructor did not give (NaN) counts as a flat line",
         "scored_s": [FROM_S, TO_S],
-        "noise": "MIT-BIH Noise Stress Test, second half; SNR by power about the mean over the record, lead by "
-        "lead, stretches and channels drawn for each lead (not the SNR of `nst`, by QRS amplitude)",
+        "noise": "MIT-BIH Noise Stress Test, second half; SNR by power about the mean over the record, lead "
+        "by lead, stretches and channels drawn for each lead (not the SNR of `nst`, by QRS amplitude)",
         "gaps": f"all measured leads, from {GAP_FROM_S:g} s on",
         "gain": f"one lead times {GAIN}",
         "flagged": f"by edge.signal.misplacement, from {SETTLED_S:g} s to the end of the record",
