@@ -26,7 +26,7 @@ Signals = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Disturbance:
-    """One of them; `change` takes (n_leads, n_samples) mV of a record and its number; gives a new array."""
+    """`change` takes a record, (n_leads, n_samples) mV, and its number, and gives a new array."""
 
     name: str
     group: str

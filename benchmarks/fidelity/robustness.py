@@ -1,4 +1,4 @@
-"""`python -m benchmarks fidelity --part robustness`: the cost of noise, gaps and wrong wiring, and flags."""
+"""`python -m benchmarks fidelity --part robustness`: what noise, gaps and wrong wiring cost."""
 
 from __future__ import annotations
 
