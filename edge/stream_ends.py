@@ -31,7 +31,9 @@ class StreamEnds:
         """Of the next block."""
 
     def skip(self, n_samples: int) -> None:
-        """Samples that nobody has, after what is held back. Raises InputError for a negative number."""
+        """Samples that nobody has, after what is held back. Raises InputError for what is no such number."""
+        if not isinstance(n_samples, (int, np.integer)):
+            raise InputError(f"cannot skip {n_samples!r} samples: give a whole number")
         if n_samples < 0:
             raise InputError(f"cannot skip {n_samples} samples: the stream runs forward")
         self.first_sample += n_samples + self._held.n_samples

@@ -242,6 +242,9 @@ def test_skip_jumps_the_index_and_starts_anew(reconstructor: Reconstructor) -> N
     assert (after.quality & Quality.SETTLING).all()
     with pytest.raises(InputError, match="cannot skip -1 samples"):
         reconstructor.skip(-1)
+    for n_samples in (1.5, float("nan"), "4"):
+        with pytest.raises(InputError, match="give a whole number"):
+            reconstructor.skip(n_samples)  # type: ignore[arg-type]
 
 
 def test_a_300_mv_offset_changes_nothing_that_shows(reconstructor: Reconstructor) -> None:
