@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import compare, misplacement, throughput
+from benchmarks import compare, misplacement, peers, throughput
 from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -24,7 +24,7 @@ from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
 from edge.notices import add_notice_options, reported
 
-MEASUREMENTS = (latency, fidelity, misplacement, throughput, soak, wire, device)
+MEASUREMENTS = (latency, fidelity, misplacement, throughput, soak, peers, wire, device)
 
 
 def parser() -> argparse.ArgumentParser:
