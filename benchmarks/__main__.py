@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, misplacement, multi, throughput
+from benchmarks import against, compare, misplacement, multi, peers, throughput
 from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -32,6 +32,7 @@ MEASUREMENTS = (
     misplacement,
     throughput,
     soak,
+    peers,
     wire,
     device,
 )

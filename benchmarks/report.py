@@ -125,7 +125,7 @@ def print_tables(tables: Sequence[Table]) -> None:
     from rich.console import Console
     from rich.table import Table as RichTable
 
-    console = Console(width=400, highlight=False, color_system=None)
+    console = Console(width=400, highlight=False, markup=False, color_system=None)
     for table in tables:
         shown = RichTable(box=box.MARKDOWN)
         for column in table.columns:

@@ -64,12 +64,13 @@ def compare(
     placed, filled, clean = np.zeros((3, n_truth), bool)
     found = Compared(placed, filled, clean)
     measured = lead_indices(reference.leads)
-    base, long = begins, dict[int, int]()
+    long = dict[int, int]()
+    base = begins
     for k, (first, column, n) in enumerate(out.runs):
         at = slice(column, column + n)
-        placed = _place(out.ecg_mv[measured, at], out.quality[measured, at], truth_mv, first, base)
-        if placed is not None:
-            base = long[k] = placed
+        there = _place(out.ecg_mv[measured, at], out.quality[measured, at], truth_mv, first, base)
+        if there is not None:
+            base = long[k] = there
     for k, (first, column, n) in enumerate(out.runs):
         at = slice(column, column + n)
         if k in long:
