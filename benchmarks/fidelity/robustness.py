@@ -160,7 +160,7 @@ def summaries(
     for one in every:
         scores_of = scored_of[one.name]
         now = {name: _per_record(scores_of[name]) for name in clean}
-        entry = {
+        entry: dict[str, Any] = {
             "group": one.group,
             **{name: of(values) for name, values in now.items()},
             "r_lost": of(clean["r"] - now["r"]),
