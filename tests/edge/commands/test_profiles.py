@@ -99,7 +99,11 @@ def test_a_run_by_its_profile(kept: Path, capsys: pytest.CaptureFixture[str]) ->
         ("[bench]\nprofile = 'x'", "[bench] has an unknown key profile"),
         ("[bench]\nsource = 5", "[bench] source: 5 is not text"),
         ("[bench]\nsource = ''", "[bench] source: '' is not text"),
-        ("[bench]\nsource = ['sim:']", "[bench] source: ['sim:'] is not text"),
+        (
+            "[bench]\nsource = ['sim:', 1]",
+            "[bench] source: 1 is not text or a list of texts",
+        ),
+        ("[bench]\nreport = ['r.json']", "[bench] report: ['r.json'] is not text"),
         ("[bench]\nsink = 5", "[bench] sink: 5 is not text or a list of texts"),
         ("[bench]\nsink = []", "[bench] sink: it is empty"),
         ("[bench]\nsink = ['view:', 1]", "[bench] sink: 1 is not text or a list of texts"),
@@ -139,7 +143,7 @@ def test_a_profile_that_cannot_be_used_is_one_line_with_file_and_key(
 
 def test_a_file_of_an_editor_on_windows_is_read(kept: Path) -> None:
     kept.write_bytes(b"\xef\xbb\xbf[bench]\r\nsource = 'sim:'\r\n")
-    assert parsed("--profile", "bench")["source"] == "sim:"
+    assert parsed("--profile", "bench")["source"] == ["sim:"]
 
 
 def test_another_file_is_named_on_the_command_line(
@@ -147,7 +151,7 @@ def test_another_file_is_named_on_the_command_line(
 ) -> None:
     other = tmp_path / "other.toml"
     other.write_text("[bench]\nsource = 'sim:?hr=50'\n", encoding="utf-8")
-    assert parsed("--profile", "bench", "--config", str(other))["source"] == "sim:?hr=50"
+    assert parsed("--profile", "bench", "--config", str(other))["source"] == ["sim:?hr=50"]
     assert main(["run", "--config", str(other), "--source", "sim:"]) == 2
     assert "give --profile NAME, too" in capsys.readouterr().err
     for missing in (str(tmp_path / "none.toml"), str(tmp_path)):
@@ -172,7 +176,7 @@ def test_a_tilde_is_filled_in_as_a_shell_does(kept: Path, tmp_path: Path) -> Non
     )
     found = parsed("--profile", "bench")
     home = tmp_path / "home"
-    assert found["source"] == f"replay:{home / 'a.llcap'}"
+    assert found["source"] == [f"replay:{home / 'a.llcap'}"]
     assert found["sink"] == [f"file:{home / 'o.edf'}"]
     assert found["patient"] == str(home / "p.json")
 
