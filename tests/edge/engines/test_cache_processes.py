@@ -71,7 +71,7 @@ def in_process(script: str, *arguments: str) -> list[str]:
         capture_output=True,
         text=True,
         timeout=60,
-        cwd=Path(__file__).parents[4],
+        cwd=Path(__file__).parents[3],
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -99,7 +99,7 @@ def starts(folder: Path, gate: Path) -> subprocess.Popen[str]:
         [sys.executable, "-c", BUILDS_SLOWLY, str(folder), str(gate)],
         stdout=subprocess.PIPE,
         text=True,
-        cwd=Path(__file__).parents[4],
+        cwd=Path(__file__).parents[3],
     )
 
 

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.cli import main
 from edge.errors import InputError
@@ -67,7 +68,7 @@ def readable(path: Path) -> Path:
             return path
     except InputError as error:
         assert "leadlift repair" in str(error)
-    made = path.with_name(f"mended{path.suffix}")
+    made = path.with_name(f"mended-{path.name}")  # of several that were not finished
     assert main(["repair", str(path), "-o", str(made)]) == 0
     return made
 
@@ -102,8 +103,10 @@ def test_killed_while_files_change(tmp_path: Path, kind: str) -> None:
     names = {path.name.removesuffix(".part") for path in tmp_path.iterdir()}
     files = sorted(tmp_path / name for name in names if name.endswith(f"{kind}"))
     files = [path for path in files if not path.stem.endswith("_sigma")]
-    held = []
+    held: list[NDArray[np.float32]] = []
     for path in files:
+        if path == files[-1] and sum(one.shape[1] for one in held) >= HZ * (n - 1):
+            break  # it was begun in the last second: there may be no more than its header
         if path.stat().st_size if path.is_file() else Path(f"{path}.part").is_dir():
             with open_record(readable(path)) as record:
                 held.append(record.read(0, record.n_samples))

@@ -11,7 +11,6 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
 import numpy as np
-import torch
 
 from edge.lead_subsets import class_of
 from quantize.any_leads.checkpoint import load_checkpoint
@@ -21,6 +20,7 @@ from quantize.any_leads.scores import score_sets
 from quantize.any_leads.steps import CONFIG
 from quantize.data import load
 from quantize.hundred_hz import rows_of
+from quantize.muon import Muon
 from quantize.student import Student
 from quantize.train import Averager
 from quantize.weights import SHIPPED
@@ -34,7 +34,8 @@ def test_the_run_can_be_gone_on_with() -> None:
     assert run.step == CARD["run_step"] == CARD["cooled_from"]
     network = Student(CONFIG)
     averager = Averager(network, 0.5)
-    optimiser = torch.optim.AdamW(network.parameters(), 1e-3)
+    heads = [*network.residual_head.parameters(), *network.sigma_head.parameters()]
+    optimiser = Muon(network.parameters(), 1e-3, plain=heads)
     run.put_into(network, averager, optimiser)
     assert len(optimiser.state) == len(list(network.parameters()))
     assert averager.steps > 0
