@@ -38,6 +38,8 @@ def sent() -> NDArray[np.float32]:
 @pytest.fixture
 def recorded(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The recording in the format that a test is marked with."""
+    if request.param == "dcm":
+        pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
     path = tmp_path / f"a.{request.param}"
     values, quality = sent(), np.zeros((12, N), np.uint8)
     quality[6, OFF] = Quality.LEAD_OFF
