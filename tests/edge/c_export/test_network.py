@@ -93,7 +93,7 @@ REFUSED = [
 def test_a_layer_that_is_not_known_is_named(
     shipped_bundle: Bundle, change: Change, said: str
 ) -> None:
-    pattern = f"^the C decoder does not know the layer {said}"
+    pattern = f"^the layer {said}"
     with pytest.raises(EngineBuildError, match=pattern) as refused:
         network_of(changed(shipped_bundle, change))
     assert "\n" not in str(refused.value)
