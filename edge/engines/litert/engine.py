@@ -13,7 +13,7 @@ from edge.c_export.network import Network
 from edge.engines.base import Array, Batch, Engine, State
 from edge.engines.litert.library import Model, require, version
 from edge.engines.litert.model import decoder_of, padded_rows, tflite_model
-from edge.engines.litert.proof import prove
+from edge.engines.litert.proof import proved
 from edge.errors import EngineError
 
 Codes = NDArray[np.int8]
@@ -79,9 +79,9 @@ class LiteRtEngine(Engine):
         """Raises EngineMissingError without LiteRT, EngineBuildError where its codes are others."""
         super().__init__(bundle)
         require()
-        decoder = decoder_of(bundle)
+        decoder, self._compared = proved(decoder_of(bundle))
         network = decoder.network
-        self._compared = prove(decoder)
+        self._tables = sum(add.table for add in decoder.sums)
         self._model: Model | None = Model(tflite_model(decoder))
         inputs, outputs = self._model.inputs, list(self._model.outputs.values())
         rows, channels = len(network.rows), network.channels
@@ -160,8 +160,12 @@ class LiteRtEngine(Engine):
         self._stream.reset()
 
     def details(self) -> dict[str, object]:
-        """Version, and how many codes were compared as it opened; see Engine."""
-        return {"litert": version(), "codes_compared": self._compared}
+        """Version, codes compared as it opened, and how many residual adds are looked up; see Engine."""
+        return {
+            "version": version(),
+            "codes_compared": self._compared,
+            "adds_looked_up": self._tables,
+        }
 
     def open_batch(self, n_slots: int) -> LiteRtBatch:
         """Slots with a state each; see Engine."""

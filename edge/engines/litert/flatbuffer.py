@@ -13,10 +13,12 @@ RELU = 1
 # Operator -> its options, and the version that has what is asked of it: int8, scales per channel.
 OPERATORS = {
     "ADD": ("AddOptions", 2),
+    "CAST": ("CastOptions", 1),
     "CONCATENATION": ("ConcatenationOptions", 2),
     "DEQUANTIZE": ("DequantizeOptions", 2),
     "DIV": ("DivOptions", 1),
     "FULLY_CONNECTED": ("FullyConnectedOptions", 12),
+    "GATHER": ("GatherOptions", 2),
     "MUL": ("MulOptions", 1),
     "QUANTIZE": ("QuantizeOptions", 1),
     "RESHAPE": ("ReshapeOptions", 1),
@@ -37,13 +39,17 @@ class ModelWriter:
         self._codes: dict[str, Any] = {}
         self._room = 1 << 16
 
+    def type_of(self, dtype: type[np.generic]) -> int:
+        """Its number in the file."""
+        return int(getattr(self._schema.TensorType, np.dtype(dtype).name.upper()))
+
     def tensor(
         self, name: str, shape: Sequence[int], dtype: type[np.generic], scale: Any = None
     ) -> int:
         """A tensor without data. `scale` is one number, or one for each of its first axis."""
         made = self._schema.TensorT()
         made.name, made.shape, made.buffer = name, list(shape), 0
-        made.type = getattr(self._schema.TensorType, np.dtype(dtype).name.upper())
+        made.type = self.type_of(dtype)
         if scale is not None:
             made.quantization = self._schema.QuantizationParametersT()
             made.quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))

@@ -1,8 +1,8 @@
 """A bundle's decoder as a .tflite model of one hop: the integers of `edge.c_export`, front and head in float.
 
-Every code is ONNX Runtime's where LiteRT runs it with XNNPACK, whose kernels with scales per channel multiply
-sums by (x * w) / y in float32 and round half to even. The front keeps ONNX Runtime's order of operations:
-products are added up in fours, and divided by the scale before they are rounded.
+Every code is ONNX Runtime's: the kernels of XNNPACK with scales per channel multiply sums by (x * w) / y in
+float32 and round half to even, which `proof` holds them to. The front keeps ONNX Runtime's order of
+operations: products are added up in fours, and divided by the scale before they are rounded.
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.c_export.network import Layer, Network, network_of
+from edge.c_export.network import HIGHEST, Layer, Network, network_of
 from edge.c_export.onnx_graph import read_graph
+from edge.c_export.residual_add import float_add
 from edge.engines.litert.flatbuffer import RELU, ModelWriter
 
 FOURS = 4  # rows that ONNX Runtime adds up before it goes on
 ONE = np.float32(1)
+LOWEST, BRANCHES = -128, 256  # codes of a branch
 
 
 class Dense(NamedTuple):
@@ -40,6 +42,8 @@ class Sum(NamedTuple):
     skip: np.float32
     branch: np.float32
     out: np.float32
+    table: bool = False
+    """LiteRT's own add rounds a pair of codes otherwise: its result is looked up."""
 
 
 @dataclass(frozen=True)
@@ -184,4 +188,35 @@ def write_dense(write: ModelWriter, x: int, dense: Dense, weight: NDArray[Any]) 
 def write_sum(write: ModelWriter, skip: int, branch: int, add: Sum, n: int) -> int:
     """A residual add of `n` codes and its ReLU; the tensor that it makes."""
     output = write.tensor(add.name, (1, n), np.int8, add.out)
-    return write.apply("ADD", [skip, branch], output, fusedActivationFunction=RELU)
+    if not add.table:
+        return write.apply("ADD", [skip, branch], output, fusedActivationFunction=RELU)
+    integer, code = write.type_of(np.int32), write.type_of(np.int8)
+
+    def whole(what: str) -> int:
+        return write.tensor(f"{add.name}_{what}", (1, n), np.int32)
+
+    def number(what: str, value: int) -> int:
+        return write.constant(f"{add.name}_{what}", np.array([value], np.int32))
+
+    rows, columns = (
+        write.apply("CAST", [x], whole(what), inDataType=code, outDataType=integer)
+        for x, what in ((skip, "row"), (branch, "column"))
+    )
+    first = write.apply("MUL", [rows, number("columns", BRANCHES)], whole("first"))
+    places = write.apply("ADD", [first, columns], whole("place"))
+    places = write.apply("ADD", [places, number("zero", -LOWEST)], whole("place_of"))
+    table = write.constant(f"{add.name}_table", float_sums(add).astype(np.int8), add.out)
+    return write.apply("GATHER", [table, places], output, axis=0)
+
+
+def pairs() -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """All codes of `skip` and `branch` that can meet."""
+    skip, branch = np.meshgrid(
+        np.arange(HIGHEST + 1), np.arange(LOWEST, LOWEST + BRANCHES), indexing="ij"
+    )
+    return skip.ravel(), branch.ravel()
+
+
+def float_sums(add: Sum) -> NDArray[np.int64]:
+    """What ONNX Runtime makes of `pairs`."""
+    return float_add(*pairs(), add.skip, add.branch, add.out)

@@ -268,4 +268,4 @@ def test_details_say_what_computes(engine: Engine) -> None:
     if engine.name == "c":
         assert found["kernel"] and "-ffp-contract=off" in str(found["flags"])
     else:
-        assert found["litert"] and found["codes_compared"]
+        assert found["version"] and found["codes_compared"]
