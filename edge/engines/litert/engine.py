@@ -91,11 +91,18 @@ class LiteRtEngine(Engine):
         self._anchor = inputs["anchor"].reshape(1, len(network.outputs), -1)[:, :, :rows]
         self._held_mask: Array | None = None  # what cannot be written is known again
         self._held_anchor: Array | None = None
-        self._past = [inputs[f"past_{i}"].reshape(-1, channels) for i in range(len(network.blocks))]
         self._ecg_mv = outputs[0].reshape(len(network.outputs), network.hop, 1)
         self._log_sigma = outputs[1].reshape(len(network.sigmas), network.hop, 1)
-        self._new = [codes[0] for codes in outputs[2:]]
-        self._places, self._channels = Places(network), channels
+        self._places, self._channels = (places := Places(network)), channels
+        past = [inputs[f"past_{i}"].reshape(-1, channels) for i in range(len(network.blocks))]
+        new = [codes[0] for codes in outputs[2:]]
+        hops = range(places.period)
+        self._reads = [
+            list(zip(past, (one[at] for one in places.read), strict=True)) for at in hops
+        ]
+        self._writes = [
+            list(zip(new, (one[at] for one in places.write), strict=True)) for at in hops
+        ]
         self._names = [s.input for s in self.manifest.states]
         self._stream = self.new_stream()
 
@@ -138,13 +145,13 @@ class LiteRtEngine(Engine):
         return ecg_mv, log_sigma
 
     def _hop(self, model: Model, stream: Stream) -> None:
-        ring, at, places = stream.ring, stream.at, self._places
-        for past, read in zip(self._past, places.read, strict=True):
-            ring.take(read[at], 0, past, "clip")  # without `clip` it would use a buffer
+        ring, at = stream.ring, stream.at
+        for past, frames in self._reads[at]:
+            ring.take(frames, 0, past, "clip")  # without `clip` it would use a buffer
         model.run()
-        for new, write in zip(self._new, places.write, strict=True):
-            ring[write[at]] = new
-        stream.at = (at + 1) % places.period
+        for new, frame in self._writes[at]:
+            ring[frame] = new
+        stream.at = at + 1 if at + 1 < len(self._reads) else 0
 
     def state(self) -> State:
         """A copy of the state tensors; see Engine."""

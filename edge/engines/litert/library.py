@@ -68,6 +68,8 @@ class Model:
             ) from error
         self.inputs = _arrays(interpreter, interpreter.get_input_details())
         self.outputs = _arrays(interpreter, interpreter.get_output_details())
+        for array in self.inputs.values():
+            array.fill(0)  # LiteRT does not
         self.run = interpreter.invoke
         """Outputs from inputs."""
 

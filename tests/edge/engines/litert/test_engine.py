@@ -21,6 +21,7 @@ from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.self_check import self_check
 from edge.errors import EngineBuildError, EngineMissingError
 from tests.edge.c_export.test_network import changed, constant, operator
+from tests.edge.engines.given import run, simulated
 
 
 @pytest.fixture
@@ -66,6 +67,19 @@ def test_an_add_that_litert_rounds_otherwise_is_looked_up(shipped_bundle: Bundle
     with LiteRtEngine(bundle) as engine, OnnxRuntimeEngine(bundle) as reference:
         assert int(str(engine.details()["adds_looked_up"])) >= 1
         assert self_check(engine, reference) < 0.01
+
+
+@pytest.mark.usefixtures("litert")
+@pytest.mark.parametrize("frames", [1, 9])
+def test_a_decoder_of_another_shape(tiny_bundle: Bundle, frames: int) -> None:
+    """16 channels, 3 taps, and rows of leads that are no whole fours."""
+    given = simulated(tiny_bundle.manifest)
+    with LiteRtEngine(tiny_bundle) as engine, OnnxRuntimeEngine(tiny_bundle) as reference:
+        assert self_check(engine, reference) < 0.01
+        for ours, theirs in zip(run(engine, given, frames), run(reference, given), strict=True):
+            np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
+        for name, codes in engine.state().items():
+            assert np.array_equal(codes, reference.state()[name])
 
 
 def nudged_layer(decoder: Decoder) -> Decoder:
