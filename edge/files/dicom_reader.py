@@ -22,8 +22,6 @@ from edge.files.dicom_codes import (
     PRIVATE_CREATOR,
     PRIVATE_GROUP,
     PRIVATE_NOTES,
-    QUALITY,
-    SIGMA,
     companion,
     need_pydicom,
 )
@@ -39,7 +37,7 @@ from edge.files.record import (
     reconstructed,
     unit_mv,
 )
-from edge.files.recording import OF_RECORDING
+from edge.files.recording import OF_RECORDING, QUALITY, SIGMA
 from edge.leads import LEADS
 from edge.marker import Marker
 
