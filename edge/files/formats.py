@@ -119,7 +119,9 @@ EDF = Format(
 )
 BDF = Format("BDF", (".bdf",), _read_edf, None, "24 bits a sample")
 NPZ = Format("NPZ", (".npz",), _read_npz, _write_npz, "float32, sigma and quality of every lead")
-CSV = Format("CSV", (".csv", ".tsv", ".txt"), _read_csv, _write_csv, "time and quality, as text")
+CSV = Format(
+    "CSV", (".csv", ".tsv", ".txt"), _read_csv, _write_csv, "time, sigma and quality, as text"
+)
 WFDB = Format(
     "WFDB",
     (".hea",),

@@ -155,7 +155,10 @@ def test_pydicom_reads_dicom(recorded: Path) -> None:
 def test_pandas_reads_csv(recorded: Path) -> None:
     pd = pytest.importorskip("pandas", reason="reads CSV here: install leadlift[test]")
     table = pd.read_csv(recorded, comment="#")
-    assert list(table.columns) == ["time_s", *LEADS, "quality"]
+    sigmas = [f"sigma_{lead}" for lead in LEADS]
+    assert list(table.columns) == ["time_s", *LEADS, "quality", *sigmas]
+    expected = sigma()[:, np.r_[: GAP.start, GAP.stop : N]]
+    np.testing.assert_allclose(table[sigmas].to_numpy().T, expected, atol=5.1e-5)
     rows = np.round(table["time_s"] * 250).astype(int)
     assert sorted({*range(N)} - {*rows}) == list(range(GAP.start, GAP.stop))
     got = np.full((12, N), np.nan)
