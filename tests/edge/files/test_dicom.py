@@ -287,6 +287,44 @@ def test_another_transfer_syntax(tmp_path: Path, syntax: str) -> None:
         np.testing.assert_allclose(record.read(0, 300), ecg(300), atol=HALF_STEP)
 
 
+@pytest.mark.parametrize("syntax", ["ImplicitVRLittleEndian", "ExplicitVRLittleEndian"])
+@pytest.mark.parametrize("stated", [False, True])
+def test_groups_before_it_and_elements_behind_the_samples(
+    tmp_path: Path, syntax: str, stated: bool
+) -> None:
+    """With lengths that are stated, or with delimiters: each range lies where it should."""
+    ds = pydicom.dcmread(changed(tmp_path))
+    group = ds.WaveformSequence[0]
+    first = Dataset()
+    first.update(group)
+    channel = Dataset()
+    channel.update(group.ChannelDefinitionSequence[0])
+    channel.ChannelSourceSequence, channel.ChannelLabel = code("x"), "Pressure"
+    first.ChannelDefinitionSequence = [channel]
+    first.NumberOfWaveformChannels, first.NumberOfWaveformSamples = 1, 50
+    first.WaveformData = bytes(100)
+    group.private_block(0x5401, "OTHER", create=True).add_new(1, "OB", bytes(70_000))
+    ds.WaveformSequence = [first, group]
+    ds["WaveformSequence"].is_undefined_length = not stated
+    for item in ds.WaveformSequence:
+        item.is_undefined_length_sequence_item = not stated
+    uid = ds.file_meta.TransferSyntaxUID = getattr(pydicom.uid, syntax)
+    encoding = {"implicit_vr": uid.is_implicit_VR, "little_endian": True}
+    pydicom.dcmwrite(tmp_path / "b.dcm", ds, **encoding, force_encoding=True)
+    with open_record(tmp_path / "b.dcm") as record:
+        assert record.warnings[0] == "it holds 2 groups of channels: group 2 is read"
+        np.testing.assert_allclose(record.read(0, 300), ecg(300), atol=HALF_STEP)
+        np.testing.assert_allclose(record.read(17, 200), ecg(300)[:, 17:200], atol=HALF_STEP)
+
+
+def test_a_file_that_becomes_shorter_while_it_is_read(tmp_path: Path) -> None:
+    path = changed(tmp_path)
+    with open_record(path) as record:
+        path.write_bytes(path.read_bytes()[:3000])
+        with pytest.raises(InputError, match="became shorter while it was read"):
+            record.read(0, 300)
+
+
 def test_without_its_sigma_it_is_read_and_says_so(tmp_path: Path) -> None:
     path = tmp_path / "a.dcm"
     with DicomSink(path, 250.0, KNOWN) as sink:
@@ -332,7 +370,12 @@ def test_unit_gain_and_baseline_are_applied(tmp_path: Path) -> None:
         ({"ChannelSensitivityUnitsSequence": None}, "states no unit: give --unit"),
         ({"SamplingFrequency": None}, "give --rate"),
         ({"WaveformSampleInterpretation": "MB"}, "cannot read .* as a DICOM ECG"),
-        ({"WaveformData": b"\0\0"}, "cannot read .* as a DICOM ECG"),
+        ({"WaveformData": b"\0\0"}, "cannot read .* says 300 samples and holds 0"),
+        (
+            {"WaveformBitsAllocated": 8, "WaveformSampleInterpretation": "MB"},
+            "kind MB are not read",
+        ),
+        ({"NumberOfWaveformSamples": None}, "has no NumberOfWaveformSamples"),
         ({"ChannelSensitivity": None, "WaveformBitsAllocated": 12}, "cannot read"),
     ],
 )
