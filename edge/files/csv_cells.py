@@ -96,6 +96,25 @@ class Table:
             raise
 
 
+@dataclass(slots=True)
+class Columns:
+    """Columns that are read together."""
+
+    places: list[int]
+    mv: NDArray[np.float64]
+    """(n, 1) millivolts in the unit of each."""
+    held: tuple[int, NDArray[np.float32]] | None = None
+    """The piece that was read last, by its number: the next range may begin in it."""
+
+    def of(self, table: Table) -> NDArray[np.float32]:
+        """(n, rows) float32 mV, NaN where a value is missing. Raises CellError for text."""
+        with np.errstate(over="ignore"):
+            rows = np.stack([table.numbers(place) for place in self.places]) * self.mv
+            values = rows.astype(np.float32)
+        values[~np.isfinite(values)] = np.nan
+        return values
+
+
 def _floats(cells: NDArray[np.bytes_]) -> NDArray[np.float64]:
     if (cells.view(np.uint8) == ord("_")).any():
         raise ValueError("Python takes 1_000 for a number")
