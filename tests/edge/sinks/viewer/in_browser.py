@@ -17,7 +17,10 @@ CHROMIUM = next(
 )
 IN_BROWSER = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="the page's tests need a Chromium of the system: apt install chromium"),
+    pytest.mark.skipif(
+        CHROMIUM is None,
+        reason="the page's tests need a Chromium of the system: apt install chromium",
+    ),
 ]
 HZ, WAIT_MS = 250.0, 30_000
 
