@@ -105,7 +105,7 @@ def test_the_filters_can_be_chosen_and_stand_in_the_file(three_leads: Path, tmp_
 
 def write_csv(path: Path, header: str, sampling_hz: float) -> Path:
     times = np.arange(500) / sampling_hz
-    rows = "\n".join(f"{time:.6f},0.1,0.2,0.3" for time in times)
+    rows = "\n".join(f"{time:.6f},{0.1 + time % 0.8:.3f},0.2,0.3" for time in times)
     path.write_text(f"time_s,{header}\n{rows}\n")
     return path
 
