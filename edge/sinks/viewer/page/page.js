@@ -42,7 +42,7 @@ function layOut() {
 
 function coloursNow() {
   const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "marker", "off", "gap", "settling", "clipped", "noisy", "filled"];
+  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "marker", "off", "gap", "settling", "clipped", "noisy", "filled", "misplaced"];
   return { ...Object.fromEntries(names.map((name) => [name, of(name)])), grid5: of("grid-5") };
 }
 

@@ -2,7 +2,8 @@
 import { MISSING, MISSING_SIGMA, Q } from "./stream.js";
 
 const NAMES = [[Q.GAP, "gap", "GAP"], [Q.OFF, "off", "LEAD OFF"], [Q.SETTLING, "settling", "settling"],
-  [Q.CLIPPED, "clipped", "clipped"], [Q.NOISY, "noisy", "noise"], [Q.FILLED, "filled", "filled in"]];
+  [Q.CLIPPED, "clipped", "clipped"], [Q.NOISY, "noisy", "noise"], [Q.FILLED, "filled", "filled in"],
+  [Q.MISPLACED, "misplaced", "leads exchanged?"]];
 const ERASE_S = 0.25, UV = 1000, UPRIGHT_PX = 14, MARGIN_PX = 3; // lines are wider than their path
 const FIRST = Int8Array.from({ length: 256 }, (_, bits) => NAMES.findIndex(([bit]) => bits & bit)); // of the names, by bits
 

@@ -83,6 +83,22 @@ def test_freeze_scrolls_back_and_calipers_measure(page: Any, sink: ViewSink) -> 
     assert page.evaluate("leadlift.stats().frozen") is None
 
 
+def test_it_scrolls_back_over_five_minutes_and_forgets_what_is_older(
+    page: Any, sink: ViewSink
+) -> None:
+    page.wait_for_selector("text=lost 0")  # connected: blocks from before are the last 20 s
+    n, minutes_5 = 80_000, 75_000
+    for first in range(0, n, 4000):
+        sink.write(level(0.0 if first < 40_000 else RAISED_MV, 4000, first))
+        until(page, f"leadlift.stats().end === {first + 4000}")
+    page.keyboard.press("Space")
+    page.keyboard.press("Home")
+    stats = page.evaluate("leadlift.stats()")
+    assert stats["oldest"] == n - minutes_5
+    assert n - minutes_5 < stats["frozen"] < n - minutes_5 + 12 * HZ
+    assert 285 < float(page.inner_text("#ago").removesuffix(" s ago")) < 300
+
+
 def test_layouts_speeds_and_motion_by_key_and_by_control(page: Any, sink: ViewSink) -> None:
     sink.write(level(0.0, 1000))
     rows = {"3x4": 13, "6x2": 12, "12x1": 12}

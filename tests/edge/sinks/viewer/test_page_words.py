@@ -81,6 +81,8 @@ def drawing(chromium: Any) -> Iterator[Any]:
         (Quality.CLIPPED, False, "clipped"),
         (Quality.NOISY, False, "noise"),
         (Quality.INTERPOLATED, False, "filled in"),
+        (Quality.MISPLACED, False, "leads exchanged?"),
+        (Quality.MISPLACED | Quality.NOISY, False, "noise"),
         (Quality.OK, False, None),
     ],
 )
