@@ -21,6 +21,8 @@ STATUS = LiveStatus(
     device="a wearable",
     simulated=True,
     battery_percent=81,
+    engine="c",
+    deadline_misses=3,
     recording=("folder/out.edf",),
     warnings=("samples arrive at 240 Hz",),
 )

@@ -48,6 +48,8 @@ def test_what_it_says(page: Any, sink: ViewSink) -> None:
         "lost 0, gaps 0",
         "no patient calibration",
         "battery 81 %",
+        "3 blocks late",
+        "engine c",
         "link up",
         "recording out.edf",
         "samples arrive at 240 Hz",
