@@ -83,7 +83,7 @@ class Table:
     def _with_missing(self, cells: NDArray[np.bytes_]) -> NDArray[np.float64]:
         bare = np.char.lower(np.char.strip(np.char.replace(cells, _MINUS, b"-"), b" \t\"'\xa0\xc2"))
         names = [word.encode() for word in MISSING]
-        bare[np.isin(bare, names)] = b"nan"
+        bare = np.where(np.isin(bare, names), b"nan", bare)  # may make cells wider
         try:
             return _floats(bare)
         except ValueError:

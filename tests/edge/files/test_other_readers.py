@@ -75,7 +75,7 @@ def check_sigma(got_mv: NDArray[np.floating]) -> None:
 
 @in_("edf")
 def test_mne_reads_edf(recorded: Path) -> None:
-    mne = pytest.importorskip("mne", reason="mne reads EDF here: pip install mne")
+    mne = pytest.importorskip("mne", reason="mne reads EDF here: leadlift[test]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw = mne.io.read_raw_edf(recorded, preload=True, verbose="error")
