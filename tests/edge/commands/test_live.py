@@ -297,7 +297,7 @@ def test_a_full_disk_ends_in_one_line_and_a_readable_file(tmp_path: Path) -> Non
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     child = subprocess.run(
-        [*PROGRAM, "run", "--source", "sim:", "--sink", f"file:{out}"],
+        [*PROGRAM, "run", "--source", "sim:", "--sink", f"file:{out}", "--engine", "onnxruntime"],
         preexec_fn=fill_disk,
         capture_output=True,
         text=True,
