@@ -11,7 +11,7 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 
-PACKAGES = ("numpy", "onnxruntime", "onnx", "scipy", "torch")
+PACKAGES = ("numpy", "onnxruntime", "ai-edge-litert", "onnx", "scipy", "torch")
 INT8_INSTRUCTIONS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _GIT_S = 10.0  # a repository on a slow disk answers within seconds
