@@ -22,14 +22,15 @@ from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, fitting, millivolts
 from edge.signal.conditioning import Conditioning
 from edge.signal.held import Bits
+from edge.signal.side_by_side import stacked
 from edge.stream_ends import StreamEnds, cut
-from edge.stream_group import StreamGroup
+from edge.stream_group import Member, StreamGroup
 from firmware_bridge.closing import Closing
 
 DEFAULT_SLOTS = 64
-TOGETHER = 3  # well streams of the same leads from which on their arrays are worked on as one
 
-Hop = tuple[NDArray[np.float32], Flags | None, Bits | None]
+Array = NDArray[np.float32]
+Hop = tuple[Array, Flags | None, Bits | None]
 """Samples, and what is missing and known of them; None where nothing is, or was not looked for yet."""
 
 
@@ -39,7 +40,7 @@ class Slot:
 
     number: int
     """Of the engine's batch."""
-    row: int
+    member: Member
     """Of the group."""
     group: StreamGroup
     ends: StreamEnds
@@ -188,20 +189,20 @@ class MultiReconstructor(Closing):
         if group is None:
             group = StreamGroup(lead_set, m, self.conditioning, self.slots)
             self._groups[measured] = group
-        row, stream = group.open(lead_set, patient_map)
-        ends = StreamEnds(stream, m.sampling_hz, m.hop)
+        member = group.open(lead_set, patient_map)
+        ends = StreamEnds(member.stream, m.sampling_hz, m.hop)
         number = self._free.pop(0)
         self._batch.reset(number)
         one_hop = (len(measured), m.hop)
         self._taken[name] = Slot(
-            number, row, group, ends, measured, lead_set.provenance, patient, one_hop
+            number, member, group, ends, measured, lead_set.provenance, patient, one_hop
         )
 
     def leave(self, name: str) -> None:
         """A patient's slot is free again. Raises InputError for who has not joined."""
         slot = self._slot(name)
         del self._taken[name]
-        slot.group.close(slot.row)
+        slot.group.close(slot.member)
         self._free.append(slot.number)
         if all(other.group is not slot.group for other in self._taken.values()):
             del self._groups[slot.leads]
@@ -209,12 +210,14 @@ class MultiReconstructor(Closing):
     def reset(self, name: str) -> None:
         """Forget a patient's stream; the next sample is number 0."""
         slot = self._slot(name)
+        slot.group.release(slot.member)
         slot.ends.reset()
         self._batch.reset(slot.number)
 
     def skip(self, name: str, n_samples: int) -> None:
         """As `Reconstructor.skip`, of one patient."""
         slot = self._slot(name)
+        slot.group.release(slot.member)
         slot.ends.skip(n_samples)
         self._batch.reset(slot.number)
 
@@ -248,22 +251,20 @@ class MultiReconstructor(Closing):
         for name in (*(valid or ()), *(quality or ())):
             if name not in given:
                 raise InputError(f"samples of {name!r} are missing: `valid` or `quality` has some")
-        known = {}
+        hops: list[tuple[Slot, Hop]] = []
+        known = []
         for name, (slot, samples) in given.items():
             if valid or quality or samples.shape != slot.one_hop or slot.ends.aligns:
-                known[name] = self._known(
-                    name, slot, samples, (valid or {}).get(name), (quality or {}).get(name)
-                )
-        for name, (slot, samples) in given.items():
-            if name in known:
-                slot.waiting = self._whole_hops(slot, samples, *known[name])
+                what = ((valid or {}).get(name), (quality or {}).get(name))
+                known.append((slot, samples, self._known(name, slot, samples, *what)))
             else:
-                slot.waiting = [(samples, None, None)]
-        slots = [slot for slot, _ in given.values()]
-        ready = [slot for slot in slots if slot.waiting]
-        while ready:
-            self._step(ready)
-            ready = [slot for slot in ready if slot.waiting]
+                hops.append((slot, (samples, None, None)))
+        waiting = [slot for slot, _, _ in known]
+        for slot, samples, what in known:
+            slot.waiting = self._whole_hops(slot, samples, *what)
+        while hops := hops + [(slot, slot.waiting.pop(0)) for slot in waiting if slot.waiting]:
+            self._step(hops)
+            hops = []
         return {name: _block(slot) for name, (slot, _) in given.items()}
 
     def flush(self, name: str) -> TwelveLeadBlock:
@@ -313,18 +314,17 @@ class MultiReconstructor(Closing):
         hops = ends.take(samples, valid, quality)
         return [cut(slice(at, at + hop), *hops) for at in range(0, hops[0].shape[1], hop)]
 
-    def _step(self, ready: Sequence[Slot]) -> None:
-        """The next hop of each of these slots."""
+    def _step(self, hops: Sequence[tuple[Slot, Hop]]) -> None:
+        """A hop of each of these slots."""
         jobs: list[tuple[HopJob, list[Slot]]] = []
-        together: dict[StreamGroup, list[Slot]] = {}
-        for slot in ready:
-            _, missing, bits = slot.waiting[0]
-            if missing is None and bits is None and slot.ends.stream.well:
-                together.setdefault(slot.group, []).append(slot)
+        together: dict[StreamGroup, list[tuple[Slot, Array]]] = {}
+        for slot, hop in hops:
+            if hop[1] is None and hop[2] is None and slot.member.fits:
+                together.setdefault(slot.group, []).append((slot, hop[0]))
             else:
-                jobs.append((MarkedHop(slot.ends.stream, *slot.waiting.pop(0)), [slot]))
-        for group, slots in together.items():
-            jobs += _well(group, slots)
+                jobs.append((self._alone(slot, *hop), [slot]))
+        for group, ready in together.items():
+            jobs += self._together(group, ready)
         steps = []
         for job, slots in jobs:
             if isinstance(job, MarkedHop) and job.is_off:
@@ -334,11 +334,12 @@ class MultiReconstructor(Closing):
                 steps.append((job, slots))
         if not steps:
             return
-        numbers = [slot.number for _, slots in steps for slot in slots]
         if len(steps) == 1:
-            job = steps[0][0]
+            [(job, slots)] = steps
+            numbers = [slot.number for slot in slots]
             ecg, mask, anchor = job.ecg, job.mask, job.anchor
         else:
+            numbers = [slot.number for _, slots in steps for slot in slots]
             ecg = np.concatenate([job.ecg for job, _ in steps])
             anchor = np.concatenate([job.anchor for job, _ in steps])
             mask = np.concatenate([np.repeat(job.mask, len(slots), 0) for job, slots in steps])
@@ -350,23 +351,34 @@ class MultiReconstructor(Closing):
                 slot.made.append(made)
             first = at.stop
 
+    def _together(
+        self, group: StreamGroup, ready: list[tuple[Slot, Array]]
+    ) -> Iterator[tuple[HopJob, list[Slot]]]:
+        """The hops of streams that fit: as one where they are many, and all finite."""
+        if group.takes(len(ready)):
+            samples = stacked([samples for _, samples in ready])
+            finite = np.isfinite(samples)
+            if np.count_nonzero(finite) == finite.size:
+                slots = [slot for slot, _ in ready]
+                yield PlainHops(group, [slot.member for slot in slots], samples), slots
+                return
+            whole = finite.all((1, 2)).tolist()
+            sorted_out = [*zip(ready, whole, strict=True)]
+            yield from self._together(group, [one for one, ok in sorted_out if ok])
+            ready = [one for one, ok in sorted_out if not ok]
+        for slot, samples in ready:
+            yield self._alone(slot, samples, None, None), [slot]
 
-def _well(group: StreamGroup, slots: list[Slot]) -> Iterator[tuple[HopJob, list[Slot]]]:
-    """The hops of streams that are well: together where they are many, and all finite."""
-    hops = [slot.waiting.pop(0) for slot in slots]
-    if len(slots) >= TOGETHER:
-        samples = np.stack([hop[0] for hop in hops])
-        if np.isfinite(samples).all():
-            rows, streams = [slot.row for slot in slots], [slot.ends.stream for slot in slots]
-            yield PlainHops(group, rows, streams, samples), slots
-            return
-    for slot, hop in zip(slots, hops, strict=True):
-        stream = slot.ends.stream
-        rows_of_one = stream.take_hop(hop[0])
-        if rows_of_one is None:
-            yield MarkedHop(stream, *hop), [slot]
-        else:
-            yield PlainHop(stream, rows_of_one), [slot]
+    def _alone(
+        self, slot: Slot, samples: Array, missing: Flags | None, bits: Bits | None
+    ) -> PlainHop | MarkedHop:
+        slot.group.release(slot.member)
+        stream = slot.member.stream
+        if missing is None and bits is None:
+            rows = stream.take_hop(samples)
+            if rows is not None:
+                return PlainHop(stream, rows)
+        return MarkedHop(stream, samples, missing, bits)
 
 
 def _checked(name: str, ecg_mv: ArrayLike) -> NDArray[np.float32]:
