@@ -58,9 +58,9 @@ class Assembly:
         self._below64[...] = self._below
         self._slow = anchor(self._below64)
 
-    def predict_of(self, anchor: Product, at: slice) -> None:
+    def predict_of(self, anchor: NDArray[np.float64], at: slice) -> None:
         """The same of the samples `at`, by an anchor of their own, once all are predicted."""
-        self._slow[:, at] = anchor(self._below64[:, at].copy())
+        self._slow[:, at] = anchor.dot(self._below64[:, at].copy())
 
     def decode(self, decoded: NDArray[np.float32], log_sigma: NDArray[np.float32]) -> None:
         """Fill `decoded` and `log_sigma` with what the engine made, (n_decoded, n) and (n_sigmas, n).

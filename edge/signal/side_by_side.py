@@ -96,7 +96,7 @@ class Conditioners:
         self._made.take(at, None, out, "clip")
         filled += 1
         self.filled[rows] = filled
-        return filled == BLOCK_HOPS
+        return np.asarray(filled == BLOCK_HOPS)
 
     def end_blocks(self, rows: Rows) -> NDArray[np.bool_]:
         """Begin a new block, after `push_hop`, of those `rows` that no step rule looks at; (n,) of which."""
@@ -136,7 +136,7 @@ class Presences:
         self._flat[places + (filled * self._hop)[:, None, None]] = ecg_mv
         filled += 1
         self.filled[rows] = filled
-        return filled == NOISY_BLOCK_HOPS
+        return np.asarray(filled == NOISY_BLOCK_HOPS)
 
     def end_blocks(self, rows: Rows) -> NDArray[np.bool_]:
         """Begin a new block of those `rows` that are neither constant anywhere nor noisy; (n,) of which."""
