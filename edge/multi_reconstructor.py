@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,7 +15,7 @@ from edge.engines.base import Engine
 from edge.errors import InputError
 from edge.hop_jobs import HopJob, Made, MarkedHop, PlainHop, PlainHops
 from edge.lead_set import Flags, LeadSet
-from edge.leads import LEADS, Provenance
+from edge.leads import Provenance
 from edge.patient.patient import Patient, load_patient
 from edge.patient.patient_map import PatientMap
 from edge.reconstructor import Reconstructor
@@ -23,35 +23,12 @@ from edge.samples import TwelveLeadBlock, fitting, millivolts
 from edge.signal.conditioning import Conditioning
 from edge.signal.held import Bits
 from edge.signal.side_by_side import stacked
+from edge.slots import Array, Hop, Round, Slot, round_of
 from edge.stream_ends import StreamEnds, cut
-from edge.stream_group import Member, StreamGroup
+from edge.stream_group import StreamGroup
 from firmware_bridge.closing import Closing
 
 DEFAULT_SLOTS = 64
-
-Array = NDArray[np.float32]
-Hop = tuple[Array, Flags | None, Bits | None]
-"""Samples, and what is missing and known of them; None where nothing is, or was not looked for yet."""
-
-
-@dataclass(eq=False)
-class Slot:
-    """A patient's place, while taken."""
-
-    number: int
-    """Of the engine's batch."""
-    member: Member
-    """Of the group."""
-    group: StreamGroup
-    ends: StreamEnds
-    leads: tuple[str, ...]
-    provenance: tuple[Provenance, ...]
-    patient: Patient | None
-    one_hop: tuple[int, int]
-    """Shape of a hop's samples."""
-    waiting: list[Hop] = field(default_factory=list)
-    """Hops of this push that are not decoded yet."""
-    made: list[Made] = field(default_factory=list)
 
 
 class MultiReconstructor(Closing):
@@ -86,6 +63,7 @@ class MultiReconstructor(Closing):
         self._free = [*range(slots)]
         self._taken: dict[str, Slot] = {}
         self._groups: dict[tuple[str, ...], StreamGroup] = {}
+        self._round: Round | None = None
 
     @classmethod
     def open(
@@ -195,13 +173,14 @@ class MultiReconstructor(Closing):
         self._batch.reset(number)
         one_hop = (len(measured), m.hop)
         self._taken[name] = Slot(
-            number, member, group, ends, measured, lead_set.provenance, patient, one_hop
+            name, number, member, group, ends, measured, lead_set.provenance, patient, one_hop
         )
 
     def leave(self, name: str) -> None:
         """A patient's slot is free again. Raises InputError for who has not joined."""
         slot = self._slot(name)
         del self._taken[name]
+        self._round = None
         slot.group.close(slot.member)
         self._free.append(slot.number)
         if all(other.group is not slot.group for other in self._taken.values()):
@@ -210,14 +189,14 @@ class MultiReconstructor(Closing):
     def reset(self, name: str) -> None:
         """Forget a patient's stream; the next sample is number 0."""
         slot = self._slot(name)
-        slot.group.release(slot.member)
+        self._own(slot)
         slot.ends.reset()
         self._batch.reset(slot.number)
 
     def skip(self, name: str, n_samples: int) -> None:
         """As `Reconstructor.skip`, of one patient."""
         slot = self._slot(name)
-        slot.group.release(slot.member)
+        self._own(slot)
         slot.ends.skip(n_samples)
         self._batch.reset(slot.number)
 
@@ -247,6 +226,11 @@ class MultiReconstructor(Closing):
             For a name that has not joined, another shape, or what is no array of numbers; then nothing is
             taken.
         """
+        if self._round is not None and not (valid or quality):
+            blocks = self._another(self._round, ecg_mv)
+            if blocks is not None:
+                return blocks
+        self._round = None
         given = {name: (self._slot(name), _checked(name, ecg)) for name, ecg in ecg_mv.items()}
         for name in (*(valid or ()), *(quality or ())):
             if name not in given:
@@ -259,13 +243,36 @@ class MultiReconstructor(Closing):
                 known.append((slot, samples, self._known(name, slot, samples, *what)))
             else:
                 hops.append((slot, (samples, None, None)))
-        waiting = [slot for slot, _, _ in known]
+        slots = [slot for slot, _ in given.values()]
         for slot, samples, what in known:
             slot.waiting = self._whole_hops(slot, samples, *what)
-        while hops := hops + [(slot, slot.waiting.pop(0)) for slot in waiting if slot.waiting]:
+        while hops := hops + [(slot, slot.waiting.pop(0)) for slot in slots if slot.waiting]:
             self._step(hops)
             hops = []
-        return {name: _block(slot) for name, (slot, _) in given.items()}
+        if slots and not known:
+            self._round = round_of(slots)
+        return {slot.name: slot.block() for slot in slots}
+
+    def _another(
+        self, again: Round, ecg_mv: Mapping[str, ArrayLike]
+    ) -> dict[str, TwelveLeadBlock] | None:
+        """A hop of each slot that the last push was of; None, and nothing taken, if it is not that."""
+        samples = again.samples(ecg_mv)
+        if samples is None:
+            return None
+        hops = [stacked([samples[i] for i in part.at]) for part in again.parts]
+        if not all(np.isfinite(of_part).all() for of_part in hops):
+            return None
+        steps: list[tuple[HopJob, list[Slot]]] = [
+            (PlainHops(part.group, part.members, of_part), part.slots)
+            for part, of_part in zip(again.parts, hops, strict=True)
+        ]
+        found: dict[str, Any] = dict.fromkeys(again.names)
+        for slot, made in self._decode(steps):
+            found[slot.name] = slot.ends.give(*made)
+        if not all(part.group.all_taken for part in again.parts):
+            self._round = None
+        return found
 
     def flush(self, name: str) -> TwelveLeadBlock:
         """As `Reconstructor.flush`, of one patient."""
@@ -275,6 +282,11 @@ class MultiReconstructor(Closing):
         if real:
             self._batch.reset(slot.number)
         return block
+
+    def _own(self, slot: Slot) -> None:
+        """The stream's state is to be changed by itself."""
+        self._round = None
+        slot.group.release(slot.member)
 
     def _slot(self, name: str) -> Slot:
         slot = self._taken.get(name)
@@ -325,15 +337,18 @@ class MultiReconstructor(Closing):
                 jobs.append((self._alone(slot, *hop), [slot]))
         for group, ready in together.items():
             jobs += self._together(group, ready)
-        steps = []
+        steps: list[tuple[HopJob, list[Slot]]] = []
         for job, slots in jobs:
             if isinstance(job, MarkedHop) and job.is_off:
                 self._batch.reset(slots[0].number)
                 slots[0].made += job.finish()
             else:
                 steps.append((job, slots))
-        if not steps:
-            return
+        for slot, made in self._decode(steps) if steps else ():
+            slot.made.append(made)
+
+    def _decode(self, steps: Sequence[tuple[HopJob, list[Slot]]]) -> Iterator[tuple[Slot, Made]]:
+        """What comes of all of these hops in a step of the engine."""
         if len(steps) == 1:
             [(job, slots)] = steps
             numbers = [slot.number for slot in slots]
@@ -347,8 +362,7 @@ class MultiReconstructor(Closing):
         first = 0
         for job, slots in steps:
             at = slice(first, first + len(slots))
-            for slot, made in zip(slots, job.finish(decoded[at], log_sigma[at]), strict=True):
-                slot.made.append(made)
+            yield from zip(slots, job.finish(decoded[at], log_sigma[at]), strict=True)
             first = at.stop
 
     def _together(
@@ -362,17 +376,16 @@ class MultiReconstructor(Closing):
                 slots = [slot for slot, _ in ready]
                 yield PlainHops(group, [slot.member for slot in slots], samples), slots
                 return
-            whole = finite.all((1, 2)).tolist()
-            sorted_out = [*zip(ready, whole, strict=True)]
-            yield from self._together(group, [one for one, ok in sorted_out if ok])
-            ready = [one for one, ok in sorted_out if not ok]
+            whole = [bool(one.all()) for one in finite]
+            yield from self._together(group, [*compress(ready, whole)])
+            ready = [one for one, ok in zip(ready, whole, strict=True) if not ok]
         for slot, samples in ready:
             yield self._alone(slot, samples, None, None), [slot]
 
     def _alone(
         self, slot: Slot, samples: Array, missing: Flags | None, bits: Bits | None
     ) -> PlainHop | MarkedHop:
-        slot.group.release(slot.member)
+        self._own(slot)
         stream = slot.member.stream
         if missing is None and bits is None:
             rows = stream.take_hop(samples)
@@ -386,17 +399,3 @@ def _checked(name: str, ecg_mv: ArrayLike) -> NDArray[np.float32]:
         return millivolts(ecg_mv)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-
-
-def _block(slot: Slot) -> TwelveLeadBlock:
-    """What was made in this push."""
-    made, slot.made = slot.made, []
-    if len(made) == 1:
-        return slot.ends.give(*made[0])
-    none = np.empty((len(LEADS), 0), np.float32)
-    ecg, sigma, flags = zip(*made, strict=True) if made else ((none,), (none,), (none,))
-    return slot.ends.give(
-        np.concatenate(ecg, 1),
-        np.concatenate(sigma, 1),
-        np.concatenate(flags, 1).astype(np.uint8, copy=False),
-    )

@@ -23,7 +23,6 @@ from edge.signal.side_by_side import (
     Presences,
     Product,
     Rows,
-    rows_and_columns_stand_alone,
 )
 from edge.stream_state import StreamState
 
@@ -79,8 +78,9 @@ class StreamGroup:
         self._engine_anchors = np.zeros((n_streams, *present.engine_anchor.shape[1:]), np.float32)
         self._free = [*range(n_streams)]
         self._width = 0
-        self._stands_alone = False
         self._last: Selection | None = None
+        self.all_taken = True
+        """Whether all members of the last hop go on side by side."""
         self.mask: NDArray[np.float32] = present.mask
         """Which rows are known, as an engine takes it."""
 
@@ -107,16 +107,13 @@ class StreamGroup:
     def _look(self) -> None:
         """Which products of this width have the bits of each stream's alone."""
         present, hop, width = self._leads.all_present, self._manifest.hop, self._width
-        self._stands_alone = rows_and_columns_stand_alone(
-            self._conditioners.shape, hop, self._leads.n_measured, width
-        )
         self._anchor, self._twelve, self._sigma = (
             Product(map_, hop, width) for map_ in (present.anchor, present.twelve, present.sigma)
         )
 
     def takes(self, n: int) -> bool:
         """Whether so many of its streams are worked on as one."""
-        return self._stands_alone and n >= max(FEWEST, self._width * SHARE)
+        return self._conditioners.stands_alone and n >= max(FEWEST, self._width * SHARE)
 
     def release(self, member: Member) -> None:
         """The stream's state is its own again."""
@@ -143,9 +140,11 @@ class StreamGroup:
         ended = self._conditioners.push_hop(rows, selection.to_filter, samples, filtered)
         if ended.any():
             looked_at += self._end_blocks(members, rows, ended)
+        self.all_taken = True
         for member in looked_at:
             if not (member.stream.well and member.stream.conditioner.plain):
                 self.release(member)
+                self.all_taken = False
         assembly = selection.assembly
         assembly.filtered.reshape(filtered.shape)[...] = filtered
         self._leads.many_hop_rows(assembly.residual, selection.ecg)
@@ -161,7 +160,7 @@ class StreamGroup:
         for i in selection.calibrated:
             at = slice(i * hop, (i + 1) * hop)
             assembly.predict_of(selection.members[i].stream.leads.all_present.anchor, at)
-        assembly.decode(_side_by_side(decoded), _side_by_side(log_sigma))
+        assembly.decode(decoded[..., 0].swapaxes(0, 1), log_sigma[..., 0].swapaxes(0, 1))
         for i in selection.calibrated:
             at, stream = slice(i * hop, (i + 1) * hop), selection.members[i].stream
             leads, sigma = assembly.leads[:, at].copy(), assembly.log_sigma[:, at].copy()
@@ -187,7 +186,12 @@ class StreamGroup:
             anchors,
             [i for i, member in enumerate(members) if member.stream.is_calibrated],
             Assembly(
-                leads.n_decoded, leads.n_measured, len(m.sigma_leads), n * m.hop, m.sigma_amplitude
+                leads.n_decoded,
+                leads.n_measured,
+                len(m.sigma_leads),
+                n * m.hop,
+                m.sigma_amplitude,
+                n,
             ),
             np.zeros((2, leads.n_measured, n, m.hop)),
             np.zeros((n, len(m.input_leads), m.hop, 1), np.float32),
@@ -223,8 +227,3 @@ class StreamGroup:
             conditioner.count_hop()
             self._conditioners.filled[member.row] = 0
         return looked_at
-
-
-def _side_by_side(made: Array) -> Array:
-    """(n, rows, hop, 1) as an engine gives it, as (rows, n * hop)."""
-    return made[..., 0].swapaxes(0, 1).reshape(made.shape[1], -1)

@@ -33,7 +33,10 @@ class Assembly:
         n_sigmas: int,
         n: int,
         sigma_amplitude: float = 0.0,
+        n_streams: int | None = None,
     ) -> None:
+        """Of one stream, or of `n_streams` side by side with the same share of `n` each."""
+        columns = (n,) if n_streams is None else (n_streams, n // n_streams)
         rows = n_decoded + n_measured
         every = np.zeros((rows + n_measured, n), np.float32)
         self.leads = every[:rows]
@@ -48,6 +51,8 @@ class Assembly:
         self._below64 = np.zeros(self._below.shape)
         self._decoded64 = np.zeros((n_decoded, n))
         self._slow = self._decoded64.copy()
+        self._given = self._decoded64.reshape(n_decoded, *columns)
+        self._bounded = self.log_sigma.reshape(n_sigmas, *columns)
 
     def predict(self, anchor: Product) -> None:
         """What lies below the residual branch's band, which the anchor maps alone.
@@ -65,12 +70,12 @@ class Assembly:
     def decode(self, decoded: NDArray[np.float32], log_sigma: NDArray[np.float32]) -> None:
         """Fill `decoded` and `log_sigma` with what the engine made, (n_decoded, n) and (n_sigmas, n).
 
-        `predict` comes first.
+        Of many streams (n_decoded, n_streams, hop) and (n_sigmas, n_streams, hop). `predict` comes first.
         """
-        self._decoded64[...] = decoded
+        self._given[...] = decoded
         np.add(self._slow, self._decoded64, self._slow)
         self.decoded[...] = self._slow
-        np.fmin(log_sigma, _MOST, self.log_sigma)  # several times faster than np.minimum
+        np.fmin(log_sigma, _MOST, self._bounded)  # several times faster than np.minimum
         if self._widening is not None:
             self._widening.widen(self.log_sigma, self._decoded64)
 

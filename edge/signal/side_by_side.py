@@ -45,19 +45,24 @@ class Conditioners:
         self, spec: Conditioning, sampling_hz: float, n_leads: int, hop: int, n_streams: int
     ) -> None:
         self._spec, self._sampling_hz, self._n_leads, self._hop = spec, sampling_hz, n_leads, hop
-        self._map, rest = block_map(spec, sampling_hz, hop)
+        self._one_map, rest = block_map(spec, sampling_hz, hop)
         self._n_states = len(rest)
+        self._map = np.ascontiguousarray(
+            self._one_map[_used(len(self._one_map), self._n_states, hop)]
+        )
         self._one = Conditioner(spec, sampling_hz, n_leads, hop)
         self._z = np.zeros((self._map.shape[1], n_streams, n_leads))
         self._flat = self._z.reshape(-1)
         self.filled = np.zeros(n_streams, np.intp)
         """Hops in the open block of each stream that was taken."""
-        self.shape: tuple[int, int] = self._map.shape
-        """Of the map from a block's states and samples."""
         self.widen(1)
 
     def widen(self, width: int) -> None:
         """The first `width` streams are filtered from here on."""
+        self.stands_alone = _filters_stand_alone(
+            len(self._one_map), len(self._z), self._n_states, self._hop, self._n_leads, width
+        )
+        """Whether that has the bits of each stream alone, on this machine."""
         n_columns = width * self._n_leads
         self._blocks = self._z.reshape(len(self._z), -1)[:, :n_columns]
         self._made = np.zeros((len(self._map), n_columns))
@@ -106,7 +111,7 @@ class Conditioners:
         self._z[: self._n_states, rows] = self._after[:, rows]
         self._z[self._n_states :, rows] = 0.0
         self.filled[rows] = 0
-        return plain
+        return np.asarray(plain)
 
 
 class Presences:
@@ -153,7 +158,7 @@ class Presences:
         self._kept.flat_for[rows] = 0
         self._kept.rough[rows] = recent
         self.filled[rows] = 0
-        return plain
+        return np.asarray(plain)
 
 
 class Product:
@@ -192,22 +197,31 @@ def _stands_alone(map_: bytes, dtype: str, n_inner: int, n_columns: int, n_strea
     )
 
 
+def _used(n_rows: int, n_states: int, hop: int) -> Rows:
+    """Rows of a block's map: both outputs of every sample, and the states after the last hop."""
+    return np.array([*range(2 * BLOCK_HOPS * hop), *range(n_rows - n_states, n_rows)], np.intp)
+
+
 @cache
-def rows_and_columns_stand_alone(
-    shape: tuple[int, int], hop: int, n_leads: int, n_streams: int
+def _filters_stand_alone(
+    n_rows: int, n_inner: int, n_states: int, hop: int, n_leads: int, n_streams: int
 ) -> bool:
-    """Whether the conditioners' product has the bits of the hops, and blocks, of each stream alone."""
+    """Whether the conditioners' product has the bits of the hops, and of the blocks, of each stream alone."""
     rng = np.random.default_rng(0)
-    map_, columns = rng.normal(size=shape), rng.normal(size=(shape[1], n_streams * n_leads))
-    whole, n = map_.dot(columns), BLOCK_HOPS * hop
-    hops = [np.r_[at : at + hop, n + at : n + at + hop] for at in range(0, n, hop)]
-    return all(
-        np.array_equal(
-            map_[rows].dot(columns[:, at : at + n_leads]), whole[rows, at : at + n_leads]
-        )
-        for at in range(0, whole.shape[1], n_leads)
-        for rows in (*hops, np.arange(len(map_)))
+    one_map, columns = (
+        rng.normal(size=(n_rows, n_inner)),
+        rng.normal(size=(n_inner, n_streams * n_leads)),
     )
+    used, n = _used(n_rows, n_states, hop), BLOCK_HOPS * hop
+    whole = one_map[used].dot(columns)
+    hops = [np.r_[at : at + hop, n + at : n + at + hop] for at in range(0, n, hop)]
+    for first in range(0, n_streams * n_leads, n_leads):
+        here, alone = whole[:, first : first + n_leads], columns[:, first : first + n_leads]
+        if not np.array_equal(one_map.dot(alone)[used], here):
+            return False
+        if not all(np.array_equal(one_map[rows].dot(alone), here[rows]) for rows in hops):
+            return False
+    return True
 
 
 def stacked(samples: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:

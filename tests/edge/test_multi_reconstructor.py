@@ -12,7 +12,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import edge
-from edge import stream_group
 from edge.bundle import Bundle
 from edge.calibrate.fit import calibrate
 from edge.engines.base import Engine
@@ -167,7 +166,7 @@ def test_a_product_whose_columns_do_not_stand_alone_is_made_one_by_one(
     """Another machine's linear algebra may sum in another order for more columns."""
     monkeypatch.setattr(side_by_side, "_stands_alone", lambda *shapes: False)
     test_a_ward_in_step(engine)
-    monkeypatch.setattr(stream_group, "rows_and_columns_stand_alone", lambda *shapes: False)
+    monkeypatch.setattr(side_by_side, "_filters_stand_alone", lambda *shapes: False)
     test_a_ward_in_step(engine)
 
 
