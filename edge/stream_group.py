@@ -43,10 +43,7 @@ class Member:
     @property
     def fits(self) -> bool:
         """Whether the group may take its next hop, if it is finite."""
-        stream = self.stream
-        return self.taken or (
-            stream.well and stream.presence.filled == 0 and stream.conditioner.plain
-        )
+        return self.taken or (self.stream.well and self.stream.conditioner.plain)
 
 
 class Selection(NamedTuple):
@@ -120,8 +117,7 @@ class StreamGroup:
         if member.taken:
             member.taken = False
             member.stream.conditioner.resume(int(self._conditioners.filled[member.row]))
-            hops = int(self._presences.filled[member.row])
-            member.stream.presence.resume(hops * self._manifest.hop)
+            member.stream.presence.resume(int(self._presences.filled[member.row]))
 
     def take_hops(self, members: list[Member], samples: Array) -> Selection:
         """A hop of each of these streams that `fits`, (n, n_measured, hop) finite mV.
@@ -200,7 +196,7 @@ class StreamGroup:
     def _take(self, member: Member) -> None:
         member.taken = True
         self._conditioners.filled[member.row] = member.stream.conditioner.filled
-        self._presences.filled[member.row] = 0
+        self._presences.take(member.row, member.stream.presence)
 
     def _end_presences(
         self, members: list[Member], rows: Rows, ended: NDArray[np.bool_]
@@ -210,9 +206,9 @@ class StreamGroup:
         looked_at = [members[i] for i in at[~self._presences.end_blocks(rows[at])].tolist()]
         for member in looked_at:
             presence = member.stream.presence
-            presence.resume((NOISY_BLOCK_HOPS - 1) * self._manifest.hop)
+            presence.resume(NOISY_BLOCK_HOPS - 1)
             presence.count_hop()
-            self._presences.filled[member.row] = 0
+            self._presences.take(member.row, presence)
         return looked_at
 
     def _end_blocks(

@@ -84,12 +84,14 @@ class Presence:
         )
 
     def resume(self, filled: int) -> None:
-        """Go on after others kept its arrays while it was `plain`, from the start of a block on.
-
-        `filled` samples are in the open block, none of them looked at for flat lines.
-        """
-        self.filled, self._seen = filled, 0
+        """Go on after others kept its arrays while it was `plain`; so many hops are in the open block."""
+        self.filled = filled * self.hop
         self._some_flat = bool(self._flat_for.any())
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether some hops of the open block have been looked at for flat lines."""
+        return self._seen > 0
 
     def push(
         self, samples: NDArray[np.float32], missing: Flags | None

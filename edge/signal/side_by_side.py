@@ -125,6 +125,12 @@ class Presences:
         self._flat = self._kept.block.reshape(-1)
         self.filled = np.zeros(n_streams, np.intp)
         """Hops in the open block of each stream that was taken."""
+        self._looked_at = np.zeros(n_streams, bool)  # in part: its own Presence is to end the block
+
+    def take(self, row: int, presence: Presence) -> None:
+        """Count the hops of stream `row` from here on."""
+        self.filled[row] = presence.filled // self._hop
+        self._looked_at[row] = presence.is_looked_at
 
     def open(self, row: int) -> Presence:
         """The presence of stream `row`, whose arrays stand here."""
@@ -152,7 +158,8 @@ class Presences:
         recent = np.concatenate(
             [self._kept.rough[rows][:, :, 1:], rough.reshape(len(rows), -1, 1)], 2
         )
-        plain = ~((ends == before).any((1, 2)) | self._one.noisy(recent.sum(2)).any(1))
+        odd = (ends == before).any((1, 2)) | self._one.noisy(recent.sum(2)).any(1)
+        plain = ~(odd | self._looked_at[rows])
         rows, recent, ends = rows[plain], recent[plain], ends[plain]
         self._kept.value[rows] = ends[:, :, -1]
         self._kept.flat_for[rows] = 0
