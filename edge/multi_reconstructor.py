@@ -165,7 +165,7 @@ class MultiReconstructor(Closing):
         measured = lead_set.measured
         group = self._groups.get(measured)
         if group is None:
-            group = StreamGroup(lead_set, m, self.conditioning, self.slots)
+            group = StreamGroup(LeadSet(m, leads), m, self.conditioning, self.slots)
             self._groups[measured] = group
         member = group.open(lead_set, patient_map)
         ends = StreamEnds(member.stream, m.sampling_hz, m.hop)
