@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,6 @@ from benchmarks import against, throughput
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.multi import TARGETS
-from benchmarks.ward import Given, pin, run
 
 pytestmark = pytest.mark.realtime
 ROOT = Path(__file__).parent.parent.parent
@@ -59,21 +57,3 @@ def test_this_checkout_against_itself(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_is_no_checkout_is_said(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="holds no edge: make one with `git worktree add"):
         against.Pair(tmp_path, np.zeros((1, 3, 8), np.float32))
-
-
-def test_hops_that_were_due_meanwhile_come_together_and_none_is_lost() -> None:
-    """A machine that is slower than the stream: each look at the clock is 20 ms later, a hop is 16 ms."""
-    ticks = iter(range(0, 10**12, 20_000_000))
-    given = Given(patients=2, seconds=0.8, engine="onnxruntime")
-    found = run(given, sleep=lambda seconds: None, clock=lambda: next(ticks))
-    assert found["n"] == 50
-    assert found["samples_lost"] == 0
-    assert found["hops_at_once"] > 1
-    assert found["deadline_misses"] == 50
-
-
-def test_a_core_that_is_not_there_is_said() -> None:
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("this system pins no process to a core")
-    with pytest.raises(BenchmarkError, match="core 9999 is not to be had: give one of 0"):
-        pin(9999)
