@@ -34,9 +34,15 @@ HEADROOM = 1.3  # large hearts saturate less, and on fold 9 it costs nothing; 1.
 
 @dataclass(frozen=True)
 class Taught(Experiment):
-    """The same batches, each with what the network in float32 makes of it: INT8 is to stay near that."""
+    """The same batches, each with what a network in float32 makes of it: what learns is to stay near that."""
 
     teacher: Student | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, teacher: Student) -> Taught:
+        """The experiment, taught."""
+        parts = {one.name: getattr(experiment, one.name) for one in fields(Experiment)}
+        return cls(**parts, teacher=teacher)
 
     def batches(self, schedule: AnySchedule, seed: int, steps: range) -> Iterator[Batch]:
         """What is drawn at these steps, taught."""
@@ -68,8 +74,7 @@ def quantised(
         augmentation=experiment.augmentation.calm(),
         sampling=experiment.sampling.settled(),
     )
-    parts = {one.name: getattr(calm, one.name) for one in fields(calm)}
-    experiment = Taught(**parts, teacher=before.student())
+    experiment = Taught.of(calm, before.student())
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
