@@ -120,6 +120,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
         add("--channels", type=_count, help="of its features")
+        add("--batch", type=_count, help="records a step (default: 32)")
         add("--narrow", type=Path, metavar="CHECKPOINT", help="begin as the best --channels of it")
         add("--teacher", type=Path, metavar="CHECKPOINT", help="learn from it, too")
         add("--first", type=_share, help="share of records with II, V1, V5 (default: 0.25)")
@@ -136,6 +137,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
         add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
+        add("--name", default="leadlift-any-to-12", help="of the decoder (default: %(default)s)")
         add("--remark", help="for the training card")
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")

@@ -40,7 +40,7 @@ class Sampling:
 
     def leaning(self, first: float) -> Sampling:
         """With this share of the first; the others share what it leaves as they did."""
-        return replace(self, first=first, named=self.named * (1 - first) / (1 - self.first))
+        return replace(self, first=first, named=self.named * ((1 - first) / (1 - self.first)))
 
     def settled(self) -> Sampling:
         """For the end of training: what most people wear still more often."""

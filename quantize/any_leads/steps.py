@@ -54,6 +54,8 @@ def any_leads(given: argparse.Namespace) -> int:
         schedule = replace(schedule, steps=QUICK_STEPS, batch=16, warm_up=20, average=0.95)
     if given.steps is not None:
         schedule = replace(schedule, steps=given.steps)
+    if given.batch is not None:
+        schedule = replace(schedule, batch=given.batch)
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)

@@ -1,4 +1,4 @@
-"""A narrower network begins as channels of a wide one: the same where none is left out, near it where the least are."""
+"""A narrower network begins as channels of a wide one: the same where none that counts is left out."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ torch = pytest.importorskip("torch", reason="training needs torch: install leadl
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
-from quantize.__main__ import main
-from quantize.any_leads import train as module
 from quantize.any_leads.narrower import narrowed
 from quantize.any_leads.train import AnySchedule, Experiment, train_any
 from quantize.errors import QuantizeError
@@ -44,9 +42,7 @@ def test_with_all_channels_it_is_the_same(wide: Student, batches: list[Batch]) -
     assert torch.equal(made(same, batches[0]), made(wide, batches[0]))
 
 
-def test_a_channel_that_nobody_reads_is_left_out_first(
-    wide: Student, batches: list[Batch]
-) -> None:
+def test_a_channel_that_nobody_reads_is_left_out_first(wide: Student, batches: list[Batch]) -> None:
     with torch.no_grad():
         for block in wide.blocks:
             block.dilated.conv.weight[:, 5] = 0
