@@ -29,6 +29,7 @@ QUANTILE = 0.99997
 STEM_RANGE_MV = (
     3.2  # a code of the input is 25 uV then; with 4 mV it costs half of what all activations do
 )
+KEPT = ("adversarial_", "teacher_")  # what the card says of the steps in float32
 HEADROOM = 1.3  # large hearts saturate less, and on fold 9 it costs nothing; 1.6 costs .0002 of r
 
 
@@ -78,7 +79,7 @@ def quantised(
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
-    about |= {key: value for key, value in before.about.items() if key.startswith("adversarial_")}
+    about |= {key: value for key, value in before.about.items() if key.startswith(KEPT)}
     if at is not None and any(at.about.get(key) != value for key, value in about.items()):
         at = None
 

@@ -75,7 +75,7 @@ def any_leads(given: argparse.Namespace) -> int:
     last = given.run / LAST
     begun = last if last.exists() else given.start or given.narrow
     experiment = _experiment(given, source if goes_on else begun)
-    if given.teacher:
+    if given.teacher and not given.qat:  # INT8 learns from its own float32
         of = load_checkpoint(given.teacher)
         teacher, about = of.student(), {**experiment.about, "teacher_step": of.step}
         teacher.trunk_bfloat16 = given.bfloat16
