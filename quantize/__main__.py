@@ -135,6 +135,10 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
         add("--channels", type=_count, help="of its features")
+        add("--batch", type=_count, help="records a step (default: 32)")
+        add("--narrow", type=Path, metavar="CHECKPOINT", help="begin as the best --channels of it")
+        add("--teacher", type=Path, metavar="CHECKPOINT", help="learn from it, too")
+        add("--first", type=_share, help="share of records with II, V1, V5 (default: 0.25)")
         add("--bfloat16", action="store_true", help="half the time, where the processor has it")
         return
     if name == "any-leads-export":
@@ -148,6 +152,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
         add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
+        add("--name", default="leadlift-any-to-12", help="of the decoder (default: %(default)s)")
         add("--remark", help="for the training card")
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
@@ -174,6 +179,14 @@ def _weight(text: str) -> float:
     if not 0 <= weight < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number, 0 at least")
     return weight
+
+
+def _share(text: str) -> float:
+    """Of the whole, 0 to 1."""
+    value = _weight(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 1")
+    return value
 
 
 def _data(given: argparse.Namespace) -> int:
