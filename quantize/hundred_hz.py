@@ -51,8 +51,9 @@ def load_hundred_hz(
 ) -> Records:
     """One of FILES as 250 Hz records, memory-mapped where a `cache` folder is given.
 
-    `as_stored` leaves them at 100 Hz, and early by EARLY_S. Training records come without the patients of HELD_OUT folds. Raises QuantizeError for an unknown name, a
-    missing file, another rate, or rows that do not match their table.
+    `as_stored` leaves them at 100 Hz, and early by EARLY_S. Training records come without the patients of
+    HELD_OUT folds. Raises QuantizeError for an unknown name, a missing file, another rate, or rows that do
+    not match their table.
     """
     if name not in FILES:
         raise QuantizeError(f"unknown data set {name!r}: use one of {', '.join(FILES)}")

@@ -1,1 +1,1 @@
-"""A classifier of heart disease, trained on real ECG: what judges whether reconstructed leads still tell it."""
+"""A classifier of heart disease, trained on real ECG: it judges whether reconstructed leads tell the same."""

@@ -46,7 +46,7 @@ class _Block(nn.Module):
 class Classifier(nn.Module):
     """(batch, n_leads, n) mV at CLASSIFIER_HZ, above 0.5 Hz -> logits (batch, len(SUPERCLASSES)).
 
-    Of any length n: features are means over time. A record's own scale is kept, since hypertrophy is told by it.
+    Of any length n: features are means over time. A record's own scale is kept: it tells hypertrophy.
     """
 
     def __init__(self, config: ClassifierConfig) -> None:
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         self.config = config
         width = config.widths[0]
         self.stem = _convolution(len(config.leads), width, config.stem_kernel, 2)
-        blocks = []
+        blocks: list[nn.Module] = []
         for given, made in zip(config.widths, config.widths[1:], strict=False):
             blocks.append(_Block(given, made, 2 if blocks else 1, config.kernels))
         self.blocks = nn.Sequential(*blocks)
@@ -68,6 +68,7 @@ class Classifier(nn.Module):
         return cast(Tensor, self.blocks(torch.relu(self.stem(x)))).mean((2, 3))
 
     def forward(self, ecg_mv: Tensor) -> Tensor:
+        """(batch, n_leads, n) -> (batch, len(SUPERCLASSES))."""
         return cast(Tensor, self.head(self.features(ecg_mv)))
 
 

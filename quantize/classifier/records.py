@@ -40,9 +40,7 @@ def superclasses(records: Records, folder: Path | None = None) -> NDArray[np.flo
     stem = FILES.get(records.name) or DATASETS.get(records.name, ("",))[0]
     if not stem.startswith("ptbxl"):
         raise QuantizeError(f"{records.name} has no superclasses: use records of PTB-XL")
-    named = {
-        row["record_id"]: row["superclass"] for row in table_of(folder or data_folder(), stem)
-    }
+    named = {row["record_id"]: row["superclass"] for row in table_of(folder or data_folder(), stem)}
     try:
         words = [re.split(r"[|+]", named[one]) for one in records.record_id]
     except KeyError as error:

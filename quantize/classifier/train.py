@@ -107,7 +107,10 @@ def aurocs(network: Classifier, of: Diagnosed) -> dict[str, float]:
 def asked(
     network: Classifier, ecg_mv: NDArray[np.floating]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Logits (n_records, len(SUPERCLASSES)) and features (n_records, n_features) of (n_records, n_leads, n) mV."""
+    """Logits (n_records, len(SUPERCLASSES)) and features (n_records, n_features).
+
+    Of (n_records, n_leads, n) mV, any number at once.
+    """
     says, features = [], []
     with torch.no_grad():
         for start in range(0, len(ecg_mv), BATCH):
