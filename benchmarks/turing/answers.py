@@ -67,7 +67,7 @@ def read_answers(file: Path, key: Mapping[str, str]) -> dict[str, str]:
 
 
 def score(answers: Mapping[str, str], key: Mapping[str, str]) -> dict[str, Any]:
-    """How often a reader was right, with the exact binomial 95 % interval; by kind; two-sided p of guessing."""
+    """How often a reader was right, exact binomial 95 % interval; by kind; two-sided p of guessing."""
     from scipy.stats import binomtest
 
     right = [answers[sheet] == key[sheet] for sheet in answers]

@@ -132,7 +132,7 @@ def load_classifier(file: Path = CLASSIFIER_FILE) -> tuple[Classifier, dict[str,
 
     Raises QuantizeError when there is none, or when it is no classifier.
     """
-    state, config, card = load_weights(file)
+    state, config, card = load_weights(file, "classifier")
     try:
         network = Classifier(ClassifierConfig(**config))
         network.load_state_dict(state)
