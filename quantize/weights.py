@@ -17,6 +17,8 @@ SHIPPED = Path(__file__).parent / "models"
 TEACHER_FILE = SHIPPED / "teacher.safetensors"
 VAE_FILE = SHIPPED / "wearecg_vae.safetensors"
 AAE_FILE = SHIPPED / "l2g_aae.safetensors"
+CLASSIFIER_FILE = SHIPPED / "classifier_12.safetensors"
+THREE_LEADS_FILE = SHIPPED / "classifier_II_V1_V5.safetensors"
 _KEY = "leadlift"  # of the metadata: the format's own allows text alone
 
 

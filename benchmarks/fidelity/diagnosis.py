@@ -29,8 +29,7 @@ from edge.bundle import load_bundle
 from edge.notices import LOG
 from edge.progress import progress
 from quantize.classifier.auroc import auroc
-from quantize.classifier.network import SUPERCLASSES
-from quantize.classifier.records import superclasses
+from quantize.classifier.records import SUPERCLASSES, superclasses
 from quantize.data import SCORE_HIGHPASS_HZ, Records
 
 LABELLED = ("validation", "test", "validation_100", "test_100")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,17 +16,10 @@ from benchmarks.fidelity.scores import Array, scored
 from edge.leads import LEADS, lead_indices
 from edge.progress import followed
 from quantize.classifier.auroc import auroc
-from quantize.classifier.ecgfounder import founder_features, load_founder
-from quantize.classifier.network import Classifier
 from quantize.classifier.records import at_classifier_rate, superclasses
-from quantize.classifier.train import (
-    CLASSIFIER_FILE,
-    THREE_LEADS_FILE,
-    asked,
-    load_classifier,
-)
 from quantize.data import load
 from quantize.hundred_hz import without_withdrawn
+from quantize.weights import CLASSIFIER_FILE, THREE_LEADS_FILE
 
 ECGFOUNDER = "ecgfounder:"
 RIDGES = (1.0, 10.0, 100.0, 1e3, 1e4)  # of the head on ECGFounder's features; fold 9 chooses
@@ -51,18 +43,31 @@ class Judge:
 
 def ours(file: Path = CLASSIFIER_FILE) -> Judge:
     """One that `python -m quantize classifier` made, of twelve leads or of fewer."""
+    from quantize.classifier.train import asked, load_classifier
+
     network, card = load_classifier(file)
     leads = network.config.leads
     said = "twelve leads" if leads == LEADS else ", ".join(leads)
     what = f"residual network on {said} at 100 Hz, {card.get('command', 'no card')}"
-    return Judge(file.stem, what, card["sha256"], partial(_ask, network, lead_indices(leads)))
+    rows = lead_indices(leads)
+
+    def ask(ecg_mv: Array, sampling_hz: float) -> Answers:
+        return asked(network, at_classifier_rate(ecg_mv[:, rows], sampling_hz))
+
+    return Judge(file.stem, what, card["sha256"], ask)
 
 
 def judges(chosen: str | None, data: Path | None, cache: Path | None) -> tuple[Judge, Judge | None]:
     """The judge of twelve leads, and the one of the measured three alone if there is one of its kind.
 
-    Raises BenchmarkError for another name than ECGFOUNDER with a path, or a file.
+    Raises BenchmarkError without torch, or for another name than ECGFOUNDER with a path, or a file.
     """
+    try:
+        import torch  # noqa: F401
+    except ImportError as error:
+        raise BenchmarkError(
+            f"a classifier needs torch ({error}): pip install -e '.[train]'"
+        ) from error
     if chosen is None:
         return ours(), ours(THREE_LEADS_FILE)
     if chosen.startswith(ECGFOUNDER):
@@ -74,15 +79,13 @@ def judges(chosen: str | None, data: Path | None, cache: Path | None) -> tuple[J
     return ours(Path(chosen)), None
 
 
-def _ask(network: Classifier, rows: list[int], ecg_mv: Array, sampling_hz: float) -> Answers:
-    return asked(network, at_classifier_rate(ecg_mv[:, rows], sampling_hz))
-
-
 def ecgfounder(file: Path, data: Path | None, cache: Path | None) -> Judge:
     """ECGFounder's features, frozen, and a linear head of the superclasses: least squares on real folds 1-8.
 
     Its own head answers other questions. The ridge is chosen on fold 9.
     """
+    from quantize.classifier.ecgfounder import founder_features, load_founder
+
     network, sha256 = load_founder(file)
     features, labels = {}, {}
     for name in ("train", "validation"):

@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity.scores import Array
+from edge.leads import RECONSTRUCTED_LEADS
 from quantize.classifier.auroc import roc
-from quantize.classifier.network import SUPERCLASSES
+from quantize.classifier.records import SUPERCLASSES
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 INKS = ("black", "#0072B2", "#E69F00", "#009E73", "#CC79A7", "#999999")
 """Of Okabe and Ito, which the colour-blind tell apart."""
 MARKERS = "osD^vx"
+LIMITS = 1.96  # standard deviations of Bland and Altman's limits of agreement
 DPI = 150
 
 
@@ -81,3 +83,21 @@ def draw_diagnosis(
         if not i:
             axes.set_ylabel("sensitivity", fontsize=8)
     save(made, folder, f"diagnosis-{domain}")
+
+
+def draw_agreement(folder: Path, domain: str, true_uv: Array, made_uv: Array) -> None:
+    """`agreement-DOMAIN.png`, Bland and Altman's: R of each reconstructed lead, (n_records, 5) uV."""
+    made = figure(15, 3.6)
+    panels = made.subplots(1, len(RECONSTRUCTED_LEADS), sharey=True)
+    for i, (lead, axes) in enumerate(zip(RECONSTRUCTED_LEADS, panels, strict=True)):
+        error, middle = made_uv[:, i] - true_uv[:, i], (made_uv[:, i] + true_uv[:, i]) / 2
+        defined = np.isfinite(error)
+        axes.plot(middle[defined], error[defined], ".", color=INKS[1], alpha=0.4, markersize=3)
+        if defined.sum() > 1:
+            bias, spread = error[defined].mean(), LIMITS * error[defined].std(ddof=1)
+            for y, style in ((bias, "-"), (bias - spread, "--"), (bias + spread, "--")):
+                axes.axhline(y, color="black", linestyle=style, linewidth=0.8)
+        axes.set_title(f"{lead}, {defined.sum()} records", fontsize=10)
+        axes.set_xlabel("mean of both R, uV", fontsize=8)
+    panels[0].set_ylabel("R, reconstructed - true, uV", fontsize=8)
+    save(made, folder, f"agreement-{domain}")

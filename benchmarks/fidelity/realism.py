@@ -22,15 +22,6 @@ from benchmarks.report import Result, Table, Target
 from edge.bundle import load_bundle
 from edge.leads import LEADS, RECONSTRUCTED_LEADS, lead_indices
 from edge.progress import progress
-from quantize.any_leads import realism as measures
-from quantize.any_leads.realism import (
-    AUROC_KERNELS,
-    TOGETHER,
-    features,
-    frechet,
-    halves,
-    linear_judge,
-)
 from quantize.data import SCORE_HIGHPASS_HZ, Records
 
 MADE = (SHIPPED, LINEAR, CALIBRATED, CONDITIONED)
@@ -39,7 +30,7 @@ FOLDS = {"test": "validation", "test_100": "validation_100"}
 """What is told apart, and where the judge of it learned."""
 IN_FEATURES = "classifier's features"
 GROUPS = {lead: [LEADS.index(lead)] for lead in RECONSTRUCTED_LEADS} | {
-    TOGETHER: lead_indices(RECONSTRUCTED_LEADS)
+    "five leads": lead_indices(RECONSTRUCTED_LEADS)
 }
 SEEDS = 5  # of the convolutions
 SPLITS = 20  # into halves of patients, of the unpaired distance
@@ -108,11 +99,14 @@ def measure_realism(arguments: argparse.Namespace, records: dict[str, Records]) 
 
 def _by_seed(arms: Arms, group: str, folder: Path | None) -> dict[str, dict[str, Array]]:
     """Features of some leads, by seed and arm."""
+    from quantize.any_leads import realism as measures
 
     def make(arm: str) -> dict[str, Array]:
         rows = GROUPS[group]
         ecg = np.concatenate([arms.scored(arm, at)[:, rows] for at in arms.parts()])
-        return {str(seed): features(ecg, AUROC_KERNELS, seed) for seed in range(SEEDS)}
+        return {
+            str(seed): measures.features(ecg, measures.AUROC_KERNELS, seed) for seed in range(SEEDS)
+        }
 
     code = sha256_of(Path(__file__), Path(str(measures.__file__)))[:16]
     found: dict[str, dict[str, Array]] = {}
@@ -133,6 +127,8 @@ def told_apart(
 
     Both are by kind, then by arm, (n_records, n_features): where it learns, and where it is asked.
     """
+    from quantize.any_leads.realism import linear_judge
+
     bootstrap = RocBootstrap(patients, seed)
     found: dict[str, Any] = {}
     for arm in MADE:
@@ -153,6 +149,8 @@ def distances(of: Mapping[str, Array], patients: list[str]) -> dict[str, Any]:
 
     `floor` is that of real records from real records of other patients, the same splits.
     """
+    from quantize.any_leads.realism import frechet, halves
+
     splits = [halves(patients, seed) for seed in range(SPLITS)]
 
     def unpaired(made: Array) -> dict[str, Any]:

@@ -11,8 +11,6 @@ from edge.leads import LEADS
 from quantize.classifier.network import ClassifierConfig
 from quantize.classifier.records import diagnosed, joined
 from quantize.classifier.train import (
-    CLASSIFIER_FILE,
-    THREE_LEADS_FILE,
     ClassifierSchedule,
     aurocs,
     load_classifier,
@@ -21,6 +19,7 @@ from quantize.classifier.train import (
 )
 from quantize.data import load
 from quantize.hundred_hz import load_hundred_hz, without_withdrawn
+from quantize.weights import CLASSIFIER_FILE, THREE_LEADS_FILE
 
 QUICK_RECORDS = 64
 QUICK_BATCH = 16

@@ -8,8 +8,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")  # of PTB-XL, each yes or no for itself
-CLASSIFIER_HZ = 100.0
+from quantize.classifier.records import SUPERCLASSES
 
 
 @dataclass(frozen=True)

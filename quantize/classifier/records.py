@@ -11,11 +11,12 @@ from numpy.typing import NDArray
 
 from edge.lead_subsets import TWELVE
 from edge.leads import LEADS, lead_indices
-from quantize.classifier.network import CLASSIFIER_HZ, SUPERCLASSES
 from quantize.data import DATASETS, Records, data_folder, zero_phase_highpass
 from quantize.errors import QuantizeError
 from quantize.hundred_hz import FILES, table_of
 
+SUPERCLASSES = ("NORM", "MI", "STTC", "CD", "HYP")  # of PTB-XL, each yes or no for itself
+CLASSIFIER_HZ = 100.0
 BATCH = 256
 
 

@@ -13,18 +13,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from quantize.classifier.auroc import auroc
-from quantize.classifier.network import (
-    CLASSIFIER_HZ,
-    SUPERCLASSES,
-    Classifier,
-    ClassifierConfig,
-)
-from quantize.classifier.records import Diagnosed
+from quantize.classifier.network import Classifier, ClassifierConfig
+from quantize.classifier.records import CLASSIFIER_HZ, SUPERCLASSES, Diagnosed
 from quantize.epochs import EpochSchedule, Learner, run_epochs
-from quantize.weights import SHIPPED, load_weights, refused, save_weights
+from quantize.weights import CLASSIFIER_FILE, load_weights, refused, save_weights
 
-CLASSIFIER_FILE = SHIPPED / "classifier_12.safetensors"
-THREE_LEADS_FILE = SHIPPED / "classifier_II_V1_V5.safetensors"
 BATCH = 64  # records at once, when it is asked
 
 

@@ -38,7 +38,8 @@ from benchmarks.report import target_table
 from edge.bundle import load_bundle
 from edge.leads import INDEPENDENT_LEADS, LEADS
 from quantize.classifier.ecgfounder import EcgFounder
-from quantize.classifier.network import SUPERCLASSES, Classifier, ClassifierConfig
+from quantize.classifier.network import Classifier, ClassifierConfig
+from quantize.classifier.records import SUPERCLASSES
 from quantize.classifier.train import save_classifier
 from quantize.data import Records
 from tests.benchmarks.synthetic import simulated_records

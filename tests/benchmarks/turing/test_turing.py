@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="the kit needs scipy: install leadlift[test]")
-pytest.importorskip("torch", reason="the benchmark of fidelity needs torch: install leadlift[test]")
 pytest.importorskip("matplotlib", reason="sheets need matplotlib: install leadlift[plot]")
 
 from benchmarks.__main__ import main

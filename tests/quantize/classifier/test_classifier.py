@@ -13,11 +13,9 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
 
 from quantize.__main__ import main
-from quantize.classifier.network import SUPERCLASSES, Classifier, ClassifierConfig
-from quantize.classifier.records import Diagnosed
+from quantize.classifier.network import Classifier, ClassifierConfig
+from quantize.classifier.records import SUPERCLASSES, Diagnosed
 from quantize.classifier.train import (
-    CLASSIFIER_FILE,
-    THREE_LEADS_FILE,
     ClassifierSchedule,
     asked,
     aurocs,
@@ -27,6 +25,7 @@ from quantize.classifier.train import (
 )
 from quantize.data import Records
 from quantize.errors import QuantizeError
+from quantize.weights import CLASSIFIER_FILE, THREE_LEADS_FILE
 
 SMALL = ClassifierConfig(("II", "V1"), widths=(8, 8, 8))
 SCHEDULE = ClassifierSchedule(epochs=3, batch=16, crop_s=1.5)

@@ -10,11 +10,15 @@ import numpy as np
 import pytest
 
 pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("torch", reason="the classifier needs torch: install leadlift[test]")
 
 from edge.leads import LEADS
-from quantize.classifier.network import SUPERCLASSES
-from quantize.classifier.records import at_classifier_rate, diagnosed, joined, superclasses
+from quantize.classifier.records import (
+    SUPERCLASSES,
+    at_classifier_rate,
+    diagnosed,
+    joined,
+    superclasses,
+)
 from quantize.data import Records
 from quantize.errors import QuantizeError
 from tests.benchmarks.synthetic import simulated_records
