@@ -73,7 +73,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         raise BenchmarkError(f"--sheets {arguments.sheets}: give two or more, one of each kind")
     if folder.resolve() in key.resolve().parents:
         raise BenchmarkError(f"--key {key} lies in what the readers get: choose another place")
-    if key.exists() or (folder.exists() and any(folder.iterdir())):
+    if key.exists() or (folder.exists() and list(folder.iterdir())):
         raise BenchmarkError(f"{folder} or {key} holds a kit: choose another place")
     bundle, records = load_bundle(arguments.model), load(arguments.domain, arguments.data)
     lots = drawn_lots(records, arguments.sheets, arguments.seed)
