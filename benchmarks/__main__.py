@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, misplacement, multi, peers, throughput
+from benchmarks import against, compare, misplacement, multi, peers, throughput, view
 from benchmarks.device import command as device
 from benchmarks.environment import environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -37,6 +37,7 @@ MEASUREMENTS = (
     wire,
     device,
     turing,
+    view,
 )
 
 
