@@ -19,6 +19,7 @@ from benchmarks.fidelity import command as fidelity
 from benchmarks.latency import command as latency
 from benchmarks.report import print_tables, target_table, write_json
 from benchmarks.soak import command as soak
+from benchmarks.turing import command as turing
 from benchmarks.wire import command as wire
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
@@ -35,6 +36,7 @@ MEASUREMENTS = (
     peers,
     wire,
     device,
+    turing,
 )
 
 

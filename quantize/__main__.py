@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.bundle import load_bundle
+from edge.leads import LEADS
 from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
 from quantize.errors import QuantizeError
@@ -25,6 +26,7 @@ TRAINING = {
     "any-leads": "train a decoder of any leads on every patient (resumes)",
     "any-leads-scores": "its r and RMSE on fold 9, set by set, beside the linear map's",
     "any-leads-export": "write its bundle, the one that ships",
+    "classifier": "train the judge of a diagnosis on real records (resumes)",
 }
 
 
@@ -51,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         add = command.add_argument
         if name.startswith("any-leads"):
             _any_leads_options(name, command)
+            continue
+        if name == "classifier":
+            _classifier_options(command)
             continue
         folder = RUNS / ("teacher" if name == "teacher" else "student")
         add("--run", type=Path, default=folder, help="its folder")
@@ -156,6 +161,26 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
     add("--every-set", action="store_true", help="all 510 classes, not the named ones")
     add("--records", type=_count, help="the first so many")
     add("--json", type=Path)
+
+
+def _classifier_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--run", type=Path, default=RUNS / "classifier", help="its folder")
+    add("--leads", type=_leads, default=LEADS, help="that it takes, as II,V1,V5 (default: all)")
+    add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
+    add("--epochs", type=_count)
+    add("--seed", type=int, default=0)
+    add("--bfloat16", action="store_true", help="half the time, where the processor has it")
+    add("--output", type=Path, help="default: a file in the folder")
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    """Names of leads, joined by commas."""
+    named = tuple(text.split(","))
+    unknown = [name for name in named if name not in LEADS]
+    if unknown or len(set(named)) < len(named):
+        raise argparse.ArgumentTypeError(f"{text!r}: give some of {', '.join(LEADS)}, each once")
+    return named
 
 
 def _count(text: str) -> int:
