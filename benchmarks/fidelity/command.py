@@ -33,6 +33,7 @@ from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
 from benchmarks.fidelity.realism import measure_realism
 from benchmarks.fidelity.robustness import measure_robustness
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
+from benchmarks.fidelity.subgroups import measure_subgroups
 from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
 from benchmarks.report import Result
@@ -51,8 +52,12 @@ PARTS = {
     "robustness": measure_robustness,
     "diagnosis": measure_diagnosis,
     "realism": measure_realism,
+    "subgroups": measure_subgroups,
 }
-_OF_PARTS = {"classifier": ("diagnosis", "realism"), "plots": ("diagnosis", "morphology")}
+_OF_PARTS = {
+    "classifier": ("diagnosis", "realism"),
+    "plots": ("diagnosis", "morphology", "subgroups"),
+}
 _NOT_OF_A_PART = (
     *("leads", "calibration", "rivals", "leads_off", "scores", "teacher", "vae", "also"),
     "float_bundle",
@@ -127,6 +132,7 @@ def add(subparsers: Any) -> None:
         choices=(LEADS_PART, *PARTS),
         help="morphology: ST, amplitudes, durations, SSIM; robustness: noise, gaps, wrong wiring; "
         "diagnosis: what a classifier sees; realism: told from true leads or not; "
+        "subgroups: by age, sex, diagnosis, rate and device, and the worst records; "
         f"{LEADS_PART}: as --leads {NAMED}",
     )
     add_argument(

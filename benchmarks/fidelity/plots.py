@@ -36,11 +36,11 @@ def figure(width: float, height: float) -> Figure:
     return Figure((width, height), layout="constrained")
 
 
-def save(made: Figure, folder: Path, name: str) -> None:
+def save(made: Figure, folder: Path, name: str, dpi: int = DPI) -> None:
     """As PNG. Raises BenchmarkError where it cannot be written."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        made.savefig(folder / f"{name}.png", dpi=DPI)
+        made.savefig(folder / f"{name}.png", dpi=dpi)
     except OSError as error:
         raise BenchmarkError(f"cannot write to {folder}: {error.strerror}") from error
 
