@@ -135,6 +135,13 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         one_of("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
         one_of("--adversarial", type=_weight, metavar="WEIGHT", help="go on from what was cooled")
+        one_of(
+            "--mean",
+            nargs="+",
+            type=Path,
+            metavar="CHECKPOINT",
+            help="of these, instead of a cooldown",
+        )
         add("--adversarial-steps", type=_count, metavar="STEPS", help="how long (default: 600)")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")

@@ -17,7 +17,7 @@ from edge.progress import followed
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
 from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
-from quantize.any_leads.checkpoint import keep, load_checkpoint
+from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
 from quantize.any_leads.int8 import QAT, Taught, quantised
 from quantize.any_leads.narrower import BATCHES, narrowed
@@ -49,6 +49,9 @@ def any_leads(given: argparse.Namespace) -> int:
     """Train, or go on; with `--cooldown` let the rate fall from where the run stands."""
     if given.keep:
         keep(given.keep, given.run / LAST, given.run / COOLDOWN)
+        return 0
+    if given.mean:
+        write_mean(given.mean, given.run / COOLDOWN)
         return 0
     schedule = AnySchedule(seed=given.seed, bfloat16=given.bfloat16)
     if given.quick:
