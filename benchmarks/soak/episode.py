@@ -168,8 +168,7 @@ def _check_account(
         "values_compared": compared.compared,
         "undisturbed_error_mv": compared.same_mv,
         "measured_error_mv": compared.measured_mv,
-        "baseline_left_mv": compared.baseline_mv,
-        "reconstructed_error_sigmas": compared.sigmas,
+        "error_of_tolerance": compared.of_tolerance,
     }
 
 
