@@ -14,7 +14,9 @@ from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 
 SAME_MV = 1e-5  # the contract: streamed and at once differ by float32 rounding alone
-SIGMAS = 4.0  # by which a filled gap in its memory may move a decoder: a normal error is beyond once in 16,000
+# A filled gap in its memory may move a decoder by as much as it is unsure: a normal error is beyond this once
+# in 16,000.
+SIGMAS = 4.0
 PIECE = 1000  # samples that say where a run belongs
 SURE = 0.98  # correlation of slopes
 NEAR = 3  # samples by which a short absence moves what follows

@@ -1,4 +1,4 @@
-"""By how much an unflagged sample may be off after a disturbance: from the filters and the signal, nothing tuned."""
+"""By how much an unflagged sample may be off after a disturbance: from filters and signal, nothing tuned."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ def tolerance(
 
     Of a measured lead, the sum of what three parts of the path leave behind when their flags have ended:
 
-    - A start. When SETTLING ends, the baseline is where the mean of these 2 s has it; the error is what a mean of
-      2 s of the undisturbed lead is, at most, of which the high-pass has forgotten its share by then.
+    - A start. When SETTLING ends, the baseline is where the mean of these 2 s has it; the error is at most a
+      mean of 2 s of the undisturbed lead, of which the high-pass has forgotten its share by then.
     - A filled gap, in the high-pass: what was held there instead of the truth, smeared by its time constant.
-    - A filled gap, in the notch: it ends in an edge no higher than the lead, and of an edge a notch rings with 1/Q.
+    - A filled gap, in the notch: it ends in an edge no higher than the lead, of which a notch rings with 1/Q.
 
-    In the others, what the linear anchor makes of these at worst. `truth_mv` is what the device measured, `true_mv`
-    (12, n) its reconstruction without faults, `filled` (n,) where samples were filled in.
+    In the others, what the linear anchor makes of these at worst. `truth_mv` is what the device measured,
+    `true_mv` (12, n) its reconstruction without faults, `filled` (n,) where samples were filled in.
     """
     rows, n = lead_indices(reference.leads), true_mv.shape[1]
     measured, spec = truth_mv[:, :n].astype(np.float64), reference.conditioning
@@ -52,7 +52,7 @@ def tolerance(
 
 
 def held(truth_mv: NDArray[np.float64], filled: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """How far a held value is from the truth at each sample, (n_leads, n) mV; 0 where nothing is filled in."""
+    """How far a held value is from the truth at each sample, (n_leads, n) mV; 0 where none is held."""
     last = np.maximum.accumulate(np.where(filled, 0, np.arange(len(filled))))
     return np.abs(truth_mv[:, last] - truth_mv)
 
