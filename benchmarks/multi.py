@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from time import thread_time_ns
@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.latency.pacing import paced
+from benchmarks.ratios import in_words, ratio
 from benchmarks.report import Result, Table, Target, percentiles, samples_needed
 from benchmarks.timing import Step, time_in_turn
 from edge.bundle import Bundle, load_bundle
@@ -59,18 +60,23 @@ def measure(arguments: argparse.Namespace) -> Result:
         "cost": measure_cost(bundle, arguments.engine, arguments.sizes, arguments.rounds),
         "paced": measure_paced(bundle, arguments.engine, arguments.seconds),
     }
+    return Result(results, tables(results), TARGETS)
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """What a patient costs among many, and whether a ward keeps pace."""
     table = Table(
         "CPU time of a hop of each patient in us, and a patient's cost against one Reconstructor",
-        ("patients", "a patient, p50", "all, p50", "all, p99", "ratio of medians"),
+        ("patients", "a patient, p50", "all, p50", "all, p99", "ratio", "95 % interval"),
     )
     for name, cost in results["cost"].items():
-        row = (cost["per_patient_us"], cost["p50"], cost["p99"], cost["ratio_of_medians"])
+        row = (cost["per_patient_us"], cost["p50"], cost["p99"], cost["ratio"], in_words(cost))
         table.add("a Reconstructor" if name == ONE else name, *row)
     at_pace = results["paced"]
     pace = Table(f"{WARD} patients in real time", ("figure", "value"))
     for figure in ("p50", "p99", "max", "deadline_misses", "n"):
         pace.add(figure, at_pace[figure])
-    return Result(results, [table, pace], TARGETS)
+    return [table, pace]
 
 
 def measure_cost(
@@ -84,15 +90,14 @@ def measure_cost(
         durations = time_in_turn(steps, rounds, BURST, warm_up_s, thread_time_ns)
         for ward in wards.values():
             ward.close()
-    median = float(np.median(durations[ONE]))
     found = {}
     for name, ns in durations.items():
-        per_patient = float(np.median(ns)) / (1 if name == ONE else int(name))
+        size = 1 if name == ONE else int(name)
         found[name] = {
             "unit": "us",
             **percentiles(ns / 1e3),
-            "per_patient_us": per_patient / 1e3,
-            "ratio_of_medians": per_patient / median,
+            "per_patient_us": float(np.median(ns)) / size / 1e3,
+            **ratio(ns / size, durations[ONE]),
         }
     return found
 

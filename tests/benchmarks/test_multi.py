@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import against, throughput
+from benchmarks import against
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.multi import TARGETS
@@ -43,7 +43,7 @@ def test_the_command_says_what_a_patient_costs(
 
 def test_this_checkout_against_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = np.random.default_rng(0).normal(0, 0.3, (1, 3, 1000)).astype(np.float32)
-    monkeypatch.setattr(throughput, "real_records", lambda n: (records, records))
+    monkeypatch.setattr(against, "real_records", lambda n, seconds: (records, records))
     out = tmp_path / "against.json"
     given = ["against", str(ROOT), "--engine", "onnxruntime", "--rounds", "1", "--json", str(out)]
     assert main(given) == 0

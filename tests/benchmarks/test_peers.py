@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks.__main__ import main
-from benchmarks.peers import OURS, compared, interval
+from benchmarks.peers import OURS, compared
+from benchmarks.ratios import interval
 
 pytest.importorskip("scipy", reason="needs leadlift[test]")
 
@@ -41,10 +42,11 @@ def test_peers_that_are_missing_are_skipped_by_name(
 
     monkeypatch.setattr(builtins, "__import__", without)
     out = tmp_path / "peers.json"
-    assert main(["peers", "--rates", "250", "--rounds", "3", "--json", str(out)]) == 0
+    assert main(["peers", "--quick", "--json", str(out)]) == 0
     results = json.loads(out.read_text())["results"]
     assert set(results["read"]["250"]) == {OURS, "leadlift, copied"}
     assert set(results["push"]["250"]) == {OURS}
+    assert results["contiguous_read_copies"] == 0
     assert set(results["conditioning"]) == {OURS, "SciPy sosfilt"}
     assert set(results["skipped"]) == {"MNE-LSL, 250 Hz", "BrainFlow, all rows, 250 Hz"}
     assert "leadlift[peers]" in capsys.readouterr().out
