@@ -48,8 +48,8 @@ def interval(ratios: NDArray[np.float64]) -> tuple[float, float]:
 def spread(values_us: NDArray[Any]) -> dict[str, Any]:
     """`percentiles`, and under `ecdf` the points of the distribution that the count allows, for a plot."""
     flat = np.asarray(values_us, np.float64).ravel()
-    percent = [p for p in _BODY if p == 0 or flat.size >= samples_needed(p)]
-    us = np.percentile(flat, percent) if flat.size else []
+    percent = [p for p in _BODY if flat.size >= (1 if p == 0 else samples_needed(p))]
+    us = np.percentile(flat, percent) if percent else []
     return {
         **percentiles(flat),
         "ecdf": {"percent": percent, "us": [float(f"{value:.5g}") for value in us]},

@@ -3,6 +3,8 @@
 <!-- report: NAME -->
 ...
 <!-- /report -->
+
+On lines of their own for a table; within a line for a sentence.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ from benchmarks.reports.musts import Reports, fraction, musts_table
 PAGES = ("README.md", "docs/latency.md", "docs/many.md", "docs/c.md")
 BUSY = 0.5
 """Load before a run from which others shared the machine."""
-_BLOCK = re.compile(r"(<!-- report: ([\w-]+) -->\n).*?(<!-- /report -->)", re.DOTALL)
+_BLOCK = re.compile(r"(<!-- report: ([\w-]+) -->)(\n?).*?(<!-- /report -->)", re.DOTALL)
 _ABSENT = "Not measured yet."
 Results = Mapping[str, Any]
 
@@ -85,8 +87,8 @@ def _compiled(reports: Reports) -> list[str]:
     c, reference = engines["c"], engines["onnxruntime"]
     low, high = (fraction(end) for end in c["interval"])
     return [
-        f"A step of one hop takes the engine `c` {fraction(c['ratio'])} of ONNX Runtime's time ({low} to {high};"
-        f" medians {c['p50']:.3g} and {reference['p50']:.3g} us, least {c['min']:.3g} and"
+        f"A step of one hop takes the engine `c` {fraction(c['ratio'])} of ONNX Runtime's time ({low} to"
+        f" {high}; medians {c['p50']:.3g} and {reference['p50']:.3g} us, least {c['min']:.3g} and"
         f" {reference['min']:.3g}), on an {reports['latency']['environment']['cpu']}, in turn."
     ]
 
@@ -125,8 +127,8 @@ def updated(text: str, reports: Reports) -> str:
     """A page with every block as the reports have it."""
 
     def replace(found: re.Match[str]) -> str:
-        lines = "\n".join(block(found[2], reports))
-        return f"{found[1]}\n{lines}\n\n{found[3]}"
+        opening, name, end, closing = found.groups()
+        return f"{opening}{end}{end.join(block(name, reports))}{end}{closing}"
 
     return _BLOCK.sub(replace, text)
 

@@ -36,8 +36,8 @@ def make(name: str, folder: Path, quick: bool = False) -> None:
     """
     with tempfile.TemporaryDirectory() as there:
         file = Path(there) / f"{name}.json"
-        command = [sys.executable, "-m", "benchmarks", name, *COMMANDS[name], "--json", str(file)]
-        command += ["--quick"] if quick else []
+        options = ("--quick",) if quick else COMMANDS[name]
+        command = [sys.executable, "-m", "benchmarks", name, *options, "--json", str(file)]
         done = subprocess.run(
             command,
             cwd=ROOT,

@@ -138,8 +138,7 @@ def _cells(found: Finding | None) -> Iterator[str]:
         return
     note = f" ({found['note']})" if "note" in found else ""
     yield fraction(found["ratio"]) + note
-    low, high = found.get("interval") or (None, None)
-    yield "" if low is None else f"{fraction(low)} to {fraction(high)}"
+    yield " to ".join(map(fraction, found.get("interval") or ()))
 
 
 def _stretch(must: Must) -> tuple[str]:

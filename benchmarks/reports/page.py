@@ -33,8 +33,8 @@ PLOTS = (
         "Latency against fidelity",
         plots.fidelity,
         "Mean correlation on fold 10 of PTB-XL with its 95 % interval over patients, II, V1, V5 measured,"
-        " against the CPU time of one inference on one thread. The networks on the right see ten seconds at once,"
-        " ahead and behind, and answer when they are over.",
+        " against the CPU time of one inference on one thread. The networks on the right see ten seconds at"
+        " once, ahead and behind, and answer when they are over.",
     ),
     (
         "What a patient costs as patients grow",
