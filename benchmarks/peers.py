@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ WINDOW_S = 10.0  # what a display reads over and over
 CHUNK_S = 0.04  # what a device sends at once
 ROUNDS, BURST = 100, 8
 OURS = "leadlift"
+PLAYED = 500  # samples of BrainFlow's file, over and over
+FILLED_S = 60.0  # it sleeps between samples, so that ten seconds of fast ones take longer
 
 
 class AbsentError(Exception):
@@ -153,27 +156,34 @@ def _mne_lsl(hz: float) -> Iterator[dict[str, Step]]:
 
 @contextmanager
 def _brainflow(hz: float) -> Iterator[dict[str, Step]]:
-    """The buffer behind BrainFlow's synthetic board: at its own rate, with all its rows; read only.
+    """The buffer behind a board that plays a file at any rate, with all rows of its board; read only.
 
-    Nothing can be put into it from outside, so there is no push.
+    Nothing can be put into it from outside, so there is no push. The board has stopped when it is read: its
+    thread disturbs nobody.
     """
     try:
         from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
+        from brainflow.data_filter import DataFilter
     except ImportError as error:
         raise AbsentError(f"{error}: pip install 'leadlift[peers]'") from error
     BoardShim.disable_board_logger()
-    board = BoardShim(BoardIds.SYNTHETIC_BOARD, BrainFlowInputParams())
-    own_hz = BoardShim.get_sampling_rate(BoardIds.SYNTHETIC_BOARD)
-    if hz != own_hz:
-        raise AbsentError(f"its synthetic board samples at {own_hz:g} Hz alone")
-    n = round(WINDOW_S * hz)
-    board.prepare_session()
-    try:
-        board.start_stream(round(BUFFER_S * hz))
-        _wait_for(lambda: int(board.get_board_data_count()) >= n, 3 * WINDOW_S)
-        yield {"read": lambda: board.get_current_board_data(n)}
-    finally:
-        board.release_session()
+    n, master = round(WINDOW_S * hz), BoardIds.SYNTHETIC_BOARD
+    played = np.zeros((BoardShim.get_num_rows(master), PLAYED))
+    played[BoardShim.get_timestamp_channel(master)] = np.arange(PLAYED) / hz
+    with tempfile.TemporaryDirectory() as folder:
+        parameters = BrainFlowInputParams()
+        parameters.file, parameters.master_board = f"{folder}/played.csv", master
+        DataFilter.write_file(played, parameters.file, "w")
+        board = BoardShim(BoardIds.PLAYBACK_FILE_BOARD, parameters)
+        board.prepare_session()
+        try:
+            board.config_board("loopback_true")
+            board.start_stream(round(BUFFER_S * hz))
+            _wait_for(lambda: int(board.get_board_data_count()) >= n, FILLED_S)
+            board.stop_stream()
+            yield {"read": lambda: board.get_current_board_data(n)}
+        finally:
+            board.release_session()
 
 
 PEERS: dict[str, Callable[[float], Any]] = {

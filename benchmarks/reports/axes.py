@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from html import escape
 
 WIDTH, HEIGHT = 760, 400
-LEFT, RIGHT, TOP, BOTTOM = 64, 16, 14, 46
-N_COLOURS = 8
+LEFT, RIGHT, TOP, BOTTOM = 64, 28, 14, 46
+N_COLOURS = 10
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,8 @@ def microseconds(value: float) -> str:
     """500 ns, 20 µs, 2 ms, 1 s."""
     for unit, factor in (("s", 1e6), ("ms", 1e3), ("µs", 1.0)):
         if value >= factor * 0.999:
-            return f"{value / factor:g} {unit}"
-    return f"{value * 1e3:g} ns"
+            return f"{value / factor:.4g} {unit}"
+    return f"{value * 1e3:.4g} ns"
 
 
 def frame(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,27 +122,22 @@ MUSTS = (
 
 def musts_table(reports: Reports) -> Table:
     """Every must, what was measured, and the verdict."""
-    columns = ("ratio, in one run", "measured", "95 % interval", "must", "stretch", "verdict")
+    columns = ("ratio, in one run", "measured", "95 % interval", "must", "stretch", "verdict", "")
     table = Table("What must be reached", columns)
     for must in MUSTS:
         found = must.found(reports)
+        measured = "-" if found is None else fraction(found["ratio"])
+        found = found or {}
         table.add(
-            must.what, *_cells(found), fraction(must.bound), *_stretch(must), must.verdict(found)
+            must.what,
+            measured,
+            " to ".join(map(fraction, found.get("interval") or ())),
+            fraction(must.bound),
+            "" if must.stretch is None else fraction(must.stretch),
+            must.verdict(found or None),
+            found.get("note", ""),
         )
     return table
-
-
-def _cells(found: Finding | None) -> Iterator[str]:
-    if found is None:
-        yield from ("-", "")
-        return
-    note = f" ({found['note']})" if "note" in found else ""
-    yield fraction(found["ratio"]) + note
-    yield " to ".join(map(fraction, found.get("interval") or ()))
-
-
-def _stretch(must: Must) -> tuple[str]:
-    return ("" if must.stretch is None else fraction(must.stretch),)
 
 
 def fraction(ratio: float) -> str:

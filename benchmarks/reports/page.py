@@ -44,8 +44,9 @@ PLOTS = (
     (
         "Ring buffers side by side",
         plots.ring,
-        "Three channels. MNE-LSL is filled through LSL alone, so its push is outlet, network and inlet;"
-        " BrainFlow's buffer takes nothing from outside and reads all rows of its board.",
+        "Three channels. MNE-LSL is filled through LSL alone, so its push is outlet, network and inlet."
+        " BrainFlow's buffer takes nothing from outside: a board that plays a file fills it, and a read takes"
+        " all rows.",
     ),
 )
 

@@ -43,12 +43,14 @@ def ecdf(reports: Reports) -> str:
         return ""
     values = [us for found in series.values() for us in found["us"]]
     x = log_scale(values, LEFT, RIGHT_EDGE)
-    y = Scale(0.0, _nines(NINES[-1]), BASE, TOP)
+    most = max(percent for found in series.values() for percent in found["percent"])
+    nines = [p for i, p in enumerate(NINES) if i == 0 or NINES[i - 1] < most]
+    y = Scale(0.0, _nines(nines[-1]), BASE, TOP)
     parts = frame(
         x,
         y,
         [(v, microseconds(v)) for v in decades(x)],
-        [(_nines(p), f"{p:g} %") for p in NINES],
+        [(_nines(p), f"{p:g} %") for p in nines],
         "time",
         "hops done within it",
     )
@@ -83,9 +85,8 @@ def stages(reports: Reports) -> str:
     names = list(dict.fromkeys(name for _, stack in bars for name in stack))
     for label, stack in bars:
         total = sum(stack.values())
-        parts.append(
-            f'<text class="label" x="2" y="{at + 14}">{escape(label)}, {total:,.3g} µs</text>'
-        )
+        said = f"{label}, {microseconds(float(f'{total:.3g}'))}"
+        parts.append(f'<text class="label" x="2" y="{at + 14}">{escape(said)}</text>')
         left = 2.0
         for name, us in stack.items():
             width = max(0.0, us) / total * (WIDTH - 4)
@@ -96,7 +97,7 @@ def stages(reports: Reports) -> str:
             )
             if width > 70:
                 inside = f'<text class="inside" x="{left + 5:.1f}" y="{at + 37}">'
-                parts.append(f"{inside}{us:.3g} µs</text>")
+                parts.append(f"{inside}{microseconds(float(f'{us:.3g}'))}</text>")
             left += width
         at += PITCH
     return legend(names) + svg(parts, "Time by stage", height)

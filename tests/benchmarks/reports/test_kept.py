@@ -85,7 +85,7 @@ def test_the_page_asks_nobody_and_is_well_formed() -> None:
 def test_what_is_not_there_is_said_and_not_drawn() -> None:
     assert [draw({}) for _, draw, _ in page.PLOTS] == [""] * len(page.PLOTS)
     assert block("engines", {}) == ["Not measured yet."]
-    assert {row[-1] for row in musts_table({}).rows} == {"not measured"}
+    assert {row[-2] for row in musts_table({}).rows} == {"not measured"}
     with pytest.raises(BenchmarkError, match="no block else"):
         updated("<!-- report: else -->\n<!-- /report -->", {})
 
