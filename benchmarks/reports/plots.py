@@ -68,7 +68,7 @@ def _distributions(reports: Reports) -> Iterator[tuple[str, Mapping[str, Any]]]:
         if part in results:
             yield f"{label}, {results[part]['engine']}", results[part]["ecdf"]
     if "live" in results:
-        yield "last byte to sink, live", results["live"]["processing"]["ecdf"]
+        yield "last byte to sink, live", results["live"]["ecdf"]
 
 
 def _nines(percent: float) -> float:
