@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 from edge.bundle import load_bundle
 from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
+from quantize.errors import QuantizeError
 
 RUNS = Path("runs")
 # The steps of training import torch, and are looked up when they run.
@@ -43,7 +45,7 @@ def _run(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m quantize", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("data", help="what recordings there are, and their anchor")
+    _data_options(commands.add_parser("data", help="what recordings there are; --fetch: get them"))
     for name, text in TRAINING.items():
         command = commands.add_parser(name, help=text)
         add = command.add_argument
@@ -100,6 +102,19 @@ def _parser() -> argparse.ArgumentParser:
     for command in commands.choices.values():
         add_notice_options(command)
     return parser
+
+
+def _data_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--fetch",
+        nargs="*",
+        metavar="NAME",
+        help="get these from PhysioNet, or all (ptb-xl, challenge-2021, challenge-2011, nstdb: 5 GB), "
+        "and make the training files of them; what is there already is only checked",
+    )
+    add("--folder", type=Path, help="for them (default: $LEADLIFT_DATA, or data)")
+    add("--mirror", metavar="ADDRESS", help="of a server that has PhysioNet's files")
 
 
 def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
@@ -161,11 +176,30 @@ def _weight(text: str) -> float:
     return weight
 
 
-def _data(_: argparse.Namespace) -> int:
+def _data(given: argparse.Namespace) -> int:
+    if given.fetch is not None:
+        return _fetch(given)
+    if given.mirror:
+        raise QuantizeError("--mirror is where --fetch gets the files: give both")
     for name in DATASETS:
-        records = load(name)
+        records = load(name, given.folder)
         patients = len(set(records.patient_id))
         print(f"{name}: {len(records)} records of {patients} patients, {records.sampling_hz:g} Hz")
+    return 0
+
+
+def _fetch(given: argparse.Namespace) -> int:
+    from quantize.published.build import build, wanted_sets
+    from quantize.published.fetch import Server, fetch
+    from quantize.published.sets import PHYSIONET
+
+    folder = given.folder or Path(os.environ.get("LEADLIFT_DATA") or "data")
+    chosen = wanted_sets(given.fetch)
+    with Server(given.mirror or PHYSIONET) as server:
+        for one in chosen:
+            build(one, fetch(one, folder / "published", server), folder)
+            print(f"{folder / one.makes}.npz: {one.path}, {one.licence}, {one.source}", flush=True)
+    print(f"export LEADLIFT_DATA={folder.resolve()}")
     return 0
 
 

@@ -75,6 +75,11 @@ def load_hundred_hz(name: str, folder: Path | None = None, cache: Path | None = 
     return without(records, held_out_patients(folder)) if name == "train_100" else records
 
 
+def is_there(name: str, folder: Path | None = None) -> bool:
+    """Whether the data folder has this one of FILES."""
+    return ((folder or data_folder()) / f"{FILES[name]}.npz").exists()
+
+
 def at_250_hz(ecg_uv: NDArray[np.int16]) -> NDArray[np.int16]:
     """(n_records, n_leads, n) int16 uV at 100 Hz -> (n_records, n_leads, 2.5 n) at 250 Hz, linear phase."""
     from scipy.signal import resample_poly

@@ -27,12 +27,13 @@ from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, co
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, load
 from quantize.errors import QuantizeError
-from quantize.hundred_hz import load_hundred_hz, rows_of, without_withdrawn
+from quantize.hundred_hz import is_there, load_hundred_hz, rows_of, without_withdrawn
 from quantize.prepared import PACES, prepare
 from quantize.student import Student, StudentConfig
 
 NATIVE_SHARE = 0.2  # of what is drawn, 13 % of the records: they alone hold what lies above 47 Hz
-HUNDRED_HZ_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
+FEWER_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
+MANY_RECORDS = 5000  # that take FEWER_PACES
 AUGMENTATION = Augmentation(white_noise=0.3)
 CONFIG = StudentConfig(n_inputs=12, n_outputs=8, n_sigmas=12, dropout=0.02)
 QUICK_CONFIG = replace(CONFIG, channels=32, dilations=(1, 4), dropout=0.0)
@@ -152,12 +153,13 @@ def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
     """
     spec, hop, cache = Conditioning(), CONFIG.hop, _cache(given.run)
     native = without_withdrawn(load("train"))
-    kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, PACES, NATIVE_SHARE)]
+    paces = FEWER_PACES if len(native) > MANY_RECORDS else PACES
+    kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, paces, 1.0)]
     if given.quick:  # the 250 Hz records alone: reading the others takes longer than training
-        kinds = [(native.take(QUICK_RECORDS), HUNDRED_HZ_PACES, 1.0)]
-    else:
+        kinds = [(native.take(QUICK_RECORDS), FEWER_PACES, 1.0)]
+    elif is_there("train_100"):  # not where all of PTB-XL was fetched at 500 Hz
         more = load_hundred_hz("train_100", cache=cache)
-        kinds.append((more, HUNDRED_HZ_PACES, 1 - NATIVE_SHARE))
+        kinds = [(native, PACES, NATIVE_SHARE), (more, FEWER_PACES, 1 - NATIVE_SHARE)]
     chosen = chosen_rows([records for records, _, _ in kinds], given.patients, given.seed)
     sources = [
         Source(prepare(records, spec, hop, paces, cache), rows, share)
