@@ -139,10 +139,22 @@ def test_text_from_a_report_is_no_markup() -> None:
     assert "<script>" not in page._table(table)
 
 
-def test_others_on_the_machine_are_said() -> None:
-    quiet, busy = ({"r": {"environment": {"load_before": [load, 0, 0]}}} for load in (0.1, 3.0))
-    assert not is_busy(quiet)
-    assert is_busy(busy)
+@pytest.mark.parametrize(
+    ("first", "later", "busy"), [(0.1, 1.1, False), (0.1, 3.0, True), (0.9, 0.9, True)]
+)
+def test_others_on_the_machine_are_said(first: float, later: float, busy: bool) -> None:
+    def report(date: str, load: float) -> dict[str, Any]:
+        return {"environment": {"date": date, "load_before": [load, 0, 0]}}
+
+    reports = {"later": report("2026-11-29T13", later), "first": report("2026-11-29T12", first)}
+    assert is_busy(reports) is busy
+    latency = {**KEPT["latency"], "environment": KEPT["latency"]["environment"]}
+    latency["environment"] = {
+        **latency["environment"],
+        **report("2026-11-29T12", first)["environment"],
+    }
+    (said,) = block("speed", {"latency": latency})
+    assert ("us (p50)" in said) is (first < 0.5)  # no absolute time of a machine that others use
 
 
 def test_the_command_makes_pages_of_what_is_there(
