@@ -29,8 +29,10 @@ from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
 
 ROUNDS, BURST = 60, 50
+RECORDS = 8  # of the four tallest, two were fast before, too
 REPEATS = 3  # of each record
-EARLIER = "46deb30"  # what the targets are measured against
+EARLIER = "46deb30"  # what the targets are measured against: the last before push was made lean
+EARLIER_OFFLINE = "f083c2c"  # the last at which tall R waves slowed whole recordings
 HERE = Path(__file__).parent.parent
 _CHILD = """
 import json, os, sys, time
@@ -88,10 +90,16 @@ def add(subparsers: Any) -> None:
         metavar="COMMIT",
         help="of this repository, or a folder that is a checkout (default: %(default)s)",
     )
+    add_argument(
+        "--offline-earlier",
+        default=EARLIER_OFFLINE,
+        metavar="COMMIT",
+        help="the same for whole recordings (default: %(default)s)",
+    )
     add_argument("--model", type=Path, help=argparse.SUPPRESS)
     add_argument("--engine", default="auto", help="taken as the fastest here (default: auto)")
     add_argument("--rounds", type=int, default=ROUNDS, help=f"of {BURST} hops each")
-    add_argument("--records", type=int, default=4, help="tall and small ones each")
+    add_argument("--records", type=int, default=RECORDS, help="tall and small ones each")
     add_argument("--record-seconds", type=float, default=RECORD_S, help="of each, over and over")
     parser.set_defaults(measure=measure)
 
@@ -102,28 +110,31 @@ def measure(arguments: argparse.Namespace) -> Result:
     records = np.concatenate([tall, small])
     with open_engine(load_bundle(), arguments.engine).engine as engine:
         fastest = engine.name
-    with (
-        checkout_of(arguments.earlier) as checkout,
-        Pair(checkout, records) as pair,
-        collection_off(),
-    ):
+    with _pair(arguments.earlier, records) as pair:
         push = _push(pair, fastest, arguments.rounds)
+    with _pair(arguments.offline_earlier, records) as pair:
         offline = _offline(pair, len(tall), len(records))
-    results = {"earlier": arguments.earlier, "push": push, "reconstruct": offline}
+    results = {
+        "earlier": arguments.earlier,
+        "push": push,
+        "offline_earlier": arguments.offline_earlier,
+        "reconstruct": offline,
+    }
     return Result(results, [table_of(results)], TARGETS)
 
 
 def table_of(results: Mapping[str, Any]) -> Table:
     """Then, now and the ratio."""
     columns = ("what", "earlier, us", "here, us", "ratio", "95 % interval")
-    table = Table(f"CPU time here / at {results['earlier']}, in turn", columns)
+    table = Table("CPU time here / earlier, in turn", columns)
+    before, offline_before = results["earlier"], results["offline_earlier"]
     for row in results["push"].values():
-        name = f"push of a hop, {row['engine']}"
+        name = f"push of a hop, {row['engine']} / {before}"
         table.add(name, row["earlier_us"], row["us"], row["ratio"], in_words(row))
     offline = results["reconstruct"]
     for name in ("tall", "small"):
         row = offline[name]
-        label = f"edge.reconstruct, {name} QRS"
+        label = f"edge.reconstruct, {name} QRS / {offline_before}"
         table.add(label, row["earlier_us"], row["us"], row["ratio"], in_words(row))
     apart = offline["slowest_over_fastest"]
     table.add("edge.reconstruct here, slowest / fastest record", "", "", apart, "")
@@ -159,6 +170,12 @@ def checkout_of(earlier: str) -> Iterator[Path]:
                 " fetch it, or give a checkout of it"
             ) from error
         yield Path(folder)
+
+
+@contextmanager
+def _pair(earlier: str, records: Any) -> Iterator[Pair]:
+    with checkout_of(earlier) as checkout, Pair(checkout, records) as pair, collection_off():
+        yield pair
 
 
 class Pair:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -55,8 +55,6 @@ def make(name: str, folder: Path, quick: bool = False) -> None:
 
 def environment() -> dict[str, str]:
     """Of a benchmark's process: one thread for every library, and this checkout first."""
-    import os
-
     return {**os.environ, **ONE_THREAD, "PYTHONPATH": str(ROOT)}
 
 
@@ -84,8 +82,3 @@ def read(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:
     """The reports that are there, by name. Raises BenchmarkError for one that is damaged."""
     files = {name: folder / f"{name}.json" for name in COMMANDS}
     return {name: read_json(file) for name, file in files.items() if file.exists()}
-
-
-def size(report: Mapping[str, Any]) -> int:
-    """Bytes as JSON."""
-    return len(json.dumps(report))

@@ -45,7 +45,18 @@ def test_this_checkout_against_itself(tmp_path: Path, monkeypatch: pytest.Monkey
     records = np.random.default_rng(0).normal(0, 0.3, (1, 3, 1000)).astype(np.float32)
     monkeypatch.setattr(against, "real_records", lambda n, seconds: (records, records))
     out = tmp_path / "against.json"
-    given = ["against", str(ROOT), "--engine", "onnxruntime", "--rounds", "1", "--json", str(out)]
+    given = [
+        "against",
+        str(ROOT),
+        "--offline-earlier",
+        str(ROOT),
+        "--engine",
+        "onnxruntime",
+        "--rounds",
+        "1",
+        "--json",
+        str(out),
+    ]
     assert main(given) == 0
     results = json.loads(out.read_text())["results"]
     for target in against.TARGETS:

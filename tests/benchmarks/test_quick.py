@@ -16,7 +16,7 @@ pytest.importorskip("scipy", reason="benchmarks of the filters need leadlift[tes
 pytest.importorskip("torch", reason="benchmarks beside other networks need leadlift[test]")
 
 from benchmarks.__main__ import MEASUREMENTS, main, parser
-from benchmarks.against import EARLIER
+from benchmarks.against import EARLIER, EARLIER_OFFLINE
 from benchmarks.quick import QUICK
 from benchmarks.report import samples_needed
 from edge.bundle import load_bundle
@@ -40,9 +40,10 @@ def test_the_quick_form(name: str, tmp_path: Path, request: pytest.FixtureReques
     if name in OF_RECORDS:
         request.getfixturevalue("ptbxl_fold10")
     if name == "against":
-        held = subprocess.run(["git", "cat-file", "-e", EARLIER], cwd=ROOT, capture_output=True)
-        if held.returncode:
-            pytest.skip(f"this repository does not hold {EARLIER}: a shallow clone?")
+        for commit in (EARLIER, EARLIER_OFFLINE):
+            held = subprocess.run(["git", "cat-file", "-e", commit], cwd=ROOT, capture_output=True)
+            if held.returncode:
+                pytest.skip(f"this repository does not hold {commit}: a shallow clone?")
     out = tmp_path / "report.json"
     assert main([name, "--quick", "--json", str(out)]) == 0
     report = json.loads(out.read_text())
