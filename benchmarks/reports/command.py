@@ -16,7 +16,7 @@ from benchmarks.report import print_tables
 from benchmarks.reports import page
 from benchmarks.reports.blocks import update_pages
 from benchmarks.reports.kept import COMMANDS, FOLDER, make, read
-from benchmarks.reports.musts import musts_table
+from benchmarks.reports.musts import MUSTS, musts_table
 from edge.notices import add_notice_options, say
 from edge.progress import followed
 
@@ -47,11 +47,17 @@ def add(subparsers: Any) -> None:
     parser.add_argument(
         "--quick", action="store_true", help="to see that it works: with --out alone"
     )
+    parser.add_argument(
+        "--check", action="store_true", help="exit 1 when a ratio that must be reached is missed"
+    )
     add_notice_options(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 when every benchmark that was asked for ran; else 1, and the earlier report of each stays."""
+    """0 when every benchmark that was asked for ran; else 1, and the earlier report of each stays.
+
+    With --check also 1 when a must is missed.
+    """
     folder: Path = arguments.out
     kept = folder.resolve() == FOLDER.resolve()
     if kept and arguments.quick:
@@ -70,7 +76,8 @@ def run(arguments: argparse.Namespace) -> int:
         for name in update_pages(reports):
             say(f"{name} has new figures")
     print_tables([musts_table(reports)])
-    return int(failed)
+    verdicts = [must.verdict(must.found(reports)) for must in MUSTS]
+    return int(failed or (arguments.check and "missed" in verdicts))
 
 
 def write(reports: dict[str, dict[str, Any]], folder: Path) -> None:

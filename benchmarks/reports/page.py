@@ -73,7 +73,7 @@ def html(reports: Reports) -> str:
         for table in made:
             body.append(f"<h3>{escape(table.title)}</h3>{_table(table)}")
         about = {key: reports[name][key] for key in ("environment", "arguments")}
-        said = escape(json.dumps(about, indent=1))
+        said = escape(json.dumps(about))
         body.append(f"<details><summary>Where and how</summary><pre>{said}</pre></details>")
     style = STYLE.read_text(encoding="utf-8")
     return (

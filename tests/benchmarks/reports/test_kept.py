@@ -164,6 +164,18 @@ def test_the_command_makes_pages_of_what_is_there(
     assert main(["report", "--only", "--out", str(tmp_path)]) == 0
     assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "not measured" in capsys.readouterr().out  # the others are not there
+    missed = {must.verdict(must.found({"latency": KEPT["latency"]})) for must in MUSTS}
+    assert main(["report", "--only", "--check", "--out", str(tmp_path)]) == ("missed" in missed)
+
+
+def test_a_benchmark_that_fails_is_named_and_its_earlier_report_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLIFT_DATA", str(tmp_path))  # without recordings
+    (tmp_path / "fidelity.json").write_text(json.dumps(KEPT["fidelity"]))
+    assert main(["report", "--only", "fidelity", "--quick", "--out", str(tmp_path)]) == 1
+    assert "python -m benchmarks fidelity failed: " in capsys.readouterr().err
+    assert read(tmp_path)["fidelity"] == KEPT["fidelity"]
 
 
 def test_a_quick_report_is_never_kept(capsys: pytest.CaptureFixture[str]) -> None:
