@@ -17,7 +17,7 @@ QUICK: Mapping[str, Mapping[str, object]] = {
         "offline_seconds": 2.0,
         "records": 1,
     },
-    "multi": {"sizes": [1, 64], "rounds": 2, "seconds": 0.5},
+    "multi": {"sizes": [1, 64], "rounds": 2, "seconds": 0.5, "patients": 8},
     "against": {"rounds": 2, "records": 1, "record_seconds": 4.0},
     "footprint": {"starts": 1, "seconds": 1.0},
     "peers": {"rates": [250.0], "rounds": 3},

@@ -16,7 +16,7 @@ from edge.errors import InputError
 from edge.leads import LEADS, Provenance
 from edge.marker import Marker
 
-_FLOAT32 = np.dtype(np.float32)
+FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -125,7 +125,7 @@ class TwelveLeadBlock:
 
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
     """Samples as float32, masked ones NaN. Raises InputError for what is no array of real numbers."""
-    if type(ecg_mv) is np.ndarray and ecg_mv.dtype is _FLOAT32:
+    if type(ecg_mv) is np.ndarray and ecg_mv.dtype is FLOAT32:
         return ecg_mv
     try:
         values = np.asarray(ecg_mv)

@@ -176,9 +176,9 @@ class Bound:
         self.first = self.ecg_mv[0], self.log_sigma[0]
         """What is made of the batch's first row."""
 
-    def hold(self, mask: Array, anchor: Array) -> None:
-        """Copy what is not there yet: mask and anchor seldom change."""
-        self.mask[:], self.anchor[:] = mask, anchor
+    def hold(self, mask: Array, anchor: Array, n: int = 1) -> None:
+        """Copy what is not there yet, of the first n rows: mask and anchor seldom change."""
+        self.mask[:n], self.anchor[:n] = mask, anchor
         self.held_mask = None if mask.flags.writeable else mask
         self.held_anchor = None if anchor.flags.writeable else anchor
 
@@ -277,7 +277,8 @@ class OnnxRuntimeBatch(Batch):
             last = self._fetch(list(slots), ecg.shape[-1])
         bound = last.bound
         bound.ecg[:n] = ecg
-        bound.mask[:n], bound.anchor[:n] = mask, anchor
+        if bound.held_mask is not mask or bound.held_anchor is not anchor:
+            bound.hold(mask, anchor, n)
         self._session.run_with_iobinding(bound.turns[last.turn])
         last.turn = 1 - last.turn
         return bound.ecg_mv[:n], bound.log_sigma[:n]

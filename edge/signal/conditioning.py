@@ -264,6 +264,19 @@ class Conditioner:
         out[...] = outputs
         self.count_hop()
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing settles and no lead is beyond a step rule's level."""
+        return not (self.is_settling or self._is_beyond)
+
+    def no_step(self, sums: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Where hops' sums of conditioned leads, mV, are too small for a step rule to look while `plain`."""
+        return np.asarray(np.abs(sums) <= self._no_step)
+
+    def resume(self, filled: int) -> None:
+        """Go on after others kept the open block while it was `plain`; so many hops are in it."""
+        self.filled, self._evaluated = filled, False
+
     def count_hop(self) -> None:
         """One more hop stands in the open block."""
         self.filled += 1

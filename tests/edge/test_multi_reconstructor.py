@@ -164,7 +164,9 @@ def test_a_product_whose_columns_do_not_stand_alone_is_made_one_by_one(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another machine's linear algebra may sum in another order for more columns."""
-    monkeypatch.setattr(side_by_side, "columns_stand_alone", lambda *shapes: False)
+    monkeypatch.setattr(side_by_side, "_stands_alone", lambda *shapes: False)
+    test_a_ward_in_step(engine)
+    monkeypatch.setattr(side_by_side, "_filters_stand_alone", lambda *shapes: False)
     test_a_ward_in_step(engine)
 
 

@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from edge.bundle import Bundle
-from edge.c_export.export import RUNTIME, SOURCE, decoder_files
+from edge.c_export.export import RUNTIME, decoder_files
 from edge.engines.cache import Built
 from edge.engines.key import canonical
 from edge.errors import EngineBuildError, EngineMissingError
@@ -114,8 +114,8 @@ def compile_decoder(bundle: Bundle, compiler: Compiler, say: Say | None = None) 
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
         library = folder / "decoder.so"
-        sources = [str(folder / SOURCE), str(RUNTIME / ENGINE_SOURCE)]
-        command = [*compiler.command, *compiler.flags, f"-I{folder}", *sources, "-o", str(library)]
+        source = str(RUNTIME / ENGINE_SOURCE)  # which includes the decoder's
+        command = [*compiler.command, *compiler.flags, f"-I{folder}", source, "-o", str(library)]
         try:
             done = subprocess.run(
                 command,
