@@ -66,3 +66,11 @@ def test_this_checkout_against_itself(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_is_no_checkout_is_said(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="holds no edge: make one with `git worktree add"):
         against.Pair(tmp_path, np.zeros((1, 3, 8), np.float32))
+
+
+def test_what_is_no_commit_is_said() -> None:
+    with (
+        pytest.raises(BenchmarkError, match="no commit that this repository holds"),
+        against.checkout_of("0000000"),
+    ):
+        pass
