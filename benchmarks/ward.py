@@ -1,6 +1,6 @@
 """A ward in real time: a hop of every patient when it is due, in a process of its own.
 
-`python -m benchmarks.ward '{"patients": 64, "seconds": 600}'` prints a line of JSON; `measure_ward` starts it.
+`measure_ward` starts it: `python -m benchmarks.ward` with a `Given` in JSON prints a line of JSON.
 """
 
 from __future__ import annotations

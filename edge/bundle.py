@@ -35,7 +35,7 @@ from edge.json_rules import (
     text,
 )
 from edge.leads import INDEPENDENT_LEADS, LEADS
-from edge.protobuf import LENGTH_DELIMITED, fields
+from edge.protobuf import encoded, fields
 from edge.signal.conditioning import Conditioning, sections
 
 SCHEMA_VERSION = 1
@@ -271,20 +271,8 @@ def _check_leads(m: Manifest) -> None:
         raise Refused("has sigma_amplitude, which is for a decoder of any leads")
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out) + bytes([value])
-
-
 def _metadata_entry(key: str, value: str) -> bytes:
-    pair = b"".join(
-        _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(text)) + text
-        for number, text in ((1, key.encode()), (2, value.encode()))
-    )
-    return _varint(_METADATA_FIELD << 3 | LENGTH_DELIMITED) + _varint(len(pair)) + pair
+    return encoded(_METADATA_FIELD, encoded(1, key.encode()) + encoded(2, value.encode()))
 
 
 def _metadata_entries(data: bytes) -> Iterator[tuple[str, str]]:

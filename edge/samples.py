@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -121,6 +122,30 @@ class TwelveLeadBlock:
     def n_samples(self) -> int:
         """Samples per lead; may be 0."""
         return int(self.ecg_mv.shape[1])
+
+
+class _Open:
+    """A block while its fields are set: nine that are guarded cost more than a hop's filters."""
+
+    __slots__ = TwelveLeadBlock.__slots__
+
+
+def block_of(
+    ecg_mv: NDArray[np.float32],
+    sigma_mv: NDArray[np.float32],
+    quality: NDArray[np.uint8],
+    first_sample: int,
+    sampling_hz: float,
+    provenance: tuple[Provenance, ...],
+) -> TwelveLeadBlock:
+    """`TwelveLeadBlock` of these, in a quarter of the time."""
+    block: Any = _Open()
+    block.ecg_mv, block.sigma_mv, block.quality = ecg_mv, sigma_mv, quality
+    block.first_sample, block.sampling_hz, block.provenance = first_sample, sampling_hz, provenance
+    block.arrival_ns = block.acquired_ns = 0
+    block.markers = ()
+    block.__class__ = TwelveLeadBlock
+    return block  # type: ignore[no-any-return]
 
 
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:

@@ -107,7 +107,8 @@ class Conditioners:
         """Begin a new block, after `push_hop`, of those `rows` that no step rule looks at; (n,) of which."""
         sums = self._looked_at[:, :, rows].sum(1)
         plain = self._one.no_step(sums).all((0, 2))
-        rows = rows[plain]
+        if np.count_nonzero(plain) < len(rows):
+            rows = rows[plain]
         self._z[: self._n_states, rows] = self._after[:, rows]
         self._z[self._n_states :, rows] = 0.0
         self.filled[rows] = 0
@@ -158,9 +159,11 @@ class Presences:
         recent = np.concatenate(
             [self._kept.rough[rows][:, :, 1:], rough.reshape(len(rows), -1, 1)], 2
         )
-        odd = (ends == before).any((1, 2)) | self._one.noisy(recent.sum(2)).any(1)
-        plain = ~(odd | self._looked_at[rows])
-        rows, recent, ends = rows[plain], recent[plain], ends[plain]
+        constant = (ends == before).reshape(len(rows), -1).any(1)
+        noisy = self._one.noisy(recent.sum(2)).any(1)
+        plain = ~(constant | noisy | self._looked_at[rows])
+        if np.count_nonzero(plain) < len(rows):
+            rows, recent, ends = rows[plain], recent[plain], ends[plain]
         self._kept.value[rows] = ends[:, :, -1]
         self._kept.flat_for[rows] = 0
         self._kept.rough[rows] = recent

@@ -105,7 +105,9 @@ def compile_decoder(bundle: Bundle, compiler: Compiler, say: Say | None = None) 
 
     Raises EngineBuildError for a bundle that the generator does not know, and where the compiler fails.
     """
-    files = decoder_files(bundle)
+    # The engine's source includes the decoder's, which lies beside it.
+    engine_source = (RUNTIME / ENGINE_SOURCE).read_text(encoding="utf-8")
+    files = {**decoder_files(bundle), ENGINE_SOURCE: engine_source}
     if say is not None:
         say(f"compiling the c engine with {compiler.command[0]}, once: seconds")
     start = monotonic()
@@ -114,7 +116,7 @@ def compile_decoder(bundle: Bundle, compiler: Compiler, say: Say | None = None) 
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
         library = folder / "decoder.so"
-        source = str(RUNTIME / ENGINE_SOURCE)  # which includes the decoder's
+        source = str(folder / ENGINE_SOURCE)
         command = [*compiler.command, *compiler.flags, f"-I{folder}", source, "-o", str(library)]
         try:
             done = subprocess.run(

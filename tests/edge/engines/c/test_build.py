@@ -40,8 +40,8 @@ sys.exit(1)
 NOTHING = "sys.exit(0)"
 MISCOMPILES = """
 for name in sys.argv:
-    path = pathlib.Path(name)
-    if path.name == "leadlift_decoder.c":
+    path = pathlib.Path(name[2:]) / "leadlift_decoder.c"
+    if name.startswith("-I"):
         path.write_text(path.read_text().replace("v + 12582912.0f", "v + 12582912.4f"))
         path.write_text(path.read_text().replace("0x4B400000", "0x4B400001"))
 sys.exit(subprocess.call(["cc", *sys.argv[1:]]))
