@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, footprint, misplacement, multi, peers
+from benchmarks import against, compare, footprint, misplacement, multi, peers, view
 from benchmarks.device import command as device
 from benchmarks.environment import SEED, environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -37,6 +37,7 @@ MEASUREMENTS = (
     soak,
     wire,
     device,
+    view,
 )
 
 WITHOUT_A_REPORT: dict[str, Any] = {"report": reports, "compare": compare}

@@ -140,12 +140,22 @@ def _opened(
 ) -> Iterator[dict[str, Engine]]:
     """Those of `names` that work, opened; why the others do not goes to `skipped`. Closes what is left."""
     engines: dict[str, Engine] = {}
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if say is not None:
+            say(line)
+
     try:
         for name in names:
+            told.clear()
             try:
-                engines[name] = _checked(MAKERS[name](bundle, say), name)
+                engines[name] = _checked(MAKERS[name](bundle, tell), name)
             except EngineError as error:
                 skipped[name] = str(error)
+                if told:  # work that was said to begin has failed
+                    tell(f"another engine runs: {error}")
         yield engines
     finally:
         for engine in engines.values():

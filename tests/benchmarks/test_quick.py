@@ -24,7 +24,7 @@ from edge.engines.registry import REFERENCE
 
 ROOT = Path(__file__).parents[2]
 OF_RECORDS = ("against", "fidelity", "misplacement")
-ELSEWHERE = {"device": "a GPU", "peers": "test_peers"}
+ELSEWHERE = {"device": "a GPU", "view": "a browser: test_view", "peers": "test_peers"}
 """Needs what this machine lacks, or is run in its quick form by a test of its own."""
 
 

@@ -77,6 +77,7 @@ def find_compiler(environment: Mapping[str, str] = os.environ) -> Compiler:
             file = Path(found).resolve()
             status = file.stat()
             identity = f"{file} {status.st_size} {status.st_mtime_ns} {shlex.join(command[1:])}"
+            found = str(Path(found).absolute())  # it is run in another folder
             return Compiler((found, *command[1:]), identity.strip())
     missing = f"$CC is {asked!r}, which is not there" if asked else "there is no C compiler here"
     raise EngineMissingError(

@@ -204,6 +204,25 @@ def test_garbage_bytes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert re.search(r"no valid frame \(.+\); check device=.* and baud=", failure(capsys))
 
 
+@pytest.mark.parametrize(
+    "command", [["run", "--source", "sim:"], ["demo", "--headless"]], ids=["run", "demo"]
+)
+def test_a_run_too_short_for_a_sample_says_that_nothing_was_recorded(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = ["--output", "o.edf"] if command[0] == "demo" else ["--sink", "file:o.edf"]
+    assert main([*command, *name, "--seconds", ".001", "--report", "r.json"]) == 1
+    out, err = capsys.readouterr()
+    assert "outputs    none" in out and not Path("o.edf").exists()
+    said = "nothing was reconstructed or recorded: 0.001 s are less than the decoder takes at once"
+    assert said in err
+    assert json.loads(Path("r.json").read_text())["outcome"].startswith(said)
+
+
 def test_an_unknown_port_ends_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -66,6 +66,24 @@ def test_what_is_built_is_said(shipped_bundle: Bundle, monkeypatch: pytest.Monke
         assert said == ["building"]
 
 
+def test_work_that_was_said_to_begin_and_failed_is_said(
+    shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(bundle: Bundle, say: Say | None) -> Engine:
+        if say is not None and announces:
+            say("compiling, once: seconds")
+        raise EngineError("the compiler says: no")
+
+    monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path))
+    monkeypatch.setitem(MAKERS, "c", fail)
+    for announces in (True, False):
+        said: list[str] = []
+        with Reconstructor.open(shipped_bundle, "auto", say=said.append) as opened:
+            assert opened.engine.name == "onnxruntime"
+        wanted = ["compiling, once: seconds", "another engine runs: the compiler says: no"]
+        assert said == (wanted if announces else [])
+
+
 def test_an_unknown_engine_is_named_with_those_there_are(shipped_bundle: Bundle) -> None:
     with pytest.raises(
         InputError, match="unknown engine 'tpu': use auto, tensorrt, c, litert, onnxruntime, torch"

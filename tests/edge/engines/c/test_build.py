@@ -32,6 +32,15 @@ def compiler_script(folder: Path, body: str) -> Compiler:
     return find_compiler({"CC": str(script), "PATH": ""})
 
 
+def test_a_compiler_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is run in a folder of its own."""
+    script = Path(compiler_script(tmp_path, "").command[0])
+    monkeypatch.chdir(tmp_path)
+    assert find_compiler({"CC": f"./{script.name}", "PATH": ""}).command == (str(script),)
+
+
 FAILS = """
 print("x.c:1: fatal error: stdint.h: No such file", file=sys.stderr)
 print("compilation terminated.", file=sys.stderr)
