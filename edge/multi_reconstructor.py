@@ -165,7 +165,7 @@ class MultiReconstructor(Closing):
         measured = lead_set.measured
         group = self._groups.get(measured)
         if group is None:
-            group = StreamGroup(lead_set, m, self.conditioning, self.slots)
+            group = StreamGroup(LeadSet(m, leads), m, self.conditioning, self.slots)
             self._groups[measured] = group
         member = group.open(lead_set, patient_map)
         ends = StreamEnds(member.stream, m.sampling_hz, m.hop)
@@ -245,7 +245,7 @@ class MultiReconstructor(Closing):
                 hops.append((slot, (samples, None, None)))
         slots = [slot for slot, _ in given.values()]
         for slot, samples, what in known:
-            slot.waiting = self._whole_hops(slot, samples, *what)
+            slot.waiting = self._whole_hops(slot, samples, what)
         while hops := hops + [(slot, slot.waiting.pop(0)) for slot in slots if slot.waiting]:
             self._step(hops)
             hops = []
@@ -319,11 +319,10 @@ class MultiReconstructor(Closing):
         self,
         slot: Slot,
         samples: NDArray[np.float32],
-        valid: ArrayLike | None,
-        quality: ArrayLike | None,
+        known: tuple[ArrayLike | None, ArrayLike | None],
     ) -> list[Hop]:
         ends, hop = slot.ends, self._hop
-        hops = ends.take(samples, valid, quality)
+        hops = ends.take(samples, *known)
         return [cut(slice(at, at + hop), *hops) for at in range(0, hops[0].shape[1], hop)]
 
     def _step(self, hops: Sequence[tuple[Slot, Hop]]) -> None:

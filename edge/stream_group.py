@@ -63,7 +63,7 @@ class Selection(NamedTuple):
 
 
 class StreamGroup:
-    """Up to `n_streams` streams of the leads of `leads`, by row."""
+    """Up to `n_streams` streams of the leads of `leads`, by row; these have the population's anchors."""
 
     def __init__(
         self, leads: LeadSet, manifest: Manifest, conditioning: Conditioning, n_streams: int

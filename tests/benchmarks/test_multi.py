@@ -33,6 +33,8 @@ def test_the_command_says_what_a_patient_costs(
     assert main([*given.split(), str(out)]) == 0
     results = json.loads(out.read_text())["results"]
     assert set(results["cost"]) == {"one", "1", "64"}
+    assert results["onnxruntime"] == results["cost"]
+    assert results["paced"]["samples_lost"] == 0
     alone = results["cost"]["one"]["per_patient_us"]
     for cost in results["cost"].values():
         assert cost["ratio_of_medians"] == pytest.approx(cost["per_patient_us"] / alone)

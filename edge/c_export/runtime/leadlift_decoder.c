@@ -119,10 +119,20 @@ static inline sums_t plus(sums_t acc, const int8_t *x, const int8_t *w)
 {
     return _mm512_dpbusd_epi32(acc, _mm512_loadu_si512(x), _mm512_loadu_si512(w));
 }
-static inline __m256i narrow(sums_t acc, const int8_t *x, const int8_t *w, int left) /* with the last 32 inputs */
+static inline sums_t plus_half(sums_t acc, const int8_t *x, const int8_t *w) /* the last 32 inputs */
 {
-    const __m256i sum = _mm256_add_epi32(_mm512_castsi512_si256(acc), _mm512_extracti64x4_epi64(acc, 1));
-    return left ? _mm256_dpbusd_epi32(sum, bytes(x), bytes(w)) : sum;
+    return _mm512_dpbusd_epi32(acc, _mm512_zextsi256_si512(bytes(x)), _mm512_zextsi256_si512(bytes(w)));
+}
+static inline sums_t pairs(sums_t a, sums_t b)
+{
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+static inline __m128i summed(sums_t a, sums_t b, sums_t c, sums_t d)
+{
+    const __m512i ab = pairs(a, b), cd = pairs(c, d);
+    const __m512i rows = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(rows), _mm512_extracti64x4_epi64(rows, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 #define ZERO _mm512_setzero_si512()
 #else
@@ -137,7 +147,17 @@ typedef __m256i sums_t;
     _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)))
 #endif
 static inline sums_t plus(sums_t acc, const int8_t *x, const int8_t *w) { return PRODUCTS(acc, bytes(x), bytes(w)); }
-#define narrow(acc, x, w, left) (acc)
+#define plus_half plus /* never called: `n` is a multiple of 32 */
+static inline sums_t pairs(sums_t a, sums_t b)
+{
+    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+static inline __m128i summed(sums_t a, sums_t b, sums_t c, sums_t d)
+{
+    const __m256i ab = pairs(a, b), cd = pairs(c, d);
+    const __m256i rows = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    return _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
+}
 #define ZERO _mm256_setzero_si256()
 #endif
 static inline void four_rows(const int8_t *w, const int32_t *bias, const int n, const int8_t *x, int32_t *acc)
@@ -150,12 +170,13 @@ static inline void four_rows(const int8_t *w, const int32_t *bias, const int n, 
         c = plus(c, x + i, w + 2 * n + i);
         d = plus(d, x + i, w + 3 * n + i);
     }
-    const __m256i ab = _mm256_hadd_epi32(narrow(a, x + whole, w + whole, n - whole),
-                                         narrow(b, x + whole, w + n + whole, n - whole));
-    const __m256i cd = _mm256_hadd_epi32(narrow(c, x + whole, w + 2 * n + whole, n - whole),
-                                         narrow(d, x + whole, w + 3 * n + whole, n - whole));
-    const __m256i rows = _mm256_hadd_epi32(ab, cd);
-    const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
+    if (whole < n) {
+        a = plus_half(a, x + whole, w + whole);
+        b = plus_half(b, x + whole, w + n + whole);
+        c = plus_half(c, x + whole, w + 2 * n + whole);
+        d = plus_half(d, x + whole, w + 3 * n + whole);
+    }
+    const __m128i sums = summed(a, b, c, d);
     _mm_storeu_si128((__m128i *)acc, _mm_add_epi32(sums, _mm_loadu_si128((const __m128i *)bias)));
 }
 #else
