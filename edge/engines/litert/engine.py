@@ -6,29 +6,35 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from edge.bundle import Bundle
 from edge.c_export.network import Network
 from edge.engines.base import Array, Batch, Engine, State
 from edge.engines.litert.library import Model, require, version
-from edge.engines.litert.model import decoder_of, padded_rows, tflite_model
+from edge.engines.litert.model import Decoder, decoder_of, padded_rows, tflite_model
 from edge.engines.litert.proof import proved
-from edge.errors import EngineError
+from edge.errors import EngineBuildError, EngineError
 
-Codes = NDArray[np.int8]
+MAX_PERIOD = 1 << 14  # 128 of the decoder that ships
 
 
 class Places:
     """Where each block's history lies in one ring, and which frames of it a hop reads and writes."""
 
     def __init__(self, network: Network) -> None:
+        """Raises EngineBuildError for dilations with no short common multiple."""
         self.taps = network.taps - 1
         self.dilations = [block.dilation for block in network.blocks]
         self.sizes = [self.taps * dilation for dilation in self.dilations]
         self.firsts = [sum(self.sizes[:i]) for i in range(len(self.sizes))]
         self.period = math.lcm(*self.sizes)
         """Hops after which every place comes again."""
+        if self.period > MAX_PERIOD:
+            dilations = ", ".join(map(str, self.dilations))
+            raise EngineBuildError(
+                f"the litert engine does not take dilations of {dilations}, which meet after {self.period}"
+                f" hops, more than {MAX_PERIOD}: use --engine onnxruntime"
+            )
         hops = np.arange(self.period)[:, None]
         self.read = [
             list(first + (hops + dilation * np.arange(self.taps)) % size)
@@ -69,6 +75,37 @@ class Stream:
         self.ring[:] = 0
 
 
+class Hop:
+    """The model of one hop, and its tensors as a step writes and reads them."""
+
+    def __init__(self, decoder: Decoder, places: Places) -> None:
+        network, model = decoder.network, Model(tflite_model(decoder))
+        inputs, outputs = model.inputs, list(model.outputs.values())
+        rows, channels, blocks = len(network.rows), network.channels, len(network.blocks)
+        # Rows that fill the last four stay zero.
+        self.ecg = inputs["ecg"].reshape(1, padded_rows(network), network.hop)[:, :rows]
+        self.mask = inputs["mask"]
+        self.anchor = inputs["anchor"].reshape(1, len(network.outputs), -1)[:, :, :rows]
+        self.ecg_mv = outputs[0].reshape(len(network.outputs), network.hop, 1)
+        self.log_sigma = outputs[1].reshape(len(network.sigmas), network.hop, 1)
+        past = [inputs[f"past_{i}"].reshape(-1, channels) for i in range(blocks)]
+        new = [codes[0] for codes in outputs[2:]]
+        hops = range(places.period)
+        self._reads = [list(zip(past, (r[at] for r in places.read), strict=True)) for at in hops]
+        self._writes = [list(zip(new, (w[at] for w in places.write), strict=True)) for at in hops]
+        self._run = model.run
+
+    def step(self, stream: Stream) -> None:
+        """Results from what was written, and the stream a hop on."""
+        ring, at = stream.ring, stream.at
+        for past, frames in self._reads[at]:
+            ring.take(frames, 0, past, "clip")  # without `clip` it would use a buffer
+        self._run()
+        for new, frame in self._writes[at]:
+            ring[frame] = new
+        stream.at = at + 1 if at + 1 < len(self._reads) else 0
+
+
 class LiteRtEngine(Engine):
     """A model of one hop, which every longer step repeats: the same bits however a stream is cut."""
 
@@ -80,29 +117,11 @@ class LiteRtEngine(Engine):
         super().__init__(bundle)
         require()
         decoder, self._compared = proved(decoder_of(bundle))
-        network = decoder.network
         self._tables = sum(add.table for add in decoder.sums)
-        self._model: Model | None = Model(tflite_model(decoder))
-        inputs, outputs = self._model.inputs, list(self._model.outputs.values())
-        rows, channels = len(network.rows), network.channels
-        # Rows that fill the last four stay zero.
-        self._ecg = inputs["ecg"].reshape(1, padded_rows(network), network.hop)[:, :rows]
-        self._mask = inputs["mask"]
-        self._anchor = inputs["anchor"].reshape(1, len(network.outputs), -1)[:, :, :rows]
+        self._places, self._channels = Places(decoder.network), decoder.network.channels
+        self._hop: Hop | None = Hop(decoder, self._places)
         self._held_mask: Array | None = None  # what cannot be written is known again
         self._held_anchor: Array | None = None
-        self._ecg_mv = outputs[0].reshape(len(network.outputs), network.hop, 1)
-        self._log_sigma = outputs[1].reshape(len(network.sigmas), network.hop, 1)
-        self._places, self._channels = (places := Places(network)), channels
-        past = [inputs[f"past_{i}"].reshape(-1, channels) for i in range(len(network.blocks))]
-        new = [codes[0] for codes in outputs[2:]]
-        hops = range(places.period)
-        self._reads = [
-            list(zip(past, (one[at] for one in places.read), strict=True)) for at in hops
-        ]
-        self._writes = [
-            list(zip(new, (one[at] for one in places.write), strict=True)) for at in hops
-        ]
         self._names = [s.input for s in self.manifest.states]
         self._stream = self.new_stream()
 
@@ -114,44 +133,33 @@ class LiteRtEngine(Engine):
         self, stream: Stream, ecg: Array, mask: Array, anchor: Array
     ) -> tuple[Array, Array]:
         """As `step`, of a stream that `new_stream` made."""
-        model = self._model
-        if model is None:
+        hop = self._hop
+        if hop is None:
             raise EngineError("the litert engine is closed: open another")
         if self._held_anchor is not anchor:
-            self._anchor[:] = anchor[..., 0, 0]
+            hop.anchor[:] = anchor[..., 0, 0]
             self._held_anchor = None if anchor.flags.writeable else anchor
         frames = ecg.shape[-1]
-        if mask.shape[-1] == 1:
-            if self._held_mask is not mask:
-                self._mask[:] = mask[:, :, 0, 0]
-                self._held_mask = None if mask.flags.writeable else mask
-            if frames == 1:
-                self._ecg[:] = ecg[..., 0]
-                self._hop(model, stream)
-                return self._ecg_mv, self._log_sigma
-        n_out, n_sigmas, hop = len(self._ecg_mv), len(self._log_sigma), self.manifest.hop
-        ecg_mv = np.empty((n_out, hop, frames), np.float32)
-        log_sigma = np.empty((n_sigmas, hop, frames), np.float32)
+        if self._held_mask is not mask:
+            if mask.ndim < ecg.ndim:
+                mask = np.broadcast_to(mask, ecg.shape)
+            hop.mask[:] = mask[:, :, 0, 0]
+            same = mask.shape[-1] == 1 and not mask.flags.writeable
+            self._held_mask = mask if same else None
+        if frames == 1:
+            hop.ecg[:] = ecg[..., 0]
+            hop.step(stream)
+            return hop.ecg_mv, hop.log_sigma
+        ecg_mv = np.empty((*hop.ecg_mv.shape[:2], frames), np.float32)
+        log_sigma = np.empty((*hop.log_sigma.shape[:2], frames), np.float32)
         for frame in range(frames):
             if mask.shape[-1] > 1:
-                self._held_mask = None
-                self._mask[:] = mask[:, :, 0, frame]
-            self._ecg[:] = ecg[..., frame]
-            self._hop(model, stream)
-            ecg_mv[..., frame], log_sigma[..., frame] = (
-                self._ecg_mv[..., 0],
-                self._log_sigma[..., 0],
-            )
+                hop.mask[:] = mask[:, :, 0, frame]
+            hop.ecg[:] = ecg[..., frame]
+            hop.step(stream)
+            ecg_mv[..., frame] = hop.ecg_mv[..., 0]
+            log_sigma[..., frame] = hop.log_sigma[..., 0]
         return ecg_mv, log_sigma
-
-    def _hop(self, model: Model, stream: Stream) -> None:
-        ring, at = stream.ring, stream.at
-        for past, frames in self._reads[at]:
-            ring.take(frames, 0, past, "clip")  # without `clip` it would use a buffer
-        model.run()
-        for new, frame in self._writes[at]:
-            ring[frame] = new
-        stream.at = at + 1 if at + 1 < len(self._reads) else 0
 
     def state(self) -> State:
         """A copy of the state tensors; see Engine."""
@@ -180,7 +188,7 @@ class LiteRtEngine(Engine):
 
     def close(self) -> None:
         """Release the model."""
-        self._model = None
+        self._hop = None
 
     def new_stream(self) -> Stream:
         """A state of its own, all codes zero."""
@@ -204,7 +212,7 @@ class LiteRtBatch(Batch):
         m, n, frames = self._engine.manifest, len(slots), ecg.shape[-1]
         ecg_mv = np.empty((n, len(m.output_leads), m.hop, frames), np.float32)
         log_sigma = np.empty((n, len(m.sigma_leads), m.hop, frames), np.float32)
-        mask = np.broadcast_to(mask, (n, *mask.shape[1:]))
+        mask = np.broadcast_to(mask, (*ecg.shape[:-1], mask.shape[-1]))
         for row, slot in enumerate(slots):
             at = slice(row, row + 1)
             ecg_mv[row], log_sigma[row] = self._engine.step_of(

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.litert.library import imported
+
 SCHEMA_VERSION, IDENTIFIER = 3, b"TFL3"
 RELU = 1
 # Operator -> its options, and the version that has what is asked of it: int8, scales per channel.
@@ -30,9 +32,7 @@ class ModelWriter:
     """One subgraph. Tensors are numbers, as in the file; scales have zero points 0."""
 
     def __init__(self) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
-        self._schema: Any = schema
+        schema = self._schema = imported("ai_edge_litert.schema_py_generated")
         self._buffers = [schema.BufferT()]  # the first is empty: of tensors without data
         self._tensors: list[Any] = []
         self._operators: list[Any] = []
@@ -92,8 +92,7 @@ class ModelWriter:
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
         """The file."""
-        import flatbuffers
-
+        flatbuffers = imported("flatbuffers")
         graph, model = self._schema.SubGraphT(), self._schema.ModelT()
         graph.name, graph.tensors, graph.operators = "main", self._tensors, self._operators
         graph.inputs, graph.outputs = list(inputs), list(outputs)

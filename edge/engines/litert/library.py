@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import tempfile
 import threading
@@ -33,6 +34,19 @@ def require() -> None:
         )
 
 
+def imported(module: str) -> Any:
+    """A module of LiteRT's. Raises EngineMissingError where it is not installed, or does not load."""
+    require()
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise EngineMissingError(
+            f"LiteRT does not load ({said}): pip install --force-reinstall {DISTRIBUTION}, or use"
+            " --engine onnxruntime"
+        ) from error
+
+
 def version() -> str:
     """Of LiteRT."""
     return installed_version(DISTRIBUTION) or "unknown"
@@ -42,19 +56,11 @@ class Model:
     """A .tflite model on one thread, whose tensors are written and read in place."""
 
     def __init__(self, data: bytes) -> None:
-        """Raises EngineMissingError where LiteRT does not load, EngineBuildError where it refuses."""
-        require()
-        try:
-            from ai_edge_litert.interpreter import Interpreter
-        except ImportError as error:
-            said = " ".join(str(error).split())
-            raise EngineMissingError(
-                f"LiteRT does not load ({said}): pip install --force-reinstall {DISTRIBUTION}, or use"
-                " --engine onnxruntime"
-            ) from error
+        """Raises EngineMissingError as `imported`, EngineBuildError for what LiteRT refuses."""
+        interpreters = imported("ai_edge_litert.interpreter")
 
         def load() -> Any:
-            made = Interpreter(model_content=data, num_threads=1)
+            made = interpreters.Interpreter(model_content=data, num_threads=1)
             made.allocate_tensors()
             return made
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from edge.bundle import Bundle
 from edge.c_export.residual_add import integer_add
 from edge.engines import registry
-from edge.engines.litert.engine import LiteRtEngine
-from edge.engines.litert.library import Model, require
+from edge.engines.litert.engine import LiteRtEngine, Places
+from edge.engines.litert.library import Model, imported, require
 from edge.engines.litert.model import Decoder, decoder_of
 from edge.engines.litert.proof import beside_borders, proved, proved_sum
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
@@ -44,6 +45,37 @@ def test_without_litert_one_line_names_the_extra_and_auto_goes_on(
     monkeypatch.setattr(registry, "AUTO", ("litert", "onnxruntime"))
     choice = registry.open_engine(shipped_bundle)
     assert choice.engine.name == "onnxruntime" and choice.skipped["litert"] == said
+
+
+def test_one_that_does_not_load_is_one_line(
+    shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken_litert.py").write_text("raise OSError('libLiteRt.so:\\ncut short')\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("edge.engines.litert.library.MODULES", ())
+    with pytest.raises(EngineMissingError) as refused:
+        imported("broken_litert")
+    assert str(refused.value).startswith(
+        "LiteRT does not load (libLiteRt.so: cut short): pip install"
+    )
+
+
+@pytest.mark.usefixtures("litert")
+def test_a_mask_without_all_axes_is_broadcast(shipped_bundle: Bundle) -> None:
+    ecg, _, anchor = simulated(shipped_bundle.manifest, 12)
+    with LiteRtEngine(shipped_bundle) as engine, OnnxRuntimeEngine(shipped_bundle) as reference:
+        for mask in (np.ones(1, np.float32), np.ones((12, 1, 1), np.float32)):
+            for at in (slice(1), slice(1, 12)):
+                ours, _ = engine.step(ecg[..., at], mask, anchor)
+                theirs, _ = reference.step(ecg[..., at], mask, anchor)
+                np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=2e-5)
+
+
+def test_dilations_that_seldom_meet_are_refused(shipped_bundle: Bundle) -> None:
+    network = decoder_of(shipped_bundle).network
+    blocks = [network.blocks[0]._replace(dilation=dilation) for dilation in (13, 17, 19, 23)]
+    with pytest.raises(EngineBuildError, match="dilations of 13, 17, 19, 23, which meet after"):
+        Places(replace(network, blocks=tuple(blocks)))
 
 
 @pytest.mark.usefixtures("litert")
