@@ -21,6 +21,7 @@ from benchmarks.quick import add_quick, shorten
 from benchmarks.report import print_tables, target_table, write_json
 from benchmarks.reports import command as reports
 from benchmarks.soak import command as soak
+from benchmarks.turing import command as turing
 from benchmarks.wire import command as wire
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
@@ -37,6 +38,7 @@ MEASUREMENTS = (
     soak,
     wire,
     device,
+    turing,
     view,
 )
 

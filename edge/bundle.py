@@ -42,6 +42,9 @@ SCHEMA_VERSION = 1
 MANIFEST_KEY, CHECKSUM_KEY = "leadlift.manifest", "leadlift.sha256"
 MAX_BYTES = 256 << 20  # a decoder for a device is a few MB; more than this is another file
 MAX_STATE = 1 << 20  # elements of a state tensor: minutes of the widest decoder's history
+_MODELS = Path(__file__).parent / "models"
+BUNDLES = {"small": _MODELS / "leadlift-small.onnx"}
+"""What ships besides the default, by its name: for a microcontroller."""
 _OPTIONAL: dict[str, Any] = {
     "training": {},
     "fidelity": {},
@@ -153,11 +156,11 @@ def read_bundle(data: bytes, path: Path | None = None) -> Bundle:
 
 
 def load_bundle(path: str | Path | None = None) -> Bundle:
-    """The bundle at `path`, or the one that ships.
+    """The bundle at `path`, the one of a name in BUNDLES, or the one that ships.
 
     Raises BundleError for a file that cannot be read or is no sound bundle.
     """
-    path = default_bundle_path() if path is None else Path(path)
+    path = default_bundle_path() if path is None else BUNDLES.get(str(path), Path(path))
     try:
         status = path.stat()
         if status.st_size > MAX_BYTES:
@@ -173,7 +176,7 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
 
 def default_bundle_path() -> Path:
     """The bundle inside the package."""
-    return Path(__file__).parent / "models" / "leadlift-any-to-12.onnx"
+    return _MODELS / "leadlift-any-to-12.onnx"
 
 
 def _shape(value: Any) -> tuple[int, ...]:

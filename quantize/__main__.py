@@ -11,6 +11,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from edge.bundle import load_bundle
+from edge.leads import LEADS
 from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
 from quantize.errors import QuantizeError
@@ -25,6 +26,7 @@ TRAINING = {
     "any-leads": "train a decoder of any leads on every patient (resumes)",
     "any-leads-scores": "its r and RMSE on fold 9, set by set, beside the linear map's",
     "any-leads-export": "write its bundle, the one that ships",
+    "classifier": "train the judge of a diagnosis on real records (resumes)",
 }
 
 
@@ -51,6 +53,9 @@ def _parser() -> argparse.ArgumentParser:
         add = command.add_argument
         if name.startswith("any-leads"):
             _any_leads_options(name, command)
+            continue
+        if name == "classifier":
+            _classifier_options(command)
             continue
         folder = RUNS / ("teacher" if name == "teacher" else "student")
         add("--run", type=Path, default=folder, help="its folder")
@@ -130,11 +135,22 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         one_of("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
         one_of("--adversarial", type=_weight, metavar="WEIGHT", help="go on from what was cooled")
+        one_of(
+            "--mean",
+            nargs="+",
+            type=Path,
+            metavar="CHECKPOINT",
+            help="of these, instead of a cooldown",
+        )
         add("--adversarial-steps", type=_count, metavar="STEPS", help="how long (default: 600)")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
         add("--channels", type=_count, help="of its features")
+        add("--batch", type=_count, help="records a step (default: 32)")
+        add("--narrow", type=Path, metavar="CHECKPOINT", help="begin as the best --channels of it")
+        add("--teacher", type=Path, metavar="CHECKPOINT", help="learn from it, too")
+        add("--first", type=_share, help="share of records with II, V1, V5 (default: 0.25)")
         add("--bfloat16", action="store_true", help="half the time, where the processor has it")
         return
     if name == "any-leads-export":
@@ -148,6 +164,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
         add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
+        add("--name", default="leadlift-any-to-12", help="of the decoder (default: %(default)s)")
         add("--remark", help="for the training card")
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
@@ -156,6 +173,26 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
     add("--every-set", action="store_true", help="all 510 classes, not the named ones")
     add("--records", type=_count, help="the first so many")
     add("--json", type=Path)
+
+
+def _classifier_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--run", type=Path, default=RUNS / "classifier", help="its folder")
+    add("--leads", type=_leads, default=LEADS, help="that it takes, as II,V1,V5 (default: all)")
+    add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
+    add("--epochs", type=_count)
+    add("--seed", type=int, default=0)
+    add("--bfloat16", action="store_true", help="half the time, where the processor has it")
+    add("--output", type=Path, help="default: a file in the folder")
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    """Names of leads, joined by commas."""
+    named = tuple(text.split(","))
+    unknown = [name for name in named if name not in LEADS]
+    if unknown or len(set(named)) < len(named):
+        raise argparse.ArgumentTypeError(f"{text!r}: give some of {', '.join(LEADS)}, each once")
+    return named
 
 
 def _count(text: str) -> int:
@@ -174,6 +211,14 @@ def _weight(text: str) -> float:
     if not 0 <= weight < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r}: give a number, 0 at least")
     return weight
+
+
+def _share(text: str) -> float:
+    """Of the whole, 0 to 1."""
+    value = _weight(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 1")
+    return value
 
 
 def _data(given: argparse.Namespace) -> int:

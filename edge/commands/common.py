@@ -91,7 +91,7 @@ def seconds(text: str) -> float:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that reconstructs."""
     add = parser.add_argument
-    add("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    add("--model", metavar="PATH", help="bundle, or small (default: the one that ships)")
     add("--engine", default="auto", help="inference engine (default: the fastest here)")
     add(
         "--mains",

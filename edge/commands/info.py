@@ -33,7 +33,9 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("file", metavar="FILE", help=f"recording: {readable()}")
     add_read_options(parser, "leads to look at (default: all that the file names)")
-    parser.add_argument("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    parser.add_argument(
+        "--model", metavar="PATH", help="bundle, or small (default: the one that ships)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 

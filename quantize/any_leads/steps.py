@@ -17,9 +17,10 @@ from edge.progress import followed
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
 from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
-from quantize.any_leads.checkpoint import keep, load_checkpoint
+from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
-from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.int8 import QAT, Taught, quantised
+from quantize.any_leads.narrower import BATCHES, narrowed
 from quantize.any_leads.realism import PRELIMINARY, realism
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
@@ -49,14 +50,23 @@ def any_leads(given: argparse.Namespace) -> int:
     if given.keep:
         keep(given.keep, given.run / LAST, given.run / COOLDOWN)
         return 0
+    if given.mean:
+        write_mean(given.mean, given.run / COOLDOWN)
+        return 0
     schedule = AnySchedule(seed=given.seed, bfloat16=given.bfloat16)
     if given.quick:
         schedule = replace(schedule, steps=QUICK_STEPS, batch=16, warm_up=20, average=0.95)
     if given.steps is not None:
         schedule = replace(schedule, steps=given.steps)
+    if given.batch is not None:
+        schedule = replace(schedule, batch=given.batch)
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
+    if given.narrow:
+        config = replace(config, dropout=0.0)  # what is small has no channel to spare
+    if given.narrow and given.start:
+        raise QuantizeError("--start goes on from a checkpoint, --narrow begins anew: give one")
     if given.adversarial_steps and given.adversarial is None:
         raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
     source = given.run / (LAST if given.cooldown else COOLDOWN)
@@ -66,17 +76,29 @@ def any_leads(given: argparse.Namespace) -> int:
     if goes_on:  # is there, before minutes go by
         load_checkpoint(source)
     last = given.run / LAST
-    begun = last if last.exists() else given.start
+    begun = last if last.exists() else given.start or given.narrow
     experiment = _experiment(given, source if goes_on else begun)
+    if given.teacher and not given.qat:  # INT8 learns from its own float32
+        of = load_checkpoint(given.teacher)
+        teacher, about = of.student(), {**experiment.about, "teacher_step": of.step}
+        teacher.trunk_bfloat16 = given.bfloat16
+        experiment = Taught.of(replace(experiment, about=about), teacher)
+
+    def make() -> Student:
+        if begun is None or begun != given.narrow:
+            return Student(config)
+        wide, drawn = load_checkpoint(begun).student(), range(BATCHES)
+        return narrowed(wide, config, experiment.batches(schedule, schedule.seed, drawn))
+
     if given.adversarial is not None:
         how = given.adversarial, given.adversarial_steps or ADVERSARIAL_STEPS
         adversarial(experiment, schedule, source, given.run, *how)
     elif given.qat:
         quantised(experiment, schedule, source, given.run, given.qat)
     elif given.cooldown:
-        cool(lambda: Student(config), experiment, schedule, given.run, given.cooldown)
+        cool(make, experiment, schedule, given.run, given.cooldown)
     else:
-        train_any(lambda: Student(config), experiment, schedule, given.run, start=given.start)
+        train_any(make, experiment, schedule, given.run, start=given.start)
     return 0
 
 
@@ -152,6 +174,7 @@ def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
     The moments are those of the checkpoint that it has `begun` from, if any.
     """
     spec, hop, cache = Conditioning(), CONFIG.hop, _cache(given.run)
+    sampling = Sampling() if given.first is None else Sampling().leaning(given.first)
     native = without_withdrawn(load("train"))
     paces = FEWER_PACES if len(native) > MANY_RECORDS else PACES
     kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, paces, 1.0)]
@@ -171,14 +194,14 @@ def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
         },
         "native_share": sources[0].share,
         "augmentation": asdict(AUGMENTATION),
-        "sampling": asdict(Sampling()),
+        "sampling": asdict(sampling),
     }
     moments = mean_moments(sources) if begun is None else _moments(load_checkpoint(begun).about)
     about["moments"] = moments.tolist()
     noise = Noise.load(spec, hop)
     feed = AnyFeed(moments, hop, noise)
     mixture = Mixture(*(one for one in sources if len(one.rows)))
-    return Experiment(mixture, feed, AUGMENTATION, Sampling(), _validation(feed), about)
+    return Experiment(mixture, feed, AUGMENTATION, sampling, _validation(feed), about)
 
 
 def chosen_rows(sources: list[Records], patients: int | None, seed: int) -> list[NDArray[np.intp]]:
