@@ -1,4 +1,4 @@
-"""`leadlift doctor --health`: one line and an exit code for whatever watches over a container or a service."""
+"""`leadlift doctor --health`: a line and an exit code for what watches over a container or service."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _of_decoder() -> str:
         block = reconstructor.push(twelve[[LEADS.index(lead) for lead in reconstructor.leads]])
         if block.n_samples < hz or not np.isfinite(block.ecg_mv).all():
             raise EngineError(
-                f"engine {reconstructor.engine.name} gave {block.n_samples} samples, not all of them numbers: "
+                f"engine {reconstructor.engine.name} gave {block.n_samples} samples, not all numbers: "
                 "`leadlift doctor` says what is wrong"
             )
         return f"well: engine {reconstructor.engine.name} reconstructed {SECONDS:g} s"
