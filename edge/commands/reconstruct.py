@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
+from edge.commands.archive.options import add_archive_options, refuse_archive_options
 from edge.commands.common import (
     Subparsers,
     add_model_options,
@@ -29,7 +31,8 @@ from firmware_bridge.new_file import stamped
 def add(subparsers: Subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
-        "reconstruct", help="reconstruct a recording: a few leads in, twelve leads out"
+        "reconstruct",
+        help="reconstruct a recording, or a folder of them: a few leads in, twelve leads out",
     )
     parser.add_argument("input", metavar="INPUT", help=f"recording: {readable()}")
     parser.add_argument("output", metavar="OUTPUT", help=f"recording to write: {kept()}")
@@ -41,11 +44,17 @@ def add(subparsers: Subparsers) -> None:
     add_model_options(parser)
     add_patient_option(parser)
     add_overwrite_option(parser)
+    add_archive_options(parser)
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Reconstruct INPUT into OUTPUT."""
+    if Path(arguments.input).is_dir():
+        from edge.commands.archive.command import reconstruct_folder
+
+        return reconstruct_folder(arguments)
+    refuse_archive_options(arguments)
     from edge.files.records import split_pick
     from edge.sinks import open_sink
     from edge.sinks.registry import check_sink
