@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.ratios import in_words, ratio
 from benchmarks.report import Result, Table, Target, percentiles
 from benchmarks.timing import Step, time_in_turn
 from benchmarks.ward import SETTLED_S, Given, Ward, hops_of, measure_ward, signals_of
@@ -28,10 +29,10 @@ ONE = "one"
 """A `Reconstructor` of one patient."""
 
 TARGETS = (
-    Target("a patient of 64 / a Reconstructor", f"cost/{WARD}/ratio_of_medians", 0.2),
+    Target("a patient of 64 / a Reconstructor", f"cost/{WARD}/ratio", 0.2),
     Target(
         "a patient of 64 / a Reconstructor, ONNX Runtime",
-        f"{REFERENCE}/{WARD}/ratio_of_medians",
+        f"{REFERENCE}/{WARD}/ratio",
         0.2,
     ),
     Target("real time, from a hop's last sample to its block, p99", "paced/p99", 16_000, "us"),
@@ -72,15 +73,16 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     """What a patient costs among many, and whether a ward keeps pace."""
     table = Table(
         "CPU time of a hop of each patient in us, and a patient's cost against one Reconstructor",
-        ("engine", "patients", "a patient", "all, p50", "all, p99", "ratio of medians"),
+        ("engine", "patients", "a patient", "all, p50", "all, p99", "ratio", "95 % interval"),
     )
     costs = [(results["engine"], results["cost"])]
     if results["engine"] != REFERENCE:
         costs.append((REFERENCE, results[REFERENCE]))
     for engine, cost in costs:
         for name, of_size in cost.items():
-            row = (of_size[key] for key in ("per_patient_us", "p50", "p99", "ratio_of_medians"))
-            table.add(engine, "a Reconstructor" if name == ONE else name, *row)
+            row = (of_size[key] for key in ("per_patient_us", "p50", "p99", "ratio"))
+            label = "a Reconstructor" if name == ONE else name
+            table.add(engine, label, *row, in_words(of_size))
     paced = results["paced"]
     where = "" if paced["core"] is None else f" on core {paced['core']}"
     pace = Table(
@@ -107,15 +109,15 @@ def measure_cost(
         durations = time_in_turn(steps, rounds, BURST, warm_up_s, process_time_ns)
         for ward in wards.values():
             ward.close()
-    median = float(np.median(durations[ONE].mean(1)))
+    bursts = {name: ns.mean(1, keepdims=True) for name, ns in durations.items()}
     found = {}
     for name, ns in durations.items():
-        per_patient = float(np.median(ns.mean(1))) / (1 if name == ONE else int(name))
+        per_patient = bursts[name] / (1 if name == ONE else int(name))
         found[name] = {
             "unit": "us",
             **percentiles(ns / 1e3),
-            "per_patient_us": per_patient / 1e3,
-            "ratio_of_medians": per_patient / median,
+            "per_patient_us": float(np.median(per_patient)) / 1e3,
+            **ratio(per_patient, bursts[ONE]),
         }
     return found
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -82,6 +83,8 @@ class FaultyDevice:
         """Sample of the truth that is sample 0 of each session."""
         self.must_arrive: list[tuple[int, int]] = []
         """(first, stop) of the truth in frames that come whole, in order, and after no damaged one."""
+        self.felt = Counter[Kind]()
+        """Frames and moments at which a fault of a kind did what it does."""
         self._truth, self._rng = truth, rng
         self._electrodes = [fault for fault in faults if fault.kind is Kind.LEAD_OFF]
         self._others = [fault for fault in faults if fault.kind is not Kind.LEAD_OFF]
@@ -97,6 +100,7 @@ class FaultyDevice:
         wearable, boot_s = self._boot()
         while self._truth.position < n:
             self._truth.off = wearable.lead_off = self._channels_off(at_s)
+            self.felt[Kind.LEAD_OFF] += bool(self._truth.off)
             made = wearable.next_frame()
             if made is None or not made.n_samples:
                 break
@@ -112,11 +116,13 @@ class FaultyDevice:
                     yield from self._deliver([frame], at_s)
                     frame = _Frame(b"", frame.span, whole=False)
                 if fault.kind is Kind.LINK_LOST:
+                    self.felt[Kind.LINK_LOST] += 1
                     yield Piece(at_s, self._arrive(at_s), b"")
                 if fault.kind is Kind.RESTART:
                     away_until = round(fault.end_s * DEVICE_HZ)
                     self._truth.position = min(max(self._truth.position, away_until), n)
                     wearable, boot_s = self._boot()
+                    self.felt[Kind.RESTART] += 1
                     at_s, before = boot_s, None
                     continue
             before = fault
@@ -147,6 +153,7 @@ class FaultyDevice:
     def _begin(self, fault: Fault, frame: _Frame) -> _Frame:
         if fault.kind is Kind.LATER:
             self._offset_s += fault.end_s - fault.begin_s
+            self.felt[Kind.LATER] += 1
         if fault.kind in (Kind.LINK_LOST, Kind.RESTART):
             cut = int(self._rng.integers(len(frame.data)))
             return _Frame(frame.data[:cut], frame.span, whole=False)
@@ -166,6 +173,8 @@ class FaultyDevice:
         """What of a frame goes on now."""
         kind, hit = None if fault is None else fault.kind, self._rng.random() < SHARE
         if kind in (Kind.BURST, Kind.LINK_LOST) or (kind is Kind.LOSS and hit):
+            if kind is not None and kind is not Kind.LINK_LOST:
+                self.felt[kind] += 1
             return []
         if kind in (Kind.HOST_SUSPENDED, Kind.STARVED_ACQUISITION):
             room = PORT_BYTES - sum(len(waiting.data) for waiting in self._waiting)
@@ -173,13 +182,16 @@ class FaultyDevice:
                 frame = _Frame(frame.data[:room], frame.span, whole=False)
             if frame.data:
                 self._waiting.append(frame)
+                self.felt[kind] += 1
             return []
         if kind is Kind.CORRUPTION and hit:
+            self.felt[kind] += 1
             return [_Frame(self._damaged(frame.data), frame.span, whole=False)]
         if self._overtaken is not None and hit:
             late, self._overtaken = self._overtaken, None
             return [frame, late]
         if kind is Kind.DISORDER and hit:
+            self.felt[kind] += 1
             if self._overtaken is None and self._rng.random() < 0.5:
                 self._overtaken = frame
                 return []

@@ -14,8 +14,8 @@ from benchmarks.soak.collector import Collector
 from benchmarks.soak.comparison import Compared, compare
 from benchmarks.soak.device import DEVICE_HZ, FaultyDevice, Truth
 from benchmarks.soak.looker import Looker
-from benchmarks.soak.schedule import Fault, Kind, draw
-from benchmarks.soak.transport import Gates, HeldReconstructor, VirtualPort
+from benchmarks.soak.schedule import Fault, Kind, draw, one_of_each
+from benchmarks.soak.transport import HELD_BY, Gates, HeldReconstructor, VirtualPort
 from edge.files.recording import Metadata
 from edge.files.records import open_record
 from edge.files.repair import pack_spool
@@ -44,6 +44,8 @@ class Episode:
     """Invariants that did not hold, a line each."""
     recovery_s: dict[str, float] = field(default_factory=dict)
     """Longest time from the end of a fault to the first clean sample, by kind."""
+    felt: dict[str, int] = field(default_factory=dict)
+    """Frames and moments at which a fault did what it does, by kind."""
     figures: dict[str, Any] = field(default_factory=dict)
 
 
@@ -61,10 +63,12 @@ class Equipment:
     view: bool
 
 
-def run_episode(tools: Equipment, seed: tuple[int, int], seconds: float) -> Episode:
+def run_episode(
+    tools: Equipment, seed: tuple[int, int], seconds: float, every_kind: bool = False
+) -> Episode:
     """Draw, run, check. The same seed gives the same faults and the same bytes."""
     rng = np.random.default_rng(seed)
-    faults = draw(rng, seconds)
+    faults = one_of_each(rng) if every_kind else draw(rng, seconds)
     if not tools.view:
         faults = [fault for fault in faults if fault.kind is not Kind.KILLED_VIEWER]
     truth = Truth(seconds, int(rng.integers(2**31)))
@@ -78,6 +82,7 @@ def run_episode(tools: Equipment, seed: tuple[int, int], seconds: float) -> Epis
     tools.live.reset()
     tools.collector.begin()
     tools.gates.release()
+    tools.gates.waited.clear()
     hz = tools.live.sampling_hz
     sinks: dict[str, Sink] = {"collector": tools.collector}
     for name, path in files.items():
@@ -109,6 +114,9 @@ def run_episode(tools: Equipment, seed: tuple[int, int], seconds: float) -> Epis
     _check_account(
         episode, runtime.report(), account, compared, device, tools.collector, tools.live.hop
     )
+    waited = {kind.label: tools.gates.waited[name] for kind, name in HELD_BY.items()}
+    episode.felt = {kind.label: n for kind, n in device.felt.items()} | waited
+    episode.felt[Kind.KILLED_VIEWER.label] = looker.killed
     _check_recovery(episode, compared)
     _check_files(episode, runtime, files, tools.collector)
     return episode
@@ -168,8 +176,7 @@ def _check_account(
         "values_compared": compared.compared,
         "undisturbed_error_mv": compared.same_mv,
         "measured_error_mv": compared.measured_mv,
-        "baseline_left_mv": compared.baseline_mv,
-        "reconstructed_error_sigmas": compared.sigmas,
+        "error_of_tolerance": compared.of_tolerance,
     }
 
 

@@ -18,6 +18,8 @@ class Looker:
     """Comes when a viewer is to be killed, reads nothing, and is gone at the fault's end."""
 
     def __init__(self, address: str) -> None:
+        self.killed = 0
+        """How often it was."""
         self._address = address
         self._socket: socket.socket | None = None
 
@@ -41,3 +43,4 @@ class Looker:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
             self._socket.close()
             self._socket = None
+            self.killed += 1

@@ -75,6 +75,25 @@ def draw(rng: np.random.Generator, seconds: float, n_channels: int = 3) -> list[
     return sorted(found, key=lambda fault: fault.begin_s)
 
 
+ONCE_S = 2.0  # or the least that a kind may last
+PAUSE_S = 3.5  # the bound of a recovery, and half a second of what is clean
+
+
+def one_of_each(rng: np.random.Generator, n_channels: int = 3) -> list[Fault]:
+    """Every kind once, in any order, so far apart that each recovery can be seen."""
+    found, at_s = list[Fault](), FIRST_S
+    for kind in rng.permutation(np.array(list(Kind), object)):
+        off = _channels(rng, n_channels) if kind is Kind.LEAD_OFF else 0
+        found.append(Fault(kind, at_s, at_s + max(kind.least_s, ONCE_S), off))
+        at_s = found[-1].end_s + PAUSE_S
+    return found
+
+
+def seconds_of_each() -> float:
+    """How long an episode with one of each lasts."""
+    return FIRST_S + sum(max(kind.least_s, ONCE_S) + PAUSE_S for kind in Kind) + LAST_S
+
+
 def _train(
     rng: np.random.Generator, seconds: float, kinds: Sequence[Kind], calm_s: float = CALM_S
 ) -> list[Fault]:

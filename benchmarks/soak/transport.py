@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from threading import Event
 
@@ -26,6 +27,8 @@ class Gates:
     """What holds a thread up for as long as a fault lasts."""
 
     def __init__(self) -> None:
+        self.waited = Counter[str]()
+        """How often somebody waited, by name."""
         self._open = {name: Event() for name in HELD_BY.values()}
         for event in self._open.values():
             event.set()
@@ -41,6 +44,7 @@ class Gates:
 
     def pass_through(self, name: str) -> None:
         """Wait while it is held."""
+        self.waited[name] += not self._open[name].is_set()
         self._open[name].wait(ABANDONED_S)
 
 

@@ -26,9 +26,9 @@ from edge.signal.conditioning import (
     SETTLING_S,
     STEP_RULES_MV_S,
     Conditioning,
-    Section,
     sections,
 )
+from edge.signal.filters import Section, slowest_mode
 from firmware_bridge.firmware.generate import SOURCES
 from firmware_bridge.wire import spec
 
@@ -79,7 +79,7 @@ def path_files(
     texts |= {name: (SOURCES / name).read_text(encoding="utf-8") for name in ENCODER}
     return texts | {
         CONFIG: _config(bundle, lead_set, len(main + residual), spec_of_filters),
-        FILTERS: _filters(m, main + residual),
+        FILTERS: _filters(m, main, residual),
         LEAD_TABLES: _leads(lead_set),
     }
 
@@ -99,7 +99,7 @@ def _config(bundle: Bundle, lead_set: LeadSet, n_sections: int, conditioning: Co
         "SECTIONS": n_sections,
         "RULES": len(STEP_RULES_MV_S),
         "BLOCK_HOPS": BLOCK_HOPS,
-        "SETTLING_HOPS": math.ceil(SETTLING_S * m.sampling_hz / m.hop),
+        "SETTLING_HOPS": _settling_hops(m),
         "MAX_FILL": round(GAP_FILL_S * m.sampling_hz),
         "FLAT_HOPS": math.ceil(presence.FLAT_S * m.sampling_hz / m.hop),
         "NOISY_BLOCK_HOPS": presence.NOISY_BLOCK_HOPS,
@@ -123,18 +123,30 @@ def _config(bundle: Bundle, lead_set: LeadSet, n_sections: int, conditioning: Co
     )
 
 
-def _filters(m: Manifest, cascade: Sequence[Section]) -> str:
-    n = BLOCK_HOPS * m.hop
+def _filters(m: Manifest, main: list[Section], residual: list[Section]) -> str:
+    n, cascade = BLOCK_HOPS * m.hop, main + residual
+    mode = slowest_mode(main, residual)
     blocks = (math.ceil(s * m.sampling_hz / n) for _, s in STEP_RULES_MV_S)
     parts = [
         f"/* {FILTERS}: {_REMARK}. Included by leadlift_conditioning.c alone. */",
         f"static const section_t SECTION[SECTIONS] = {_rows(cascade, _double)};",
         "/* Of a constant input of 1. */",
         f"static const double REST[SECTIONS][2] = {_rows(_steady_state(cascade), _double)};",
+        "/* Remains of a wrong start that show 1 next: state, decay in a sample, share in the residual"
+        " branch;\n"
+        "   and their amplitude at the start, of a sum of 1 over the time in which a lead settles. */",
+        f"static const double MODE[SECTIONS][2] = {_rows(mode.states, _double)};",
+        f"static const double MODE_DECAY = {_double(mode.decay)};",
+        f"static const double MODE_RESIDUAL = {_double(mode.residual)};",
+        f"static const double MODE_OF_SUM = {_double(mode.amplitude(_settling_hops(m) * m.hop))};",
         _array("float", "RULE_MV", (mv for mv, _ in STEP_RULES_MV_S), _float),
         _array("int16_t", "RULE_BLOCKS", blocks),
     ]
     return "\n".join(parts) + "\n"
+
+
+def _settling_hops(m: Manifest) -> int:
+    return math.ceil(SETTLING_S * m.sampling_hz / m.hop)
 
 
 def _leads(lead_set: LeadSet) -> str:

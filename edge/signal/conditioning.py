@@ -4,6 +4,11 @@ One linear filter cascade per lead, evaluated in blocks: from the state at the s
 samples in it, one matrix gives all outputs and the state after every hop. The same product runs whether
 a block arrives at once or hop by hop (samples still to come stand as zeros with zero weight), so the
 result does not depend on how the stream is cut, to the last bit.
+
+A filter that starts in the steady state of one sample takes it for the baseline, be it the top of an R wave,
+and forgets that with the time constant of the high-pass, 3.2 s at 0.05 Hz. Behind a high-pass the mean is
+zero in the long run: so what the mean since the start shows of the wrong baseline is taken out while a lead
+settles, little by little, all of it at the end. Later nothing is left of the start but the mean of these 2 s.
 """
 
 from __future__ import annotations
@@ -17,13 +22,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.signal.filters import Section, biquad, highpass1, slowest_mode
 
 BLOCK_HOPS = 8  # a block of 32 samples: cheap for one hop, and for hours of signal
 BATCH_BLOCKS = 64
 
 # No beat holds its sign this far from the baseline for this long; an electrode step does. Counted in blocks.
 STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.7))
-SETTLING_S = 2.0  # by then little is left of a step, even in the slowest filter
+SETTLING_S = (
+    2.0  # two beats or so, whose mean is the baseline; the faster filters have forgotten by then
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,28 +51,6 @@ class Conditioning:
     def as_dict(self) -> dict[str, float | None]:
         """Plain values for the manifest."""
         return asdict(self)
-
-
-Section = tuple[float, float, float, float, float]  # b0, b1, b2, a1, a2 with a0 = 1
-
-
-def highpass1(corner_hz: float, sampling_hz: float) -> Section:
-    """First-order high-pass by the bilinear transform."""
-    k = math.tan(math.pi * corner_hz / sampling_hz)
-    return (1 / (1 + k), -1 / (1 + k), 0.0, (k - 1) / (1 + k), 0.0)
-
-
-def biquad(kind: str, corner_hz: float, sampling_hz: float, q: float = math.sqrt(0.5)) -> Section:
-    """Second-order `highpass`, `lowpass` or `notch` section (Bristow-Johnson, Audio EQ Cookbook)."""
-    w = 2 * math.pi * corner_hz / sampling_hz
-    alpha, c = math.sin(w) / (2 * q), math.cos(w)
-    b0, b1, b2 = {
-        "highpass": ((1 + c) / 2, -(1 + c), (1 + c) / 2),
-        "lowpass": ((1 - c) / 2, 1 - c, (1 - c) / 2),
-        "notch": (1.0, -2 * c, 1.0),
-    }[kind]
-    a0 = 1 + alpha
-    return (b0 / a0, b1 / a0, b2 / a0, -2 * c / a0, (1 - alpha) / a0)
 
 
 def sections(spec: Conditioning, sampling_hz: float) -> tuple[list[Section], list[Section]]:
@@ -158,8 +144,9 @@ def _rows_stand_alone(n_rows: int, n_inner: int, n_columns: int, hop: int) -> bo
 class Conditioner:
     """The filters of a `Conditioning`, in whole hops, one independent stream per lead.
 
-    A lead starts in the steady state of its first sample, and does so again after `restart()`, after a
-    step of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`.
+    A lead starts in the steady state of its first sample, and does so again after `restart()`, after a step
+    of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`. It settles for
+    SETTLING_S from then on, at the end of which its baseline is moved to where that time had it.
     """
 
     def __init__(
@@ -179,6 +166,11 @@ class Conditioner:
         # No rule looks at a hop whose sum is within this; the last bits are for rounding.
         self._no_step = STEP_RULES_MV_S[-1][0] * hop * (1 - 1e-9)
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
+        mode, n_settling = slowest_mode(*sections(spec, sampling_hz)), self._settling_hops * hop
+        self._mode = np.ravel(mode.states)
+        # Of a wrong start, by the sum until then: what is taken out of both outputs at each sample.
+        per_sum = mode.amplitude(n_settling) * mode.decay ** np.arange(n_settling + 1)
+        self._wrong = per_sum * np.array([[1.0], [mode.residual]])
         self._hop_sums = np.repeat(np.eye(BLOCK_HOPS), hop, axis=1)
         # The open block: its state and samples, and what they give. Views save a hop their making.
         self._z = np.zeros((n_states + n, n_leads)) if open_block is None else open_block
@@ -215,6 +207,7 @@ class Conditioner:
         self._is_beyond = False
         self._settling = np.zeros(self.n_leads, np.int64)
         self._is_settling = False
+        self._sum = np.zeros(self.n_leads)  # of the filtered samples of a lead that settles, mV
         self.is_settling = True
         """Whether the next samples settle, of any lead; a step may be noticed while they are filtered."""
 
@@ -241,14 +234,15 @@ class Conditioner:
             if self._restarting:
                 self._begin(samples[done * hop])
             left = n_hops - done
+            if self._is_settling:  # no further than to where the first of them has settled
+                left = min(left, int(self._settling[self._settling > 0].min()))
             take = self._whole_blocks(samples, done, left, out) if left >= 2 * BLOCK_HOPS else 0
             if take == 0:
                 take = min(left, BLOCK_HOPS - self.filled)
                 self._extend(samples, done, take, out)
             if self._is_settling:
-                settling[done : done + take] = self._settling > np.arange(take)[:, None]
-                self._settling = np.maximum(self._settling - take, 0)
-                self._is_settling = bool(self._settling.any())
+                settling[done : done + take] = self._settling > 0
+                self._settle(out[:, done * hop : (done + take) * hop], take)
             done += take
         self.is_settling = self._is_settling or self._restarting
         return out[0].T, out[1].T, settling.T
@@ -291,11 +285,31 @@ class Conditioner:
         leads = self._restart
         self._z[: self._n_states, leads] = self._rest[:, None] * first[leads].astype(np.float64)
         self._settling[leads] = self._settling_hops
+        self._sum[leads] = 0.0
         self._is_settling = True
         self._beyond[:, leads] = 0
         self._is_beyond = bool(self._beyond.any())
         self._restart = np.zeros(self.n_leads, bool)
         self._restarting = False
+
+    def _settle(self, out: NDArray[np.float32], n_hops: int) -> None:
+        """Take what is left of a wrong start out of filtered hops, (2, n, n_leads) mV, of settling leads."""
+        leads = np.flatnonzero(self._settling)
+        # Sample after sample, so that the sum has the same bits however the stream is cut.
+        sums = np.cumsum(np.concatenate([self._sum[None, leads], out[0][:, leads]]), axis=0)
+        begin = (self._settling_hops - self._settling[leads]) * self.hop
+        at = begin + np.arange(n_hops * self.hop)[:, None]
+        known = np.repeat(sums[: -1 : self.hop], self.hop, axis=0)  # at the begin of each hop
+        out[:, :, leads] -= self._wrong[:, at] * known
+        self._sum[leads] = sums[-1]
+        self._settling[leads] -= n_hops
+        self._is_settling = bool(self._settling.any())
+        settled = leads[self._settling[leads] == 0]
+        if len(settled):
+            if self.filled:
+                self._close_block()
+            left = self._wrong[0, -1] * self._sum[settled]
+            self._z[: self._n_states, settled] -= self._mode[:, None] * left
 
     def _evaluate(self) -> None:
         if not self._evaluated:

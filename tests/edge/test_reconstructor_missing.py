@@ -14,8 +14,10 @@ from edge.leads import INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS, lead_indices
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
+from edge.signal.conditioning import BLOCK_HOPS
 from edge.signal.presence import FLAT_S
-from tests.edge.signals import three_leads
+from firmware_bridge.simulators.ecg import EcgSimulator
+from tests.edge.signals import ROWS, three_leads
 
 N, START, STOP = 2000, 800, 1400  # leads are off from START to STOP
 FILL = 25  # samples that are held before a lead counts as off
@@ -201,11 +203,26 @@ def test_a_step_settles_and_is_flagged_where_it_shows(reconstructor: Reconstruct
     x = three_leads(N)
     x[0, 1000:] += 200.0
     block = reconstructor.push(x)
-    window = slice(1000 + 30, 1000 + 500)
+    noticed = 3 * BLOCK_HOPS * reconstructor.hop // 2  # at the latest, wherever blocks begin
+    window = slice(1000 + noticed, 1000 + 500)
     for lead in ("II", *RECONSTRUCTED_LEADS, "III", "aVR", "aVL", "aVF"):
         assert bits(block, lead, Quality.SETTLING)[window].all(), lead
     for lead in ("V1", "V5"):
         assert not bits(block, lead, Quality.SETTLING)[1000:].any()
+
+
+@pytest.mark.parametrize("phase", range(0, 200, 40))  # of a beat: 75 a minute
+def test_a_lead_that_comes_back_alone_is_right_once_it_has_no_flag(
+    reconstructor: Reconstructor, phase: int
+) -> None:
+    x = EcgSimulator(250.0, 75, baseline_mv=0.03, seed=2).read(3000)[ROWS]
+    right = reconstructor.whole(x).ecg_mv
+    x[1, 1000 : 1300 + phase] = np.nan
+    block = reconstructor.whole(x)
+    v1 = lead_indices(["V1"])[0]
+    clean = block.quality[v1] == 0
+    assert clean[1800 + phase + reconstructor.hop :].all()
+    assert np.abs(block.ecg_mv - right)[v1, clean].max() < 0.06
 
 
 def test_known_bits_travel_to_the_leads_they_touch(reconstructor: Reconstructor) -> None:

@@ -104,6 +104,8 @@ static void restart_filters(leadlift_path_t *path, leads_t ecg)
             path->filter[lead][i][1] = REST[i][1] * (double)ecg[lead][0];
         }
         path->settling[lead] = LEADLIFT_PATH_SETTLING_HOPS;
+        path->sum[lead] = 0.0;
+        path->wrong[lead] = MODE_OF_SUM;
         for (int rule = 0; rule < LEADLIFT_PATH_RULES; rule++) {
             path->beyond[rule][lead] = 0;
         }
@@ -139,12 +141,40 @@ static double filtered(const section_t *c, double *state, bool first_order, doub
     return y;
 }
 
+/*
+ * A lead starts as if its first sample were the baseline, be it the top of an R wave, and forgets that slowly. Behind
+ * a high-pass the mean is zero in the long run: what the mean since the start shows of the wrong baseline is taken
+ * out while the lead settles, little by little, and out of the filters at the end.
+ */
+static void settle(leadlift_path_t *path, int lead, float *conditioned, float *residual)
+{
+    double left = path->sum[lead];
+    for (int s = 0; s < HOP; s++) {
+        path->sum[lead] += (double)conditioned[s];
+    }
+    left *= path->wrong[lead];
+    for (int s = 0; s < HOP; s++) {
+        conditioned[s] = (float)((double)conditioned[s] - left);
+        residual[s] = (float)((double)residual[s] - MODE_RESIDUAL * left);
+        left *= MODE_DECAY;
+        path->wrong[lead] *= MODE_DECAY;
+    }
+    if (--path->settling[lead] == 0u) {
+        left = path->sum[lead] * path->wrong[lead];
+        for (int i = 0; i < SECTIONS; i++) {
+            path->filter[lead][i][0] -= MODE[i][0] * left;
+            path->filter[lead][i][1] -= MODE[i][1] * left;
+        }
+    }
+}
+
 uint16_t leadlift_condition(leadlift_path_t *path, leads_t ecg, leads_t conditioned, leads_t residual)
 {
     if (path->restart != 0u) {
         restart_filters(path, ecg);
     }
     uint16_t settling = 0;
+    bool settled = false;
     for (int lead = 0; lead < LEADS; lead++) {
         double sum = 0.0;
         for (int s = 0; s < HOP; s++) {
@@ -165,13 +195,17 @@ uint16_t leadlift_condition(leadlift_path_t *path, leads_t ecg, leads_t conditio
             path->high_mv[lead] = mean > path->high_mv[lead] ? mean : path->high_mv[lead];
         }
         if (path->settling[lead] > 0u) {
-            path->settling[lead]--;
+            settle(path, lead, conditioned[lead], residual[lead]);
             settling |= (uint16_t)(1u << lead);
+            settled = settled || path->settling[lead] == 0u;
         }
     }
     if (++path->block_hops == BLOCK_HOPS) {
         path->block_hops = 0;
         look_for_steps(path);
+    }
+    if (settled) { /* the filters go on from another state: a new block of hops */
+        path->block_hops = 0;
     }
     return settling;
 }

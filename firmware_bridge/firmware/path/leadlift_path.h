@@ -55,6 +55,8 @@ typedef struct {
 typedef struct {
     leadlift_decoder_t decoder;
     double filter[LEADLIFT_PATH_LEADS][LEADLIFT_PATH_SECTIONS][2];
+    double sum[LEADLIFT_PATH_LEADS];   /* of the filtered samples of a lead that settles, mV */
+    double wrong[LEADLIFT_PATH_LEADS]; /* what is left of a wrong start, of that sum */
     double mv_per_count;
     float anchor[LEADLIFT_DECODER_ANCHOR_FLOATS]; /* of the leads that are on, as mask */
     float mask[LEADLIFT_DECODER_ROWS];

@@ -15,11 +15,16 @@ from benchmarks.soak.account import Account, Tap
 from benchmarks.soak.collector import Collector
 from benchmarks.soak.comparison import SAME_MV, compare
 from benchmarks.soak.device import FaultyDevice, Truth
+from benchmarks.soak.episode import RECOVERY_S
 from benchmarks.soak.faults import slope
 from benchmarks.soak.schedule import CALM_S, Kind, draw
+from benchmarks.soak.tolerance import ROUNDING_MV, held, smeared
 from benchmarks.soak.transport import Gates
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
+from edge.signal.conditioning import Conditioner, Conditioning
+from edge.signal.filters import highpass1
+from tests.edge.signals import three_leads
 
 SECONDS = 30.0
 
@@ -101,7 +106,36 @@ def test_a_wrong_sample_without_a_flag_is_found(
         out.quality[:, 1000:1010] = int(Quality.GAP | Quality.INTERPOLATED)
     out.ecg_mv[1, 3000] += 0.2
     (line,) = compare(out, truth.ecg_mv, 0, reference).broken
-    assert ("a measured lead" if disturbed else "undisturbed") in line
+    assert line.startswith("II is 0.2" if disturbed else "undisturbed samples")
+
+
+def test_a_baseline_that_is_wrong_when_its_flag_ends_is_found(
+    streamed: tuple[Collector, Truth, Reconstructor],
+) -> None:
+    """As a lead that restarted on an R wave had it, before the mean of its settling told the baseline."""
+    out, truth, reference = streamed
+    out.quality[1, 1000:1500] = int(Quality.LEAD_OFF)
+    out.ecg_mv[1, 1500 : out.n] += 0.2 * np.exp(-np.arange(out.n - 1500) / 800).astype(np.float32)
+    (line,) = compare(out, truth.ecg_mv, 0, reference).broken
+    assert line.startswith("II is 0.2")
+
+
+def test_what_a_held_gap_leaves_in_the_high_pass_is_within_the_tolerance() -> None:
+    truth = three_leads(3000, seed=5)
+    filled = np.zeros(3000, bool)
+    for at in (1000, 1100, 1200):
+        filled[at : at + 25] = True
+    given = truth.copy()
+    for at in (1000, 1100, 1200):
+        given[:, at : at + 25] = truth[:, at - 1, None]
+    spec = Conditioning(mains_hz=None)
+    right, ours = (Conditioner(spec, 250.0, 3, 4).push(x)[0] for x in (truth, given))
+    off = np.abs(ours - right)
+    away = held(truth.astype(np.float64), filled)
+    np.testing.assert_allclose(away, np.abs(given - truth), atol=1e-6)
+    bound = away + smeared(away, -highpass1(spec.highpass_hz, 250.0)[3]) + ROUNDING_MV
+    assert (off <= bound).all()
+    assert off[:, 1230:].max() > 1e-3  # there is something to bound
 
 
 def test_samples_in_another_place_are_found(
@@ -136,15 +170,23 @@ def test_growth_has_an_interval_and_too_few_recordings_have_none() -> None:
 
 
 @pytest.mark.realtime
-def test_a_short_soak_breaks_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_kind_of_fault_once_breaks_nothing_and_each_is_felt(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     out = tmp_path / "soak.json"
-    command = ["soak", "--faults", "1", "--seconds", "80", "--episode", "40", "--json", str(out)]
-    assert main(command) == 0
+    assert main(["soak", "--faults", "1", "--every-kind", "--json", str(out)]) == 0
     found = json.loads(out.read_text())["results"]["faults"]
     assert found["broken_lines"] == []
-    assert found["recordings"] == 2
-    assert sum(found["faults"].values()) >= 5
+    kinds = {kind.label for kind in Kind if found["viewer_tried"] or kind != Kind.KILLED_VIEWER}
+    assert found["faults"] == dict.fromkeys(kinds, 1)
+    assert {kind for kind, times in found["felt"].items() if times} == kinds
+    assert found["full_disks"] == found["full_disk_tried"]
+    # What the live path itself says of them.
+    for figure in ("lost", "overrun", "interpolated", "corrupt", "duplicates", "late"):
+        assert found[figure] > 0, figure
+    assert found["restarts"] == found["reconnects"] == 1
     assert found["values_compared"] > 10_000
+    assert found["longest_recovery_s"] <= RECOVERY_S
     assert "| simulated_hours " in capsys.readouterr().out
 
 
