@@ -7,16 +7,21 @@ leadlift as a library hears of it as of any other, by `logging`.
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from datetime import datetime, timezone
 
 from edge.errors import LeadliftError
 
 LOG = logging.getLogger("leadlift")
 QUIET, NORMAL, VERBOSE = logging.WARNING, logging.INFO, logging.DEBUG
+WARNING = logging.WARNING
+TEXT, JSON = "text", "json"
+_SOURCE = "source"
 _WARNING = "warning: "
 AT_END: list[Callable[[], None]] = []
 """What is called when `shown` ends: a bar on the screen goes before an error is said."""
@@ -33,12 +38,29 @@ def add_notice_options(parser: argparse.ArgumentParser, *, default: object = NOR
         )
 
 
-def say(text: str) -> None:
-    """Tell whoever waits; stdout is for results. What begins with `warning: ` is a warning."""
-    if text.startswith(_WARNING):
-        LOG.warning("%s", text.removeprefix(_WARNING))
-    else:
-        LOG.info("%s", text)
+def add_log_option(parser: argparse.ArgumentParser, *, default: object = TEXT) -> None:
+    """The option that says how lines are written."""
+    parser.add_argument(
+        "--log-format",
+        choices=(TEXT, JSON),
+        default=default,
+        help="how notices, warnings and errors are written on stderr: text, or json: an object a line with "
+        "time, level and message, and source where several run (default: text)",
+    )
+
+
+def say(text: str, source: str = "") -> None:
+    """Tell whoever waits; stdout is for results. What begins with `warning: ` is a warning.
+
+    `source` names the one of several sources that it is about.
+    """
+    level = WARNING if text.startswith(_WARNING) else NORMAL
+    LOG.log(level, "%s", text.removeprefix(_WARNING), extra={_SOURCE: source})
+
+
+def fail(text: str, source: str = "") -> None:
+    """Tell of an error, of one of several sources where it is named."""
+    LOG.error("%s", text, extra={_SOURCE: source})
 
 
 def is_told() -> bool:
@@ -47,10 +69,10 @@ def is_told() -> bool:
 
 
 @contextmanager
-def shown(level: int = NORMAL, program: str = "leadlift") -> Iterator[None]:
+def shown(level: int = NORMAL, program: str = "leadlift", log_format: str = TEXT) -> Iterator[None]:
     """In here what is told from `level` on is on stderr; of libraries their warnings, with VERBOSE more."""
     handler, root = _Stderr(), LOG.root
-    handler.setFormatter(_Lines(program))
+    handler.setFormatter(_Objects() if log_format == JSON else _Lines(program))
     before = LOG.level, root.level
     LOG.setLevel(level)
     if level <= VERBOSE:
@@ -106,4 +128,23 @@ class _Lines(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         level = "" if record.levelno == logging.INFO else f"{record.levelname.lower()}: "
         name = "" if record.name == LOG.name else f"{record.name}: "
-        return f"{self._program}: {level}{name}{super().format(record)}"
+        source = getattr(record, _SOURCE, "")
+        of = f"{source}: " if source else ""
+        return f"{self._program}: {level}{name}{of}{super().format(record)}"
+
+
+class _Objects(logging.Formatter):
+    """A JSON object a line: time in UTC, level, message; the source and the library where there is one."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, timezone.utc)
+        told = {
+            "time": time.isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "message": super().format(record),
+        }
+        if source := getattr(record, _SOURCE, ""):
+            told[_SOURCE] = source
+        if record.name != LOG.name:
+            told["library"] = record.name
+        return json.dumps(told)

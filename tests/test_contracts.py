@@ -22,7 +22,7 @@ PACKAGES = ("benchmarks", "quantize", "edge", "firmware_bridge")  # each imports
 HEAVY = {
     *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "scipy"),
     *("serial", "bleak", "pyedflib", "rich", "pylsl", "matplotlib", "pydicom"),
-    *("starlette", "uvicorn", "websockets"),
+    *("starlette", "uvicorn", "websockets", "prometheus_client"),
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MAX_LINES = 400

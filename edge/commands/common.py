@@ -32,6 +32,7 @@ from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
+    from edge.metrics.exporter import Follow
     from edge.reconstructor import Reconstructor
     from edge.sinks import Sink
     from firmware_bridge.source import Source
@@ -259,8 +260,7 @@ class Beside:
 
     def say(self, text: str) -> None:
         """As `say`, with the name."""
-        mark = "warning: " if text.startswith("warning: ") else ""
-        say(f"{mark}{self.name}: {text.removeprefix(mark)}")
+        say(text, self.name)
 
 
 def run_live(
@@ -271,12 +271,13 @@ def run_live(
     seconds: float | None,
     settled: bool = False,
     beside: Beside | None = None,
+    follow: Follow | None = None,
 ) -> dict[str, Any]:
     """Record from `source` into the outputs until it ends or is stopped; the report, also written if asked.
 
     Unless the leads are `settled`, a device that lacks one of them is taken with those that it has.
     Raises what either end of the path raises; a sink that fails while others go on is in the report.
-    `beside` is for a run that is one of several in this process.
+    `beside` is for a run that is one of several in this process; `follow` shows it in metrics.
     """
     from edge.commands.marker_keys import marker_keys
     from edge.live.description import live_metadata
@@ -331,7 +332,8 @@ def run_live(
         stopping = clean_stop if beside is None else beside.stopping
         if outputs.draws:  # before there is a screen that it would break
             on_open()
-        with stopping(stop):
+        followed = nullcontext() if follow is None else follow(runtime, reconstructor)
+        with stopping(stop), followed:
             # Keys are of nobody where several runs might take them.
             keys = nullcontext() if beside else marker_keys(runtime, say, draws=outputs.draws)
             with keys:

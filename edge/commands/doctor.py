@@ -14,6 +14,7 @@ from typing import Any
 from edge.bundle import Bundle, load_bundle
 from edge.commands.common import Subparsers, one_line
 from edge.commands.devices import Port, port_line, serial_ports
+from edge.commands.health import health
 from edge.commands.lsl_devices import lsl_status
 from edge.engines.fastest import in_words
 from edge.engines.registry import AUTO, NOT_OPENED, OK, available, open_engine
@@ -32,12 +33,24 @@ def add(subparsers: Subparsers) -> None:
     parser = subparsers.add_parser(
         "doctor", help="say what works on this machine and what does not"
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument("--json", action="store_true", help="print JSON")
+    how.add_argument(
+        "--health",
+        nargs="?",
+        const="",
+        metavar="[HOST:]PORT",
+        help="for a health check: reconstruct two seconds of a made-up signal, or, given the address of "
+        "`leadlift run --metrics`, see that it goes on; a line, and 1 where not",
+    )
     parser.set_defaults(command=run)
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the findings; 1 when no model or no engine can be used."""
+    if arguments.health is not None:
+        print(health(arguments.health))
+        return 0
     found = examine()
     print(json.dumps(found, indent=2) if arguments.json else _in_words(found))
     return 0 if found["ok"] else 1

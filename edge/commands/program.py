@@ -30,7 +30,7 @@ from edge.commands.common import UsageError, one_line
 from edge.commands.console import accept_any_text, open_closed_streams
 from edge.damaged import in_words
 from edge.errors import LeadliftError
-from edge.notices import LOG, add_notice_options, leave_stdout, shown
+from edge.notices import LOG, add_log_option, add_notice_options, leave_stdout, shown
 
 COMMANDS = (
     demo,
@@ -65,6 +65,7 @@ def parser() -> argparse.ArgumentParser:
     top.add_argument("--version", action="version", version=f"leadlift {__version__}")
     top.add_argument("--debug", action="store_true", help="show the traceback of an error")
     add_notice_options(top)
+    add_log_option(top)
     subparsers = top.add_subparsers(required=True, metavar="COMMAND")
     for command in COMMANDS:
         command.add(subparsers)
@@ -73,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
             "--debug", action="store_true", default=argparse.SUPPRESS, help="show tracebacks"
         )
         add_notice_options(subparser, default=argparse.SUPPRESS)
+        add_log_option(subparser, default=argparse.SUPPRESS)
     return top
 
 
@@ -85,7 +87,7 @@ def run_command(argv: Sequence[str] | None = None) -> int:
             arguments = profiles.parse(parser(), argv)
         except LeadliftError as error:
             return _failed(error)
-    with shown(arguments.verbosity):
+    with shown(arguments.verbosity, log_format=arguments.log_format):
         return _run(arguments)
 
 

@@ -22,6 +22,7 @@ from edge.commands.common import (
     usage,
 )
 from edge.commands.live_report import exit_code, summary
+from edge.commands.metrics import add_metrics_option, metrics
 from edge.commands.profiles import Replace, add_profile_options
 from edge.commands.wiring import wired
 from edge.notices import say
@@ -59,6 +60,7 @@ def add(subparsers: Subparsers) -> None:
     )
     add_live_options(parser)
     add_patient_option(parser)
+    add_metrics_option(parser)
     add_profile_options(parser)
     parser.add_argument(
         "--json", action="store_true", help="print the report as JSON, and nothing else on stdout"
@@ -72,9 +74,9 @@ def run(arguments: argparse.Namespace) -> int:
         raise UsageError(
             "no source: give --source, such as serial:/dev/ttyACM0 (`leadlift devices` lists them) or sim:"
         )
-    if len(arguments.source) > 1:
-        from edge.commands.several_sources import run_several
+    from edge.commands.several_sources import names_of, run_several
 
+    if len(arguments.source) > 1:
         return run_several(arguments)
     [spec] = arguments.source
     sinks = arguments.sink or [default_sink(as_json=arguments.json)]
@@ -87,10 +89,17 @@ def run(arguments: argparse.Namespace) -> int:
         )
     leads = measured_leads(arguments, spec)
     source = source_of(spec, arguments, leads, say=None if outputs.draws else say)
-    with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:
-        settled = leads is not None
+    with (
+        metrics(arguments.metrics) as exporter,
+        open_reconstructor(arguments, arguments.patient, leads) as reconstructor,
+    ):
         report = run_live(
-            source, reconstructor, outputs, seconds=arguments.seconds, settled=settled
+            source,
+            reconstructor,
+            outputs,
+            seconds=arguments.seconds,
+            settled=leads is not None,
+            follow=None if exporter is None else exporter.follow(*names_of([spec])),
         )
     print(json.dumps(report, indent=2) if outputs.as_json else summary(report))
     return exit_code(report)

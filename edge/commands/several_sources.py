@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import PurePath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.commands.common import (
     Beside,
@@ -24,9 +24,13 @@ from edge.commands.common import (
     run_live,
 )
 from edge.commands.live_report import exit_code, summary
+from edge.commands.metrics import metrics
 from edge.commands.run import source_of
 from edge.errors import LeadliftError
-from edge.notices import LOG
+from edge.notices import fail
+
+if TYPE_CHECKING:
+    from edge.metrics.exporter import Exporter
 
 SOURCE, NUMBER = "{source}", "{number}"
 MOST = 64
@@ -58,7 +62,9 @@ class Runs:
 class OneRun(threading.Thread):
     """One source into its outputs."""
 
-    def __init__(self, name: str, arguments: Namespace, runs: Runs) -> None:
+    def __init__(
+        self, name: str, arguments: Namespace, runs: Runs, exporter: Exporter | None = None
+    ) -> None:
         """Look at everything that is named before anything opens. Raises what a single run raises."""
         super().__init__(name=name, daemon=True)
         self._arguments = arguments
@@ -66,6 +72,7 @@ class OneRun(threading.Thread):
         self.outputs = live_outputs(arguments.sink, arguments, arguments.source)
         self._leads = measured_leads(arguments, arguments.source)
         self._source = source_of(arguments.source, arguments, self._leads, self._beside.say)
+        self._follow = None if exporter is None else exporter.follow(name)
         self.report: dict[str, Any] | None = None
         self.error: LeadliftError | None = None
         self.fault: BaseException | None = None
@@ -83,10 +90,11 @@ class OneRun(threading.Thread):
                     seconds=given.seconds,
                     settled=self._leads is not None,
                     beside=self._beside,
+                    follow=self._follow,
                 )
         except LeadliftError as error:
             self.error = error
-            LOG.error("%s: %s; the other sources go on", self.name, one_line(error))
+            fail(f"{one_line(error)}; the other sources go on", self.name)
         except BaseException as error:
             self.fault = error
 
@@ -96,16 +104,17 @@ def run_several(arguments: argparse.Namespace) -> int:
     specs = arguments.source
     names = names_of(specs)
     runs = Runs()
-    threads = [
-        OneRun(name, _of_one(arguments, spec, name, number), runs)
-        for number, (spec, name) in enumerate(zip(specs, names, strict=True), 1)
-    ]
-    with clean_stop(runs.stop):
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(WAIT_S)
+    with metrics(arguments.metrics) as exporter:
+        threads = [
+            OneRun(name, _of_one(arguments, spec, name, number), runs, exporter)
+            for number, (spec, name) in enumerate(zip(specs, names, strict=True), 1)
+        ]
+        with clean_stop(runs.stop):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                while thread.is_alive():
+                    thread.join(WAIT_S)
     for thread in threads:
         if thread.fault is not None:
             raise thread.fault

@@ -21,6 +21,8 @@ class Outputs:
         self.sinks: dict[str, Sink] = dict(sinks)
         self.failures: dict[str, str] = {}
         """Why each sink that failed did, by its name."""
+        self.watchers: list[Callable[[TwelveLeadBlock], object]] = []
+        """Called with each block before it is written; they are no outputs, and must not fail."""
         self._say = say
         self._last: SinkError | None = None
         self._closed = False
@@ -33,6 +35,8 @@ class Outputs:
 
     def write(self, block: TwelveLeadBlock) -> None:
         """Into every sink that has not failed. Raises what the last one raised once none is left."""
+        for watch in self.watchers:
+            watch(block)
         for name, sink in self.sinks.items():
             if name in self.failures:
                 continue

@@ -71,7 +71,7 @@ class Runtime:
         fails.
         """
         self._say = say or (lambda line: None)
-        self._outputs = Outputs(sinks or {}, self._say)
+        self.outputs = Outputs(sinks or {}, self._say)
         self.started_at: datetime | None = None
         """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
         self.ingest = Ingest(leads, or_others=on_leads is not None)
@@ -107,12 +107,12 @@ class Runtime:
     @property
     def sinks(self) -> dict[str, Sink]:
         """The outputs by name; more may be added before the start."""
-        return self._outputs.sinks
+        return self.outputs.sinks
 
     @property
     def sink_failures(self) -> dict[str, str]:
         """Why each sink that failed did, by its name; the others went on."""
-        return self._outputs.failures
+        return self.outputs.failures
 
     def stop(self) -> None:
         """End the recording cleanly, from any thread or signal handler: takes no lock, returns at once."""
@@ -139,10 +139,10 @@ class Runtime:
         inference ends the run, and so does the failure of the last sink; it is raised here as it was, after
         the sinks are closed.
         """
-        with closing(self._outputs), closing(self.blocks(seconds)) as blocks:
+        with closing(self.outputs), closing(self.blocks(seconds)) as blocks:
             for block in blocks:
                 self._write(block)
-        self._outputs.raise_if_none_is_left()
+        self.outputs.raise_if_none_is_left()
 
     def blocks(self, seconds: float | None = None) -> Generator[TwelveLeadBlock, None, None]:
         """As `run`, but the blocks are the caller's; closing the iterator stops the acquisition."""
@@ -193,8 +193,8 @@ class Runtime:
             arrival_hz=self.ingest.arrival_hz or float("nan"),
             warnings=self.warnings,
             battery_percent=self.ingest.battery_percent,
-            address=self._outputs.address,
-            recording=self._outputs.recording(),
+            address=self.outputs.address,
+            recording=self.outputs.recording(),
         )
 
     @property
@@ -241,14 +241,14 @@ class Runtime:
             "latency_us": self.latency.report_us(),
             "deadline_us": self._deadline_ns / 1e3,
             "deadline_misses": self.deadline_misses,
-            "outputs": self._outputs.names(),
+            "outputs": self.outputs.names(),
             "sink_failures": dict(self.sink_failures),
             "warnings": list(self.warnings),
             "notifications_dropped": (
                 transport.notifications_dropped if isinstance(transport, Notified) else 0
             ),
             "strangers_dropped": getattr(transport, "strangers_dropped", 0),
-            **self._outputs.counters(),
+            **self.outputs.counters(),
         }
 
     # The acquisition thread.
@@ -390,7 +390,7 @@ class Runtime:
 
     def _write(self, block: TwelveLeadBlock) -> None:
         began_ns = monotonic_ns()
-        self._outputs.write(block)
+        self.outputs.write(block)
         if block.n_samples == 0:
             return
         done_ns = monotonic_ns()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import accumulate
+
 _SUB_BITS = 5  # 32 bins per power of two: a percentile is at most 1/32 (3 %) above the true value
 _BINS = (63 - _SUB_BITS + 1) << _SUB_BITS  # every non-negative int64 has a bin
 
@@ -25,12 +28,15 @@ class Histogram:
         self.n = 0
         """Durations recorded."""
         self.max_ns = 0
+        self.total_ns = 0
+        """Sum of the durations."""
 
     def record(self, duration_ns: int) -> None:
         """Count one duration; a negative one (clock fit below the truth) counts as 0."""
         value = duration_ns if duration_ns > 0 else 0
         self._counts[_bin_of(value)] += 1
         self.n += 1
+        self.total_ns += value
         if value > self.max_ns:
             self.max_ns = value
 
@@ -43,6 +49,15 @@ class Histogram:
             if count and seen >= wanted:
                 return min(_top_of(index), self.max_ns)
         return 0
+
+    def at_most(self, bounds_ns: Sequence[int]) -> list[int]:
+        """How many durations each of the rising `bounds_ns` holds; last, all of them.
+
+        A bin that a bound cuts counts above it: no bucket claims a duration that is longer than its bound.
+        """
+        counts = list(self._counts)  # one moment, whoever goes on recording
+        sums = [0, *accumulate(counts)]
+        return [sums[_bin_of(bound + 1)] for bound in bounds_ns] + [sums[-1]]
 
     def summary_us(self) -> dict[str, float | int]:
         """`n`, and `p50`, `p99` and `max` in microseconds."""

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import ast
 import io
+import json
 import logging
 import sys
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from edge.cli import main
 from edge.errors import InputError
-from edge.notices import LOG, NORMAL, QUIET, VERBOSE, reported, say, shown
+from edge.notices import JSON, LOG, NORMAL, QUIET, VERBOSE, reported, say, shown
 
 LIBRARY = logging.getLogger("some.library")
 
@@ -53,6 +55,32 @@ def test_a_line_each_on_stderr(
     out, err = capsys.readouterr()
     assert out == ""
     assert err.splitlines() == [f"leadlift: {line}" for line in lines]
+
+
+def test_an_object_each_where_json_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
+    with shown(log_format=JSON):
+        say("warning: two\nlines", "bed 3")
+        LOG.error('"quoted"')
+        LIBRARY.warning("lost")
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    times = [datetime.fromisoformat(line.pop("time")) for line in lines]
+    assert times == sorted(times)
+    assert all(time.utcoffset() == timedelta(0) for time in times)
+    assert lines == [
+        {"level": "warning", "message": "two\nlines", "source": "bed 3"},
+        {"level": "error", "message": '"quoted"'},
+        {"level": "warning", "message": "lost", "library": "some.library"},
+    ]
+
+
+@pytest.mark.parametrize("before", [["--log-format", "json", "run"], ["run", "--log-format=json"]])
+def test_an_error_of_a_command_is_an_object(
+    before: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*before, "--source", "replay:nowhere", "--sink", "terminal:"]) == 1
+    [line] = map(json.loads, capsys.readouterr().err.splitlines())
+    assert line["level"] == "error"
+    assert "nowhere" in line["message"]
 
 
 def test_nothing_of_the_logging_of_others_is_changed_for_good() -> None:

@@ -1,0 +1,1 @@
+"""What a live run counts, for Prometheus: collected when it is asked for."""
