@@ -12,13 +12,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, misplacement, multi, peers, throughput
+from benchmarks import against, compare, footprint, misplacement, multi, peers, view
 from benchmarks.device import command as device
-from benchmarks.environment import environment, load_average
+from benchmarks.environment import SEED, environment, load_average
 from benchmarks.fidelity import command as fidelity
 from benchmarks.latency import command as latency
+from benchmarks.quick import add_quick, shorten
 from benchmarks.report import print_tables, target_table, write_json
+from benchmarks.reports import command as reports
 from benchmarks.soak import command as soak
+from benchmarks.turing import command as turing
 from benchmarks.wire import command as wire
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
@@ -28,14 +31,20 @@ MEASUREMENTS = (
     latency,
     multi,
     against,
+    peers,
+    footprint,
     fidelity,
     misplacement,
-    throughput,
     soak,
-    peers,
     wire,
     device,
+    turing,
+    view,
 )
+
+WITHOUT_A_REPORT: dict[str, Any] = {"report": reports, "compare": compare}
+"""Commands that measure nothing themselves."""
+NOT_OF_THE_REPORT = ("measure", "parser", "check", "verbosity")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -49,17 +58,22 @@ def parser() -> argparse.ArgumentParser:
         subparser.add_argument(
             "--check", action="store_true", help="exit 1 when a target is missed or undecided"
         )
+        add_quick(subparser)
         add_notice_options(subparser)
-    compare.add(subparsers)
+        subparser.set_defaults(parser=subparser)
+    for command in WITHOUT_A_REPORT.values():
+        command.add(subparsers)
     return top
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one benchmark; the exit code."""
     arguments = parser().parse_args(argv)
-    if arguments.benchmark == "compare":
-        return reported("benchmarks compare", lambda: compare.run(arguments))
     name = f"benchmarks {arguments.benchmark}"
+    if arguments.benchmark in WITHOUT_A_REPORT:
+        command = WITHOUT_A_REPORT[arguments.benchmark]
+        return reported(name, lambda: command.run(arguments), getattr(arguments, "verbosity", 0))
+    shorten(arguments, arguments.parser)
     return reported(name, lambda: measure(arguments), arguments.verbosity)
 
 
@@ -69,7 +83,7 @@ def measure(arguments: argparse.Namespace) -> int:
     if engine is not None:
         with open_engine(bundle, engine).engine as opened:  # what `auto` takes here
             engine = opened.name
-    about = environment(bundle, engine)
+    about = environment(bundle, engine, seed=getattr(arguments, "seed", SEED))
     about["load_before"] = load_average()
     result = arguments.measure(arguments)
     about["load_after"] = load_average()
@@ -80,9 +94,7 @@ def measure(arguments: argparse.Namespace) -> int:
     asked = target_table([row for row in judged if row["met"] is not None or row["undecided"]])
     print_tables([*result.tables, *([asked] if asked.rows else [])])
     if arguments.json is not None:
-        given = {
-            k: v for k, v in vars(arguments).items() if k not in ("measure", "check", "verbosity")
-        }
+        given = {k: v for k, v in vars(arguments).items() if k not in NOT_OF_THE_REPORT}
         report: dict[str, Any] = {
             "benchmark": arguments.benchmark,
             "environment": about,

@@ -1,4 +1,4 @@
-"""`python -m benchmarks against CHECKOUT`: this code and an earlier checkout in turn, and the ratios.
+"""`python -m benchmarks against COMMIT`: this code and an earlier commit or checkout in turn, and the ratios.
 
 Each is a process of its own that imports `edge` from its checkout, takes a burst when told to and says how
 much CPU time it took: whatever the machine does meanwhile falls on both.
@@ -11,18 +11,28 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.latency.offline import RECORD_S, real_records
 from benchmarks.latency.probes import ONE_THREAD
+from benchmarks.ratios import in_words, ratio
 from benchmarks.report import Result, Table, Target
 from benchmarks.timing import collection_off
+from edge.bundle import load_bundle
+from edge.engines.registry import open_engine
 
 ROUNDS, BURST = 60, 50
+RECORDS = 8  # of the four tallest, two were fast before, too
+REPEATS = 3  # of each record
+EARLIER = "46deb30"  # what the targets are measured against: the last before push was made lean
+EARLIER_OFFLINE = "f083c2c"  # the last at which tall R waves slowed whole recordings
 HERE = Path(__file__).parent.parent
 _CHILD = """
 import json, os, sys, time
@@ -71,33 +81,101 @@ TARGETS = (
 
 def add(subparsers: Any) -> None:
     """Register the command."""
-    parser = subparsers.add_parser("against", help="this code against an earlier checkout, in turn")
+    parser = subparsers.add_parser("against", help="this code against an earlier commit, in turn")
     add_argument = parser.add_argument
-    add_argument("checkout", type=Path, metavar="CHECKOUT", help="of an earlier commit")
+    add_argument(
+        "earlier",
+        nargs="?",
+        default=EARLIER,
+        metavar="COMMIT",
+        help="of this repository, or a folder that is a checkout (default: %(default)s)",
+    )
+    add_argument(
+        "--offline-earlier",
+        default=EARLIER_OFFLINE,
+        metavar="COMMIT",
+        help="the same for whole recordings (default: %(default)s)",
+    )
     add_argument("--model", type=Path, help=argparse.SUPPRESS)
     add_argument("--engine", default="auto", help="taken as the fastest here (default: auto)")
     add_argument("--rounds", type=int, default=ROUNDS, help=f"of {BURST} hops each")
-    add_argument("--records", type=int, default=4, help="tall and small ones each")
+    add_argument("--records", type=int, default=RECORDS, help="tall and small ones each")
+    add_argument("--record-seconds", type=float, default=RECORD_S, help="of each, over and over")
     parser.set_defaults(measure=measure)
 
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Hops on the default engine of the earlier checkout, and here on it and on the fastest; real records."""
-    from benchmarks.throughput import real_records
-
-    tall, small = real_records(arguments.records)
+    tall, small = real_records(arguments.records, arguments.record_seconds)
     records = np.concatenate([tall, small])
-    with Pair(arguments.checkout, records) as pair, collection_off():
-        push = _push(pair, arguments.engine, arguments.rounds)
+    with open_engine(load_bundle(), arguments.engine).engine as engine:
+        fastest = engine.name
+    with _pair(arguments.earlier, records) as pair:
+        push = _push(pair, fastest, arguments.rounds)
+    with _pair(arguments.offline_earlier, records) as pair:
         offline = _offline(pair, len(tall), len(records))
-    table = Table("CPU time here / earlier, in turn", ("what", "earlier, us", "here, us", "ratio"))
-    for row in push.values():
-        table.add(f"push of a hop, {row['engine']}", row["earlier_us"], row["us"], row["ratio"])
+    results = {
+        "earlier": arguments.earlier,
+        "push": push,
+        "offline_earlier": arguments.offline_earlier,
+        "reconstruct": offline,
+    }
+    return Result(results, [table_of(results)], TARGETS)
+
+
+def table_of(results: Mapping[str, Any]) -> Table:
+    """Then, now and the ratio."""
+    columns = ("what", "earlier, us", "here, us", "ratio", "95 % interval")
+    table = Table("CPU time here / earlier, in turn", columns)
+    before, offline_before = results["earlier"], results["offline_earlier"]
+    for row in results["push"].values():
+        name = f"push of a hop, {row['engine']} / {before}"
+        table.add(name, row["earlier_us"], row["us"], row["ratio"], in_words(row))
+    offline = results["reconstruct"]
     for name in ("tall", "small"):
         row = offline[name]
-        table.add(f"edge.reconstruct, {name} QRS", row["earlier_us"], row["us"], row["ratio"])
-    table.add("edge.reconstruct, slowest / fastest record", "", "", offline["slowest_over_fastest"])
-    return Result({"push": push, "reconstruct": offline}, [table], TARGETS)
+        label = f"edge.reconstruct, {name} QRS / {offline_before}"
+        table.add(label, row["earlier_us"], row["us"], row["ratio"], in_words(row))
+    apart = offline["slowest_over_fastest"]
+    table.add("edge.reconstruct here, slowest / fastest record", "", "", apart, "")
+    return table
+
+
+@contextmanager
+def checkout_of(earlier: str) -> Iterator[Path]:
+    """The folder `earlier`, or that commit of this repository in a folder that lasts for the block.
+
+    Raises BenchmarkError for what is neither.
+    """
+    if Path(earlier).is_dir():
+        yield Path(earlier)
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        git = [
+            "git",
+            "-C",
+            str(HERE),
+            "archive",
+            "--format=tar",
+            earlier,
+            "edge",
+            "firmware_bridge",
+        ]
+        try:
+            archive = subprocess.run(git, capture_output=True, check=True).stdout
+            subprocess.run(["tar", "-x", "-C", folder], input=archive, check=True)
+        except (OSError, subprocess.CalledProcessError) as error:
+            raise BenchmarkError(
+                f"{earlier} is no folder, and no commit that this repository holds:"
+                " fetch it, or give a checkout of it"
+            ) from error
+        yield Path(folder)
+
+
+@contextmanager
+def _pair(earlier: str, records: Any) -> Iterator[Pair]:
+    with checkout_of(earlier) as checkout, Pair(checkout, records) as pair, collection_off():
+        yield pair
 
 
 class Pair:
@@ -111,8 +189,6 @@ class Pair:
         self._checkout, self._records = checkout, records
 
     def __enter__(self) -> Pair:
-        import tempfile
-
         self._folder = tempfile.TemporaryDirectory()
         file = Path(self._folder.name) / "records.npz"
         np.savez(file, ecg_mv=self._records)
@@ -169,40 +245,47 @@ def _answer(child: subprocess.Popen[str]) -> Any:
 
 def _push(pair: Pair, fastest: str, rounds: int) -> dict[str, Any]:
     engines = {"onnxruntime": "onnxruntime", "fastest": fastest}
-    before: list[int] = []
-    after: dict[str, list[int]] = {name: [] for name in engines}
+    before: list[list[int]] = []
+    after: dict[str, list[list[int]]] = {name: [] for name in engines}
     for _ in range(rounds):
-        before += pair.earlier("push", "onnxruntime")
+        before.append(pair.earlier("push", "onnxruntime"))
         for name, engine in engines.items():
-            after[name] += pair.here("push", engine)
+            after[name].append(pair.here("push", engine))
     return {
-        name: {"engine": engine, **_compared(before, after[name]), "n": len(after[name])}
+        name: {"engine": engine, **_compared(before, after[name]), "n": rounds * BURST}
         for name, engine in engines.items()
     }
 
 
-def _offline(pair: Pair, n_tall: int, n: int, repeats: int = 3) -> dict[str, Any]:
+def _offline(pair: Pair, n_tall: int, n: int) -> dict[str, Any]:
     times: dict[str, list[list[int]]] = {
         "earlier": [[] for _ in range(n)],
         "here": [[] for _ in range(n)],
     }
-    for _ in range(repeats):
+    for _ in range(REPEATS):
         for record in range(n):
             times["earlier"][record] += pair.earlier("reconstruct", str(record))
             times["here"][record] += pair.here("reconstruct", str(record))
     here = [min(ns) for ns in times["here"]]
 
-    def of(records: Sequence[int]) -> dict[str, float]:
-        return _compared([min(times["earlier"][i]) for i in records], [here[i] for i in records])
+    def of(records: Sequence[int]) -> dict[str, Any]:
+        """Each record is a round: the least of its repeats counts."""
+        return _compared(
+            [[min(times["earlier"][i])] for i in records], [[here[i]] for i in records]
+        )
 
     return {
         "tall": of(range(n_tall)),
         "small": of(range(n_tall, n)),
         "slowest_over_fastest": max(here) / min(here),
-        "repeats": repeats,
+        "repeats": REPEATS,
     }
 
 
-def _compared(before: Sequence[int], after: Sequence[int]) -> dict[str, float]:
-    one, other = float(np.median(before)), float(np.median(after))
-    return {"earlier_us": one / 1e3, "us": other / 1e3, "ratio": other / one}
+def _compared(before: Sequence[Sequence[int]], after: Sequence[Sequence[int]]) -> dict[str, Any]:
+    one, other = np.array(before), np.array(after)
+    return {
+        "earlier_us": float(np.median(one)) / 1e3,
+        "us": float(np.median(other)) / 1e3,
+        **ratio(other, one),
+    }

@@ -11,14 +11,18 @@ from pathlib import Path
 
 from edge.bundle import Bundle
 
-PACKAGES = ("numpy", "onnxruntime", "onnx", "scipy", "torch")
+PACKAGES = (
+    *("numpy", "onnxruntime", "onnx", "scipy", "torch", "ai-edge-litert", "tensorrt"),
+    *("mne-lsl", "brainflow"),
+)
+SEED = 0  # of simulated signals, random weights and resampled rounds, where no --seed is given
 INT8_INSTRUCTIONS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
 _GIT_S = 10.0  # a repository on a slow disk answers within seconds
 
 
 def environment(
-    bundle: Bundle | None = None, engine: str | None = None, threads: int = 1
+    bundle: Bundle | None = None, engine: str | None = None, threads: int = 1, seed: int = SEED
 ) -> dict[str, object]:
     """Provenance of a report, plain values for JSON; what the system does not say is None.
 
@@ -39,6 +43,7 @@ def environment(
         "bundle_sha256": None if bundle is None else bundle.sha256,
         "engine": engine,
         "threads": threads,
+        "seed": seed,
     }
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ratios import in_words, ratio
 from benchmarks.report import Result, Table, percentiles
 from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.bundle import load_bundle
@@ -23,8 +25,9 @@ BUFFER_S = 12.0
 WINDOW_S = 10.0  # what a display reads over and over
 CHUNK_S = 0.04  # what a device sends at once
 ROUNDS, BURST = 100, 8
-RESAMPLINGS = 1000
 OURS = "leadlift"
+PLAYED = 500  # samples of BrainFlow's file, over and over
+FILLED_S = 60.0  # it sleeps between samples, so that ten seconds of fast ones take longer
 
 
 class AbsentError(Exception):
@@ -43,9 +46,6 @@ def add(subparsers: Any) -> None:
 def measure(arguments: argparse.Namespace) -> Result:
     """Ours first in each comparison; every ratio is the peer's time over ours, of the same rounds."""
     results: dict[str, Any] = {"read": {}, "push": {}, "conditioning": {}, "skipped": {}}
-    table = Table(
-        "Peers, in turn", ("what", "who", "p50 us", "times ours", "95 % interval", "rounds")
-    )
     for hz in arguments.rates:
         steps: dict[str, dict[str, Step]] = {"push": {}, "read": {}}
         with ExitStack() as stack:
@@ -59,20 +59,35 @@ def measure(arguments: argparse.Namespace) -> Result:
                     steps[what][name] = step
             for what, by_name in steps.items():
                 results[what][f"{hz:g}"] = compared(by_name, arguments.rounds)
+    results["contiguous_read_copies"] = copies()
     results["conditioning"] = compared(_conditioning(arguments.model), arguments.rounds)
+    return Result(results, tables(results))
+
+
+def tables(results: Mapping[str, Any]) -> list[Table]:
+    """Everybody side by side, and who could not be measured."""
+    columns = ("what", "who", "p50 us", "times ours", "95 % interval", "rounds")
+    table = Table("Peers, in turn", columns)
     rows = [
         (f"{what} at {hz} Hz", by) for what in ("push", "read") for hz, by in results[what].items()
     ]
     for what, by_name in [*rows, ("conditioning of one hop", results["conditioning"])]:
         for name, one in by_name.items():
-            low, high = one["interval"]
-            table.add(
-                what, name, one["p50"], one["ratio"], f"{low:.3g} to {high:.3g}", one["rounds"]
-            )
+            table.add(what, name, one["p50"], one["ratio"], in_words(one), one["rounds"])
+    table.note = f"A contiguous read of ours takes {results['contiguous_read_copies']} copies."
     skipped = Table("Not measured", ("who", "why"))
     for name, why in results["skipped"].items():
         skipped.add(name, why)
-    return Result(results, [table, *([skipped] if skipped.rows else [])])
+    return [table, *([skipped] if skipped.rows else [])]
+
+
+def copies() -> int:
+    """Copies that a read of a window of our ring takes where it is contiguous: 0 if two share memory."""
+    ring = Ring(CHANNELS, 1000)
+    ring.write(*(np.zeros((CHANNELS, ring.capacity), kind) for kind in (np.float32, np.uint8)))
+    one, other = (ring.reader(0).view() for _ in range(2))
+    pairs = ((one.ecg_mv, other.ecg_mv), (one.quality, other.quality))
+    return sum(not np.shares_memory(a, b) for a, b in pairs)
 
 
 def compared(
@@ -80,26 +95,11 @@ def compared(
 ) -> dict[str, Any]:
     """Durations in us by name, and the ratio to the first of them with a 95 % bootstrap interval."""
     durations = time_in_turn(steps, rounds, BURST, warm_up_s)
-    by_round = {name: np.median(ns, axis=1) for name, ns in durations.items()}
-    ours = next(iter(by_round.values()))
+    ours = next(iter(durations.values()))
     return {
-        name: {
-            "unit": "us",
-            **percentiles(durations[name] / 1e3),
-            "ratio": float(np.median(medians / ours)),
-            "interval": interval(medians / ours),
-            "rounds": rounds,
-        }
-        for name, medians in by_round.items()
+        name: {"unit": "us", **percentiles(ns / 1e3), **ratio(ns, ours)}
+        for name, ns in durations.items()
     }
-
-
-def interval(ratios: NDArray[np.float64]) -> tuple[float, float]:
-    """The 95 % interval of the median, from resampled rounds."""
-    rng = np.random.default_rng(0)
-    medians = np.median(rng.choice(ratios, (RESAMPLINGS, len(ratios))), axis=1)
-    low, high = np.percentile(medians, [2.5, 97.5])
-    return float(low), float(high)
 
 
 @contextmanager
@@ -156,27 +156,34 @@ def _mne_lsl(hz: float) -> Iterator[dict[str, Step]]:
 
 @contextmanager
 def _brainflow(hz: float) -> Iterator[dict[str, Step]]:
-    """The buffer behind BrainFlow's synthetic board: at its own rate, with all its rows; read only.
+    """The buffer behind a board that plays a file at any rate, with all rows of its board; read only.
 
-    Nothing can be put into it from outside, so there is no push.
+    Nothing can be put into it from outside, so there is no push. The board has stopped when it is read: its
+    thread disturbs nobody.
     """
     try:
         from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
+        from brainflow.data_filter import DataFilter
     except ImportError as error:
         raise AbsentError(f"{error}: pip install 'leadlift[peers]'") from error
     BoardShim.disable_board_logger()
-    board = BoardShim(BoardIds.SYNTHETIC_BOARD, BrainFlowInputParams())
-    own_hz = BoardShim.get_sampling_rate(BoardIds.SYNTHETIC_BOARD)
-    if hz != own_hz:
-        raise AbsentError(f"its synthetic board samples at {own_hz:g} Hz alone")
-    n = round(WINDOW_S * hz)
-    board.prepare_session()
-    try:
-        board.start_stream(round(BUFFER_S * hz))
-        _wait_for(lambda: int(board.get_board_data_count()) >= n, 3 * WINDOW_S)
-        yield {"read": lambda: board.get_current_board_data(n)}
-    finally:
-        board.release_session()
+    n, master = round(WINDOW_S * hz), BoardIds.SYNTHETIC_BOARD
+    played = np.zeros((BoardShim.get_num_rows(master), PLAYED))
+    played[BoardShim.get_timestamp_channel(master)] = np.arange(PLAYED) / hz
+    with tempfile.TemporaryDirectory() as folder:
+        parameters = BrainFlowInputParams()
+        parameters.file, parameters.master_board = f"{folder}/played.csv", master
+        DataFilter.write_file(played, parameters.file, "w")
+        board = BoardShim(BoardIds.PLAYBACK_FILE_BOARD, parameters)
+        board.prepare_session()
+        try:
+            board.config_board("loopback_true")
+            board.start_stream(round(BUFFER_S * hz))
+            _wait_for(lambda: int(board.get_board_data_count()) >= n, FILLED_S)
+            board.stop_stream()
+            yield {"read": lambda: board.get_current_board_data(n)}
+        finally:
+            board.release_session()
 
 
 PEERS: dict[str, Callable[[float], Any]] = {

@@ -87,6 +87,8 @@ class Table:
     title: str
     columns: Sequence[str]
     rows: list[Sequence[object]] = field(default_factory=list)
+    note: str = ""
+    """A line below it."""
 
     def add(self, *cells: object) -> None:
         """One row; floats get four significant figures."""
@@ -121,21 +123,22 @@ def target_table(judged: Sequence[Mapping[str, Any]]) -> Table:
 
 def print_tables(tables: Sequence[Table]) -> None:
     """Markdown on stdout, as wide as it needs to be."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table as RichTable
-
-    console = Console(width=400, highlight=False, markup=False, color_system=None)
     for table in tables:
-        shown = RichTable(box=box.MARKDOWN)
-        for column in table.columns:
-            shown.add_column(column, no_wrap=True)
-        for row in table.rows:
-            shown.add_row(*(cell(value) for value in row))
-        console.print(f"\n**{table.title}**\n", markup=False)
-        with console.capture() as captured:
-            console.print(shown)
-        print("\n".join(line.rstrip() for line in captured.get().strip().splitlines()))
+        print(f"\n**{table.title}**\n")
+        print("\n".join(markdown(table)))
+
+
+def markdown(table: Table) -> list[str]:
+    """Its lines, columns as wide as they need to be, without the title."""
+    rows = [[str(column) for column in table.columns]]
+    rows += [[cell(value) for value in row] for row in table.rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    rows.insert(1, ["-" * width for width in widths])
+    lines = [
+        f"| {' | '.join(text.ljust(width) for text, width in zip(row, widths, strict=True))} |"
+        for row in rows
+    ]
+    return [*lines, *(["", table.note] if table.note else [])]
 
 
 def cell(value: object) -> str:

@@ -35,13 +35,16 @@ from edge.json_rules import (
     text,
 )
 from edge.leads import INDEPENDENT_LEADS, LEADS
-from edge.protobuf import LENGTH_DELIMITED, fields
+from edge.protobuf import encoded, fields
 from edge.signal.conditioning import Conditioning, sections
 
 SCHEMA_VERSION = 1
 MANIFEST_KEY, CHECKSUM_KEY = "leadlift.manifest", "leadlift.sha256"
 MAX_BYTES = 256 << 20  # a decoder for a device is a few MB; more than this is another file
 MAX_STATE = 1 << 20  # elements of a state tensor: minutes of the widest decoder's history
+_MODELS = Path(__file__).parent / "models"
+BUNDLES = {"small": _MODELS / "leadlift-small.onnx"}
+"""What ships besides the default, by its name: for a microcontroller."""
 _OPTIONAL: dict[str, Any] = {
     "training": {},
     "fidelity": {},
@@ -153,11 +156,11 @@ def read_bundle(data: bytes, path: Path | None = None) -> Bundle:
 
 
 def load_bundle(path: str | Path | None = None) -> Bundle:
-    """The bundle at `path`, or the one that ships.
+    """The bundle at `path`, the one of a name in BUNDLES, or the one that ships.
 
     Raises BundleError for a file that cannot be read or is no sound bundle.
     """
-    path = default_bundle_path() if path is None else Path(path)
+    path = default_bundle_path() if path is None else BUNDLES.get(str(path), Path(path))
     try:
         status = path.stat()
         if status.st_size > MAX_BYTES:
@@ -173,7 +176,7 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
 
 def default_bundle_path() -> Path:
     """The bundle inside the package."""
-    return Path(__file__).parent / "models" / "leadlift-any-to-12.onnx"
+    return _MODELS / "leadlift-any-to-12.onnx"
 
 
 def _shape(value: Any) -> tuple[int, ...]:
@@ -271,20 +274,8 @@ def _check_leads(m: Manifest) -> None:
         raise Refused("has sigma_amplitude, which is for a decoder of any leads")
 
 
-def _varint(value: int) -> bytes:
-    out = bytearray()
-    while value > 0x7F:
-        out.append(value & 0x7F | 0x80)
-        value >>= 7
-    return bytes(out) + bytes([value])
-
-
 def _metadata_entry(key: str, value: str) -> bytes:
-    pair = b"".join(
-        _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(text)) + text
-        for number, text in ((1, key.encode()), (2, value.encode()))
-    )
-    return _varint(_METADATA_FIELD << 3 | LENGTH_DELIMITED) + _varint(len(pair)) + pair
+    return encoded(_METADATA_FIELD, encoded(1, key.encode()) + encoded(2, value.encode()))
 
 
 def _metadata_entries(data: bytes) -> Iterator[tuple[str, str]]:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 from numpy.typing import NDArray
 
 from edge.lead_set import Flags
 from edge.leads import LEADS
 from edge.signal.held import Bits
-from edge.stream_group import StreamGroup
+from edge.stream_group import Member, StreamGroup
 from edge.stream_state import StreamState
 
 Array = NDArray[np.float32]
@@ -33,18 +31,16 @@ class PlainHop:
 
 
 class PlainHops:
-    """A hop of each of some streams of a group, finite, all of them `well`."""
+    """A hop of each of some streams of a group, finite, each of which fits."""
 
-    def __init__(
-        self, group: StreamGroup, rows: Sequence[int], streams: Sequence[StreamState], ecg: Array
-    ) -> None:
-        self._group, self._rows, self._streams = group, np.array(rows, np.intp), streams
-        self.ecg, self.anchor = group.take_hops(self._rows, streams, ecg)
+    def __init__(self, group: StreamGroup, members: list[Member], samples: Array) -> None:
+        self._group, self._selection = group, group.take_hops(members, samples)
+        self.ecg, self.anchor = self._selection.ecg, self._selection.anchors
         self.mask = group.mask
 
     def finish(self, decoded: Array, log_sigma: Array) -> list[Made]:
         """Of each stream's hop, from what the engine made of `ecg`."""
-        ecg, sigma = self._group.finish_hops(self._rows, self._streams, decoded, log_sigma)
+        ecg, sigma = self._group.finish_hops(self._selection, decoded, log_sigma)
         return [*zip(ecg, sigma, np.zeros(ecg.shape, np.uint8), strict=True)]
 
 

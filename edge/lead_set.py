@@ -116,16 +116,14 @@ class LeadSet:
             leads = rows
         return leads.reshape(1, len(leads), -1, self.manifest.hop).transpose(0, 1, 3, 2)
 
-    def many_hop_rows(self, leads: NDArray[np.float32]) -> NDArray[np.float32]:
-        """As `engine_rows` for a hop of each of many streams, (n, n_measured, hop), with all leads on."""
-        if self._at is None:
-            return leads[..., None]
-        rows = np.zeros((len(leads), len(self.manifest.input_leads), leads.shape[2]), np.float32)
-        rows[:, self._at] = leads
+    def many_hop_rows(self, leads: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+        """As `hop_rows` of many streams, (n_measured, n * hop), into `out` (n, n_inputs, hop, 1)."""
+        rows = out[..., 0].swapaxes(0, 1)
+        leads = leads.reshape(len(leads), *rows.shape[1:])
+        rows[slice(None) if self._at is None else self._at] = leads
         if self.all_present.derived is not None:
             derived, (one, other), (a, b) = self.all_present.derived
-            rows[:, derived] = a * leads[:, None, one] + b * leads[:, None, other]
-        return rows[..., None]
+            rows[derived] = a[..., None] * leads[one] + b[..., None] * leads[other]
 
     def hop_rows(self, leads: NDArray[np.float32], out: NDArray[np.float32]) -> None:
         """As `engine_rows` for one hop with all leads on, into `out` (1, n_inputs, hop, 1), else zero."""

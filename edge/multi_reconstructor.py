@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from itertools import compress
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,42 +15,20 @@ from edge.engines.base import Engine
 from edge.errors import InputError
 from edge.hop_jobs import HopJob, Made, MarkedHop, PlainHop, PlainHops
 from edge.lead_set import Flags, LeadSet
-from edge.leads import LEADS, Provenance
+from edge.leads import Provenance
 from edge.patient.patient import Patient, load_patient
 from edge.patient.patient_map import PatientMap
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock, fitting, millivolts
 from edge.signal.conditioning import Conditioning
 from edge.signal.held import Bits
+from edge.signal.side_by_side import stacked
+from edge.slots import Array, Hop, Round, Slot, round_of
 from edge.stream_ends import StreamEnds, cut
 from edge.stream_group import StreamGroup
 from firmware_bridge.closing import Closing
 
 DEFAULT_SLOTS = 64
-TOGETHER = 3  # well streams of the same leads from which on their arrays are worked on as one
-
-Hop = tuple[NDArray[np.float32], Flags | None, Bits | None]
-"""Samples, and what is missing and known of them; None where nothing is, or was not looked for yet."""
-
-
-@dataclass(eq=False)
-class Slot:
-    """A patient's place, while taken."""
-
-    number: int
-    """Of the engine's batch."""
-    row: int
-    """Of the group."""
-    group: StreamGroup
-    ends: StreamEnds
-    leads: tuple[str, ...]
-    provenance: tuple[Provenance, ...]
-    patient: Patient | None
-    one_hop: tuple[int, int]
-    """Shape of a hop's samples."""
-    waiting: list[Hop] = field(default_factory=list)
-    """Hops of this push that are not decoded yet."""
-    made: list[Made] = field(default_factory=list)
 
 
 class MultiReconstructor(Closing):
@@ -85,6 +63,7 @@ class MultiReconstructor(Closing):
         self._free = [*range(slots)]
         self._taken: dict[str, Slot] = {}
         self._groups: dict[tuple[str, ...], StreamGroup] = {}
+        self._round: Round | None = None
 
     @classmethod
     def open(
@@ -186,22 +165,23 @@ class MultiReconstructor(Closing):
         measured = lead_set.measured
         group = self._groups.get(measured)
         if group is None:
-            group = StreamGroup(lead_set, m, self.conditioning, self.slots)
+            group = StreamGroup(LeadSet(m, leads), m, self.conditioning, self.slots)
             self._groups[measured] = group
-        row, stream = group.open(lead_set, patient_map)
-        ends = StreamEnds(stream, m.sampling_hz, m.hop)
+        member = group.open(lead_set, patient_map)
+        ends = StreamEnds(member.stream, m.sampling_hz, m.hop)
         number = self._free.pop(0)
         self._batch.reset(number)
         one_hop = (len(measured), m.hop)
         self._taken[name] = Slot(
-            number, row, group, ends, measured, lead_set.provenance, patient, one_hop
+            name, number, member, group, ends, measured, lead_set.provenance, patient, one_hop
         )
 
     def leave(self, name: str) -> None:
         """A patient's slot is free again. Raises InputError for who has not joined."""
         slot = self._slot(name)
         del self._taken[name]
-        slot.group.close(slot.row)
+        self._round = None
+        slot.group.close(slot.member)
         self._free.append(slot.number)
         if all(other.group is not slot.group for other in self._taken.values()):
             del self._groups[slot.leads]
@@ -209,12 +189,14 @@ class MultiReconstructor(Closing):
     def reset(self, name: str) -> None:
         """Forget a patient's stream; the next sample is number 0."""
         slot = self._slot(name)
+        self._own(slot)
         slot.ends.reset()
         self._batch.reset(slot.number)
 
     def skip(self, name: str, n_samples: int) -> None:
         """As `Reconstructor.skip`, of one patient."""
         slot = self._slot(name)
+        self._own(slot)
         slot.ends.skip(n_samples)
         self._batch.reset(slot.number)
 
@@ -244,27 +226,53 @@ class MultiReconstructor(Closing):
             For a name that has not joined, another shape, or what is no array of numbers; then nothing is
             taken.
         """
+        if self._round is not None and not (valid or quality):
+            blocks = self._another(self._round, ecg_mv)
+            if blocks is not None:
+                return blocks
+        self._round = None
         given = {name: (self._slot(name), _checked(name, ecg)) for name, ecg in ecg_mv.items()}
         for name in (*(valid or ()), *(quality or ())):
             if name not in given:
                 raise InputError(f"samples of {name!r} are missing: `valid` or `quality` has some")
-        known = {}
+        hops: list[tuple[Slot, Hop]] = []
+        known = []
         for name, (slot, samples) in given.items():
             if valid or quality or samples.shape != slot.one_hop or slot.ends.aligns:
-                known[name] = self._known(
-                    name, slot, samples, (valid or {}).get(name), (quality or {}).get(name)
-                )
-        for name, (slot, samples) in given.items():
-            if name in known:
-                slot.waiting = self._whole_hops(slot, samples, *known[name])
+                what = ((valid or {}).get(name), (quality or {}).get(name))
+                known.append((slot, samples, self._known(name, slot, samples, *what)))
             else:
-                slot.waiting = [(samples, None, None)]
+                hops.append((slot, (samples, None, None)))
         slots = [slot for slot, _ in given.values()]
-        ready = [slot for slot in slots if slot.waiting]
-        while ready:
-            self._step(ready)
-            ready = [slot for slot in ready if slot.waiting]
-        return {name: _block(slot) for name, (slot, _) in given.items()}
+        for slot, samples, what in known:
+            slot.waiting = self._whole_hops(slot, samples, what)
+        while hops := hops + [(slot, slot.waiting.pop(0)) for slot in slots if slot.waiting]:
+            self._step(hops)
+            hops = []
+        if slots and not known:
+            self._round = round_of(slots)
+        return {slot.name: slot.block() for slot in slots}
+
+    def _another(
+        self, again: Round, ecg_mv: Mapping[str, ArrayLike]
+    ) -> dict[str, TwelveLeadBlock] | None:
+        """A hop of each slot that the last push was of; None, and nothing taken, if it is not that."""
+        samples = again.samples(ecg_mv)
+        if samples is None:
+            return None
+        hops = [stacked([samples[i] for i in part.at]) for part in again.parts]
+        if not all(np.isfinite(of_part).all() for of_part in hops):
+            return None
+        steps: list[tuple[HopJob, list[Slot]]] = [
+            (PlainHops(part.group, part.members, of_part), part.slots)
+            for part, of_part in zip(again.parts, hops, strict=True)
+        ]
+        found: dict[str, Any] = dict.fromkeys(again.names)
+        for slot, made in self._decode(steps):
+            found[slot.name] = slot.ends.give(*made)
+        if not all(part.group.all_taken for part in again.parts):
+            self._round = None
+        return found
 
     def flush(self, name: str) -> TwelveLeadBlock:
         """As `Reconstructor.flush`, of one patient."""
@@ -274,6 +282,11 @@ class MultiReconstructor(Closing):
         if real:
             self._batch.reset(slot.number)
         return block
+
+    def _own(self, slot: Slot) -> None:
+        """The stream's state is to be changed by itself."""
+        self._round = None
+        slot.group.release(slot.member)
 
     def _slot(self, name: str) -> Slot:
         slot = self._taken.get(name)
@@ -306,39 +319,41 @@ class MultiReconstructor(Closing):
         self,
         slot: Slot,
         samples: NDArray[np.float32],
-        valid: ArrayLike | None,
-        quality: ArrayLike | None,
+        known: tuple[ArrayLike | None, ArrayLike | None],
     ) -> list[Hop]:
         ends, hop = slot.ends, self._hop
-        hops = ends.take(samples, valid, quality)
+        hops = ends.take(samples, *known)
         return [cut(slice(at, at + hop), *hops) for at in range(0, hops[0].shape[1], hop)]
 
-    def _step(self, ready: Sequence[Slot]) -> None:
-        """The next hop of each of these slots."""
+    def _step(self, hops: Sequence[tuple[Slot, Hop]]) -> None:
+        """A hop of each of these slots."""
         jobs: list[tuple[HopJob, list[Slot]]] = []
-        together: dict[StreamGroup, list[Slot]] = {}
-        for slot in ready:
-            _, missing, bits = slot.waiting[0]
-            if missing is None and bits is None and slot.ends.stream.well:
-                together.setdefault(slot.group, []).append(slot)
+        together: dict[StreamGroup, list[tuple[Slot, Array]]] = {}
+        for slot, hop in hops:
+            if hop[1] is None and hop[2] is None and slot.member.fits:
+                together.setdefault(slot.group, []).append((slot, hop[0]))
             else:
-                jobs.append((MarkedHop(slot.ends.stream, *slot.waiting.pop(0)), [slot]))
-        for group, slots in together.items():
-            jobs += _well(group, slots)
-        steps = []
+                jobs.append((self._alone(slot, *hop), [slot]))
+        for group, ready in together.items():
+            jobs += self._together(group, ready)
+        steps: list[tuple[HopJob, list[Slot]]] = []
         for job, slots in jobs:
             if isinstance(job, MarkedHop) and job.is_off:
                 self._batch.reset(slots[0].number)
                 slots[0].made += job.finish()
             else:
                 steps.append((job, slots))
-        if not steps:
-            return
-        numbers = [slot.number for _, slots in steps for slot in slots]
+        for slot, made in self._decode(steps) if steps else ():
+            slot.made.append(made)
+
+    def _decode(self, steps: Sequence[tuple[HopJob, list[Slot]]]) -> Iterator[tuple[Slot, Made]]:
+        """What comes of all of these hops in a step of the engine."""
         if len(steps) == 1:
-            job = steps[0][0]
+            [(job, slots)] = steps
+            numbers = [slot.number for slot in slots]
             ecg, mask, anchor = job.ecg, job.mask, job.anchor
         else:
+            numbers = [slot.number for _, slots in steps for slot in slots]
             ecg = np.concatenate([job.ecg for job, _ in steps])
             anchor = np.concatenate([job.anchor for job, _ in steps])
             mask = np.concatenate([np.repeat(job.mask, len(slots), 0) for job, slots in steps])
@@ -346,27 +361,36 @@ class MultiReconstructor(Closing):
         first = 0
         for job, slots in steps:
             at = slice(first, first + len(slots))
-            for slot, made in zip(slots, job.finish(decoded[at], log_sigma[at]), strict=True):
-                slot.made.append(made)
+            yield from zip(slots, job.finish(decoded[at], log_sigma[at]), strict=True)
             first = at.stop
 
+    def _together(
+        self, group: StreamGroup, ready: list[tuple[Slot, Array]]
+    ) -> Iterator[tuple[HopJob, list[Slot]]]:
+        """The hops of streams that fit: as one where they are many, and all finite."""
+        if group.takes(len(ready)):
+            samples = stacked([samples for _, samples in ready])
+            finite = np.isfinite(samples)
+            if np.count_nonzero(finite) == finite.size:
+                slots = [slot for slot, _ in ready]
+                yield PlainHops(group, [slot.member for slot in slots], samples), slots
+                return
+            whole = [bool(one.all()) for one in finite]
+            yield from self._together(group, [*compress(ready, whole)])
+            ready = [one for one, ok in zip(ready, whole, strict=True) if not ok]
+        for slot, samples in ready:
+            yield self._alone(slot, samples, None, None), [slot]
 
-def _well(group: StreamGroup, slots: list[Slot]) -> Iterator[tuple[HopJob, list[Slot]]]:
-    """The hops of streams that are well: together where they are many, and all finite."""
-    hops = [slot.waiting.pop(0) for slot in slots]
-    if len(slots) >= TOGETHER:
-        samples = np.stack([hop[0] for hop in hops])
-        if np.isfinite(samples).all():
-            rows, streams = [slot.row for slot in slots], [slot.ends.stream for slot in slots]
-            yield PlainHops(group, rows, streams, samples), slots
-            return
-    for slot, hop in zip(slots, hops, strict=True):
-        stream = slot.ends.stream
-        rows_of_one = stream.take_hop(hop[0])
-        if rows_of_one is None:
-            yield MarkedHop(stream, *hop), [slot]
-        else:
-            yield PlainHop(stream, rows_of_one), [slot]
+    def _alone(
+        self, slot: Slot, samples: Array, missing: Flags | None, bits: Bits | None
+    ) -> PlainHop | MarkedHop:
+        self._own(slot)
+        stream = slot.member.stream
+        if missing is None and bits is None:
+            rows = stream.take_hop(samples)
+            if rows is not None:
+                return PlainHop(stream, rows)
+        return MarkedHop(stream, samples, missing, bits)
 
 
 def _checked(name: str, ecg_mv: ArrayLike) -> NDArray[np.float32]:
@@ -374,17 +398,3 @@ def _checked(name: str, ecg_mv: ArrayLike) -> NDArray[np.float32]:
         return millivolts(ecg_mv)
     except InputError as error:
         raise InputError(f"{name}: {error}") from error
-
-
-def _block(slot: Slot) -> TwelveLeadBlock:
-    """What was made in this push."""
-    made, slot.made = slot.made, []
-    if len(made) == 1:
-        return slot.ends.give(*made[0])
-    none = np.empty((len(LEADS), 0), np.float32)
-    ecg, sigma, flags = zip(*made, strict=True) if made else ((none,), (none,), (none,))
-    return slot.ends.give(
-        np.concatenate(ecg, 1),
-        np.concatenate(sigma, 1),
-        np.concatenate(flags, 1).astype(np.uint8, copy=False),
-    )

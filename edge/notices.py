@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import logging
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -69,12 +70,22 @@ def reported(program: str, work: Callable[[], int], level: int = NORMAL) -> int:
     """The exit code of `work`, with what is told shown; 1, and a line, where it fails or is interrupted."""
     try:
         with shown(level, program):
-            return work()
+            code = work()
+            sys.stdout.flush()
+            return code
+    except BrokenPipeError:
+        leave_stdout()
     except LeadliftError as error:
         print(f"{program}: {error}", file=sys.stderr)
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
     return 1
+
+
+def leave_stdout() -> None:
+    """Nobody reads stdout any more: what is still buffered goes nowhere, or the interpreter would fail over
+    it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Stderr(logging.Handler):

@@ -1,4 +1,4 @@
-"""The fields of a protobuf message: a bundle and its graph are read without a library."""
+"""The fields of a protobuf message: a bundle and its graph are read, and changed, without a library."""
 
 from __future__ import annotations
 
@@ -38,3 +38,18 @@ def fields(data: bytes) -> Iterator[tuple[int, int | bytes]]:
             raise IndexError("a field that ends behind its message")
         yield tag >> 3, data[at : at + length]
         at += length
+
+
+def encoded(number: int, value: int | bytes) -> bytes:
+    """A field as it stands in a message: an int as a varint."""
+    if isinstance(value, int):
+        return _varint(number << 3 | VARINT) + _varint(value)
+    return _varint(number << 3 | LENGTH_DELIMITED) + _varint(len(value)) + value
+
+
+def _varint(value: int) -> bytes:
+    out = bytearray()
+    while value > 0x7F:
+        out.append(value & 0x7F | 0x80)
+        value >>= 7
+    return bytes(out) + bytes([value])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -16,7 +17,7 @@ from edge.errors import InputError
 from edge.leads import LEADS, Provenance
 from edge.marker import Marker
 
-_FLOAT32 = np.dtype(np.float32)
+FLOAT32 = np.dtype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -123,9 +124,33 @@ class TwelveLeadBlock:
         return int(self.ecg_mv.shape[1])
 
 
+class _Open:
+    """A block while its fields are set: nine that are guarded cost more than a hop's filters."""
+
+    __slots__ = TwelveLeadBlock.__slots__
+
+
+def block_of(
+    ecg_mv: NDArray[np.float32],
+    sigma_mv: NDArray[np.float32],
+    quality: NDArray[np.uint8],
+    first_sample: int,
+    sampling_hz: float,
+    provenance: tuple[Provenance, ...],
+) -> TwelveLeadBlock:
+    """`TwelveLeadBlock` of these, in a quarter of the time."""
+    block: Any = _Open()
+    block.ecg_mv, block.sigma_mv, block.quality = ecg_mv, sigma_mv, quality
+    block.first_sample, block.sampling_hz, block.provenance = first_sample, sampling_hz, provenance
+    block.arrival_ns = block.acquired_ns = 0
+    block.markers = ()
+    block.__class__ = TwelveLeadBlock
+    return block  # type: ignore[no-any-return]
+
+
 def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
     """Samples as float32, masked ones NaN. Raises InputError for what is no array of real numbers."""
-    if type(ecg_mv) is np.ndarray and ecg_mv.dtype is _FLOAT32:
+    if type(ecg_mv) is np.ndarray and ecg_mv.dtype is FLOAT32:
         return ecg_mv
     try:
         values = np.asarray(ecg_mv)

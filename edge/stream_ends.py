@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from edge.errors import InputError
 from edge.lead_set import Flags
-from edge.samples import TwelveLeadBlock, fitting
+from edge.samples import TwelveLeadBlock, block_of, fitting
 from edge.signal.held import Bits, Held
 from edge.stream_state import StreamState
 
@@ -99,7 +99,7 @@ class StreamEnds:
             ecg, sigma, flags = ecg[:, before:], sigma[:, before:], flags[:, before:]
         first = self.first_sample
         self.first_sample = first + ecg.shape[1]
-        return TwelveLeadBlock(ecg, sigma, flags, first, self._sampling_hz, self._provenance)
+        return block_of(ecg, sigma, flags, first, self._sampling_hz, self._provenance)
 
     def tail(self) -> tuple[NDArray[np.float32], int]:
         """What to push so that all comes out that look-ahead holds back, and how much of it is real.

@@ -100,7 +100,8 @@ class StreamState:
         self._sigma_amplitude = manifest.sigma_amplitude
         self._assemblies: dict[int, Assembly] = {}
         self._one = self._assembly(manifest.hop)
-        self._finite = np.zeros((n, manifest.hop), bool)
+        self._finite = np.ones((n, manifest.hop), bool)
+        self._all_finite = self._finite.tobytes()
         self._rows = np.zeros((1, len(manifest.input_leads), manifest.hop, 1), np.float32)
         self.reset()
 
@@ -130,7 +131,7 @@ class StreamState:
         if not self.well:
             return None
         np.isfinite(samples, self._finite)
-        if np.count_nonzero(self._finite) < samples.size:
+        if self._finite.tobytes() != self._all_finite:
             return None
         self.presence.push_hop(samples)
         one = self._one
@@ -142,10 +143,12 @@ class StreamState:
         self, decoded: NDArray[np.float32], log_sigma: NDArray[np.float32]
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Twelve leads and their sigma, (12, hop) mV, of the hop that `take_hop` took."""
-        present = self.leads.all_present
-        self._one.decode(present.anchor, decoded, log_sigma)
-        self.calibrate(present, self._one.leads, self._one.log_sigma)
-        return self._one.twelve(present.twelve, present.sigma)
+        present, one = self.leads.all_present, self._one
+        one.predict(present.anchor.dot)
+        one.decode(decoded[:, :, 0], log_sigma[:, :, 0])
+        if self.is_calibrated:
+            self.calibrate(present, one.leads, one.log_sigma)
+        return one.twelve(present.twelve.dot, present.sigma.dot)
 
     def begin(
         self, samples: NDArray[np.float32], missing: Flags | None, bits: Bits | None
@@ -193,7 +196,8 @@ class StreamState:
     ) -> None:
         """What the engine made of `hops`, (n_decoded, hop, frames), into (12, n) `ecg` and `sigma`."""
         present, assembly = hops.present, hops.assembly
-        assembly.decode(present.anchor, _in_time(decoded), _in_time(log_sigma))
+        assembly.predict(present.anchor.dot)
+        assembly.decode(_in_time(decoded), _in_time(log_sigma))
         lost = None
         leads = assembly.leads
         if self.look_ahead is not None:
@@ -204,7 +208,7 @@ class StreamState:
                 conditioned[hops.off] = np.nan
             leads[...], lost = self.look_ahead.align(residual, predicted, conditioned)
         self.calibrate(present, leads, assembly.log_sigma)
-        ecg[:], sigma[:] = assembly.twelve(present.twelve, present.sigma)
+        ecg[:], sigma[:] = assembly.twelve(present.twelve.dot, present.sigma.dot)
         if lost is not None:
             self.leads.blank(lost, ecg, sigma)
         elif present.blank is not None:
@@ -261,7 +265,7 @@ class StreamState:
                 leads.n_measured,
                 self._n_sigmas,
                 n,
-                sigma_amplitude=self._sigma_amplitude,
+                self._sigma_amplitude,
             )
             if n <= KEPT_HOPS * self._hop:
                 self._assemblies[n] = found
@@ -285,8 +289,8 @@ class StreamState:
 
 
 def _in_time(made: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(rows, hop, frames) as an engine gives it, as (rows, n, 1)."""
-    return made.transpose(0, 2, 1).reshape(len(made), -1, 1)
+    """(rows, hop, frames) as an engine gives it, as (rows, n)."""
+    return made.transpose(0, 2, 1).reshape(len(made), -1)
 
 
 def _with(bits: Bits | None, more: Bits) -> Bits:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from datetime import datetime
 from io import FileIO
 from pathlib import Path
@@ -17,6 +18,13 @@ from pathlib import Path
 TIME = "{time}"
 EXISTS = "it exists; give another name, {time} in the name for a new one each time, or --overwrite"
 INTERRUPTED = "holds a recording that was interrupted: move it away first, or `leadlift repair` it"
+_REMEDIES = {
+    errno.EISDIR: "name a file in it",
+    errno.ENOTDIR: "a part of its path is a file, choose another folder",
+    errno.ENAMETOOLONG: "give a shorter name",
+    errno.ENOSPC: "make room, or choose another folder",
+    errno.EDQUOT: "make room, or choose another folder",
+}
 _STREAMS = ("/dev/stdout", "/dev/stderr", "/dev/fd/", "/proc/self/fd/")
 
 
@@ -42,8 +50,11 @@ class NewFile:
 
     def check(self) -> None:
         """Refuse now what `create` would refuse later: what exists, and a folder that takes no file."""
-        if self.is_stream:
-            return
+        if not self.is_stream:
+            with _remedy():
+                self._check()
+
+    def _check(self) -> None:
         if self.path.is_dir():
             raise _error(errno.EISDIR, self.path)
         if os.path.lexists(self.path):
@@ -59,18 +70,22 @@ class NewFile:
             raise _error(errno.ENOTDIR, self.path)
         if not os.access(folder, os.W_OK | os.X_OK):
             raise PermissionError(
-                errno.EACCES, f"the folder {folder} is not writable", str(self.path)
+                errno.EACCES,
+                f"the folder {folder} is not writable: choose another",
+                str(self.path),
             )
 
     def create(self) -> FileIO:
         """The file, empty, unbuffered and ours alone."""
         self.check()
         if self.is_stream:
-            return FileIO(os.open(self.path, os.O_WRONLY | os.O_APPEND), "w")
+            with _remedy():
+                return FileIO(os.open(self.path, os.O_WRONLY | os.O_APPEND), "w")
         replaces = self.overwrite and os.path.lexists(self.path)
         self._growing = self.part if replaces else self.path
         try:
-            return FileIO(str(self._growing), "x")
+            with _remedy():
+                return FileIO(str(self._growing), "x")
         except OSError as error:
             self._growing = None  # somebody else's
             if isinstance(error, FileExistsError):
@@ -137,6 +152,19 @@ def part_of(path: Path) -> Path:
     """Where a file grows before it takes the name `path`: beside what the name stands for."""
     real = Path(os.path.realpath(path))
     return real.with_name(real.name + ".part")
+
+
+@contextmanager
+def _remedy() -> Iterator[None]:
+    """What the system alone says of an error is followed by what to do."""
+    try:
+        yield
+    except OSError as error:
+        number = error.errno or 0
+        if error.strerror != os.strerror(number):  # it says more
+            raise
+        remedy = _REMEDIES.get(number, "choose another folder")
+        raise OSError(number, f"{error.strerror}: {remedy}", error.filename) from error
 
 
 def _is_pipe_or_device(path: Path) -> bool:

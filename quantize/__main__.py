@@ -5,13 +5,16 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import sys
 from dataclasses import asdict
 from pathlib import Path
 
 from edge.bundle import load_bundle
+from edge.leads import LEADS
 from edge.notices import LOG, add_notice_options, reported
 from quantize.data import DATASETS, load
+from quantize.errors import QuantizeError
 
 RUNS = Path("runs")
 # The steps of training import torch, and are looked up when they run.
@@ -23,6 +26,7 @@ TRAINING = {
     "any-leads": "train a decoder of any leads on every patient (resumes)",
     "any-leads-scores": "its r and RMSE on fold 9, set by set, beside the linear map's",
     "any-leads-export": "write its bundle, the one that ships",
+    "classifier": "train the judge of a diagnosis on real records (resumes)",
 }
 
 
@@ -43,12 +47,15 @@ def _run(given: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m quantize", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("data", help="what recordings there are, and their anchor")
+    _data_options(commands.add_parser("data", help="what recordings there are; --fetch: get them"))
     for name, text in TRAINING.items():
         command = commands.add_parser(name, help=text)
         add = command.add_argument
         if name.startswith("any-leads"):
             _any_leads_options(name, command)
+            continue
+        if name == "classifier":
+            _classifier_options(command)
             continue
         folder = RUNS / ("teacher" if name == "teacher" else "student")
         add("--run", type=Path, default=folder, help="its folder")
@@ -102,6 +109,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _data_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add(
+        "--fetch",
+        nargs="*",
+        metavar="NAME",
+        help="get these from PhysioNet, or all (ptb-xl, challenge-2021, challenge-2011, nstdb: 5 GB), "
+        "and make the training files of them; what is there already is only checked",
+    )
+    add("--folder", type=Path, help="for them (default: $LEADLIFT_DATA, or data)")
+    add("--mirror", metavar="ADDRESS", help="of a server that has PhysioNet's files")
+
+
 def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
     add = command.add_argument
     add("--run", type=Path, default=RUNS / "any-leads", help="its folder")
@@ -115,11 +135,22 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         one_of("--qat", type=_count, metavar="STEPS", help="of INT8 training, from what was cooled")
         one_of("--adversarial", type=_weight, metavar="WEIGHT", help="go on from what was cooled")
+        one_of(
+            "--mean",
+            nargs="+",
+            type=Path,
+            metavar="CHECKPOINT",
+            help="of these, instead of a cooldown",
+        )
         add("--adversarial-steps", type=_count, metavar="STEPS", help="how long (default: 600)")
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
         add("--channels", type=_count, help="of its features")
+        add("--batch", type=_count, help="records a step (default: 32)")
+        add("--narrow", type=Path, metavar="CHECKPOINT", help="begin as the best --channels of it")
+        add("--teacher", type=Path, metavar="CHECKPOINT", help="learn from it, too")
+        add("--first", type=_share, help="share of records with II, V1, V5 (default: 0.25)")
         add("--bfloat16", action="store_true", help="half the time, where the processor has it")
         return
     if name == "any-leads-export":
@@ -133,6 +164,7 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         )
         add("--fidelity", type=Path, help="report of `benchmarks fidelity`")
         add("--sets", type=Path, help="report of `any-leads-scores --every-set --json`")
+        add("--name", default="leadlift-any-to-12", help="of the decoder (default: %(default)s)")
         add("--remark", help="for the training card")
         return
     add("--checkpoint", type=Path, help="default: the newest of the folder")
@@ -141,6 +173,26 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
     add("--every-set", action="store_true", help="all 510 classes, not the named ones")
     add("--records", type=_count, help="the first so many")
     add("--json", type=Path)
+
+
+def _classifier_options(command: argparse.ArgumentParser) -> None:
+    add = command.add_argument
+    add("--run", type=Path, default=RUNS / "classifier", help="its folder")
+    add("--leads", type=_leads, default=LEADS, help="that it takes, as II,V1,V5 (default: all)")
+    add("--quick", action="store_true", help="64 records of the 250 Hz ones only")
+    add("--epochs", type=_count)
+    add("--seed", type=int, default=0)
+    add("--bfloat16", action="store_true", help="half the time, where the processor has it")
+    add("--output", type=Path, help="default: a file in the folder")
+
+
+def _leads(text: str) -> tuple[str, ...]:
+    """Names of leads, joined by commas."""
+    named = tuple(text.split(","))
+    unknown = [name for name in named if name not in LEADS]
+    if unknown or len(set(named)) < len(named):
+        raise argparse.ArgumentTypeError(f"{text!r}: give some of {', '.join(LEADS)}, each once")
+    return named
 
 
 def _count(text: str) -> int:
@@ -161,11 +213,38 @@ def _weight(text: str) -> float:
     return weight
 
 
-def _data(_: argparse.Namespace) -> int:
+def _share(text: str) -> float:
+    """Of the whole, 0 to 1."""
+    value = _weight(text)
+    if value > 1:
+        raise argparse.ArgumentTypeError(f"{text!r}: give a number from 0 to 1")
+    return value
+
+
+def _data(given: argparse.Namespace) -> int:
+    if given.fetch is not None:
+        return _fetch(given)
+    if given.mirror:
+        raise QuantizeError("--mirror is where --fetch gets the files: give both")
     for name in DATASETS:
-        records = load(name)
+        records = load(name, given.folder)
         patients = len(set(records.patient_id))
         print(f"{name}: {len(records)} records of {patients} patients, {records.sampling_hz:g} Hz")
+    return 0
+
+
+def _fetch(given: argparse.Namespace) -> int:
+    from quantize.published.build import build, wanted_sets
+    from quantize.published.fetch import Server, fetch
+    from quantize.published.sets import PHYSIONET
+
+    folder = given.folder or Path(os.environ.get("LEADLIFT_DATA") or "data")
+    chosen = wanted_sets(given.fetch)
+    with Server(given.mirror or PHYSIONET) as server:
+        for one in chosen:
+            build(one, fetch(one, folder / "published", server), folder)
+            print(f"{folder / one.makes}.npz: {one.path}, {one.licence}, {one.source}", flush=True)
+    print(f"export LEADLIFT_DATA={folder.resolve()}")
     return 0
 
 

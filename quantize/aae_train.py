@@ -56,7 +56,11 @@ class _AaeLearner(Learner[L2gAae]):
         self._pair: tuple[Tensor, Tensor] | None = None
 
     def loss(
-        self, ecg: Tensor, rng: np.random.Generator, generator: torch.Generator
+        self,
+        ecg: Tensor,
+        rows: NDArray[np.intp],
+        rng: np.random.Generator,
+        generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
         first = int(rng.integers(max(1, ecg.shape[-1] - self._samples + 1)))
         ecg = ecg[..., first : first + self._samples]

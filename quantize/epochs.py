@@ -46,9 +46,13 @@ class Learner(Generic[ModuleT]):
         self.network = network
 
     def loss(
-        self, ecg: Tensor, rng: np.random.Generator, generator: torch.Generator
+        self,
+        ecg: Tensor,
+        rows: NDArray[np.intp],
+        rng: np.random.Generator,
+        generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
-        """Of (batch, 12, n) mV, rows LEADS; and its parts, for the log."""
+        """Of (batch, n_leads, n) mV, the records `rows` of all; and its parts, for the log."""
         raise NotImplementedError
 
     def learn_beside(self) -> dict[str, float]:
@@ -65,7 +69,7 @@ class Learner(Generic[ModuleT]):
 
 def run_epochs(
     learner: Learner[ModuleT],
-    prepare: Callable[[], NDArray[np.float32]],
+    prepare: Callable[[], NDArray[np.floating]],
     n_records: int,
     schedule: EpochSchedule,
     config: Mapping[str, object],
@@ -73,7 +77,7 @@ def run_epochs(
     folder: Path,
     say: Callable[[str], None] = print,
 ) -> ModuleT:
-    """Train on the (n_records, 12, n) mV that `prepare` makes, or go on from `folder/last.pt`.
+    """Train on the (n_records, n_leads, n) mV that `prepare` makes, or go on from `folder/last.pt`.
 
     Returns the averaged network in evaluation mode. Writes `folder/log.jsonl`, a line an epoch; `validate` is
     for the reader and for choosing between runs, never for choosing an epoch.
@@ -117,9 +121,9 @@ def run_epochs(
     for epoch in range(first_epoch, schedule.epochs):
         begun = time.monotonic()
         told: list[dict[str, float]] = []
-        for given, rng, generator in _batches(ecg, schedule, epoch):
+        for given, rows, rng, generator in _batches(ecg, schedule, epoch):
             learner.network.train()
-            loss, said = learner.loss(given, rng, generator)
+            loss, said = learner.loss(given, rows, rng, generator)
             optimiser.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]
             torch.nn.utils.clip_grad_norm_(learner.network.parameters(), 1.0)
@@ -145,13 +149,14 @@ def run_epochs(
 
 
 def _batches(
-    ecg: NDArray[np.float32], schedule: EpochSchedule, epoch: int
-) -> Iterator[tuple[Tensor, np.random.Generator, torch.Generator]]:
+    ecg: NDArray[np.floating], schedule: EpochSchedule, epoch: int
+) -> Iterator[tuple[Tensor, NDArray[np.intp], np.random.Generator, torch.Generator]]:
     """One shuffled pass; its randomness is that of the epoch alone, so that a resumed run repeats it."""
     rng = np.random.default_rng((schedule.seed, epoch))
     generator = torch.Generator().manual_seed(int(rng.integers(2**31)))
     order = rng.permutation(len(ecg))
     for start in range(0, len(order) - schedule.batch + 1, schedule.batch):
-        chosen = ecg[order[start : start + schedule.batch]]
+        rows = order[start : start + schedule.batch]
+        chosen = ecg[rows]
         gain = 1 + schedule.gain * rng.uniform(-1, 1, (len(chosen), 1, 1))
-        yield torch.from_numpy(chosen * gain.astype(np.float32)), rng, generator
+        yield torch.from_numpy(chosen * gain.astype(np.float32)), rows, rng, generator

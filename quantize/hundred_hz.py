@@ -42,16 +42,23 @@ KAISER_BETA = 8.0
 BATCH = 256
 
 
-def load_hundred_hz(name: str, folder: Path | None = None, cache: Path | None = None) -> Records:
+def load_hundred_hz(
+    name: str,
+    folder: Path | None = None,
+    cache: Path | None = None,
+    *,
+    as_stored: bool = False,
+) -> Records:
     """One of FILES as 250 Hz records, memory-mapped where a `cache` folder is given.
 
-    Training records come without the patients of HELD_OUT folds. Raises QuantizeError for an unknown name, a
-    missing file, another rate, or rows that do not match their table.
+    `as_stored` leaves them at 100 Hz, and early by EARLY_S. Training records come without the patients of
+    HELD_OUT folds. Raises QuantizeError for an unknown name, a missing file, another rate, or rows that do
+    not match their table.
     """
     if name not in FILES:
         raise QuantizeError(f"unknown data set {name!r}: use one of {', '.join(FILES)}")
     folder, stem = folder or data_folder(), FILES[name]
-    rows = _table(folder, stem)
+    rows = table_of(folder, stem)
     try:
         with np.load(folder / f"{stem}.npz", allow_pickle=False) as arrays:
             hz, ids = int(arrays["sampling_hz"]), [str(one) for one in arrays["record_id"]]
@@ -65,14 +72,26 @@ def load_hundred_hz(name: str, folder: Path | None = None, cache: Path | None = 
             n_valid = min(int(row["n_valid"]) for row in rows)
             stamp = (folder / f"{stem}.npz").stat()
             file = cache and cache / f"{stem}-{stamp.st_size}-{n_valid}-250hz.npy"
-            ecg = kept(file, lambda: at_250_hz(arrays["ecg_uv"][:, order])[..., : _cut(n_valid)])
+            if as_stored:
+                ecg = arrays["ecg_uv"][:, order][..., : _cut(n_valid, HZ)]
+            else:
+                ecg = kept(
+                    file,
+                    lambda: at_250_hz(arrays["ecg_uv"][:, order])[..., : _cut(n_valid, TARGET_HZ)],
+                )
     except FileNotFoundError as error:
         raise QuantizeError(
             f"{error.filename} is missing: see the data page of the README"
         ) from error
     patients = [row["patient_id"] or row["record_id"] for row in rows]
-    records = Records(name, ecg, float(TARGET_HZ), ids, patients)
+    hz = HZ if as_stored else TARGET_HZ
+    records = Records(name, ecg, float(hz), ids, patients)
     return without(records, held_out_patients(folder)) if name == "train_100" else records
+
+
+def is_there(name: str, folder: Path | None = None) -> bool:
+    """Whether the data folder has this one of FILES."""
+    return ((folder or data_folder()) / f"{FILES[name]}.npz").exists()
 
 
 def at_250_hz(ecg_uv: NDArray[np.int16]) -> NDArray[np.int16]:
@@ -97,8 +116,8 @@ def _taps() -> NDArray[np.float64]:
     return np.asarray(taps / taps.sum())
 
 
-def _cut(n_valid: int) -> int:
-    return int(n_valid / VALID_OF * TARGET_HZ)
+def _cut(n_valid: int, hz: int) -> int:
+    return int(n_valid / VALID_OF * hz)
 
 
 def held_out_patients(folder: Path | None = None) -> set[str]:
@@ -107,7 +126,7 @@ def held_out_patients(folder: Path | None = None) -> set[str]:
     return {
         row["patient_id"]
         for stem in TABLES
-        for row in _table(folder, stem)
+        for row in table_of(folder, stem)
         if row["strat_fold"] in HELD_OUT and row["patient_id"]
     }
 
@@ -135,7 +154,8 @@ def rows_of(records: Records, rows: list[int]) -> Records:
     )
 
 
-def _table(folder: Path, stem: str) -> list[dict[str, str]]:
+def table_of(folder: Path, stem: str) -> list[dict[str, str]]:
+    """Rows of a data set's CSV. Raises QuantizeError if it is missing."""
     try:
         with (folder / f"{stem}.csv").open(newline="") as table:
             return list(csv.DictReader(table))

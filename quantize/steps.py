@@ -18,6 +18,7 @@ from edge.signal.conditioning import Conditioning
 from quantize.any_leads.export import any_leads_export
 from quantize.any_leads.steps import any_leads, any_leads_scores
 from quantize.augment import Augmentation, Noise
+from quantize.classifier.command import classifier
 from quantize.data import Records, load, second_moments
 from quantize.errors import QuantizeError
 from quantize.feed import Feed
@@ -309,5 +310,6 @@ STEPS: dict[str, Callable[[argparse.Namespace], int]] = {
     "export": export,
     "any-leads": any_leads,
     "any-leads-scores": any_leads_scores,
+    "classifier": classifier,
     "any-leads-export": any_leads_export,
 }

@@ -38,7 +38,11 @@ class VaeSchedule(EpochSchedule):
 
 class _VaeLearner(Learner[WearEcgVae]):
     def loss(
-        self, ecg: Tensor, rng: np.random.Generator, generator: torch.Generator
+        self,
+        ecg: Tensor,
+        rows: NDArray[np.intp],
+        rng: np.random.Generator,
+        generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
         decoded, mean, log_variance = self.network(ecg, generator)
         with torch.no_grad():

@@ -17,6 +17,8 @@ SHIPPED = Path(__file__).parent / "models"
 TEACHER_FILE = SHIPPED / "teacher.safetensors"
 VAE_FILE = SHIPPED / "wearecg_vae.safetensors"
 AAE_FILE = SHIPPED / "l2g_aae.safetensors"
+CLASSIFIER_FILE = SHIPPED / "classifier_12.safetensors"
+THREE_LEADS_FILE = SHIPPED / "classifier_II_V1_V5.safetensors"
 _KEY = "leadlift"  # of the metadata: the format's own allows text alone
 
 
@@ -35,7 +37,9 @@ def save_weights(
     save_file(tensors, file, {_KEY: about})
 
 
-def load_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
+def load_weights(
+    file: Path, made_by: str = "teacher"
+) -> tuple[dict[str, Tensor], dict[str, Any], dict[str, Any]]:
     """Tensors in float32, configuration, and card with the `sha256` of the file.
 
     Lists of the configuration come back as tuples. Raises QuantizeError for a file that is missing, or that
@@ -50,7 +54,7 @@ def load_weights(file: Path) -> tuple[dict[str, Tensor], dict[str, Any], dict[st
         config = {k: tuple(v) if isinstance(v, list) else v for k, v in about["config"].items()}
         card = {**about["card"], "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     except FileNotFoundError as error:
-        raise QuantizeError(f"{file} is missing: run `python -m quantize teacher`") from error
+        raise QuantizeError(f"{file} is missing: run `python -m quantize {made_by}`") from error
     except (OSError, SafetensorError, KeyError, TypeError, ValueError, AttributeError) as error:
         raise refused(file, error) from error
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config, card

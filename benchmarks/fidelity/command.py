@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from benchmarks.fidelity.diagnosis import measure_diagnosis
 from benchmarks.fidelity.intervals import Interval
 from benchmarks.fidelity.lead_sets import EVERY, NAMED, measure_sets
 from benchmarks.fidelity.method_scores import (
@@ -29,8 +30,10 @@ from benchmarks.fidelity.methods import (
 )
 from benchmarks.fidelity.morphology_report import measure_morphology
 from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
+from benchmarks.fidelity.realism import measure_realism
 from benchmarks.fidelity.robustness import measure_robustness
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
+from benchmarks.fidelity.subgroups import measure_subgroups
 from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
 from benchmarks.report import Result
@@ -44,7 +47,17 @@ from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
 DOMAINS = ("validation", "test", "cpsc_ptb", "mobile")
 LEADS_PART = "leads"
-PARTS = {"morphology": measure_morphology, "robustness": measure_robustness}
+PARTS = {
+    "morphology": measure_morphology,
+    "robustness": measure_robustness,
+    "diagnosis": measure_diagnosis,
+    "realism": measure_realism,
+    "subgroups": measure_subgroups,
+}
+_OF_PARTS = {
+    "classifier": ("diagnosis", "realism"),
+    "plots": ("diagnosis", "morphology", "subgroups"),
+}
 _NOT_OF_A_PART = (
     *("leads", "calibration", "rivals", "leads_off", "scores", "teacher", "vae", "also"),
     "float_bundle",
@@ -117,8 +130,18 @@ def add(subparsers: Any) -> None:
     add_argument(
         "--part",
         choices=(LEADS_PART, *PARTS),
-        help=f"morphology: ST, amplitudes, durations, SSIM; {LEADS_PART}: as --leads {NAMED}",
+        help="morphology: ST, amplitudes, durations, SSIM; robustness: noise, gaps, wrong wiring; "
+        "diagnosis: what a classifier sees; realism: told from true leads or not; "
+        "subgroups: by age, sex, diagnosis, rate and device, and the worst records; "
+        f"{LEADS_PART}: as --leads {NAMED}",
     )
+    add_argument(
+        "--classifier",
+        metavar="WHICH",
+        help="of diagnosis and realism: ecgfounder:PATH, or a file of `python -m quantize classifier` "
+        "(default: the one that ships)",
+    )
+    add_argument("--plots", type=Path, metavar="FOLDER", help="draw figures there")
     parser.set_defaults(measure=measure, engine=None)
 
 
@@ -131,6 +154,9 @@ def _seconds(text: str) -> float:
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Every method on every data set, fold 9 first since k comes from there."""
+    for option, parts in _OF_PARTS.items():
+        if getattr(arguments, option) is not None and arguments.part not in parts:
+            raise BenchmarkError(f"--{option} goes with --part {' or '.join(parts)}: leave it out")
     if arguments.part in PARTS:
         for option in _NOT_OF_A_PART:
             if getattr(arguments, option):

@@ -36,7 +36,7 @@ def lead_scores(made: Predictions, records: Records, interval: Interval | None) 
     """
     rows = lead_indices(NOT_MEASURED)
     parts: dict[str, list[Array]] = defaultdict(list)
-    for truth, predicted, sigma, labels in _batches(made, records, rows):
+    for truth, predicted, sigma, labels in scored_batches(made, records, rows):
         for name, values in record_scores(truth, predicted).items():
             parts[name].append(values)
         errors = predicted - truth
@@ -110,13 +110,13 @@ def write_scores(file: Path, scores: dict[str, Array], records: Records) -> None
 
 def interval_of(made: Predictions, records: Records) -> Interval:
     """The 90 % interval over these records and the five leads."""
-    batches = _batches(made, records, lead_indices(RECONSTRUCTED_LEADS))
+    batches = scored_batches(made, records, lead_indices(RECONSTRUCTED_LEADS))
     parts = [(predicted - truth, sigma) for truth, predicted, sigma, _ in batches]
     errors, sigmas = (np.concatenate(values) for values in zip(*parts, strict=True))
     return fit_interval(errors, sigmas)
 
 
-def _batches(made: Predictions, records: Records, rows: list[int]) -> Any:
+def scored_batches(made: Predictions, records: Records, rows: list[int]) -> Any:
     """(truth, predicted, sigma, segment of each sample) as scored, a few records at a time."""
     hz, n = records.sampling_hz, made.ecg_mv.shape[-1]
     counts = window(records.ecg_uv.shape[-1], hz)

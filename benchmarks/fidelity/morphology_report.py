@@ -29,6 +29,7 @@ from benchmarks.fidelity.morphology import (
     measured,
 )
 from benchmarks.fidelity.morphology_tables import tables
+from benchmarks.fidelity.plots import LIMITS, draw_agreement
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap, Summary
 from benchmarks.fidelity.ssim import SSIM_DEFINITION
 from benchmarks.report import Result, Target
@@ -37,7 +38,6 @@ from edge.leads import RECONSTRUCTED_LEADS
 from edge.progress import progress
 from quantize.data import SCORE_HIGHPASS_HZ, Records
 
-LIMITS = 1.96  # standard deviations of Bland and Altman's limits of agreement
 TARGETS = (
     Target("SSIM of the five leads, fold 10", f"test/{SHIPPED}/ssim/mean", 0.715, "", True),
     Target("ST at J+60 ms, mean error, fold 10", f"test/{SHIPPED}/st60_uv/mean", 42, "uV"),
@@ -71,6 +71,12 @@ def measure_morphology(arguments: argparse.Namespace, records: dict[str, Records
             name = cache_key(method, some, hop_by_hop)
             found = measured(both, some, folder=arguments.cache, name=name, advance=work.advance)
             results[domain] = summaries(found, some, arguments.seed)
+            if arguments.plots is not None:
+                true_r, made_r = (
+                    by_record(found.beats[of]["r_uv"], found.record, len(some))
+                    for of in (TRUTH, SHIPPED)
+                )
+                draw_agreement(arguments.plots, domain, true_r, made_r)
     return Result(
         results, tables(results), TARGETS, {"protocol": protocol(bundle, arguments, records)}
     )

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report import PERCENTILES, percentiles, samples_needed
+from benchmarks.ratios import ratio, spread
+from benchmarks.report import PERCENTILES, samples_needed
 from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.bundle import Bundle, Manifest, write_bundle
 from edge.engines.base import Array, Engine
@@ -37,9 +37,7 @@ def measure_engine_step(
 ) -> dict[str, Any]:
     """Durations in us at one frame, four frames and offline, and the operators of both graphs.
 
-    Both sessions run on one thread in one process, in turn. The ratio of medians is what a target
-    bounds; the median over rounds of the ratio within a round stands beside it, since what disturbs the
-    machine falls on both of a round.
+    Both sessions run on one thread in one process, in turn.
     """
     twin = float32_bundle(bundle)
     m = bundle.manifest
@@ -163,15 +161,8 @@ def _compare(steps: dict[str, Step], seconds: float, warm_up_s: float) -> dict[s
     calls = max(seconds / pair_s, needed)
     rounds = math.ceil(calls / burst)
     durations = time_in_turn(steps, rounds, burst, warm_up_s)
-    int8, float32 = durations["int8"], durations["float32"]
     return {
         "unit": "us",
-        **{name: percentiles(t / 1e3) for name, t in durations.items()},
-        "ratio_of_medians": float(np.median(int8) / np.median(float32)),
-        "median_of_paired_ratios": float(np.median(_medians(int8) / _medians(float32))),
-        "rounds": rounds,
+        **{name: spread(t / 1e3) for name, t in durations.items()},
+        **ratio(durations["int8"], durations["float32"]),
     }
-
-
-def _medians(durations: NDArray[np.int64]) -> NDArray[np.float64]:
-    return np.asarray(np.median(durations, axis=1), np.float64)

@@ -1,20 +1,29 @@
-"""One hop's engine step, the engines that work here side by side in one run."""
+"""One hop's engine step, everything that can compute it side by side in one run."""
 
 from __future__ import annotations
 
 import math
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import numpy as np
 
-from benchmarks.latency.engine_step import BURST, SECONDS, inputs
-from benchmarks.report import PERCENTILES, percentiles, samples_needed
+from benchmarks.errors import BenchmarkError
+from benchmarks.latency.engine_step import BURST, SECONDS, float32_bundle, inputs
+from benchmarks.ratios import ratio, spread
+from benchmarks.report import PERCENTILES, samples_needed
 from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.bundle import Bundle
-from edge.engines.base import Engine
+from edge.engines.base import Array, Engine
+from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.registry import AUTO, REFERENCE, open_engine
 from edge.errors import EngineError
+
+ON_A_GPU = ("tensorrt",)
+FLOAT32 = ("onnxruntime float32", "torch float32")
+"""The same weights in float32 arithmetic: what INT8 is to be compared with."""
+COMPARED_HOPS = 250
 
 
 def measure_engines(
@@ -22,38 +31,86 @@ def measure_engines(
 ) -> dict[str, Any]:
     """Durations in us of a step of one hop by engine, in turn, and the ratio of each to ONNX Runtime.
 
-    Those of `auto` that work; each is held to the reference as it opens. `skipped` says why one is not there.
+    Those of `auto` that work here, each held to the reference as it opens, and the float32 twin.
+    `difference_mv` is the most by which the leads of an engine differ from the reference's. `skipped` says
+    why one is not there. `fastest` is the fastest INT8 engine on the CPU.
     """
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
-        engines: dict[str, Engine] = {}
-        for name in AUTO:
-            try:
-                engines[name] = stack.enter_context(open_engine(bundle, name).engine)
-            except EngineError as error:
-                skipped[name] = str(error)
+        engines = _opened(bundle, stack, skipped)
+        differences = _differences(engines)
         steps = {name: _step(engine) for name, engine in engines.items()}
         trial = time_in_turn(steps, 3, BURST, warm_up_s)
         all_s = sum(float(np.median(t)) for t in trial.values()) * 1e-9
-        calls = max(seconds / all_s, samples_needed(PERCENTILES[-1]))
+        calls = max(seconds / all_s, min(samples_needed(PERCENTILES[-1]), 25 * seconds / all_s))
         durations = time_in_turn(steps, math.ceil(calls / BURST), BURST, warm_up_s)
         details = {name: engine.details() for name, engine in engines.items()}
-    reference = durations[REFERENCE]
-    return {
-        "unit": "us",
-        "engines": {
-            name: {
-                **percentiles(t / 1e3),
-                "ratio_of_medians": float(np.median(t) / np.median(reference)),
-                "median_of_paired_ratios": float(
-                    np.median(np.median(t, axis=1) / np.median(reference, axis=1))
-                ),
-                "details": details[name],
-            }
-            for name, t in durations.items()
-        },
-        "skipped": skipped,
+    found = {
+        name: {
+            **spread(t / 1e3),
+            **ratio(t, durations[REFERENCE]),
+            "difference_mv": differences[name],
+            "details": details[name],
+        }
+        for name, t in durations.items()
     }
+    return {"unit": "us", "engines": found, "fastest": fastest(found), "skipped": skipped}
+
+
+def fastest(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """The fastest INT8 engine on the CPU, its ratio to the reference and the interval."""
+    on_cpu = [name for name in found if name not in (*ON_A_GPU, *FLOAT32)]
+    name = min(on_cpu, key=lambda one: float(found[one]["ratio"]))
+    return {"engine": name, **{key: found[name][key] for key in ("ratio", "interval", "p50")}}
+
+
+def _opened(bundle: Bundle, stack: ExitStack, skipped: dict[str, str]) -> dict[str, Engine]:
+    engines: dict[str, Engine] = {}
+    for name in AUTO:
+        try:
+            engines[name] = stack.enter_context(open_engine(bundle, name).engine)
+        except EngineError as error:
+            skipped[name] = str(error)
+    try:
+        from edge.engines.torch_engine import TorchEngine
+
+        twin = float32_bundle(bundle)
+        engines[FLOAT32[0]] = stack.enter_context(OnnxRuntimeEngine(twin))
+        stack.enter_context(one_thread_of_torch())
+        engines[FLOAT32[1]] = stack.enter_context(TorchEngine(twin, exact=False))
+    except (BenchmarkError, EngineError) as error:
+        skipped[", ".join(name for name in FLOAT32 if name not in engines)] = str(error)
+    return engines
+
+
+@contextmanager
+def one_thread_of_torch() -> Iterator[None]:
+    """Torch on one thread in here. Raises BenchmarkError where it is not installed."""
+    try:
+        import torch
+    except ImportError as error:
+        raise BenchmarkError(f"{error}: pip install 'leadlift[train]'") from error
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _differences(engines: Mapping[str, Engine]) -> dict[str, float]:
+    """The most in mV by which each differs from the reference over one signal, hop by hop."""
+    made = {name: _leads(engine) for name, engine in engines.items()}
+    return {name: float(np.abs(one - made[REFERENCE]).max()) for name, one in made.items()}
+
+
+def _leads(engine: Engine) -> Array:
+    ecg, mask, anchor = inputs(engine.manifest, COMPARED_HOPS)
+    engine.reset()
+    hops = np.split(ecg, COMPARED_HOPS, axis=3)
+    on = mask[..., :1] if mask.shape[-1] == COMPARED_HOPS else mask
+    leads = [engine.step(np.ascontiguousarray(hop), on, anchor)[0].copy() for hop in hops]
+    return np.concatenate(leads, axis=2)
 
 
 def _step(engine: Engine) -> Step:

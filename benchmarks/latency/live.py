@@ -30,7 +30,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
-from benchmarks.report import percentiles
+from benchmarks.ratios import spread
+from benchmarks.report import PERCENTILES, TOO_FEW, percentile_name, percentiles, samples_needed
 from edge.bundle import Bundle
 from edge.commands.demo import WEARABLE, virtual_wearable
 from edge.live.memory import Memory, read_memory
@@ -141,6 +142,7 @@ def run_live(
     report = runtime.report()
     results = {
         "processing": {"unit": "us", **percentiles(found.latencies_us)},
+        "ecdf": spread(found.latencies_us)["ecdf"],
         "from_schedule": {"unit": "us", **percentiles(due.latencies_us)},
         "frames_noted_after_arrival": found.noted_late,
         "algorithmic_ms": algorithmic_ms(frames_hz, delay_s, (hop + lookahead) / output_hz),
@@ -160,9 +162,20 @@ def run_live(
         "deadline_us": report["deadline_us"],
         "deadline_misses": report["deadline_misses"],
         "cpu_share": busy_s / runtime.seconds,
-        "stages_us": runtime.latency.report_us()["stages"],
+        "stages_us": {
+            name: told(stage.summary_us()) for name, stage in runtime.latency.stages.items()
+        },
     }
     return LiveRun(found.latencies_us, results, sink.memory)
+
+
+def told(stage: dict[str, Any]) -> dict[str, Any]:
+    """The runtime's own summary of a stage, without percentiles that its count cannot tell."""
+    floors = {percentile_name(p): samples_needed(p) for p in PERCENTILES}
+    return {
+        name: TOO_FEW if stage["n"] < floors.get(name, 0) else value
+        for name, value in stage.items()
+    }
 
 
 def read_frames(log: Path) -> NDArray[np.int64]:

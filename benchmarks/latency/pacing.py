@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.ratios import spread
 from benchmarks.report import percentiles
 from benchmarks.timing import WARM_UP_S, Step, collection_off, time_calls, warm_up
 from edge.live.memory import read_memory
@@ -33,10 +34,10 @@ def paced(
 ) -> dict[str, Any]:
     """Durations in us of `n` calls that are due every `period_s`, as a live stream asks for them.
 
-    A step misses its deadline when it ends after the next one is due. `woken_late` is from due to begun:
-    the operating system's share.
+    A step misses its deadline when it ends after the next one is due. `woken_late` is from due to begun: the
+    operating system's share. `jitter` is how far the time between two results lies from the period.
     """
-    durations, late = np.empty(n, np.int64), np.empty(n, np.int64)
+    durations, late, ends = (np.empty(n, np.int64) for _ in range(3))
     period, misses = round(period_s * 1e9), 0
     with collection_off():
         warm_up(step, warm_up_s)
@@ -49,13 +50,15 @@ def paced(
             begun = clock()
             step()
             done = clock()
-            durations[k], late[k] = done - begun, begun - due
+            durations[k], late[k], ends[k] = done - begun, begun - due, done
             misses += done > due + period
     return {
         **summary(durations / 1e3),
+        "ecdf": spread(durations / 1e3)["ecdf"],
         "period_ms": period_s * 1e3,
         "deadline_misses": misses,
         "woken_late": summary(late / 1e3),
+        "jitter": summary(np.abs(np.diff(ends) - period) / 1e3),
     }
 
 

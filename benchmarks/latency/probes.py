@@ -81,7 +81,7 @@ def measure_demo(seconds: float = 10.0) -> dict[str, Any]:
         if demo.returncode != 0:
             raise BenchmarkError(f"leadlift demo failed: {_last_line(errors)}")
         said = json.loads(report.read_text(encoding="utf-8"))
-    kept = ("seconds", "samples_in", "samples_out", "samples_lost", "deadline_misses", "latency_us")
+    kept = ("seconds", "samples_in", "samples_out", "samples_lost", "deadline_misses")
     return {
         "peak_mb": peaks.pop(demo.pid, None),
         "peak_of_children_mb": max(peaks.values(), default=None),

@@ -271,7 +271,7 @@ def _check_reach(name: str, weight: NDArray[Any], bias: NDArray[Any], largest: i
 
 def _unknown(name: str, why: str) -> EngineBuildError:
     return EngineBuildError(
-        f"the C decoder does not know the layer {name}: {why}; export the model again with"
+        f"unknown layer {name}: {why}; export the model again with"
         " `python -m quantize export`, or run it with --engine onnxruntime"
     )
 

@@ -132,7 +132,8 @@ def _filters(m: Manifest, main: list[Section], residual: list[Section]) -> str:
         f"static const section_t SECTION[SECTIONS] = {_rows(cascade, _double)};",
         "/* Of a constant input of 1. */",
         f"static const double REST[SECTIONS][2] = {_rows(_steady_state(cascade), _double)};",
-        "/* Remains of a wrong start that show 1 next: state, decay in a sample, share in the residual branch;\n"
+        "/* Remains of a wrong start that show 1 next: state, decay in a sample, share in the residual"
+        " branch;\n"
         "   and their amplitude at the start, of a sum of 1 over the time in which a lead settles. */",
         f"static const double MODE[SECTIONS][2] = {_rows(mode.states, _double)};",
         f"static const double MODE_DECAY = {_double(mode.decay)};",

@@ -45,7 +45,7 @@ def add(subparsers: Subparsers) -> None:
         default="tensorrt",
         help="which (default: %(default)s; c takes --model and --force alone)",
     )
-    option("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    option("--model", metavar="PATH", help="bundle, or small (default: the one that ships)")
     option(
         "--frames",
         default=",".join(map(str, FRAMES)),

@@ -14,7 +14,7 @@ from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge.commands.expectation import doubt, expectation
-from edge.commands.live_report import live_report, write_report
+from edge.commands.live_report import live_report, nothing_came, write_report
 from edge.commands.outputs import (
     add_overwrite_option,
     check_outputs,
@@ -91,7 +91,7 @@ def seconds(text: str) -> float:
 def add_model_options(parser: argparse.ArgumentParser) -> None:
     """Options of every command that reconstructs."""
     add = parser.add_argument
-    add("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    add("--model", metavar="PATH", help="bundle, or small (default: the one that ships)")
     add("--engine", default="auto", help="inference engine (default: the fastest here)")
     add(
         "--mains",
@@ -196,6 +196,8 @@ class LiveOutputs:
     """Whether a browser of this machine is to show `view:`."""
     as_json: bool = False
     """Whether stdout is for the report alone."""
+    once_open: str = ""
+    """A line to say once the source is open, for before that nothing runs."""
 
     @property
     def draws(self) -> bool:
@@ -289,17 +291,30 @@ def run_live(
         if line := doubt(reconstructor) or expectation(reconstructor):
             tell(line)
 
+    def on_open() -> None:
+        for sink in runtime.sinks.values():
+            _say_address(sink, outputs)
+        if outputs.once_open:
+            say(outputs.once_open)
+
     settled = settled or reconstructor.patient is not None or not reconstructor.takes_any_leads
     runtime = Runtime(
         source,
         reconstructor,
         leads=reconstructor.leads,
         on_leads=None if settled else on_leads,
+        on_open=None if outputs.draws else on_open,
         say=tell,
     )
     if beside is None:
         _say_expectation(reconstructor, outputs)
-    outcome = "done"
+    outcome, asked = "done", False
+
+    def stop() -> None:
+        nonlocal asked
+        asked = True
+        runtime.stop()
+
     try:
         for spec in outputs.sinks:
             with usage():
@@ -309,18 +324,21 @@ def run_live(
                     metadata=lambda: live_metadata(runtime, reconstructor),
                     status=runtime.status,
                     overwrite=outputs.overwrite,
-                    stop=runtime.stop,
+                    stop=stop,
                     view_host=outputs.view_host,
                     mark=runtime.mark,
                 )
         stopping = clean_stop if beside is None else beside.stopping
-        with stopping(runtime.stop):  # who has read an address may press Ctrl-C
-            for sink in runtime.sinks.values():
-                _say_address(sink, outputs)
+        if outputs.draws:  # before there is a screen that it would break
+            on_open()
+        with stopping(stop):
             # Keys are of nobody where several runs might take them.
             keys = nullcontext() if beside else marker_keys(runtime, say, draws=outputs.draws)
             with keys:
                 runtime.run(seconds)
+        if runtime.samples_out == 0 and not asked:
+            outcome = nothing_came(runtime, seconds)
+            later.append(f"warning: {outcome}")
     except LeadliftError as error:
         outcome = one_line(error)
         raise
@@ -329,7 +347,7 @@ def run_live(
             with suppress(SinkError):  # reported by now
                 sink.close()
         for line in later:  # the screen has gone
-            say(line)
+            say(line) if beside is None else beside.say(line)
         result = live_report(runtime, reconstructor) | {"outcome": outcome}
         if outputs.report is not None:
             # Another run that was refused may have reported under this name meanwhile.

@@ -15,7 +15,10 @@ def add(subparsers: Subparsers) -> None:
     """Register the command."""
     parser = subparsers.add_parser("export-c", help="write a model's decoder as portable C99")
     parser.add_argument(
-        "bundle", metavar="BUNDLE", nargs="?", help="the model (default: the one that ships)"
+        "bundle",
+        metavar="BUNDLE",
+        nargs="?",
+        help="the model, or small (default: the one that ships)",
     )
     parser.add_argument(
         "out", metavar="OUT", help="folder for the sources; made where there is none"

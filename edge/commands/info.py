@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.commands.common import Subparsers, usage
+from edge.commands.durations import lasting
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
 from edge.files.formats import HEAD_BYTES, format_of, readable
 from edge.leads import INPUT_LEADS
@@ -32,7 +33,9 @@ def add(subparsers: Subparsers) -> None:
     )
     parser.add_argument("file", metavar="FILE", help=f"recording: {readable()}")
     add_read_options(parser, "leads to look at (default: all that the file names)")
-    parser.add_argument("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    parser.add_argument(
+        "--model", metavar="PATH", help="bundle, or small (default: the one that ships)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.set_defaults(command=run)
 
@@ -126,7 +129,7 @@ def in_words(
         ("start", _when(record.started_at)),
         (
             "duration",
-            f"{_lasting(record.n_samples / hz)}, {record.n_samples} samples at {hz:.9g} Hz",
+            f"{lasting(record.n_samples / hz)}, {record.n_samples} samples at {hz:.9g} Hz",
         ),
         ("device", record.device or "not said"),
         *([("signal", "simulated: of no person")] if record.simulated else []),
@@ -192,12 +195,6 @@ def _when(start: datetime | None) -> str:
     return "not said" if start is None else start.isoformat(" ", "milliseconds")
 
 
-def _lasting(seconds: float) -> str:
-    if seconds < 120:
-        return f"{seconds:.1f} s"
-    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.2f} h"
-
-
 def _share(share: float) -> str:
     """As a percentage; what is there at all is never 0 %."""
     if share == 0:
@@ -208,8 +205,8 @@ def _share(share: float) -> str:
 def _gaps(summary: Summary, hz: float) -> str:
     if not summary.gaps:
         return "none"
-    longest = "" if summary.gaps == 1 else f", the longest {summary.longest_gap / hz:.2f} s"
-    return f"{summary.gaps}, {summary.gap_samples / hz:.2f} s in all{longest}"
+    longest = "" if summary.gaps == 1 else f", the longest {lasting(summary.longest_gap / hz)}"
+    return f"{summary.gaps}, {lasting(summary.gap_samples / hz)} in all{longest}"
 
 
 def _quality(summary: Summary) -> str:

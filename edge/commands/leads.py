@@ -71,7 +71,9 @@ def add(subparsers: Subparsers) -> None:
         help="the best sets that N electrodes on the body can measure, with and without a right-leg drive",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("--model", metavar="PATH", help="bundle (default: the one that ships)")
+    parser.add_argument(
+        "--model", metavar="PATH", help="bundle, or small (default: the one that ships)"
+    )
     parser.set_defaults(command=run)
 
 

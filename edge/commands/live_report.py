@@ -50,16 +50,26 @@ def write_report(path: str, report: dict[str, object], *, overwrite: bool = Fals
     write_output("the report", path, json.dumps(report, indent=2) + "\n", overwrite=overwrite)
 
 
+def nothing_came(runtime: Runtime, seconds: float | None) -> str:
+    """Why a run that nobody stopped has nothing to show."""
+    n = runtime.ingest.counters.samples_in
+    if seconds is not None and n:
+        why = f"{seconds:g} s are less than the decoder takes at once: give --seconds more"
+    else:
+        why = f"{runtime.source_name} ended after {n} samples"
+    return f"nothing was reconstructed or recorded: {why}"
+
+
 def exit_code(report: dict[str, Any]) -> int:
-    """0 for a live run that did all it was asked; 1 where an output failed."""
-    return 1 if report["sink_failures"] else 0
+    """0 for a live run that did all it was asked; 1 where an output failed, or nothing came to write."""
+    return 1 if report["sink_failures"] or report["outcome"] != "done" else 0
 
 
 def summary(report: dict[str, Any]) -> str:
     """What a person wants to know at the end of a live run, a fact per line."""
     latency = report["latency_us"]
     model = report.get("device_model") or report["bundle_sha256"][:12]
-    outputs = ", ".join(report["outputs"]) or "none"
+    outputs = ", ".join(report["outputs"] if report["samples_out"] else ()) or "none"
     patient = report["patient"]
     calibration = (
         "none: the device's decoder"

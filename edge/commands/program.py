@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import errno
-import os
 import sys
 from collections.abc import Sequence
 
@@ -31,7 +30,7 @@ from edge.commands.common import UsageError, one_line
 from edge.commands.console import accept_any_text, open_closed_streams
 from edge.damaged import in_words
 from edge.errors import LeadliftError
-from edge.notices import LOG, add_notice_options, shown
+from edge.notices import LOG, add_notice_options, leave_stdout, shown
 
 COMMANDS = (
     demo,
@@ -101,6 +100,11 @@ def _run(arguments: argparse.Namespace) -> int:
     except LeadliftError as error:
         if arguments.debug:
             raise
+        if isinstance(
+            error.__cause__, BrokenPipeError
+        ):  # `--sink file:/dev/fd/3` into a program that ended
+            leave_stdout()
+            return 1
         return _failed(error)
     except ImportError as error:
         if arguments.debug:
@@ -108,14 +112,14 @@ def _run(arguments: argparse.Namespace) -> int:
         LOG.error("%s", in_words(error))
         return 1
     except BrokenPipeError:  # `leadlift doctor | head`
-        _leave_stdout()
+        leave_stdout()
         return 1
     except OSError as error:  # a full disk under stdout; a path that the system does not take
         if arguments.debug:
             raise
         why = one_line(error)
         if error.errno in _FULL:
-            _leave_stdout()
+            leave_stdout()
             why = f"cannot write the output: {error.strerror}"
         LOG.error("%s", why)
         return 1
@@ -124,8 +128,3 @@ def _run(arguments: argparse.Namespace) -> int:
 def _failed(error: LeadliftError) -> int:
     LOG.error("%s", one_line(error))
     return 2 if isinstance(error, UsageError) else 1
-
-
-def _leave_stdout() -> None:
-    """What is still buffered goes nowhere: the interpreter would fail over it as it ends."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

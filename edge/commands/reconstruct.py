@@ -18,6 +18,7 @@ from edge.commands.common import (
     open_reconstructor,
     usage,
 )
+from edge.commands.durations import lasting
 from edge.commands.expectation import doubt
 from edge.commands.lead_choice import check_asked, open_measured
 from edge.commands.outputs import (
@@ -28,6 +29,7 @@ from edge.commands.outputs import (
     makes_several,
 )
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of, warn_of_unit
+from edge.errors import InputError
 from edge.files.formats import kept, readable
 from edge.leads import LEADS
 from edge.marker import Marker, mended
@@ -37,6 +39,7 @@ from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 from edge.signal.einthoven import contradiction
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
+from edge.signal.presence import FLAT_S
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
@@ -96,6 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         with open_measured(arguments.input, options, needed) as record:
             reconstructor.measure(record.leads)
             check_rate(record.sampling_hz)
+            _refuse_silence(record)
             warn_of(record)
             patient = reconstructor.patient
             metadata = Metadata(
@@ -127,11 +131,11 @@ def run(arguments: argparse.Namespace) -> int:
                     sink.write(block)
                     work.done = block.first_sample + block.quality.shape[1]
                     off += (block.quality[measured] & Quality.LEAD_OFF != 0).sum(1)
-            minutes = record.n_samples / record.sampling_hz / 60
-            print(f"{output}: {record.n_samples} samples ({minutes:.1f} min) in 12 leads")
+            long = lasting(record.n_samples / record.sampling_hz)
+            print(f"{output}: {record.n_samples} samples ({long}) in 12 leads")
             warn(
                 [
-                    f"{lead} is missing or flat for {n_off / record.sampling_hz:.1f} s: "
+                    f"{lead} is missing or flat for {lasting(n_off / record.sampling_hz)}: "
                     "the reconstructed leads lack it there"
                     for lead, n_off in zip(reconstructor.leads, off, strict=True)
                     if n_off
@@ -154,6 +158,26 @@ def with_markers(
         yield replace(block, markers=tuple(here))
     if left and block is not None:
         yield block.followed_by(tuple(left))
+
+
+def _refuse_silence(record: Record) -> None:
+    """Raise InputError for a recording in which no lead ever moves. Reads to the first that does."""
+    least: float | NDArray[np.float32] = np.inf
+    most: float | NDArray[np.float32] = -np.inf
+    step = max(1, round(PIECE_S * record.sampling_hz))
+    for start in range(0, record.n_samples, step):
+        ecg_mv = record.read(start, min(start + step, record.n_samples))
+        least = np.fmin(least, np.fmin.reduce(ecg_mv, axis=1))  # NaN does not count
+        most = np.fmax(most, np.fmax.reduce(ecg_mv, axis=1))
+        if np.any(most > least):
+            return
+    if np.any(most == least) and record.n_samples < FLAT_S * record.sampling_hz:
+        return  # too short to tell
+    leads = ", ".join(record.leads)
+    raise InputError(
+        f"{record.path} holds nothing to reconstruct: {leads} missing or flat throughout; look at the "
+        "electrodes, and at which signal is which lead"
+    )
 
 
 def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:

@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from edge.commands.common import Subparsers, usage
+from edge.commands.durations import lasting
 from edge.commands.outputs import add_overwrite_option, check_outputs, make_file
 from edge.commands.read_options import warn_of
 from edge.errors import InputError
@@ -66,8 +67,8 @@ def run(arguments: argparse.Namespace) -> int:
         return _mend_dicom(file, mended, overwrite=arguments.overwrite)
     with open_record(file) as record:
         warn_of(record)
-        minutes = record.n_samples / record.sampling_hz / 60
-    print(f"{file} is whole ({minutes:.1f} min): nothing to repair")
+        long = lasting(record.n_samples / record.sampling_hz)
+    print(f"{file} is whole ({long}): nothing to repair")
     return 0
 
 
@@ -112,6 +113,6 @@ def _mend_dicom(file: Path, output: str, *, overwrite: bool) -> int:
         name = output if source == file else str(companion(Path(output)))
         make_file(name, partial(mend_dicom, source), overwrite=overwrite)
     with open_record(output) as record:
-        seconds = record.n_samples / record.sampling_hz
-    print(f"{output}: {file} with all that is there, {seconds:.1f} s")
+        long = lasting(record.n_samples / record.sampling_hz)
+    print(f"{output}: {file} with all that is there, {long}")
     return 0

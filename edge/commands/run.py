@@ -80,8 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     sinks = arguments.sink or [default_sink(as_json=arguments.json)]
     outputs = live_outputs(sinks, arguments, spec)
     if not arguments.sink:
-        say(f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}")
-        outputs = replace(outputs, open_browser=sinks[0] == "view:" and has_browser())
+        outputs = replace(
+            outputs,
+            open_browser=sinks[0] == "view:" and has_browser(),
+            once_open=f"{sinks[0]} shows it and nothing is recorded; to record give {RECORD}",
+        )
     leads = measured_leads(arguments, spec)
     source = source_of(spec, arguments, leads, say=None if outputs.draws else say)
     with open_reconstructor(arguments, arguments.patient, leads) as reconstructor:

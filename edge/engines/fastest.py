@@ -23,7 +23,15 @@ if TYPE_CHECKING:
 
 SECONDS = 1.0  # over all engines
 ROUND_S = 0.02  # they take turns, so that a busy moment meets them all
-LIBRARIES = ("numpy", "onnxruntime", "onnxruntime-gpu", "tensorrt", "tensorrt_rtx", "leadlift")
+LIBRARIES = (
+    "numpy",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "ai-edge-litert",
+    "tensorrt",
+    "tensorrt_rtx",
+    "leadlift",
+)
 
 
 @dataclass(frozen=True)

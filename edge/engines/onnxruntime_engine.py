@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from edge.bundle import Bundle, Manifest
 from edge.engines.base import Array, Batch, Engine, State
+from edge.engines.batch_graph import batch_graph
 from edge.errors import BundleError, EngineError, EngineMissingError
 from edge.installed import fits, installed_version
 
@@ -176,9 +177,9 @@ class Bound:
         self.first = self.ecg_mv[0], self.log_sigma[0]
         """What is made of the batch's first row."""
 
-    def hold(self, mask: Array, anchor: Array) -> None:
-        """Copy what is not there yet: mask and anchor seldom change."""
-        self.mask[:], self.anchor[:] = mask, anchor
+    def hold(self, mask: Array, anchor: Array, n: int = 1) -> None:
+        """Copy what is not there yet, of the first n rows: mask and anchor seldom change."""
+        self.mask[:n], self.anchor[:n] = mask, anchor
         self.held_mask = None if mask.flags.writeable else mask
         self.held_anchor = None if anchor.flags.writeable else anchor
 
@@ -236,13 +237,18 @@ class OnnxRuntimeEngine(Engine):
 
     def open_batch(self, n_slots: int) -> OnnxRuntimeBatch:
         """Slots that step in one call; see Engine."""
-        return OnnxRuntimeBatch(self, n_slots, self._session)
+        together = batch_graph(self.bundle.data, len(self.manifest.states))
+        many = self._session
+        if together is not None and n_slots > 1:
+            many = open_session(together, self._threads)
+        return OnnxRuntimeBatch(self, n_slots, self._session, many)
 
 
 @dataclass
 class Bucket:
     """Buffers for a step of up to so many slots: two sets of states take turns, as in the engine."""
 
+    session: Any
     bound: Bound
     states: tuple[State, State]
     turn: int = 0
@@ -257,9 +263,10 @@ class OnnxRuntimeBatch(Batch):
     States stay in the buffers of the last call while the same slots step again, else they are exchanged.
     """
 
-    def __init__(self, engine: OnnxRuntimeEngine, n_slots: int, session: Any) -> None:
+    def __init__(self, engine: OnnxRuntimeEngine, n_slots: int, one: Any, many: Any) -> None:
+        """Sessions for a single slot, and for several at once."""
         super().__init__(engine, n_slots)
-        self._session = session
+        self._one, self._many = one, many
         self._manifest = engine.manifest
         self._codes = {
             s.input: np.zeros((n_slots, *s.shape), s.dtype) for s in self._manifest.states
@@ -277,8 +284,9 @@ class OnnxRuntimeBatch(Batch):
             last = self._fetch(list(slots), ecg.shape[-1])
         bound = last.bound
         bound.ecg[:n] = ecg
-        bound.mask[:n], bound.anchor[:n] = mask, anchor
-        self._session.run_with_iobinding(bound.turns[last.turn])
+        if bound.held_mask is not mask or bound.held_anchor is not anchor:
+            bound.hold(mask, anchor, n)
+        last.session.run_with_iobinding(bound.turns[last.turn])
         last.turn = 1 - last.turn
         return bound.ecg_mv[:n], bound.log_sigma[:n]
 
@@ -320,7 +328,9 @@ class OnnxRuntimeBatch(Batch):
                 for _ in range(2)
             )
             turns = ((one, other), (other, one))
-            found = Bucket(bind(self._session, self._manifest, frames, turns, size), (one, other))
+            session = self._one if size == 1 else self._many
+            bound = bind(session, self._manifest, frames, turns, size)
+            found = Bucket(session, bound, (one, other))
             if frames <= MAX_BOUND_FRAMES:
                 self._buckets[size, frames] = found
         return found

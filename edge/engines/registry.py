@@ -39,6 +39,12 @@ def _c(bundle: Bundle, say: Say | None) -> Engine:
     return CEngine(bundle, say=say)
 
 
+def _litert(bundle: Bundle, say: Say | None) -> Engine:
+    from edge.engines.litert.engine import LiteRtEngine
+
+    return LiteRtEngine(bundle)
+
+
 def _onnxruntime(bundle: Bundle, say: Say | None) -> Engine:
     from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 
@@ -54,11 +60,13 @@ def _torch(bundle: Bundle, say: Say | None) -> Engine:
 MAKERS: dict[str, Callable[[Bundle, Say | None], Engine]] = {
     "tensorrt": _tensorrt,
     "c": _c,
+    "litert": _litert,
     "onnxruntime": _onnxruntime,
     "torch": _torch,
 }
 REFERENCE = "onnxruntime"  # what every other engine must agree with, on this machine, to be taken
-AUTO = ("tensorrt", "c", "onnxruntime")  # torch is the slow reference, not for a device
+AUTO = ("tensorrt", "c", "litert", "onnxruntime")  # torch is the slow reference, not for a device
+PER_MACHINE = ("c", "litert")  # taken where `auto` has timed them
 OFFLINE = "onnxruntime"  # over a minute in one step no engine is faster
 MODULES = {"torch": ("torch", "onnx")}  # what an engine imports that is not in AUTO
 
@@ -107,10 +115,11 @@ def _fastest(bundle: Bundle, say: Say | None) -> Choice:
                     skipped[name] = str(error)
                     continue
                 return Choice(engine, skipped | slower(known, name, skipped), known)
-    names = [name for name in AUTO if not (cannot and name == "c")]
-    if cannot and "c" in AUTO:
-        skipped["c"] = (
-            f"nothing can be kept in the cache, so it is not compiled at every start: {cannot}"
+    names = [name for name in AUTO if not (cannot and name in PER_MACHINE)]
+    for name in (one for one in AUTO if one not in names):
+        skipped[name] = (
+            "nothing can be kept in the cache, so it is not compiled or timed at every start:"
+            f" {cannot}"
         )
     with _opened(bundle, names, skipped, say) as engines:
         if not engines:
@@ -131,12 +140,22 @@ def _opened(
 ) -> Iterator[dict[str, Engine]]:
     """Those of `names` that work, opened; why the others do not goes to `skipped`. Closes what is left."""
     engines: dict[str, Engine] = {}
+    told: list[str] = []
+
+    def tell(line: str) -> None:
+        told.append(line)
+        if say is not None:
+            say(line)
+
     try:
         for name in names:
+            told.clear()
             try:
-                engines[name] = _checked(MAKERS[name](bundle, say), name)
+                engines[name] = _checked(MAKERS[name](bundle, tell), name)
             except EngineError as error:
                 skipped[name] = str(error)
+                if told:  # work that was said to begin has failed
+                    tell(f"another engine runs: {error}")
         yield engines
     finally:
         for engine in engines.values():

@@ -83,7 +83,7 @@ class Table:
     def _with_missing(self, cells: NDArray[np.bytes_]) -> NDArray[np.float64]:
         bare = np.char.lower(np.char.strip(np.char.replace(cells, _MINUS, b"-"), b" \t\"'\xa0\xc2"))
         names = [word.encode() for word in MISSING]
-        bare[np.isin(bare, names)] = b"nan"
+        bare = np.where(np.isin(bare, names), b"nan", bare)  # may make cells wider
         try:
             return _floats(bare)
         except ValueError:
@@ -94,6 +94,25 @@ class Table:
                     text = cell.decode("utf-8", "replace")
                     raise CellError(int(self.lines[row]), f"{text!r} is no number") from None
             raise
+
+
+@dataclass(slots=True)
+class Columns:
+    """Columns that are read together."""
+
+    places: list[int]
+    mv: NDArray[np.float64]
+    """(n, 1) millivolts in the unit of each."""
+    held: tuple[int, NDArray[np.float32]] | None = None
+    """The piece that was read last, by its number: the next range may begin in it."""
+
+    def of(self, table: Table) -> NDArray[np.float32]:
+        """(n, rows) float32 mV, NaN where a value is missing. Raises CellError for text."""
+        with np.errstate(over="ignore"):
+            rows = np.stack([table.numbers(place) for place in self.places]) * self.mv
+            values = rows.astype(np.float32)
+        values[~np.isfinite(values)] = np.nan
+        return values
 
 
 def _floats(cells: NDArray[np.bytes_]) -> NDArray[np.float64]:

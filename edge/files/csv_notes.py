@@ -1,4 +1,4 @@
-"""What the lines above a CSV table say of the recording: rate and start."""
+"""What the lines above a CSV table say of the recording, and the name of a column of sigma."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 from edge.errors import InputError
+from edge.files.recording import SIGMA
 from edge.marker import PREFIX
 
 _RATE_KEYS = (
@@ -27,6 +28,11 @@ _RATE_KEYS = (
 )
 _MARKER = f"# {PREFIX}".encode()
 _START_KEYS = ("started at", "start time", "recorded date", "recording date", "start date", "start")
+
+
+def sigma_column(lead: str) -> str:
+    """The column with the standard deviations of `lead`, in a table of ours."""
+    return f"{SIGMA.strip()}_{lead}"
 
 
 def stated_rate(notes: Mapping[str, str], path: Path) -> float | None:

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError
 from edge.files.csv_axis import MOST_JUMPS, fill
-from edge.files.csv_cells import Table, naming, table_of
+from edge.files.csv_cells import Columns, Table, naming, table_of
 from edge.files.csv_clock import Clock, find_clock, rising_clock
 from edge.files.csv_dialect import sniff
-from edge.files.csv_notes import marker_of, started_at, stated_rate
+from edge.files.csv_notes import marker_of, sigma_column, started_at, stated_rate
 from edge.files.csv_text import Chunk, TextFile
 from edge.files.record import (
     ReadOptions,
@@ -32,7 +32,7 @@ from edge.files.record import (
     unit_mv,
     unit_of,
 )
-from edge.files.recording import CALIBRATION, MAX_GAP_FILL_S, OF_RECORDING
+from edge.files.recording import CALIBRATION, MAX_GAP_FILL_S, OF_RECORDING, QUALITY
 from edge.marker import Marker
 from edge.progress import Progress, progress
 from edge.quality import Quality
@@ -98,20 +98,22 @@ class CsvRecord(Record):
             labels = dialect.labels
             with naming(self.path, 1 + dialect.first_line):
                 clock = find_clock(table, labels, dialect, nominal, path)
-        names, self._columns = pick_leads(labels, options.leads, path, said)
-        self._mv = self._units(labels, options, said)
-        self.mv_per_value = one_unit(self._mv.ravel().tolist())
-        self._has_quality = self._is_ours and labels[-1] == "quality"
+        names, places = pick_leads(labels, options.leads, path, said)
+        self._leads = Columns(places, self._units(labels, places, options, said))
+        self.mv_per_value = one_unit(self._leads.mv.ravel().tolist())
+        beside = {x: i for i, x in enumerate(labels)} if self._is_ours else {}
+        sigma = [beside[sigma_column(x)] for x in names if sigma_column(x) in beside]
+        self._sigma = Columns(sigma, self._leads.mv) if len(sigma) == len(names) else None
+        self._has_quality = QUALITY in beside
         if self._has_quality:
-            self._columns.append(len(labels) - 1)
-            self._mv = np.append(self._mv, [[1.0]], axis=0)
+            mv = np.append(self._leads.mv, [[1.0]], axis=0)
+            self._leads = Columns([*places, beside[QUALITY]], mv)
         if clock is None and nominal is None:
             raise InputError(
                 f"{path} does not say its sampling rate: give --rate, or add a line "
                 "'# sampling_hz: 250' or a column time_s"
             )
         self._pieces: list[_Piece] = []
-        self._cached: tuple[int, NDArray[np.float32]] | None = None
         with progress(f"reading {self.path.name}", self.path.stat().st_size) as work:
             n_rows = self._scan(head, clock, said, work)
         self._jumps = np.empty((0, 2), np.int64)
@@ -160,13 +162,13 @@ class CsvRecord(Record):
         return (["time"] if clock is not None else []) + names
 
     def _units(
-        self, labels: Sequence[str], options: ReadOptions, said: list[str]
+        self, labels: Sequence[str], places: Sequence[int], options: ReadOptions, said: list[str]
     ) -> NDArray[np.float64]:
         """Millivolts per unit of each lead, (n_leads, 1)."""
         notes, rows = self._dialect.notes, self._dialect.units
         noted = next((notes[key] for key in ("unit", "units", "einheit") if notes.get(key)), "")
         scales = []
-        for column in self._columns:
+        for column in places:
             label = labels[column]
             in_row = rows[column].strip("()[] ") if rows else ""
             in_row = "" if unit_named(in_row) is None else in_row
@@ -199,7 +201,7 @@ class CsvRecord(Record):
                 )
             filled = int(np.flatnonzero(~table.empty)[-1]) + 1 if len(after) else 0
             with naming(self.path, line + skip):
-                self._values_of(table)
+                self._leads.of(table)
                 if clock is not None and filled:
                     times = np.concatenate(
                         [np.full(waiting, np.nan), clock.seconds(table)[:filled]]
@@ -231,13 +233,6 @@ class CsvRecord(Record):
         data = chunk.data.split(b"\n", skip)[skip] if skip else chunk.data
         with naming(self.path, line + skip):
             return table_of(data, self._dialect, unfinished=chunk.unfinished)
-
-    def _values_of(self, table: Table) -> NDArray[np.float32]:
-        with np.errstate(over="ignore"):
-            rows = np.stack([table.numbers(column) for column in self._columns]) * self._mv
-            values = rows.astype(np.float32)
-        values[~np.isfinite(values)] = np.nan
-        return values
 
     def _agree(self, rate: float, stated: float | None, clock: Clock) -> None:
         if not rate > 0:
@@ -322,14 +317,18 @@ class CsvRecord(Record):
         return self._table(chunk, piece.skip, piece.line)
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
-        return self._rows_of(start, stop)[: len(self.leads)]
+        return self._rows_of(start, stop, self._leads)[: len(self.leads)]
 
     def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
         """As of every recording: a file of ours has one column for all leads."""
         if not self._has_quality:
             return None
-        bits = np.nan_to_num(self._rows_of(start, stop)[-1], nan=float(Quality.GAP))
+        bits = np.nan_to_num(self._rows_of(start, stop, self._leads)[-1], nan=float(Quality.GAP))
         return np.repeat(bits[None].astype(np.uint8), len(self.leads), axis=0)
+
+    def read_sigma(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """As of every recording: a file of ours has it, unless an older version wrote it."""
+        return None if self._sigma is None else self._rows_of(start, stop, self._sigma)
 
     def read_markers(self) -> list[Marker]:
         """As of every recording: in a file of ours, comments between the rows."""
@@ -342,21 +341,21 @@ class CsvRecord(Record):
                         found.append(Marker(printable(text), round(at_s * self.sampling_hz)))
         return sorted(found, key=lambda marker: marker.sample)
 
-    def _rows_of(self, start: int, stop: int) -> NDArray[np.float32]:
-        """(n_columns, stop - start) values of the columns that are used."""
-        out = np.full((len(self._columns), stop - start), np.nan, np.float32)
+    def _rows_of(self, start: int, stop: int, columns: Columns) -> NDArray[np.float32]:
+        """(n_columns, stop - start) values of `columns`."""
+        out = np.full((len(columns.places), stop - start), np.nan, np.float32)
         for number, piece in enumerate(self._pieces):
             if not piece.n_rows or piece.first_sample >= stop or piece.end_sample <= start:
                 continue
-            if self._cached is None or self._cached[0] != number:
+            if columns.held is None or columns.held[0] != number:
                 table = self._piece_table(piece)
                 if len(table) < piece.n_rows:
                     raise InputError(f"{self.path} changed while it was read")
                 with naming(self.path, piece.line + piece.skip):
-                    self._cached = (number, self._values_of(table))
+                    columns.held = (number, columns.of(table))
             samples = self._samples(piece)
             inside = (samples >= start) & (samples < stop)
-            out[:, samples[inside] - start] = self._cached[1][:, : piece.n_rows][:, inside]
+            out[:, samples[inside] - start] = columns.held[1][:, : piece.n_rows][:, inside]
         return out
 
     def _identify(self, clock: Clock | None, said: list[str]) -> None:

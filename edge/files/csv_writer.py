@@ -8,22 +8,24 @@ from pathlib import Path
 
 import numpy as np
 
-from edge.files.recording import MODEL, MetadataSource, RecordingSink
+from edge.files.csv_notes import sigma_column
+from edge.files.recording import MODEL, QUALITY, MetadataSource, RecordingSink
 from edge.leads import LEADS
 from edge.marker import PREFIX
 from edge.quality import describe
 from edge.samples import TwelveLeadBlock
 
-_ROW = ",".join(["%.6f", *["%.5f"] * len(LEADS), "%d"]) + "\n"
+_ROW = ",".join(["%.6f", *["%.5f"] * len(LEADS), "%d", *["%.4f"] * len(LEADS)]) + "\n"
 _HEAD_BYTES = 4096  # of the comments, at most
 _ROWS_AT_ONCE = 4096  # bounds the memory of formatting: about 0.5 MB of text
 
 
 class CsvSink(RecordingSink):
-    """Writes `time_s,I,...,V6,quality` in mV, after comment lines that say where each lead is from.
+    """Writes `time_s,I,...,V6,quality,sigma_I,...,sigma_V6` in mV, after comments on where each lead is from.
 
-    `quality` is the OR of the leads' quality bits. A missing value is `nan`; lost samples have no
-    row: `time_s`, which starts at 0, jumps. A marker is a comment, `# marker: 12.340000 s: TEXT`.
+    `quality` is the OR of the leads' quality bits, `sigma_I` the standard deviation of the error of lead I,
+    to a tenth of a microvolt. A missing value is `nan`; lost samples have no row: `time_s`, which starts at
+    0, jumps. A marker is a comment, `# marker: 12.340000 s: TEXT`.
     """
 
     def __init__(
@@ -39,7 +41,9 @@ class CsvSink(RecordingSink):
     @staticmethod
     def size_of(n_samples: int, sampling_hz: float) -> int:
         """As of every recording: values of up to 99 mV, times of up to eleven days."""
-        return _HEAD_BYTES + n_samples * len(_ROW % (1e6 - 1e-6, *[-99.0] * len(LEADS), 255))
+        return _HEAD_BYTES + n_samples * len(
+            _ROW % (1e6 - 1e-6, *[-99.0] * len(LEADS), 255, *[99.0] * len(LEADS))
+        )
 
     def _open(self) -> None:
         self._file = self.output.create()
@@ -58,16 +62,21 @@ class CsvSink(RecordingSink):
             *([self.metadata.calibration] if self.metadata.calibration else []),
             *(["simulated signal"] if self.metadata.simulated else []),
             *(f"{lead}: {source}" for lead, source in zip(LEADS, block.provenance, strict=True)),
+            "sigma columns: standard deviation of the error of each lead in mV",
             "quality bits: " + ", ".join(f"{1 << i}={describe(1 << i)}" for i in range(6)),
         ]
         self._pending += [f"# {' '.join(line.split())}\n" for line in lines]
-        self._pending.append(",".join(["time_s", *LEADS, "quality"]) + "\n")
+        self._pending.append(
+            ",".join(["time_s", *LEADS, QUALITY, *(sigma_column(x) for x in LEADS)]) + "\n"
+        )
 
     def _append(self, block: TwelveLeadBlock, onset: int) -> None:
-        rows = np.empty((block.n_samples, 2 + len(LEADS)), np.float64)
+        n = len(LEADS)
+        rows = np.empty((block.n_samples, 2 + 2 * n), np.float64)
         rows[:, 0] = (onset + np.arange(block.n_samples)) / self.sampling_hz
-        rows[:, 1:-1] = block.ecg_mv.T
-        rows[:, -1] = np.bitwise_or.reduce(block.quality, axis=0)
+        rows[:, 1 : 1 + n] = block.ecg_mv.T
+        rows[:, 1 + n] = np.bitwise_or.reduce(block.quality, axis=0)
+        rows[:, 2 + n :] = block.sigma_mv.T
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             some = rows[start : start + _ROWS_AT_ONCE]
             self._pending.append((_ROW * len(some)) % tuple(some.ravel().tolist()))

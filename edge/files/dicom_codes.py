@@ -30,8 +30,6 @@ ENCODING = "ISO_IR 192"
 PRIVATE_GROUP, PRIVATE_CREATOR, PRIVATE_NOTES = 0x0019, "LEADLIFT", 0x01
 
 PRIVATE_SCHEME = "99LEADLIFT"
-SIGMA, QUALITY = "sigma ", "quality"
-"""What the channels of the second object are called: before the name of a lead, and the quality bits."""
 
 
 def companion(path: Path) -> Path:

@@ -15,12 +15,10 @@ from edge.files.dicom_codes import (
     PRIVATE_GROUP,
     PRIVATE_NOTES,
     PRIVATE_SCHEME,
-    QUALITY,
-    SIGMA,
     TWELVE_LEAD_ECG,
 )
 from edge.files.dicom_markers import keep_room
-from edge.files.recording import MODEL, Metadata
+from edge.files.recording import MODEL, QUALITY, SIGMA, Metadata
 from edge.leads import LEADS
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock

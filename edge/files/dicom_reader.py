@@ -1,6 +1,6 @@
 """Reads the ECG of a DICOM waveform object with pydicom: the first group that has the leads.
 
-Its samples are in memory as they are in the file; millivolts are made of the piece that is asked for.
+Its samples stay in the file; those that are asked for are read.
 """
 
 from __future__ import annotations
@@ -22,13 +22,12 @@ from edge.files.dicom_codes import (
     PRIVATE_CREATOR,
     PRIVATE_GROUP,
     PRIVATE_NOTES,
-    QUALITY,
-    SIGMA,
     companion,
     need_pydicom,
 )
 from edge.files.dicom_head import UV_PER_DIGIT
 from edge.files.dicom_object import mended
+from edge.files.dicom_samples import WaveformObject
 from edge.files.record import (
     ReadOptions,
     Record,
@@ -39,7 +38,7 @@ from edge.files.record import (
     reconstructed,
     unit_mv,
 )
-from edge.files.recording import OF_RECORDING
+from edge.files.recording import OF_RECORDING, QUALITY, SIGMA
 from edge.leads import LEADS
 from edge.marker import Marker
 
@@ -54,7 +53,8 @@ _BESIDE = [*(SIGMA + lead for lead in LEADS), QUALITY]
 class DicomRecord(Record):
     """The leads of one multiplex group. A group of median beats stands behind that of the recording."""
 
-    _beside: NDArray[np.int16] | None = None  # (n, 13): sigma and quality
+    _beside: WaveformObject | None = None
+    """Sigma and quality, in 13 channels; it may be shorter than the leads."""
 
     def __init__(self, path: Path, options: ReadOptions) -> None:
         """Raises InputError for what is no ECG in DICOM, is damaged, or lacks a lead."""
@@ -64,10 +64,13 @@ class DicomRecord(Record):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # of fields that nobody asked for
-                ds = pydicom.dcmread(path)
-                groups = list(ds.get("WaveformSequence") or [])
-                if groups:
-                    self._open(path, options, ds, groups)
+                self._object = WaveformObject(path)
+                try:
+                    if self._object.groups:
+                        self._open(path, options)
+                except BaseException:
+                    self.close()
+                    raise
         except Exception as error:  # pydicom raises whatever a damaged value makes Python raise
             of_system = isinstance(error, OSError) and error.errno is not None
             if of_system or isinstance(error, InputError):
@@ -79,13 +82,13 @@ class DicomRecord(Record):
             if _can_be_mended(path):
                 text = f"{path} was interrupted while it was written: `leadlift repair {path}` mends it"
             raise InputError(text) from error
-        if not groups:
-            what = ds.get("Modality") or "no modality"
+        if not self._object.groups:
+            self.close()
+            what = self._object.fields.get("Modality") or "no modality"
             raise InputError(f"{path} holds no waveform ({what}): give a DICOM ECG")
 
-    def _open(self, path: Path, options: ReadOptions, ds: Dataset, groups: list[Any]) -> None:
-        from pydicom.waveforms.numpy_handler import multiplex_array
-
+    def _open(self, path: Path, options: ReadOptions) -> None:
+        ds, groups = self._object.fields, self._object.groups
         number, names, rows, said = _pick(path, options, groups)
         group = groups[number]
         chosen = [group.ChannelDefinitionSequence[row] for row in rows]
@@ -94,7 +97,7 @@ class DicomRecord(Record):
             for i, channel in enumerate(chosen)
         ]
         self.mv_per_value = one_unit(unit)
-        self._codes, self._rows = multiplex_array(ds, number, as_raw=True), rows
+        self._number, self._rows = number, rows
         scale = np.array([_number(c, "ChannelSensitivity", 1.0) for c in chosen])
         scale *= [_number(c, "ChannelSensitivityCorrectionFactor", 1.0) for c in chosen]
         baseline = np.array([_number(c, "ChannelBaseline", 0.0) for c in chosen])
@@ -108,7 +111,9 @@ class DicomRecord(Record):
             width = int(group.WaveformBitsAllocated) // 8
             self._missing = int.from_bytes(padding[:width], "little", signed=signed)
         stated = float(group.SamplingFrequency) if group.get("SamplingFrequency") else None
-        super().__init__(path, names, rate_of(stated, options, path), len(self._codes))
+        super().__init__(
+            path, names, rate_of(stated, options, path), self._object.n_samples(number)
+        )
         self._identify(ds, group, chosen, said)
         self._markers = _markers(ds, number)
         self.warnings = tuple(said)
@@ -135,14 +140,14 @@ class DicomRecord(Record):
         self.calibration = notes.get("calibration", "")
         self.provenance = tuple(str(c.get("ChannelDerivationDescription", "")) for c in chosen)
         said += reconstructed(self.leads, self.provenance)
-        self._beside = _sigma_and_quality(self.path, ds, self.n_samples, said)
+        self._beside = _sigma_and_quality(self.path, ds, said)
 
     def read_markers(self) -> list[Marker]:
         """As of every recording: annotations with a text at a sample of the group that is read."""
         return self._markers
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
-        codes = self._codes[start:stop][:, self._rows].T
+        codes = self._object.codes(self._number, start, stop)[:, self._rows].T
         with np.errstate(over="ignore", invalid="ignore"):
             ecg_mv = np.asarray(codes * self._mv_per_code + self._zero_mv, np.float32)
         if self._missing is not None:
@@ -154,7 +159,7 @@ class DicomRecord(Record):
         if self._beside is None:
             return None
         rows = [LEADS.index(lead) for lead in self.leads]
-        codes = self._beside[start:stop][:, rows].T
+        codes = _padded(self._beside, start, stop)[:, rows].T
         sigma_mv = (codes * (UV_PER_DIGIT / 1000)).astype(np.float32)
         sigma_mv[codes == MISSING] = np.nan
         return sigma_mv
@@ -163,8 +168,14 @@ class DicomRecord(Record):
         """As of every recording: a recording of ours has one signal for all leads."""
         if self._beside is None:
             return None
-        bits = self._beside[start:stop, -1].astype(np.uint8)
+        bits = _padded(self._beside, start, stop)[:, -1].astype(np.uint8)
         return np.repeat(bits[None], len(self.leads), axis=0)
+
+    def close(self) -> None:
+        """Close the files; a second call does nothing."""
+        self._object.close()
+        if self._beside is not None:
+            self._beside.close()
 
 
 def _can_be_mended(path: Path) -> bool:
@@ -172,22 +183,17 @@ def _can_be_mended(path: Path) -> bool:
         return mended(file) is not None
 
 
-def _sigma_and_quality(
-    path: Path, leads: Dataset, n_samples: int, said: list[str]
-) -> NDArray[np.int16] | None:
-    """(n_samples, 13) codes of the object beside that of the leads; None, and why, where it is of no use."""
-    import pydicom
-    from pydicom.waveforms.numpy_handler import multiplex_array
-
+def _sigma_and_quality(path: Path, leads: Dataset, said: list[str]) -> WaveformObject | None:
+    """The object beside that of the leads; None, and why, where it is of no use."""
     beside = companion(path)
     try:
-        ds = pydicom.dcmread(beside)
-        codes = multiplex_array(ds, 0, as_raw=True)
-        labels = [c.ChannelLabel for c in ds.WaveformSequence[0].ChannelDefinitionSequence]
-        if ds.StudyInstanceUID != leads.StudyInstanceUID or codes.dtype != np.int16:
-            raise ValueError("it is of another recording")
-        if labels != _BESIDE:
-            raise ValueError("it has other channels")
+        found = WaveformObject(beside)
+        try:
+            _check(found, leads)
+        except BaseException:
+            found.close()
+            raise
+        return found
     except FileNotFoundError:
         said.append(f"{beside.name} is not beside it: no sigma, no quality")
         return None
@@ -197,9 +203,25 @@ def _sigma_and_quality(
             why = f"it was interrupted, `leadlift repair {path}` mends it"
         said.append(f"no sigma and no quality from {beside.name}: {why}")
         return None
-    short = max(0, n_samples - len(codes))
+
+
+def _check(beside: WaveformObject, leads: Dataset) -> None:
+    """Raises ValueError, or what pydicom raises, for an object that does not belong to that of `leads`."""
+    if beside.fields.StudyInstanceUID != leads.StudyInstanceUID:
+        raise ValueError("it is of another recording")
+    if [c.ChannelLabel for c in beside.groups[0].ChannelDefinitionSequence] != _BESIDE:
+        raise ValueError("it has other channels")
+    if beside.codes(0, 0, min(1, beside.n_samples(0))).dtype != np.int16:
+        raise ValueError("it has samples of another size")
+
+
+def _padded(beside: WaveformObject, start: int, stop: int) -> NDArray[np.int16]:
+    """(stop - start, 13) codes: nothing is known of what lies behind the end."""
+    n = beside.n_samples(0)
+    codes = beside.codes(0, min(start, n), min(stop, n))
+    short = stop - start - len(codes)
     if not short:
-        return codes[:n_samples]
+        return codes
     padded = np.pad(codes, ((0, short), (0, 0)), constant_values=MISSING)
     padded[len(codes) :, -1] = 0
     return padded

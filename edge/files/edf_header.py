@@ -21,7 +21,7 @@ BDF_VERSION = b"\xffBIOSEMI"
 UNKNOWN_START = datetime(1985, 1, 1)
 """What EDF writes where the start is not known: its earliest."""
 _ANNOTATIONS = ("edf annotations", "bdf annotations")
-_WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # label, transducer, dimension, ranges, ..., reserved
+WIDTHS = (16, 80, 8, 8, 8, 8, 8, 80, 8, 32)  # label, transducer, dimension, ranges, ..., reserved
 # What a header's number may look like: a decimal comma, blanks after the sign and junk behind it included.
 _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d{1,3})?", re.ASCII)
 _DATE = re.compile(r"(\d{1,2})\D(\d{1,2})\D(\d{2})", re.ASCII)
@@ -174,7 +174,7 @@ def _signals(
     """The signals, and the bytes of a data record."""
     columns: list[list[bytes]] = []
     at = 0
-    for width in _WIDTHS:
+    for width in WIDTHS:
         columns.append([data[at + width * i : at + width * (i + 1)] for i in range(n)])
         at += width * n
     labels, transducers, dimensions, pmin, pmax, dmin, dmax, filters, counts, _ = columns

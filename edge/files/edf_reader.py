@@ -7,7 +7,7 @@ the range of a signal that nobody asked for, for a byte behind the last record, 
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -29,7 +29,7 @@ from edge.files.record import (
     reconstructed,
     unit_mv,
 )
-from edge.files.recording import CALIBRATION, MODEL, OF_RECORDING
+from edge.files.recording import CALIBRATION, MODEL, OF_RECORDING, QUALITY, SIGMA
 from edge.marker import PREFIX, Marker
 from edge.quality import Quality
 
@@ -57,6 +57,9 @@ class EdfRecord(Record):
         signals = [s for s in header.signals if not s.is_annotations and s.samples]
         if not signals:
             raise InputError(f"{path} holds annotations and no signals: nothing to reconstruct")
+        self._is_ours = "leadlift" in header.recording
+        sigma = {s.label: s for s in signals if self._is_ours and s.label.startswith(SIGMA)}
+        signals = [s for s in signals if s.label not in sigma]
         names, rows = pick_leads([s.label for s in signals], options.leads, path, warnings)
         chosen = [signals[row] for row in rows]
         sampling_hz = self._rate(chosen, options)
@@ -84,12 +87,20 @@ class EdfRecord(Record):
             warnings += self._timeline.warnings
         n_samples = self._timeline.n_samples
         self._quality = None
-        self._is_ours = "leadlift" in header.recording
+        beside = [sigma[SIGMA + name] for name in names if SIGMA + name in sigma]
+        self._sigma = [s for s in beside if s.samples == self._samples]
+        try:
+            scales = np.array([self._scale(s) for s in self._sigma]).reshape(-1, 2)
+        except InputError as error:
+            warnings.append(f"no sigma: {error}")
+            self._sigma = []
+        else:
+            self._sigma_scale = scales.T[:, :, None]
         if self._is_ours and texts is not None:
             self.provenance = tuple(s.transducer for s in chosen)
             self.prefilter = chosen[0].prefilter
             warnings += reconstructed(names, self.provenance)
-            quality = [s for s in signals if s.label == "quality" and s.samples == self._samples]
+            quality = [s for s in signals if s.label == QUALITY and s.samples == self._samples]
             self._quality = quality[0] if quality else None
             n_samples = min(n_samples, self._end(texts, sampling_hz))
         self._read_signals = [*chosen, *([self._quality] if self._quality else [])]
@@ -191,8 +202,19 @@ class EdfRecord(Record):
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
         out = np.full((len(self.leads), stop - start), np.nan, np.float32)
-        for at, codes in self._pieces(start, stop):
+        for at, codes in self._pieces(start, stop, self._read_signals):
             out[:, at : at + codes.shape[1]] = self._millivolts(codes)
+        return out
+
+    def read_sigma(self, start: int, stop: int) -> NDArray[np.float32] | None:
+        """As of every recording: a file of ours has it, unless an older version wrote it."""
+        if len(self._sigma) != len(self.leads):
+            return None
+        gain, offset = self._sigma_scale
+        out = np.full((len(self.leads), stop - start), np.nan, np.float32)
+        for at, codes in self._pieces(start, stop, self._sigma):
+            known = np.where(codes < 0, np.nan, codes * gain + offset)
+            out[:, at : at + codes.shape[1]] = known
         return out
 
     def read_quality(self, start: int, stop: int) -> NDArray[np.uint8] | None:
@@ -200,8 +222,8 @@ class EdfRecord(Record):
         if self._quality is None:
             return None
         out = np.full((len(self.leads), stop - start), Quality.GAP, np.uint8)
-        for at, codes in self._pieces(start, stop):
-            out[:, at : at + codes.shape[1]] = codes[-1]
+        for at, codes in self._pieces(start, stop, [self._quality]):
+            out[:, at : at + codes.shape[1]] = codes
         return out
 
     def read_markers(self) -> list[Marker]:
@@ -222,8 +244,10 @@ class EdfRecord(Record):
                     found.append(Marker(line, round((onset - start_s) * self.sampling_hz)))
         return sorted(found, key=lambda marker: marker.sample)
 
-    def _pieces(self, start: int, stop: int) -> Iterator[tuple[int, NDArray[np.int32]]]:
-        """(place behind `start`, digital values of every signal read) of what the records hold in a range."""
+    def _pieces(
+        self, start: int, stop: int, signals: Sequence[EdfSignal]
+    ) -> Iterator[tuple[int, NDArray[np.int32]]]:
+        """(place behind `start`, digital values of each of `signals`) of what the records hold in a range."""
         runs = self._timeline.runs
         for run in runs[max(0, bisect_right(runs, start, key=lambda r: r.first_sample) - 1) :]:
             if run.first_sample >= stop:
@@ -232,12 +256,12 @@ class EdfRecord(Record):
             b = min(stop, run.first_sample + run.n_records * self._samples)
             at = run.first_record * self._samples - run.first_sample
             while a < b:
-                codes = self._codes(a + at, b + at)
+                codes = self._codes(a + at, b + at, signals)
                 yield a - start, codes
                 a += codes.shape[1]
 
-    def _codes(self, start: int, stop: int) -> NDArray[np.int32]:
-        """Digital values of every signal read from sample `start` of the records on, up to a chunk."""
+    def _codes(self, start: int, stop: int, signals: Sequence[EdfSignal]) -> NDArray[np.int32]:
+        """Digital values of each of `signals` from sample `start` of the records on, up to a chunk."""
         header, n = self._header, self._samples
         record, a = divmod(start, n)
         count = min(stop - start, n - a)
@@ -249,17 +273,14 @@ class EdfRecord(Record):
                         np.frombuffer(self._bytes(record, s.offset + a * width, count), np.uint8),
                         width,
                     )
-                    for s in self._read_signals
+                    for s in signals
                 ]
             )
         n_records = min((stop - start) // n, _CHUNK_BYTES // header.record_bytes)
         data = self._bytes(record, 0, n_records * header.record_bytes // width)
         records = np.frombuffer(data, np.uint8).reshape(n_records, header.record_bytes)
         return np.stack(
-            [
-                _integers(records[:, s.offset : s.offset + n * width], width)
-                for s in self._read_signals
-            ]
+            [_integers(records[:, s.offset : s.offset + n * width], width) for s in signals]
         )
 
     def _millivolts(self, codes: NDArray[np.int32]) -> NDArray[np.float32]:

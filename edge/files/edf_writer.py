@@ -1,4 +1,4 @@
-"""EDF+ recording: twelve leads and their quality in one-second data records, safe against a crash.
+"""EDF+ recording: twelve leads, their quality and sigma in records of a second, safe against a crash.
 
 Written here and not by pyedflib, which keeps the record count and all annotations in memory until it is
 closed (a killed process leaves a file that edflib itself refuses), takes a record for written that the
@@ -25,8 +25,15 @@ from edge.files.annotations import (
     Annotation,
     QualityAnnotator,
 )
-from edge.files.edf_header import ABSENT, UNKNOWN_START
-from edge.files.recording import MODEL, OF_RECORDING, MetadataSource, RecordingSink
+from edge.files.edf_header import ABSENT, UNKNOWN_START, WIDTHS
+from edge.files.recording import (
+    MODEL,
+    OF_RECORDING,
+    QUALITY,
+    SIGMA,
+    MetadataSource,
+    RecordingSink,
+)
 from edge.leads import LEADS, Provenance
 from edge.marker import PREFIX
 from edge.quality import Quality
@@ -36,23 +43,29 @@ LSB_MV = 0.0005
 """Half a microvolt: well below the noise of any ECG front end."""
 DIGITAL_MAX = 32767
 PHYSICAL_MAX_MV = DIGITAL_MAX * LSB_MV  # 16.3835 mV, five times the largest QRS; beyond it clips
-MAX_SAMPLING_HZ = 2000  # keeps a record under the 61440 bytes that EDF allows
+MAX_SAMPLING_HZ = 2000
+SIGMA_UNKNOWN = -1
+"""The code of a sigma that is not known: no standard deviation is negative."""
 PENDING_ANNOTATIONS = 256
 """Annotations that wait for room in a record; more than this at once is a fault, and counted."""
 
-_ROWS = len(LEADS) + 1  # the leads, then the quality
-_ANNOTATION_BYTES = 360  # ten annotations a second, 5 % of the file at 250 Hz
+_N = len(LEADS)
+_ROWS = 2 * _N + 1  # the leads, the quality, then the sigmas
+_NOTHING = np.array([[0]] * _N + [[Quality.GAP]] + [[SIGMA_UNKNOWN]] * _N, "<i2")
+_ANNOTATION_BYTES = 360  # ten annotations a second, 3 % of the file at 250 Hz
+_MOST_SAMPLES = 1200  # in a record: EDF allows 61440 bytes
 _HEADER_BYTES = 256 * (1 + _ROWS + 1)
 _COUNT_OFFSET = 236  # where the header keeps the number of data records, 8 characters
 _MONTHS = ["JAN", "FEB", "MAR", "APR", "MAY", "JUN", "JUL", "AUG", "SEP", "OCT", "NOV", "DEC"]
 
 
 class EdfSink(RecordingSink):
-    """Writes EDF+C: signals `ECG I` .. `ECG V6` in mV, then `quality`, the OR of the quality bits.
+    """Writes EDF+C: `ECG I` .. `V6` in mV, `quality`, the OR of the quality bits, `sigma I` .. `sigma V6`.
 
     Time runs on through gaps: lost samples and samples of a lead that is off are 0 mV, with the
     quality bits set and an annotation that says since when and for how long. So is what fills the last
-    record up, behind the annotation `end of recording`.
+    record up, behind the annotation `end of recording`. A sigma that is not known is SIGMA_UNKNOWN there. It
+    has the rate of the leads: it follows the QRS, and some readers bring all signals to one rate.
     """
 
     def __init__(
@@ -62,7 +75,7 @@ class EdfSink(RecordingSink):
         super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
         if not 1.0 <= sampling_hz <= MAX_SAMPLING_HZ:
             raise InputError(
-                f"{path}: EDF in one-second records holds 1 to {MAX_SAMPLING_HZ} samples a second, not "
+                f"{path}: EDF holds 1 to {MAX_SAMPLING_HZ} samples a second, not "
                 f"{sampling_hz:g}: write .npz or .csv"
             )
         self.samples_clipped = 0
@@ -70,11 +83,11 @@ class EdfSink(RecordingSink):
         self.annotations_dropped = 0
         self._equipment = _equipment()  # here, so that the first block does not wait for it
         self._file: FileIO
-        self._second = round(sampling_hz)
+        self._length = _record_length(sampling_hz)
         # At 250.137 Hz a record of 250 samples lasts 0.999452 s: all that the header's 8 characters hold.
-        self._record_us = round(self._second / sampling_hz * 1e6)
-        self._file_hz = self._second * 1e6 / self._record_us
-        self._record = np.zeros((_ROWS, self._second), "<i2")
+        self._record_us = round(self._length / sampling_hz * 1e6)
+        self._file_hz = self._length * 1e6 / self._record_us
+        self._record = np.zeros((_ROWS, self._length), "<i2")
         self._filled = 0
         self._records = 0
         self._record_bytes = 2 * self._record.size + _ANNOTATION_BYTES
@@ -92,9 +105,9 @@ class EdfSink(RecordingSink):
     @staticmethod
     def size_of(n_samples: int, sampling_hz: float) -> int:
         """As of every recording."""
-        second = round(sampling_hz)
-        n_records = -(-n_samples // second) + 1  # one more for annotations that are left at the end
-        return _HEADER_BYTES + n_records * (2 * _ROWS * second + _ANNOTATION_BYTES)
+        length = _record_length(sampling_hz)
+        n_records = -(-n_samples // length) + 1  # one more for annotations that are left at the end
+        return _HEADER_BYTES + n_records * (2 * _ROWS * length + _ANNOTATION_BYTES)
 
     def _open(self) -> None:
         self._file = self.output.create()
@@ -136,20 +149,36 @@ class EdfSink(RecordingSink):
             (str(_ROWS + 1), 4),
         ]
         bits = " ".join(f"{flag.value}={str(flag.name).lower()}" for flag in Quality if flag)
+        least, most, unknown = (
+            f"{code * LSB_MV:g}" for code in (-DIGITAL_MAX, DIGITAL_MAX, SIGMA_UNKNOWN)
+        )
         prefilter = _ascii(self.metadata.prefilter, 80)
-        n = len(LEADS)
-        per_signal = [
-            ([*(f"ECG {lead}" for lead in LEADS), "quality", "EDF Annotations"], 16),
-            ([*(str(source) for source in provenance), bits, ""], 80),
-            (["mV"] * n + ["", ""], 8),
-            ([f"{-PHYSICAL_MAX_MV:g}"] * n + ["0", "-1"], 8),
-            ([f"{PHYSICAL_MAX_MV:g}"] * n + ["255", "1"], 8),
-            ([str(-DIGITAL_MAX)] * n + ["0", "-32768"], 8),
-            ([str(DIGITAL_MAX)] * n + ["255", "32767"], 8),
-            ([prefilter] * n + ["", ""], 80),
-            ([str(self._second)] * _ROWS + [str(_ANNOTATION_BYTES // 2)], 8),
-            ([""] * (_ROWS + 1), 32),
+        sigma = f"standard deviation of the error of lead {{}}; {unknown}: not known"
+        top, n = str(DIGITAL_MAX), str(self._length)
+        leads = zip(LEADS, provenance, strict=True)
+        signals = [
+            *(
+                (f"ECG {x}", str(y), "mV", least, most, f"-{top}", top, prefilter, n)
+                for x, y in leads
+            ),
+            (QUALITY, bits, "", "0", "255", "0", "255", "", n),
+            *(
+                (SIGMA + x, sigma.format(x), "mV", unknown, most, str(SIGMA_UNKNOWN), top, "", n)
+                for x in LEADS
+            ),
+            (
+                "EDF Annotations",
+                "",
+                "",
+                "-1",
+                "1",
+                "-32768",
+                "32767",
+                "",
+                str(_ANNOTATION_BYTES // 2),
+            ),
         ]
+        per_signal = zip(zip(*((*one, "") for one in signals), strict=True), WIDTHS, strict=True)
         fields = fixed + [(text, width) for texts, width in per_signal for text in texts]
         return "".join(text[:width].ljust(width) for text, width in fields).encode("ascii")
 
@@ -160,17 +189,19 @@ class EdfSink(RecordingSink):
                 self._annotate(annotation)
         quality = np.bitwise_or.reduce(block.quality, axis=0)
         quality[np.isnan(block.ecg_mv).any(axis=0) & (quality == 0)] = Quality.LEAD_OFF
+        ecg = np.rint(block.ecg_mv / LSB_MV)
+        ecg[(ecg == 0) & (quality & ABSENT != 0)] = 1  # 0 there is no value
+        sigma = np.rint(block.sigma_mv / LSB_MV)
+        codes = np.empty((_ROWS, block.n_samples), "<i2")
+        codes[:_N] = np.clip(np.nan_to_num(ecg, nan=0.0), -DIGITAL_MAX, DIGITAL_MAX)
+        codes[_N] = quality
+        codes[_N + 1 :] = np.clip(
+            np.nan_to_num(sigma, nan=SIGMA_UNKNOWN), SIGMA_UNKNOWN, DIGITAL_MAX
+        )
         done = 0
         while done < block.n_samples:
-            n = min(self._second - self._filled, block.n_samples - done)
-            into = self._record[:, self._filled : self._filled + n]
-            codes = np.rint(block.ecg_mv[:, done : done + n] / LSB_MV)
-            codes[(codes == 0) & (quality[done : done + n] & ABSENT != 0)] = (
-                1  # 0 there is no value
-            )
-            np.nan_to_num(codes, copy=False, nan=0.0)
-            into[:-1] = np.clip(codes, -DIGITAL_MAX, DIGITAL_MAX)
-            into[-1] = quality[done : done + n]
+            n = min(self._length - self._filled, block.n_samples - done)
+            self._record[:, self._filled : self._filled + n] = codes[:, done : done + n]
             done += n
             self._advance(n)
 
@@ -188,9 +219,8 @@ class EdfSink(RecordingSink):
         )
         left = n_samples
         while left:
-            n = min(self._second - self._filled, left)
-            self._record[:-1, self._filled : self._filled + n] = 0
-            self._record[-1, self._filled : self._filled + n] = Quality.GAP
+            n = min(self._length - self._filled, left)
+            self._record[:, self._filled : self._filled + n] = _NOTHING
             left -= n
             self._advance(n)
 
@@ -207,7 +237,7 @@ class EdfSink(RecordingSink):
 
     def _advance(self, n_samples: int) -> None:
         self._filled += n_samples
-        if self._filled == self._second:
+        if self._filled == self._length:
             self._write_record()
 
     def _write_record(self) -> None:
@@ -275,9 +305,13 @@ class EdfSink(RecordingSink):
         if self._filled or self._pending:
             self._annotate(Annotation(self.timeline.end, 0, END_OF_RECORDING))
         while self._filled or self._pending:
-            self._record[:-1, self._filled :] = 0
-            self._record[-1, self._filled :] = Quality.GAP
+            self._record[:, self._filled :] = _NOTHING
             self._write_record()
+
+
+def _record_length(sampling_hz: float) -> int:
+    """Samples of a signal in a data record: a second, or half of one where that would be too large."""
+    return round(sampling_hz if sampling_hz <= _MOST_SAMPLES else sampling_hz / 2)
 
 
 def _seconds(microseconds: int) -> str:

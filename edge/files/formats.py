@@ -111,11 +111,17 @@ def _write_dicom(
 
 
 EDF = Format(
-    "EDF+", (".edf", ".rec"), _read_edf, _write_edf, "quality, annotations, half a microvolt a step"
+    "EDF+",
+    (".edf", ".rec"),
+    _read_edf,
+    _write_edf,
+    "sigma, quality, annotations, half a microvolt a step",
 )
 BDF = Format("BDF", (".bdf",), _read_edf, None, "24 bits a sample")
 NPZ = Format("NPZ", (".npz",), _read_npz, _write_npz, "float32, sigma and quality of every lead")
-CSV = Format("CSV", (".csv", ".tsv", ".txt"), _read_csv, _write_csv, "time and quality, as text")
+CSV = Format(
+    "CSV", (".csv", ".tsv", ".txt"), _read_csv, _write_csv, "time, sigma and quality, as text"
+)
 WFDB = Format(
     "WFDB",
     (".hea",),

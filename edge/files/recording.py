@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 MODEL = "model: "
 """Before the name of the model, in an annotation or a comment."""
+SIGMA, QUALITY = "sigma ", "quality"
+"""Names of the signals beside the leads: `sigma V2`, a standard deviation, and the OR of the quality bits."""
 MAX_GAP_FILL_S = 24 * 3600.0
 """A jump of the sample index beyond a day is a corrupt index, not a gap: it is not filled."""
 

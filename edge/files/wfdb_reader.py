@@ -24,16 +24,12 @@ from edge.files.record import (
     reconstructed,
     unit_mv,
 )
-from edge.files.recording import OF_RECORDING
+from edge.files.recording import OF_RECORDING, QUALITY, SIGMA
 from edge.files.wfdb_codes import FLAC, FORMATS, INVALID, SignalFile
 from edge.files.wfdb_header import DEFAULT_GAIN, WfdbSignal, read_header
 from edge.leads import LEADS
 from edge.marker import Marker
 
-SIGMA = "sigma "
-"""Before the name of a lead: its standard deviation, in a file of ours."""
-QUALITY = "quality"
-"""The signal of the quality bits, in a file of ours."""
 SIMULATED = "simulated signal"
 
 

@@ -15,10 +15,10 @@ from numpy.typing import NDArray
 
 from edge.errors import InputError, SinkError
 from edge.files import wfdb_annotations
-from edge.files.recording import MODEL, MetadataSource, RecordingSink
+from edge.files.recording import MODEL, QUALITY, SIGMA, MetadataSource, RecordingSink
 from edge.files.wfdb_codes import INVALID
 from edge.files.wfdb_header import RECORD_NAME
-from edge.files.wfdb_reader import QUALITY, SIGMA, SIMULATED
+from edge.files.wfdb_reader import SIMULATED
 from edge.leads import LEADS
 from edge.quality import Quality, describe
 from edge.samples import TwelveLeadBlock

@@ -57,13 +57,15 @@ class Runtime:
         *,
         leads: Sequence[str] = INPUT_LEADS,
         on_leads: Callable[[tuple[str, ...]], object] | None = None,
+        on_open: Callable[[], object] | None = None,
         deadline_s: float = DEADLINE_S,
         say: Callable[[str], object] | None = None,
     ) -> None:
         """`sinks` are open sinks by the name that the report gives them; the runtime closes them.
 
         `on_leads` is called before the first block with the leads of a device that lacks some of `leads`,
-        and makes the reconstructor take them; without it such a device is refused.
+        and makes the reconstructor take them; without it such a device is refused. `on_open` is called once
+        the source is open, on the acquisition thread.
         A block later than one hop plus `deadline_s` after its last byte is a deadline miss. `say` is
         called with a line, from either thread, when the stream is not what it says it is, and when a sink
         fails.
@@ -73,7 +75,7 @@ class Runtime:
         self.started_at: datetime | None = None
         """Local time, with its zone, of the first sample; None before it, and where nobody knows."""
         self.ingest = Ingest(leads, or_others=on_leads is not None)
-        self._asked, self._on_leads = tuple(leads), on_leads
+        self._asked, self._on_leads, self._on_open = tuple(leads), on_leads, on_open
         self.reconstruction: Reconstruction | None = None
         """What a device that reconstructs its leads itself says of them; None of any other."""
         self.latency = LatencyTelemetry()
@@ -274,6 +276,8 @@ class Runtime:
         if self._stopping:  # stopped before there was anything to cancel
             return
         async with self._source as source:
+            if self._on_open is not None:
+                self._on_open()
             live = source.link.live
             sampled_ns = monotonic_ns()
             reconnects = source.reconnects

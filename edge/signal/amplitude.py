@@ -9,19 +9,31 @@ from edge.leads import INDEPENDENT_LEADS, twelve_from
 
 # Two halves or ones a row: the products are exact and no order of the sum shows, whatever comes at once.
 _TWELVE = twelve_from(INDEPENDENT_LEADS).astype(np.float64)
-_HALF = np.float32(0.5)
+_HALF = np.array(0.5, np.float32)
 
 
-def widen(log_sigma: NDArray[np.float32], decoded: NDArray[np.float64], share: float) -> None:
-    """Add, in place, the share of each lead's amplitude to its sigma, as the root of the sum of squares.
+class Widening:
+    """What a share of each lead's amplitude adds to its sigma, for `n` samples at a time.
 
-    `log_sigma` (..., 12, n) of mV, rows LEADS; `decoded` (..., 8, n) mV, INDEPENDENT_LEADS above the corner
-    of the residual branch: baseline wander makes nothing less sure.
+    All arrays are made once, and no operation mixes types: NumPy then takes half as long for a hop.
     """
-    variance = _TWELVE @ decoded
-    variance *= variance
-    variance *= share * share
-    np.add(log_sigma, log_sigma, log_sigma)
-    variance += np.exp(log_sigma, log_sigma)
-    np.log(variance, log_sigma, casting="same_kind")
-    log_sigma *= _HALF
+
+    def __init__(self, n: int, share: float) -> None:
+        self._share = np.array(share * share)
+        self._added, self._given = np.empty((len(_TWELVE), n)), np.empty((len(_TWELVE), n))
+
+    def widen(self, log_sigma: NDArray[np.float32], decoded: NDArray[np.float64]) -> None:
+        """Add, in place, the share of each lead's amplitude to its sigma, as the root of the sum of squares.
+
+        `log_sigma` (12, n) of mV, rows LEADS; `decoded` (8, n) mV, INDEPENDENT_LEADS above the corner of the
+        residual branch: baseline wander makes nothing less sure.
+        """
+        added, given = self._added, self._given
+        _TWELVE.dot(decoded, added)
+        np.multiply(added, added, added)
+        np.multiply(added, self._share, added)
+        np.add(log_sigma, log_sigma, log_sigma)
+        given[...] = np.exp(log_sigma, log_sigma)
+        np.add(added, given, added)
+        log_sigma[...] = np.log(added, added)
+        np.multiply(log_sigma, _HALF, log_sigma)

@@ -6,9 +6,9 @@ a block arrives at once or hop by hop (samples still to come stand as zeros with
 result does not depend on how the stream is cut, to the last bit.
 
 A filter that starts in the steady state of one sample takes it for the baseline, be it the top of an R wave,
-and forgets that with the time constant of the high-pass, 3.2 s at 0.05 Hz. Behind a high-pass the mean is zero
-in the long run: so what the mean since the start shows of the wrong baseline is taken out while a lead settles,
-little by little, all of it at the end. Later nothing is left of the start but the mean of these 2 s.
+and forgets that with the time constant of the high-pass, 3.2 s at 0.05 Hz. Behind a high-pass the mean is
+zero in the long run: so what the mean since the start shows of the wrong baseline is taken out while a lead
+settles, little by little, all of it at the end. Later nothing is left of the start but the mean of these 2 s.
 """
 
 from __future__ import annotations
@@ -144,9 +144,9 @@ def _rows_stand_alone(n_rows: int, n_inner: int, n_columns: int, hop: int) -> bo
 class Conditioner:
     """The filters of a `Conditioning`, in whole hops, one independent stream per lead.
 
-    A lead starts in the steady state of its first sample, and does so again after `restart()`, after a
-    step of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`. It settles
-    for SETTLING_S from then on, at the end of which its baseline is moved to where that time had it.
+    A lead starts in the steady state of its first sample, and does so again after `restart()`, after a step
+    of its baseline (STEP_RULES_MV_S, looked at whenever a block is full), and after `reset()`. It settles for
+    SETTLING_S from then on, at the end of which its baseline is moved to where that time had it.
     """
 
     def __init__(
@@ -258,6 +258,19 @@ class Conditioner:
         out[...] = outputs
         self.count_hop()
 
+    @property
+    def plain(self) -> bool:
+        """Whether nothing settles and no lead is beyond a step rule's level."""
+        return not (self.is_settling or self._is_beyond)
+
+    def no_step(self, sums: NDArray[np.float64]) -> NDArray[np.bool_]:
+        """Where hops' sums of conditioned leads, mV, are too small for a step rule to look while `plain`."""
+        return np.asarray(np.abs(sums) <= self._no_step)
+
+    def resume(self, filled: int) -> None:
+        """Go on after others kept the open block while it was `plain`; so many hops are in it."""
+        self.filled, self._evaluated = filled, False
+
     def count_hop(self) -> None:
         """One more hop stands in the open block."""
         self.filled += 1
@@ -280,7 +293,7 @@ class Conditioner:
         self._restarting = False
 
     def _settle(self, out: NDArray[np.float32], n_hops: int) -> None:
-        """Take what is left of a wrong start out of filtered hops, (2, n, n_leads) mV, of leads that settle."""
+        """Take what is left of a wrong start out of filtered hops, (2, n, n_leads) mV, of settling leads."""
         leads = np.flatnonzero(self._settling)
         # Sample after sample, so that the sum has the same bits however the stream is cut.
         sums = np.cumsum(np.concatenate([self._sum[None, leads], out[0][:, leads]]), axis=0)

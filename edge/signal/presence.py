@@ -8,6 +8,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +28,19 @@ NOISY_SHARE = 0.4  # of the hops in the window
 Flags = NDArray[np.bool_]
 
 
+class Kept(NamedTuple):
+    """What a Presence keeps from block to block, always in the same arrays."""
+
+    block: NDArray[np.float32]
+    """(n_leads, samples) of the open block."""
+    value: NDArray[np.float32]
+    """(n_leads,) the last sample that was looked at for flat lines."""
+    flat_for: NDArray[np.int64]
+    """(n_leads,) hops."""
+    rough: NDArray[np.int64]
+    """(n_leads, blocks) rough hops in each of the last blocks."""
+
+
 class Presence:
     """Follows, per lead, how long samples have been missing, constant or noisy."""
 
@@ -35,33 +49,49 @@ class Presence:
         sampling_hz: float,
         n_leads: int,
         hop: int,
-        open_block: NDArray[np.float32] | None = None,
+        kept: Kept | None = None,
     ) -> None:
-        """`open_block` is where to keep the samples until a block is full, (n_leads, `block_size`)."""
+        """`kept` are the arrays to take, where others look after them."""
         self.hop, self.n_leads = hop, n_leads
-        size = NOISY_BLOCK_HOPS * hop
-        self._block = np.zeros((n_leads, size), np.float32) if open_block is None else open_block
         self._max_fill = round(GAP_FILL_S * sampling_hz)
         self._flat_hops = math.ceil(FLAT_S * sampling_hz / hop)
         self._window = math.ceil(NOISY_WINDOW_S * sampling_hz / hop / NOISY_BLOCK_HOPS)  # blocks
+        self.kept = kept or Kept(
+            np.zeros((n_leads, NOISY_BLOCK_HOPS * hop), np.float32),
+            np.zeros(n_leads, np.float32),
+            np.zeros(n_leads, np.int64),
+            np.zeros((n_leads, self._window), np.int64),
+        )
+        """Its arrays; `resume` where others have changed them."""
+        self._block, self._value, self._flat_for, self._rough = self.kept
         self.reset()
 
     def reset(self) -> None:
         """Forget the signal; a lead is off until its first sample."""
-        self._value: NDArray[np.float32] = np.full(self.n_leads, np.nan, np.float32)
+        self._value[:] = np.nan
         self._missing_for = np.full(self.n_leads, self._max_fill)
-        self._flat_for = np.zeros(self.n_leads, np.int64)
+        self._flat_for[:] = 0
         self._off: Flags = np.zeros(self.n_leads, bool)
         self._block[:] = 0.0
         self.filled = 0
         """Samples in the open block."""
-        self._rough: NDArray[np.int64] = np.zeros((self.n_leads, self._window), np.int64)
+        self._rough[:] = 0
         self._is_noisy: Flags = np.zeros((self.n_leads, 1), bool)
         self._some_flat = False  # whether `_flat_for` is above 0 anywhere
         self._seen = 0  # samples in the block that have been looked at for flat lines
         self.plain = (
             False  # whether a finite hop could be off or noisy in no lead, up to the block's end
         )
+
+    def resume(self, filled: int) -> None:
+        """Go on after others kept its arrays while it was `plain`; so many hops are in the open block."""
+        self.filled = filled * self.hop
+        self._some_flat = bool(self._flat_for.any())
+
+    @property
+    def is_looked_at(self) -> bool:
+        """Whether some hops of the open block have been looked at for flat lines."""
+        return self._seen > 0
 
     def push(
         self, samples: NDArray[np.float32], missing: Flags | None
@@ -107,7 +137,7 @@ class Presence:
         self.filled += self.hop
         if self.filled == self._block.shape[1]:
             self._catch_up()
-            self._judge(self._roughness(self._block))
+            self._judge(self.roughness(self._block))
             self.plain = self.plain and not np.count_nonzero(self._is_noisy)
             self.filled = self._seen = 0
 
@@ -128,13 +158,13 @@ class Presence:
         constant = ends == (
             before if ends.shape[1] == 1 else np.concatenate([before, ends[:, :-1]], 1)
         )
-        self._value = ends[:, -1].copy()
+        self._value[:] = ends[:, -1]
         self._some_flat = bool(np.count_nonzero(constant))
         if not self._some_flat:
             self._flat_for[:] = 0
             return None
         flat_for = run_lengths(constant, self._flat_for)
-        self._flat_for = flat_for[:, -1]
+        self._flat_for[:] = flat_for[:, -1]
         return flat_for >= self._flat_hops
 
     def _any_in_hop(self, values: Flags) -> Flags:
@@ -173,15 +203,15 @@ class Presence:
         joined = np.concatenate([self._block[:, : self.filled], samples], 1)
         n_blocks = joined.shape[1] // size
         before = self._is_noisy
-        verdicts = self._judge(self._roughness(joined[:, : n_blocks * size]))
+        verdicts = self._judge(self.roughness(joined[:, : n_blocks * size]))
         per_hop = np.repeat(np.concatenate([before, verdicts], 1), NOISY_BLOCK_HOPS, axis=1)
         first, self.filled = self.filled, joined.shape[1] - n_blocks * size
         self._block[:, : self.filled] = joined[:, n_blocks * size :]
         return per_hop[:, first // self.hop :][:, : n // self.hop]
 
-    def _roughness(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
-        """Rough hops of each lead in whole blocks end to end: (n_leads, n_blocks)."""
-        hops = blocks.reshape(self.n_leads, -1, NOISY_BLOCK_HOPS, self.hop)
+    def roughness(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
+        """Rough hops of each row in whole blocks end to end: (n_rows, n_blocks)."""
+        hops = blocks.reshape(len(blocks), -1, NOISY_BLOCK_HOPS, self.hop)
         bend = np.abs(hops[..., 2:] - 2 * hops[..., 1:-1] + hops[..., :-2])
         rough: NDArray[np.int64] = (bend.sum(-1) > NOISY_MV * (self.hop - 2)).sum(-1)
         return rough
@@ -194,9 +224,14 @@ class Presence:
         else:
             total = np.cumsum(every, axis=1)
             recent = total[:, self._window :] - total[:, : -self._window]
-        self._rough = every[:, -self._window :]
-        verdicts: Flags = recent > NOISY_SHARE * self._window * NOISY_BLOCK_HOPS
+        self._rough[:] = every[:, -self._window :]
+        verdicts = self.noisy(recent)
         self._is_noisy = verdicts[:, -1:]
+        return verdicts
+
+    def noisy(self, rough: NDArray[np.int64]) -> Flags:
+        """Whether so many rough hops in the window are noise."""
+        verdicts: Flags = rough > NOISY_SHARE * self._window * NOISY_BLOCK_HOPS
         return verdicts
 
 

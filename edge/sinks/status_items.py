@@ -76,7 +76,8 @@ def items(picture: Picture, *, frozen: bool = False) -> list[Item]:
     if picture.calibration:
         facts.append(Item(f"fitted to the patient: {picture.calibration}", "", "fitted"))
     facts += [Item(note) for note in picture.notes]
-    facts += [Item(text) for text in (picture.device, status.engine) if text]
+    engine = status.engine and f"engine {status.engine}"
+    facts += [Item(text) for text in (picture.device, engine) if text]
     return facts
 
 

@@ -128,18 +128,18 @@ class EcgSimulator:
         muscle_mv: float = 0.0,
         seed: int = 0,
     ) -> None:
-        _within("sampling_hz", sampling_hz, 50, 10_000)
-        _within("heart_rate_bpm", heart_rate_bpm, 20, 250)
-        _within("variability", variability, 0, 0.2)
-        _within("pvc_share", pvc_share, 0, 0.5)
-        _within("st_shift_mv", st_shift_mv, -2, 2)
+        _within("sampling rate, `rate`,", sampling_hz, 50, 10_000, " Hz")
+        _within("heart rate, `hr`,", heart_rate_bpm, 20, 250, " a minute")
+        _within("`variability` of the cycle", variability, 0, 0.2)
+        _within("share of premature beats, `pvc`,", pvc_share, 0, 0.5)
+        _within("ST level, `st`,", st_shift_mv, -2, 2, " mV")
         if st_territory not in ST_TERRITORIES:
             raise SourceSpecError(
                 f"unknown territory {st_territory!r}: use one of {', '.join(ST_TERRITORIES)}"
             )
         for name, value in (("baseline", baseline_mv), ("mains", mains_mv), ("muscle", muscle_mv)):
-            _within(f"{name}_mv", value, 0, 10)
-        _within("mains_hz", mains_hz, 10, 1000)
+            _within(f"`{name}`", value, 0, 10, " mV")
+        _within("mains frequency", mains_hz, 10, 1000, " Hz")
         self.sampling_hz = float(sampling_hz)
         self._cycle_s = 60.0 / heart_rate_bpm
         self._variability = variability
@@ -249,6 +249,8 @@ def _twelve_leads(independent_mv: NDArray[np.float64]) -> NDArray[np.float32]:
     return out
 
 
-def _within(name: str, value: float, low: float, high: float) -> None:
+def _within(name: str, value: float, low: float, high: float, unit: str = "") -> None:
     if not low <= value <= high:
-        raise SourceSpecError(f"{name} is {value:g}: use {low:g} to {high:g}")
+        raise SourceSpecError(
+            f"the simulator's {name} is {value:g}{unit}: use {low:g} to {high:g}{unit}"
+        )

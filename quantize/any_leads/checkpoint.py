@@ -6,7 +6,7 @@ Small (6.7 MB at 128 channels) and never pickled, so that a run can be kept with
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,27 @@ def keep(folder: Path, run: Path, trained: Path) -> None:
     }
     _write(folder / "student.safetensors", tensors, student.about)
     (folder / "run.safetensors").write_bytes(run.read_bytes())
+
+
+def write_mean(files: Sequence[Path], out: Path) -> None:
+    """Write the mean of several averaged networks, a network alone; what else is kept is the last one's.
+
+    Cooled from one run they lie in one valley, and their mean is better than each (Wortsman et al. 2022,
+    arXiv 2203.05482). Raises QuantizeError for files of networks of different shapes.
+    """
+    found = [load_checkpoint(file) for file in files]
+    last = found[-1]
+    tensors = {}
+    for name, value in last.tensors.items():
+        if not name.startswith(f"{AVERAGED}."):
+            continue
+        every = [one.tensors.get(name) for one in found]
+        if any(one is None or one.shape != value.shape for one in every):
+            raise QuantizeError(f"{', '.join(map(str, files))}: networks of different shapes")
+        if value.is_floating_point():
+            value = torch.stack([one.double() for one in every if one is not None]).mean(0).float()
+        tensors[name] = value
+    _write(out, tensors, {**last.about, "mean_of": [one.step for one in found]})
 
 
 def _write(file: Path, tensors: Mapping[str, torch.Tensor], about: Mapping[str, Any]) -> None:

@@ -29,14 +29,21 @@ QUANTILE = 0.99997
 STEM_RANGE_MV = (
     3.2  # a code of the input is 25 uV then; with 4 mV it costs half of what all activations do
 )
+KEPT = ("adversarial_", "teacher_")  # what the card says of the steps in float32
 HEADROOM = 1.3  # large hearts saturate less, and on fold 9 it costs nothing; 1.6 costs .0002 of r
 
 
 @dataclass(frozen=True)
 class Taught(Experiment):
-    """The same batches, each with what the network in float32 makes of it: INT8 is to stay near that."""
+    """The same batches, each with what a network in float32 makes of it: what learns is to stay near that."""
 
     teacher: Student | None = None
+
+    @classmethod
+    def of(cls, experiment: Experiment, teacher: Student) -> Taught:
+        """The experiment, taught."""
+        parts = {one.name: getattr(experiment, one.name) for one in fields(Experiment)}
+        return cls(**parts, teacher=teacher)
 
     def batches(self, schedule: AnySchedule, seed: int, steps: range) -> Iterator[Batch]:
         """What is drawn at these steps, taught."""
@@ -68,12 +75,11 @@ def quantised(
         augmentation=experiment.augmentation.calm(),
         sampling=experiment.sampling.settled(),
     )
-    parts = {one.name: getattr(calm, one.name) for one in fields(calm)}
-    experiment = Taught(**parts, teacher=before.student())
+    experiment = Taught.of(calm, before.student())
     schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
-    about |= {key: value for key, value in before.about.items() if key.startswith("adversarial_")}
+    about |= {key: value for key, value in before.about.items() if key.startswith(KEPT)}
     if at is not None and any(at.about.get(key) != value for key, value in about.items()):
         at = None
 

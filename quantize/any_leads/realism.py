@@ -7,7 +7,7 @@ causal conditioning and nothing else set the floor: above it lies what reconstru
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
 
@@ -20,6 +20,7 @@ from edge.leads import INDEPENDENT_LEADS
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.scores import BATCH, r_and_rmse, reconstructed, scored_signals
+from quantize.classifier.auroc import auroc
 from quantize.data import Records
 from quantize.errors import QuantizeError
 from quantize.spectrum import band_power, band_ratio_db
@@ -129,13 +130,13 @@ def hop_line(ecg: Array, sampling_hz: float) -> Array:
     return band_power(ecg, sampling_hz, (61.5, 63.5)) / band_power(ecg, sampling_hz, (64.0, 68.0))
 
 
-def features(ecg: Array, n_kernels: int) -> Array:
+def features(ecg: Array, n_kernels: int, seed: int = SEED) -> Array:
     """(n_records, n_leads, n) mV -> (n_records, n_features) of convolutions that the seed alone chose.
 
     As many of each dilation, n_kernels at least; of what each makes of all leads: log RMS; mean size over
     RMS; share of samples beyond its RMS.
     """
-    rng = np.random.default_rng((SEED, ecg.shape[1]))
+    rng = np.random.default_rng((seed, ecg.shape[1]))
     signals = torch.from_numpy(ecg.astype(np.float32))
     found = []
     for dilation in DILATIONS:
@@ -165,12 +166,12 @@ def frechet(true: Array, made: Array) -> float:
     return float(distance / true.shape[1])
 
 
-def halves(patient_id: list[str]) -> NDArray[np.bool_]:
+def halves(patient_id: list[str], seed: int = SEED) -> NDArray[np.bool_]:
     """(n_records,) which half each record is in; no patient is in both."""
     patients = sorted(set(patient_id))
     if len(patients) < 2:
         raise QuantizeError("realism needs records of two patients at least: give more --records")
-    first = set(np.random.default_rng(SEED).permutation(patients)[::2].tolist())
+    first = set(np.random.default_rng(seed).permutation(patients)[::2].tolist())
     return np.array([patient in first for patient in patient_id])
 
 
@@ -179,12 +180,17 @@ def told_apart(true: Array, made: Array, half: NDArray[np.bool_]) -> float:
     of_true, of_made = (features(one, AUROC_KERNELS) for one in (true, made))
     found = []
     for test in (half, ~half):
-        learn = np.concatenate([of_true[~test], of_made[~test]])
-        centre, scale = learn.mean(0), learn.std(0) + 1e-9
-        x = (learn - centre) / scale
-        y = np.repeat([1.0, -1.0], (~test).sum())
-        weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
-        says = [(one[test] - centre) / scale @ weight for one in (of_true, of_made)]
-        above = np.sign(says[0][:, None] - says[1][None])
-        found.append(float((1 + above.mean()) / 2))
+        judge = linear_judge(of_true[~test], of_made[~test])
+        says = np.concatenate([judge(of_true[test]), judge(of_made[test])])
+        found.append(float(auroc(says, np.repeat([True, False], test.sum()))))
     return float(np.mean(found))
+
+
+def linear_judge(true: Array, made: Array) -> Callable[[Array], Array]:
+    """Learns from (n_records, n_features) of each kind to score others: the higher, the more like true."""
+    learn = np.concatenate([true, made])
+    centre, scale = learn.mean(0), learn.std(0) + 1e-9
+    x = (learn - centre) / scale
+    y = np.concatenate([np.ones(len(true)), -np.ones(len(made))])
+    weight = np.linalg.solve(x.T @ x + RIDGE * np.eye(x.shape[1]), x.T @ y)
+    return lambda given: np.asarray((given - centre) / scale @ weight)

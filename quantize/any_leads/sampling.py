@@ -38,6 +38,10 @@ class Sampling:
     lead_off: float = 0.12
     """Share of all of which one more lead is off, while one is left."""
 
+    def leaning(self, first: float) -> Sampling:
+        """With this share of the first; the others share what it leaves as they did."""
+        return replace(self, first=first, named=self.named * ((1 - first) / (1 - self.first)))
+
     def settled(self) -> Sampling:
         """For the end of training: what most people wear still more often."""
         return replace(self, first=max(self.first, 0.4), named=min(self.named, 0.3))

@@ -17,9 +17,10 @@ from edge.progress import followed
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
 from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
-from quantize.any_leads.checkpoint import keep, load_checkpoint
+from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean
 from quantize.any_leads.feed import AnyFeed, Mixture, Source
-from quantize.any_leads.int8 import QAT, quantised
+from quantize.any_leads.int8 import QAT, Taught, quantised
+from quantize.any_leads.narrower import BATCHES, narrowed
 from quantize.any_leads.realism import PRELIMINARY, realism
 from quantize.any_leads.sampling import NAMED_SETS, Sampling
 from quantize.any_leads.scores import costly_leads, gain_by_number, score_sets
@@ -27,12 +28,13 @@ from quantize.any_leads.train import COOLDOWN, LAST, AnySchedule, Experiment, co
 from quantize.augment import Augmentation, Noise
 from quantize.data import Records, load
 from quantize.errors import QuantizeError
-from quantize.hundred_hz import load_hundred_hz, rows_of, without_withdrawn
+from quantize.hundred_hz import is_there, load_hundred_hz, rows_of, without_withdrawn
 from quantize.prepared import PACES, prepare
 from quantize.student import Student, StudentConfig
 
 NATIVE_SHARE = 0.2  # of what is drawn, 13 % of the records: they alone hold what lies above 47 Hz
-HUNDRED_HZ_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
+FEWER_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
+MANY_RECORDS = 5000  # that take FEWER_PACES
 AUGMENTATION = Augmentation(white_noise=0.3)
 CONFIG = StudentConfig(n_inputs=12, n_outputs=8, n_sigmas=12, dropout=0.02)
 QUICK_CONFIG = replace(CONFIG, channels=32, dilations=(1, 4), dropout=0.0)
@@ -48,14 +50,23 @@ def any_leads(given: argparse.Namespace) -> int:
     if given.keep:
         keep(given.keep, given.run / LAST, given.run / COOLDOWN)
         return 0
+    if given.mean:
+        write_mean(given.mean, given.run / COOLDOWN)
+        return 0
     schedule = AnySchedule(seed=given.seed, bfloat16=given.bfloat16)
     if given.quick:
         schedule = replace(schedule, steps=QUICK_STEPS, batch=16, warm_up=20, average=0.95)
     if given.steps is not None:
         schedule = replace(schedule, steps=given.steps)
+    if given.batch is not None:
+        schedule = replace(schedule, batch=given.batch)
     config = QUICK_CONFIG if given.quick else CONFIG
     if given.channels is not None:
         config = replace(config, channels=given.channels)
+    if given.narrow:
+        config = replace(config, dropout=0.0)  # what is small has no channel to spare
+    if given.narrow and given.start:
+        raise QuantizeError("--start goes on from a checkpoint, --narrow begins anew: give one")
     if given.adversarial_steps and given.adversarial is None:
         raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
     source = given.run / (LAST if given.cooldown else COOLDOWN)
@@ -65,17 +76,29 @@ def any_leads(given: argparse.Namespace) -> int:
     if goes_on:  # is there, before minutes go by
         load_checkpoint(source)
     last = given.run / LAST
-    begun = last if last.exists() else given.start
+    begun = last if last.exists() else given.start or given.narrow
     experiment = _experiment(given, source if goes_on else begun)
+    if given.teacher and not given.qat:  # INT8 learns from its own float32
+        of = load_checkpoint(given.teacher)
+        teacher, about = of.student(), {**experiment.about, "teacher_step": of.step}
+        teacher.trunk_bfloat16 = given.bfloat16
+        experiment = Taught.of(replace(experiment, about=about), teacher)
+
+    def make() -> Student:
+        if begun is None or begun != given.narrow:
+            return Student(config)
+        wide, drawn = load_checkpoint(begun).student(), range(BATCHES)
+        return narrowed(wide, config, experiment.batches(schedule, schedule.seed, drawn))
+
     if given.adversarial is not None:
         how = given.adversarial, given.adversarial_steps or ADVERSARIAL_STEPS
         adversarial(experiment, schedule, source, given.run, *how)
     elif given.qat:
         quantised(experiment, schedule, source, given.run, given.qat)
     elif given.cooldown:
-        cool(lambda: Student(config), experiment, schedule, given.run, given.cooldown)
+        cool(make, experiment, schedule, given.run, given.cooldown)
     else:
-        train_any(lambda: Student(config), experiment, schedule, given.run, start=given.start)
+        train_any(make, experiment, schedule, given.run, start=given.start)
     return 0
 
 
@@ -151,13 +174,15 @@ def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
     The moments are those of the checkpoint that it has `begun` from, if any.
     """
     spec, hop, cache = Conditioning(), CONFIG.hop, _cache(given.run)
+    sampling = Sampling() if given.first is None else Sampling().leaning(given.first)
     native = without_withdrawn(load("train"))
-    kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, PACES, NATIVE_SHARE)]
+    paces = FEWER_PACES if len(native) > MANY_RECORDS else PACES
+    kinds: list[tuple[Records, tuple[float, ...], float]] = [(native, paces, 1.0)]
     if given.quick:  # the 250 Hz records alone: reading the others takes longer than training
-        kinds = [(native.take(QUICK_RECORDS), HUNDRED_HZ_PACES, 1.0)]
-    else:
+        kinds = [(native.take(QUICK_RECORDS), FEWER_PACES, 1.0)]
+    elif is_there("train_100"):  # not where all of PTB-XL was fetched at 500 Hz
         more = load_hundred_hz("train_100", cache=cache)
-        kinds.append((more, HUNDRED_HZ_PACES, 1 - NATIVE_SHARE))
+        kinds = [(native, PACES, NATIVE_SHARE), (more, FEWER_PACES, 1 - NATIVE_SHARE)]
     chosen = chosen_rows([records for records, _, _ in kinds], given.patients, given.seed)
     sources = [
         Source(prepare(records, spec, hop, paces, cache), rows, share)
@@ -169,14 +194,14 @@ def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
         },
         "native_share": sources[0].share,
         "augmentation": asdict(AUGMENTATION),
-        "sampling": asdict(Sampling()),
+        "sampling": asdict(sampling),
     }
     moments = mean_moments(sources) if begun is None else _moments(load_checkpoint(begun).about)
     about["moments"] = moments.tolist()
     noise = Noise.load(spec, hop)
     feed = AnyFeed(moments, hop, noise)
     mixture = Mixture(*(one for one in sources if len(one.rows)))
-    return Experiment(mixture, feed, AUGMENTATION, Sampling(), _validation(feed), about)
+    return Experiment(mixture, feed, AUGMENTATION, sampling, _validation(feed), about)
 
 
 def chosen_rows(sources: list[Records], patients: int | None, seed: int) -> list[NDArray[np.intp]]:

@@ -46,7 +46,7 @@ def test_a_part_that_was_not_asked_for_does_not_fail_a_check() -> None:
 
 
 def test_an_error_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["throughput", "--model", str(tmp_path / "none.onnx")]) == 1
+    assert main(["latency", "--model", str(tmp_path / "none.onnx")]) == 1
     err = capsys.readouterr().err
     assert err.count("\n") == 1
-    assert err.startswith("benchmarks throughput: ")
+    assert err.startswith("benchmarks latency: ")

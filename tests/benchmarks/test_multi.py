@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import against, throughput
+from benchmarks import against
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
 from benchmarks.multi import TARGETS
@@ -33,6 +33,8 @@ def test_the_command_says_what_a_patient_costs(
     assert main([*given.split(), str(out)]) == 0
     results = json.loads(out.read_text())["results"]
     assert set(results["cost"]) == {"one", "1", "64"}
+    assert results["onnxruntime"] == results["cost"]
+    assert results["paced"]["samples_lost"] == 0
     alone = results["cost"]["one"]["per_patient_us"]
     for cost in results["cost"].values():
         assert cost["ratio_of_medians"] == pytest.approx(cost["per_patient_us"] / alone)
@@ -43,9 +45,20 @@ def test_the_command_says_what_a_patient_costs(
 
 def test_this_checkout_against_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     records = np.random.default_rng(0).normal(0, 0.3, (1, 3, 1000)).astype(np.float32)
-    monkeypatch.setattr(throughput, "real_records", lambda n: (records, records))
+    monkeypatch.setattr(against, "real_records", lambda n, seconds: (records, records))
     out = tmp_path / "against.json"
-    given = ["against", str(ROOT), "--engine", "onnxruntime", "--rounds", "1", "--json", str(out)]
+    given = [
+        "against",
+        str(ROOT),
+        "--offline-earlier",
+        str(ROOT),
+        "--engine",
+        "onnxruntime",
+        "--rounds",
+        "1",
+        "--json",
+        str(out),
+    ]
     assert main(given) == 0
     results = json.loads(out.read_text())["results"]
     for target in against.TARGETS:
@@ -55,3 +68,11 @@ def test_this_checkout_against_itself(tmp_path: Path, monkeypatch: pytest.Monkey
 def test_what_is_no_checkout_is_said(tmp_path: Path) -> None:
     with pytest.raises(BenchmarkError, match="holds no edge: make one with `git worktree add"):
         against.Pair(tmp_path, np.zeros((1, 3, 8), np.float32))
+
+
+def test_what_is_no_commit_is_said() -> None:
+    with (
+        pytest.raises(BenchmarkError, match="no commit that this repository holds"),
+        against.checkout_of("0000000"),
+    ):
+        pass

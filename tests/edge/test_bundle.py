@@ -12,6 +12,7 @@ import pytest
 
 import edge
 from edge.bundle import (
+    BUNDLES,
     CHECKSUM_KEY,
     MANIFEST_KEY,
     SCHEMA_VERSION,
@@ -238,6 +239,15 @@ def test_a_signed_file_without_manifest_or_that_is_no_onnx_is_refused(any_bundle
 def test_unknown_manifest_keys_of_the_same_schema_are_passed_over(any_bundle: Bundle) -> None:
     read = read_bundle(signed(plain(any_bundle) | {"a_later_addition": 1}))
     assert read.manifest == any_bundle.manifest
+
+
+def test_what_ships_besides_opens_by_its_name() -> None:
+    default = load_bundle()
+    for name, path in BUNDLES.items():
+        bundle = load_bundle(name)
+        assert (bundle.path, bundle.manifest.name) == (path, f"leadlift-{name}")
+        assert bundle.manifest.any_leads and bundle.manifest.hop == default.manifest.hop
+        assert len(bundle.data) < 0.4 * len(default.data)
 
 
 def test_paths_that_hold_no_bundle_are_one_line_errors(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ from edge.bundle import Bundle
 from edge.calibrate.fit import calibrate
 from edge.engines.base import Engine
 from edge.engines.registry import open_engine
-from edge.errors import InputError, PatientError
+from edge.errors import EngineError, InputError, PatientError
 from edge.leads import LEADS
 from edge.multi_reconstructor import MultiReconstructor
 from edge.patient.patient import Patient
@@ -144,28 +144,71 @@ def test_each_patient_gets_the_bits_of_a_reconstructor_alone(
         equal(stream.blocks, stream.alone(engine))
 
 
-def test_a_ward_in_step(engine: Engine) -> None:
-    """The usual case: many beds with the same leads, a hop of each at once."""
-    multi = MultiReconstructor(engine, 16)
-    streams = {f"bed-{i}": Stream(SETS[0], None, signal(SETS[0], i, i % 3)) for i in range(16)}
-    for name in streams:
-        multi.join(name)
-    for at in range(0, N, 4):
-        blocks = multi.push({name: s.x[:, at : at + 4] for name, s in streams.items()})
-        for name, block in blocks.items():
+def ward_in_step(
+    engine: Engine, leads: tuple[str, ...], patients: list[Patient | None], n: int = 1200
+) -> MultiReconstructor:
+    """Many beds with the same leads, who came one hop after another: a hop of each at once."""
+    multi = MultiReconstructor(engine, len(patients))
+    streams = {}
+    for i, patient in enumerate(patients):
+        streams[f"bed-{i}"] = Stream(leads, patient, signal(leads, i, i % 3)[:, : n + 4 * i])
+        multi.join(f"bed-{i}", leads, patient)
+    last = len(patients) - 1
+    for at in range(-4 * last, n, 4):
+        here = {name: s for i, (name, s) in enumerate(streams.items()) if at + 4 * i >= 0}
+        for name, block in multi.push(
+            {k: s.x[:, s.at : s.at + 4] for k, s in here.items()}
+        ).items():
             streams[name].blocks.append(block)
-            streams[name].done.append(("push", at, at + 4))
-    for stream in streams.values():
-        assert joined(stream.blocks).n_samples == N
+        for s in here.values():
+            s.done.append(("push", s.at, s.at + 4))
+            s.at += 4
+    for i, stream in enumerate(streams.values()):
+        assert joined(stream.blocks).n_samples == n + 4 * i
         equal(stream.blocks, stream.alone(engine))
+    return multi
+
+
+def side_by_side_in(multi: MultiReconstructor) -> int:
+    """How many of its patients the groups work on as one."""
+    return sum(slot.member.taken for slot in multi._taken.values())
+
+
+def test_a_ward_in_step(engine: Engine) -> None:
+    """The usual case."""
+    assert (
+        side_by_side_in(ward_in_step(engine, SETS[0], [None] * 16)) >= 5
+    )  # the others have faults
+
+
+def test_a_ward_on_the_compiled_engine(shipped_bundle: Bundle) -> None:
+    """More streams than go through a layer together."""
+    try:
+        compiled = open_engine(shipped_bundle, "c").engine
+    except EngineError as error:
+        pytest.skip(str(error))
+    with compiled:
+        ward_in_step(compiled, SETS[0], [None] * 18, 200)
+
+
+def test_a_ward_of_the_calibrated_and_others(engine: Engine, calibration: Patient) -> None:
+    multi = ward_in_step(engine, SETS[0], [calibration, None, calibration, None], 1200)
+    assert side_by_side_in(multi) >= 1
+
+
+@pytest.mark.parametrize("leads", [("aVL",), ("V3", "III")])
+def test_a_ward_whose_maps_add_more_than_two_leads(engine: Engine, leads: tuple[str, ...]) -> None:
+    ward_in_step(engine, leads, [None] * 4, 800)
 
 
 def test_a_product_whose_columns_do_not_stand_alone_is_made_one_by_one(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another machine's linear algebra may sum in another order for more columns."""
-    monkeypatch.setattr(side_by_side, "columns_stand_alone", lambda *shapes: False)
-    test_a_ward_in_step(engine)
+    monkeypatch.setattr(side_by_side, "_stands_alone", lambda *shapes: False)
+    assert side_by_side_in(ward_in_step(engine, SETS[0], [None] * 8, 800))
+    monkeypatch.setattr(side_by_side, "_filters_stand_alone", lambda *shapes: False)
+    assert not side_by_side_in(ward_in_step(engine, SETS[0], [None] * 4, 400))
 
 
 def test_quality_and_valid_are_of_each_patient(engine: Engine) -> None:

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.ecg import ST_TERRITORIES, EcgSimulator
+from firmware_bridge.source import open_source
 from firmware_bridge.wire.spec import LEADS
 
 NOISY = {"baseline_mv": 0.1, "mains_mv": 0.05, "muscle_mv": 0.02}
@@ -168,3 +169,9 @@ def test_extreme_rates_stay_finite_and_bounded(bpm: float) -> None:
 def test_a_value_out_of_range_is_refused_with_the_range(arguments: dict[str, float]) -> None:
     with pytest.raises(SourceSpecError, match="use"):
         EcgSimulator(**arguments)
+
+
+def test_an_option_out_of_range_is_named_as_it_is_given() -> None:
+    said = "the simulator's sampling rate, `rate`, is 1e[+]09 Hz: use 50 to 10000 Hz"
+    with pytest.raises(SourceSpecError, match=said):
+        open_source("sim:?rate=1e9")

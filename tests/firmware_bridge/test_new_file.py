@@ -91,22 +91,31 @@ def test_a_replacement_that_failed_leaves_the_old_file(tmp_path: Path, how: str)
 
 
 @pytest.mark.parametrize(
-    ("name", "error"),
+    ("name", "error", "remedy"),
     [
-        ("no/a.edf", FileNotFoundError),
-        ("file/a.edf", NotADirectoryError),
-        ("folder", IsADirectoryError),
+        ("no/a.edf", FileNotFoundError, "make the folder .*no first"),
+        ("file/a.edf", NotADirectoryError, "choose another folder"),
+        ("folder", IsADirectoryError, "name a file in it"),
+        (256 * "a", OSError, "give a shorter name"),
     ],
 )
 @pytest.mark.parametrize("overwrite", [False, True])
 def test_a_place_that_takes_no_file_is_told_first(
-    tmp_path: Path, name: str, error: type[OSError], overwrite: bool
+    tmp_path: Path, name: str, error: type[OSError], remedy: str, overwrite: bool
 ) -> None:
     (tmp_path / "file").touch()
     (tmp_path / "folder").mkdir()
-    with pytest.raises(error):
-        NewFile(tmp_path / name, overwrite=overwrite).check()
+    with pytest.raises(error, match=remedy):
+        NewFile(tmp_path / name, overwrite=overwrite).create()
     assert listed(tmp_path) == ["file", "folder"]
+
+
+def test_a_folder_that_takes_no_file_says_what_to_do() -> None:
+    """Root may write anywhere, and is refused by the file system itself."""
+    if not Path("/proc/self").exists():
+        pytest.skip("needs /proc")
+    with pytest.raises(OSError, match="choose another"):
+        NewFile("/proc/a.edf").create()
 
 
 def test_a_pipe_is_written_and_never_removed(tmp_path: Path) -> None:

@@ -101,6 +101,13 @@ def test_records_are_250_hz_cut_to_what_is_valid_leads_in_order(folder: Path) ->
     assert records.ecg_uv[0, 0, 100] > records.ecg_uv[0, 7, 100]
 
 
+def test_as_stored_they_are_100_hz_of_the_same_length_in_time(folder: Path) -> None:
+    records = load_hundred_hz("test_100", folder, as_stored=True)
+    assert records.sampling_hz == 100
+    assert records.ecg_uv.shape == (1, 8, 360)
+    assert records.ecg_uv[0, 7].tolist() == list(range(360))
+
+
 def test_what_was_made_is_mapped_the_next_time(folder: Path, tmp_path: Path) -> None:
     cache = tmp_path / "cache"
     first = load_hundred_hz("test_100", folder, cache)

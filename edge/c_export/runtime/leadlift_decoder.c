@@ -119,10 +119,20 @@ static inline sums_t plus(sums_t acc, const int8_t *x, const int8_t *w)
 {
     return _mm512_dpbusd_epi32(acc, _mm512_loadu_si512(x), _mm512_loadu_si512(w));
 }
-static inline __m256i narrow(sums_t acc, const int8_t *x, const int8_t *w, int left) /* with the last 32 inputs */
+static inline sums_t plus_half(sums_t acc, const int8_t *x, const int8_t *w) /* the last 32 inputs */
 {
-    const __m256i sum = _mm256_add_epi32(_mm512_castsi512_si256(acc), _mm512_extracti64x4_epi64(acc, 1));
-    return left ? _mm256_dpbusd_epi32(sum, bytes(x), bytes(w)) : sum;
+    return _mm512_dpbusd_epi32(acc, _mm512_zextsi256_si512(bytes(x)), _mm512_zextsi256_si512(bytes(w)));
+}
+static inline sums_t pairs(sums_t a, sums_t b)
+{
+    return _mm512_add_epi32(_mm512_unpacklo_epi32(a, b), _mm512_unpackhi_epi32(a, b));
+}
+static inline __m128i summed(sums_t a, sums_t b, sums_t c, sums_t d)
+{
+    const __m512i ab = pairs(a, b), cd = pairs(c, d);
+    const __m512i rows = _mm512_add_epi32(_mm512_unpacklo_epi64(ab, cd), _mm512_unpackhi_epi64(ab, cd));
+    const __m256i half = _mm256_add_epi32(_mm512_castsi512_si256(rows), _mm512_extracti64x4_epi64(rows, 1));
+    return _mm_add_epi32(_mm256_castsi256_si128(half), _mm256_extracti128_si256(half, 1));
 }
 #define ZERO _mm512_setzero_si512()
 #else
@@ -137,47 +147,63 @@ typedef __m256i sums_t;
     _mm256_add_epi32(acc, _mm256_madd_epi16(_mm256_maddubs_epi16(x, w), _mm256_set1_epi16(1)))
 #endif
 static inline sums_t plus(sums_t acc, const int8_t *x, const int8_t *w) { return PRODUCTS(acc, bytes(x), bytes(w)); }
-#define narrow(acc, x, w, left) (acc)
+#define plus_half plus /* never called: `n` is a multiple of 32 */
+static inline sums_t pairs(sums_t a, sums_t b)
+{
+    return _mm256_add_epi32(_mm256_unpacklo_epi32(a, b), _mm256_unpackhi_epi32(a, b));
+}
+static inline __m128i summed(sums_t a, sums_t b, sums_t c, sums_t d)
+{
+    const __m256i ab = pairs(a, b), cd = pairs(c, d);
+    const __m256i rows = _mm256_add_epi32(_mm256_unpacklo_epi64(ab, cd), _mm256_unpackhi_epi64(ab, cd));
+    return _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
+}
 #define ZERO _mm256_setzero_si256()
 #endif
-static inline void dense(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
+static inline void four_rows(const int8_t *w, const int32_t *bias, const int n, const int8_t *x, int32_t *acc)
 {
     const int whole = n / WIDE * WIDE;
-    const int8_t *w = layer->weight;
-    for (int o = 0; o < layer->outputs; o += 4, w += 4 * n) {
-        sums_t a = ZERO, b = a, c = a, d = a;
-        for (int i = 0; i < whole; i += WIDE) {
-            a = plus(a, x + i, w + i);
-            b = plus(b, x + i, w + n + i);
-            c = plus(c, x + i, w + 2 * n + i);
-            d = plus(d, x + i, w + 3 * n + i);
-        }
-        const __m256i ab = _mm256_hadd_epi32(narrow(a, x + whole, w + whole, n - whole),
-                                             narrow(b, x + whole, w + n + whole, n - whole));
-        const __m256i cd = _mm256_hadd_epi32(narrow(c, x + whole, w + 2 * n + whole, n - whole),
-                                             narrow(d, x + whole, w + 3 * n + whole, n - whole));
-        const __m256i rows = _mm256_hadd_epi32(ab, cd);
-        const __m128i sums = _mm_add_epi32(_mm256_castsi256_si128(rows), _mm256_extracti128_si256(rows, 1));
-        _mm_storeu_si128((__m128i *)(acc + o), _mm_add_epi32(sums, _mm_loadu_si128((const __m128i *)(layer->bias + o))));
+    sums_t a = ZERO, b = a, c = a, d = a;
+    for (int i = 0; i < whole; i += WIDE) {
+        a = plus(a, x + i, w + i);
+        b = plus(b, x + i, w + n + i);
+        c = plus(c, x + i, w + 2 * n + i);
+        d = plus(d, x + i, w + 3 * n + i);
     }
+    if (whole < n) {
+        a = plus_half(a, x + whole, w + whole);
+        b = plus_half(b, x + whole, w + n + whole);
+        c = plus_half(c, x + whole, w + 2 * n + whole);
+        d = plus_half(d, x + whole, w + 3 * n + whole);
+    }
+    const __m128i sums = summed(a, b, c, d);
+    _mm_storeu_si128((__m128i *)acc, _mm_add_epi32(sums, _mm_loadu_si128((const __m128i *)bias)));
 }
 #else
 #define KERNEL "plain"
-#define dense dense_signed
+#define four_rows four_rows_signed
 #endif
+static inline void four_rows_signed(const int8_t *w, const int32_t *bias, const int n, const int8_t *x, int32_t *acc)
+{
+    int32_t a = 0, b = 0, c = 0, d = 0;
+    for (int i = 0; i < n; i++) { /* 16 by 16 bits into 32: compilers know a vector instruction for it */
+        a += (int16_t)x[i] * (int16_t)w[i];
+        b += (int16_t)x[i] * (int16_t)w[i + n];
+        c += (int16_t)x[i] * (int16_t)w[i + 2 * n];
+        d += (int16_t)x[i] * (int16_t)w[i + 3 * n];
+    }
+    acc[0] = a + bias[0], acc[1] = b + bias[1], acc[2] = c + bias[2], acc[3] = d + bias[3];
+}
+static inline void dense(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
+{
+    for (int o = 0; o < layer->outputs; o += 4) {
+        four_rows(layer->weight + o * n, layer->bias + o, n, x, acc + o);
+    }
+}
 static inline void dense_signed(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
 {
-    const int8_t *w = layer->weight;
-    for (int o = 0; o < layer->outputs; o += 4, w += 4 * n) {
-        int32_t a = 0, b = 0, c = 0, d = 0;
-        for (int i = 0; i < n; i++) { /* 16 by 16 bits into 32: compilers know a vector instruction for it */
-            a += (int16_t)x[i] * (int16_t)w[i];
-            b += (int16_t)x[i] * (int16_t)w[i + n];
-            c += (int16_t)x[i] * (int16_t)w[i + 2 * n];
-            d += (int16_t)x[i] * (int16_t)w[i + 3 * n];
-        }
-        acc[o] = a + layer->bias[o], acc[o + 1] = b + layer->bias[o + 1];
-        acc[o + 2] = c + layer->bias[o + 2], acc[o + 3] = d + layer->bias[o + 3];
+    for (int o = 0; o < layer->outputs; o += 4) {
+        four_rows_signed(layer->weight + o * n, layer->bias + o, n, x, acc + o);
     }
 }
 #endif
@@ -251,16 +277,9 @@ static int8_t seen_code(float value)
     return (int8_t)(v != v ? 0 : rounded(between(v, -128.0f, 127.0f)));
 }
 
-void leadlift_decoder_step(leadlift_decoder_t *decoder, const float *ecg, const float *predicted, const float *mask,
-                           float *residual, float *log_sigma)
+/* What the stem reads; the rest of `seen` is zero. */
+static void see(const float *ecg, const float *predicted, const float *mask, int8_t *seen)
 {
-    int8_t taps[PADDED(TAPS * CHANNELS)] ALIGNED, inner[PADDED(CHANNELS)] ALIGNED, x[PADDED(CHANNELS)] ALIGNED;
-    int32_t acc[MAX_OUTPUTS] ALIGNED;
-
-    int8_t *seen = taps;
-    memset(taps, 0, sizeof taps);
-    memset(inner, 0, sizeof inner);
-    memset(x, 0, sizeof x);
     for (int i = 0; i < LEADLIFT_DECODER_ECG_FLOATS; i++) {
         *seen++ = seen_code(ecg[i]);
     }
@@ -274,6 +293,30 @@ void leadlift_decoder_step(leadlift_decoder_t *decoder, const float *ecg, const 
 #else
     (void)mask;
 #endif
+}
+
+static void results(const int32_t *acc, float *residual, float *log_sigma)
+{
+    for (int o = 0; o < RESULTS; o++) {
+        const float value = (float)acc[o] * HEAD.scale[o] + OUTPUT_BIAS[o];
+        if (o < LEADLIFT_DECODER_PREDICTED_FLOATS) {
+            residual[o] = value;
+        } else {
+            log_sigma[o - LEADLIFT_DECODER_PREDICTED_FLOATS] = value;
+        }
+    }
+}
+
+void leadlift_decoder_step(leadlift_decoder_t *decoder, const float *ecg, const float *predicted, const float *mask,
+                           float *residual, float *log_sigma)
+{
+    int8_t taps[PADDED(TAPS * CHANNELS)] ALIGNED, inner[PADDED(CHANNELS)] ALIGNED, x[PADDED(CHANNELS)] ALIGNED;
+    int32_t acc[MAX_OUTPUTS] ALIGNED;
+
+    memset(taps, 0, sizeof taps);
+    memset(inner, 0, sizeof inner);
+    memset(x, 0, sizeof x);
+    see(ecg, predicted, mask, taps);
     dense_signed(&STEM, SEEN, taps, acc);
     to_codes(&STEM, acc, x);
     memset(taps, 0, sizeof taps);
@@ -288,14 +331,7 @@ void leadlift_decoder_step(leadlift_decoder_t *decoder, const float *ecg, const 
     }
 
     of_channels(&HEAD, x, acc);
-    for (int o = 0; o < RESULTS; o++) {
-        const float value = (float)acc[o] * HEAD.scale[o] + OUTPUT_BIAS[o];
-        if (o < LEADLIFT_DECODER_PREDICTED_FLOATS) {
-            residual[o] = value;
-        } else {
-            log_sigma[o - LEADLIFT_DECODER_PREDICTED_FLOATS] = value;
-        }
-    }
+    results(acc, residual, log_sigma);
 }
 
 void leadlift_decoder_predict(const float *ecg, const float *anchor, float *predicted)

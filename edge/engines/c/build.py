@@ -16,7 +16,7 @@ from time import monotonic
 from typing import Any
 
 from edge.bundle import Bundle
-from edge.c_export.export import RUNTIME, SOURCE, decoder_files
+from edge.c_export.export import RUNTIME, decoder_files
 from edge.engines.cache import Built
 from edge.engines.key import canonical
 from edge.errors import EngineBuildError, EngineMissingError
@@ -77,6 +77,7 @@ def find_compiler(environment: Mapping[str, str] = os.environ) -> Compiler:
             file = Path(found).resolve()
             status = file.stat()
             identity = f"{file} {status.st_size} {status.st_mtime_ns} {shlex.join(command[1:])}"
+            found = str(Path(found).absolute())  # it is run in another folder
             return Compiler((found, *command[1:]), identity.strip())
     missing = f"$CC is {asked!r}, which is not there" if asked else "there is no C compiler here"
     raise EngineMissingError(
@@ -105,7 +106,9 @@ def compile_decoder(bundle: Bundle, compiler: Compiler, say: Say | None = None) 
 
     Raises EngineBuildError for a bundle that the generator does not know, and where the compiler fails.
     """
-    files = decoder_files(bundle)
+    # The engine's source includes the decoder's, which lies beside it.
+    engine_source = (RUNTIME / ENGINE_SOURCE).read_text(encoding="utf-8")
+    files = {**decoder_files(bundle), ENGINE_SOURCE: engine_source}
     if say is not None:
         say(f"compiling the c engine with {compiler.command[0]}, once: seconds")
     start = monotonic()
@@ -114,8 +117,8 @@ def compile_decoder(bundle: Bundle, compiler: Compiler, say: Say | None = None) 
         for file, text in files.items():
             (folder / file).write_text(text, encoding="utf-8")
         library = folder / "decoder.so"
-        sources = [str(folder / SOURCE), str(RUNTIME / ENGINE_SOURCE)]
-        command = [*compiler.command, *compiler.flags, f"-I{folder}", *sources, "-o", str(library)]
+        source = str(folder / ENGINE_SOURCE)
+        command = [*compiler.command, *compiler.flags, f"-I{folder}", source, "-o", str(library)]
         try:
             done = subprocess.run(
                 command,

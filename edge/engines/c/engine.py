@@ -151,12 +151,19 @@ class CBatch(Batch):
         first, size = self._states.ctypes.data, self._states.strides[0]
         self._addresses = first + size * np.arange(n_slots, dtype=np.uintp)
         self._bound: dict[tuple[int, int], Bound] = {}
+        self._last: list[int] = []
+        self._decoders = self._addresses[:0]  # of `_last`
+        self._at = self._decoders.ctypes.data
 
     def step(
         self, slots: Sequence[int], ecg: Array, mask: Array, anchor: Array
     ) -> tuple[Array, Array]:
         """See Batch."""
-        self.check(slots)
+        if self._last != slots:
+            self.check(slots)
+            self._last = list(slots)
+            self._decoders = self._addresses[np.asarray(slots, np.intp)]
+            self._at = self._decoders.ctypes.data
         n, frames = len(slots), ecg.shape[-1]
         bound = self._bound.get((n, frames))
         if bound is None:
@@ -164,8 +171,7 @@ class CBatch(Batch):
             if frames <= MAX_BOUND_FRAMES:
                 self._bound[n, frames] = bound
         bound.give(ecg, mask, anchor)
-        decoders = self._addresses[np.asarray(slots, np.intp)]
-        self._engine.library.batch(decoders.ctypes.data, bound.at, n)
+        self._engine.library.batch(self._at, bound.at, n)
         return bound.ecg_mv, bound.log_sigma
 
     def state(self, slot: int) -> State:

@@ -197,7 +197,10 @@ def test_the_command_on_real_records(
 ) -> None:
     out = tmp_path / "morphology.json"
     asked = ["fidelity", "--part", "morphology", "--domains", "test", "--limit", "5"]
-    assert main([*asked, "--json", str(out), "--cache", str(tmp_path / "cache")]) == 0
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: install leadlift[plot]")
+    asked += ["--cache", str(tmp_path / "cache"), "--plots", str(tmp_path)]
+    assert main([*asked, "--json", str(out)]) == 0
+    assert (tmp_path / "agreement-test.png").stat().st_size > 10_000
     report = json.loads(out.read_text())
     of = report["results"]["test"]
     assert of["n_records"] == 5

@@ -44,6 +44,7 @@ def test_steps_begin_when_they_are_due() -> None:
     assert found["deadline_misses"] == 0
     assert found["max"] == found["min"] == 50
     assert found["woken_late"]["max"] == 70
+    assert found["jitter"]["max"] == 0
     assert found["period_ms"] == 16
 
 
@@ -53,6 +54,7 @@ def test_a_slow_step_misses_and_the_next_begins_late_but_the_schedule_stays() ->
     assert found["deadline_misses"] == 2  # 40 ms are late by themselves, and they hold up the next
     assert found["max"] == 40_000
     assert found["woken_late"]["max"] == pytest.approx((40_000_000 - PERIOD_NS) / 1e3)
+    assert found["jitter"]["max"] == pytest.approx((40_000_000 - 50_000) / 1e3)
     assert clock.begun[-1] - clock.begun[1] == 4 * PERIOD_NS
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from edge.bundle import Bundle
+from edge.bundle import Bundle, load_bundle
 from edge.c_export.export import exported_files
 from tests.edge.c_export.boards import BOARDS, run_on
 
@@ -35,3 +35,16 @@ def test_codes_equal_and_it_keeps_within_its_bounds(
     assert found.static_ram == 0
     assert 1_000 < found.stack <= 2_048
     assert 50_000 < found.instructions <= MOST_INSTRUCTIONS[name]
+
+
+def test_the_small_model_takes_a_third(tmp_path: Path) -> None:
+    export, out = tmp_path / "export", tmp_path / "out"
+    export.mkdir()
+    out.mkdir()
+    for name, text in exported_files(load_bundle("small")).items():
+        (export / name).write_text(text)
+    found = run_on(BOARDS["m4f"], export, out)
+    assert (found.hops, found.wrong_hops, found.wrong_states) == (216, 0, 0)
+    assert found.flash <= 150_000
+    assert found.stack <= 2_048
+    assert found.instructions <= 250_000

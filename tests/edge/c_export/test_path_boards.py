@@ -71,3 +71,13 @@ def test_a_board_gives_the_bits_of_this_machine_within_its_bounds(
     assert 100_000 < int(found["flash"]) <= flash
     assert 20_000 < int(found["state"]) + int(found["stack"]) <= ram
     assert 50_000 < int(found["instructions"]) <= int(found["most_instructions"]) <= instructions
+
+
+def test_the_small_model_takes_a_third(tmp_path: Path) -> None:
+    pytest.importorskip("onnxruntime", reason="golden vectors are ONNX Runtime's")
+    assert main(["export-c", "small", str(tmp_path / "export"), "--path", "II,V1,V5"]) == 0
+    tools = ("arm-none-eabi-gcc", "qemu-system-arm")
+    found = make("run", tmp_path / "export", tmp_path / "out", *tools, BOARD="m4f")
+    assert int(found["flash"]) <= 160_000
+    assert int(found["state"]) + int(found["stack"]) <= 24 << 10
+    assert int(found["most_instructions"]) <= 300_000

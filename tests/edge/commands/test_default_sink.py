@@ -32,6 +32,17 @@ def test_the_view_where_its_libraries_are(capsys: pytest.CaptureFixture[str]) ->
     assert "view: shows it and nothing is recorded; to record give --sink file:{time}.edf" in err
 
 
+@pytest.mark.skipif(not HAS_VIEW, reason="the view needs leadlift[view]")
+def test_a_source_that_does_not_open_is_all_that_is_said(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["run", "--source", "serial:/dev/nowhere"]) == 1
+    out, err = capsys.readouterr()
+    assert "http://" not in out
+    (line,) = err.splitlines()
+    assert line.startswith("leadlift: error: no serial port /dev/nowhere")
+
+
 def test_the_terminal_where_there_is_one_and_no_view() -> None:
     screen, stdout = pty.openpty()
     child = subprocess.Popen(

@@ -73,7 +73,7 @@ def test_a_reconstruction_in_80_columns(
         f"model      {KNOWN.model}",
         f"filters    {KNOWN.prefilter}",
         f"patient    {KNOWN.calibration}",
-        "gaps       1, 0.50 s in all",
+        "gaps       1, 500 ms in all",
         "quality    gap 9.1 %",
     ):
         assert line in said.out.splitlines()

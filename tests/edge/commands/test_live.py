@@ -204,6 +204,25 @@ def test_garbage_bytes_end_in_one_line(tmp_path: Path, capsys: pytest.CaptureFix
     assert re.search(r"no valid frame \(.+\); check device=.* and baud=", failure(capsys))
 
 
+@pytest.mark.parametrize(
+    "command", [["run", "--source", "sim:"], ["demo", "--headless"]], ids=["run", "demo"]
+)
+def test_a_run_too_short_for_a_sample_says_that_nothing_was_recorded(
+    command: list[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    name = ["--output", "o.edf"] if command[0] == "demo" else ["--sink", "file:o.edf"]
+    assert main([*command, *name, "--seconds", ".001", "--report", "r.json"]) == 1
+    out, err = capsys.readouterr()
+    assert "outputs    none" in out and not Path("o.edf").exists()
+    said = "nothing was reconstructed or recorded: 0.001 s are less than the decoder takes at once"
+    assert said in err
+    assert json.loads(Path("r.json").read_text())["outcome"].startswith(said)
+
+
 def test_an_unknown_port_ends_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -263,7 +282,7 @@ def test_a_signal_ends_a_run_cleanly(
 def _wait_for_bytes(path: Path, child: subprocess.Popen[str]) -> None:
     """Until the first second is in the file."""
     for _ in range(600):
-        if path.exists() and path.stat().st_size > 256 * 17:
+        if path.exists() and path.stat().st_size > 256 * 27:
             return
         assert child.poll() is None
         time.sleep(0.05)
@@ -272,13 +291,13 @@ def _wait_for_bytes(path: Path, child: subprocess.Popen[str]) -> None:
 
 def test_a_full_disk_ends_in_one_line_and_a_readable_file(tmp_path: Path) -> None:
     out = tmp_path / "out.edf"
-    limit = 256 * 17 + 2 * 7000  # the header and less than two seconds
+    limit = 256 * 27 + 3 * 6500  # the header and less than two seconds
 
     def fill_disk() -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 
     child = subprocess.run(
-        [*PROGRAM, "run", "--source", "sim:", "--sink", f"file:{out}"],
+        [*PROGRAM, "run", "--source", "sim:", "--sink", f"file:{out}", "--engine", "onnxruntime"],
         preexec_fn=fill_disk,
         capture_output=True,
         text=True,

@@ -105,7 +105,7 @@ def test_the_filters_can_be_chosen_and_stand_in_the_file(three_leads: Path, tmp_
 
 def write_csv(path: Path, header: str, sampling_hz: float) -> Path:
     times = np.arange(500) / sampling_hz
-    rows = "\n".join(f"{time:.6f},0.1,0.2,0.3" for time in times)
+    rows = "\n".join(f"{time:.6f},{0.1 + time % 0.8:.3f},0.2,0.3" for time in times)
     path.write_text(f"time_s,{header}\n{rows}\n")
     return path
 
@@ -357,6 +357,29 @@ def test_wrong_usage_is_exit_code_2(
         main(arguments)
     assert ended.value.code == 2
     assert "usage: leadlift" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("value", [np.nan, 0.0, -3.5])
+def test_reconstruct_refuses_a_recording_in_which_nothing_moves(
+    value: float, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    ecg_mv = np.full((3, 10_000), value, np.float32)  # longer than what is read at once
+    np.savez(tmp_path / "flat.npz", ecg_mv=ecg_mv, sampling_hz=250.0, leads=INPUT_LEADS)
+    assert main(["reconstruct", str(tmp_path / "flat.npz"), str(tmp_path / "out.edf")]) == 1
+    (said,) = capsys.readouterr().err.splitlines()
+    assert "holds nothing to reconstruct: II, V1, V5 missing or flat throughout" in said
+    assert not (tmp_path / "out.edf").exists()
+
+
+def test_reconstruct_takes_what_is_too_short_to_be_called_flat_and_what_moves_late(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    late = np.zeros((3, 10_000), np.float32)
+    late[0, 9_000:] = EcgSimulator(250.0).read(1000)[1]
+    for name, ecg_mv in (("short", late[:, :100]), ("late", late)):
+        np.savez(tmp_path / "in.npz", ecg_mv=ecg_mv, sampling_hz=250.0, leads=INPUT_LEADS)
+        assert main(["reconstruct", str(tmp_path / "in.npz"), str(tmp_path / f"{name}.csv")]) == 0
+    assert "100 samples (400 ms) in 12 leads" in capsys.readouterr().out
 
 
 def test_reconstruct_says_that_a_lead_is_flat(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,12 +20,15 @@ Given = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 def given_from_leads(
-    manifest: Manifest, ecg_mv: NDArray[np.float32], present: tuple[bool, ...] = (True, True, True)
+    manifest: Manifest,
+    ecg_mv: NDArray[np.float32],
+    present: Sequence[bool] = (True, True, True),
+    measured: Sequence[str] = INPUT_LEADS,
 ) -> Given:
-    """`ecg`, `mask` and `anchor` of a batch of 1, from (3, n) mV with n a multiple of the hop."""
+    """`ecg`, `mask` and `anchor` of a batch of 1, from (measured, n) mV with n a multiple of the hop."""
     on = np.array(present)
-    conditioner = Conditioner(manifest.conditioning, manifest.sampling_hz, 3, manifest.hop)
-    leads = LeadSet(manifest, INPUT_LEADS)
+    conditioner = Conditioner(manifest.conditioning, manifest.sampling_hz, len(on), manifest.hop)
+    leads = LeadSet(manifest, measured)
     given = leads.present(on)
     seen = (conditioner.push(ecg_mv)[1] * on[:, None]).astype(np.float32)
     ecg = np.ascontiguousarray(leads.engine_rows(given, seen))

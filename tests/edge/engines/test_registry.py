@@ -23,19 +23,20 @@ def refuse(bundle: Bundle, say: Say | None) -> None:
 
 
 def test_auto_never_takes_torch() -> None:
-    assert AUTO == ("tensorrt", "c", "onnxruntime")
+    assert AUTO == ("tensorrt", "c", "litert", "onnxruntime")
     assert set(AUTO) < set(MAKERS)
 
 
 @pytest.mark.skipif(not NO_TENSORRT, reason="TensorRT works here")
-def test_without_tensorrt_and_a_compiler_auto_takes_onnxruntime_and_says_what_is_missing(
+def test_where_nothing_else_works_auto_takes_onnxruntime_and_says_what_is_missing(
     shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CC", "no-such-compiler")
+    monkeypatch.setattr("edge.engines.litert.library.MODULES", ("no_such_litert",))
     choice = open_engine(shipped_bundle)
     assert choice.engine.name == "onnxruntime"
     assert choice.engine.bundle is shipped_bundle
-    assert list(choice.skipped) == ["tensorrt", "c"]
+    assert list(choice.skipped) == ["tensorrt", "c", "litert"]
     assert choice.skipped["c"].startswith(
         "$CC is 'no-such-compiler', which is not there: install gcc"
     )
@@ -65,9 +66,27 @@ def test_what_is_built_is_said(shipped_bundle: Bundle, monkeypatch: pytest.Monke
         assert said == ["building"]
 
 
+def test_work_that_was_said_to_begin_and_failed_is_said(
+    shipped_bundle: Bundle, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(bundle: Bundle, say: Say | None) -> Engine:
+        if say is not None and announces:
+            say("compiling, once: seconds")
+        raise EngineError("the compiler says: no")
+
+    monkeypatch.setenv("LEADLIFT_CACHE", str(tmp_path))
+    monkeypatch.setitem(MAKERS, "c", fail)
+    for announces in (True, False):
+        said: list[str] = []
+        with Reconstructor.open(shipped_bundle, "auto", say=said.append) as opened:
+            assert opened.engine.name == "onnxruntime"
+        wanted = ["compiling, once: seconds", "another engine runs: the compiler says: no"]
+        assert said == (wanted if announces else [])
+
+
 def test_an_unknown_engine_is_named_with_those_there_are(shipped_bundle: Bundle) -> None:
     with pytest.raises(
-        InputError, match="unknown engine 'tpu': use auto, tensorrt, c, onnxruntime, torch"
+        InputError, match="unknown engine 'tpu': use auto, tensorrt, c, litert, onnxruntime, torch"
     ):
         open_engine(shipped_bundle, "tpu")
 

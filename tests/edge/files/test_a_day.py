@@ -6,6 +6,7 @@ import json
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -13,9 +14,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from edge.files.recording import Metadata
 from edge.files.records import open_record
 from edge.live.memory import read_memory
+from edge.sinks import open_sink
 from firmware_bridge.simulators.ecg import EcgSimulator
+from tests.edge.sinks.blocks import block
 
 HZ = 250
 SECONDS = 24 * 3600
@@ -49,6 +53,14 @@ def simulated() -> np.ndarray:
     return EcgSimulator(float(HZ), 72, muscle_mv=0.01, seed=4).read(60 * HZ).astype(np.float32)
 
 
+def needs(kind: str) -> None:
+    """Skip what this system cannot do."""
+    if kind == "dcm" and find_spec("pydicom") is None:
+        pytest.skip("DICOM is pydicom's: install leadlift[test]")
+    if np.isnan(read_memory().peak_mb):
+        pytest.skip("the system does not say how much memory is in use")
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Iterator[Path]:
     """One whose gigabytes do not stay."""
@@ -62,10 +74,7 @@ def folder(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("rotation", ["", "?every=1h", "?size=100MB"])
 @pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea", "dcm"])
 def test_a_day_is_complete_and_memory_flat(folder: Path, kind: str, rotation: str) -> None:
-    if kind == "dcm" and find_spec("pydicom") is None:
-        pytest.skip("DICOM is pydicom's: install leadlift[test]")
-    if np.isnan(read_memory().peak_mb):
-        pytest.skip("the system does not say how much memory is in use")
+    needs(kind)
     done = subprocess.run(
         [sys.executable, "-c", DAY, f"{folder}/day.{kind}{rotation}"],
         check=True,
@@ -93,6 +102,43 @@ def test_a_day_is_complete_and_memory_flat(folder: Path, kind: str, rotation: st
                 np.testing.assert_allclose(record.read(at, at + HZ), expected, atol=0.00026)
             n += record.n_samples
     assert n == SECONDS * HZ
+
+
+RECONSTRUCTS = """
+import sys
+import time
+from edge.cli import main
+from edge.live.memory import read_memory
+if main(["reconstruct", *sys.argv[1:]]):
+    sys.exit("it failed")
+print(read_memory().peak_mb)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("kind", "hours"), [*((kind, 4) for kind in ("edf", "npz", "csv", "hea", "dcm")), ("dcm", 24)]
+)
+def test_what_is_long_is_reconstructed_in_the_memory_of_an_hour(
+    folder: Path, kind: str, hours: int
+) -> None:
+    needs(kind)
+    peak_mb = {}
+    for n in (1, hours):
+        source, made = folder / f"{n}.{kind}", folder / f"{n}-made.{kind}"
+        with open_sink(f"file:{source}", float(HZ), metadata=Metadata(simulated=True)) as sink:
+            for at in range(0, n * 3600 * HZ, 60 * HZ):
+                sink.write(block(simulated(), at))
+        began = time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-c", RECONSTRUCTS, str(source), str(made)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+        peak_mb[n] = float(done.stdout.split()[-1])
+        print(f"\n{kind}, {n} h: {time.monotonic() - began:.0f} s, {peak_mb[n]:.1f} MB at most")
+    assert peak_mb[hours] - peak_mb[1] < 16
 
 
 def _rows(path: Path) -> int:

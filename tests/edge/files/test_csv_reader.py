@@ -90,6 +90,12 @@ def test_a_missing_cell_is_a_missing_sample_in_its_place(tmp_path: Path, cell: s
         np.testing.assert_allclose(record.read(0, N), want, rtol=1e-6, atol=1e-7)
 
 
+def test_a_column_of_nothing_but_empty_cells_is_missing(tmp_path: Path) -> None:
+    text = "time,II,V1,V5\n" + "".join(f"{i / 250:.3f},,,{i % 7}.5\n" for i in range(1000))
+    with open_record(put(tmp_path, text), unit="mV") as record:
+        assert np.isnan(record.read(0, 1000)[:2]).all()
+
+
 def test_header_in_the_middle_and_text_at_the_end(tmp_path: Path) -> None:
     lines = rows().splitlines()
     text = HEAD + "\n".join([*lines[:500], HEAD.strip(), *lines[500:], "", "End of recording", ""])

@@ -33,10 +33,11 @@ def test_rows_comments_and_a_gap_that_shows(tmp_path: Path) -> None:
         sink.write(block(sent[:, :100], 50, Quality.SETTLING))
         sink.write(block(sent[:, 100:], 50 + 600))
     header, values = rows(path)
-    assert header == ["time_s", *LEADS, "quality"]
-    np.testing.assert_allclose(values[:, 1:-1], sent.T, atol=5.1e-6)
+    assert header == ["time_s", *LEADS, "quality", *(f"sigma_{lead}" for lead in LEADS)]
+    np.testing.assert_allclose(values[:, 1:13], sent.T, atol=5.1e-6)
+    np.testing.assert_allclose(values[:, 14:], 0.05)
     np.testing.assert_allclose(values[:, 0], [*np.arange(100) / 250, *np.arange(600, 800) / 250])
-    assert values[:, -1].tolist() == [4.0] * 100 + [0.0] * 200
+    assert values[:, 13].tolist() == [4.0] * 100 + [0.0] * 200
     comments = [line for line in path.read_text().splitlines() if line.startswith("#")]
     assert "# V1: measured" in comments
     assert "# V2: reconstructed" in comments
@@ -64,7 +65,7 @@ def test_full_disk_leaves_whole_rows(tmp_path: Path) -> None:
     values = rows(path)[1]
     assert len(values) > 0
     assert len(values) % 250 == 0
-    np.testing.assert_allclose(values[:250, 1:-1], ecg(250, 0).T, atol=5.1e-6)
+    np.testing.assert_allclose(values[:250, 1:13], ecg(250, 0).T, atol=5.1e-6)
 
 
 def test_device_that_is_full_is_one_line() -> None:
@@ -90,4 +91,4 @@ def test_a_pipe_takes_every_row(tmp_path: Path) -> None:
             sink.write(block(ecg(600)))
         copy = tmp_path / "copy.csv"
         copy.write_bytes(read.result())
-    np.testing.assert_allclose(rows(copy)[1][:, 1:-1], ecg(600, 0).T, atol=5.1e-6)
+    np.testing.assert_allclose(rows(copy)[1][:, 1:13], ecg(600, 0).T, atol=5.1e-6)

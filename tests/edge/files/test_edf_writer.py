@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tracemalloc
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -82,9 +83,12 @@ def test_header_says_what_each_lead_is(tmp_path: Path) -> None:
     with EdfSink(path, 500.0, METADATA) as sink:
         sink.write(block(ecg(500), sampling_hz=500.0))
     edf = edfio.read_edf(path)
-    assert [s.label for s in edf.signals] == [f"ECG {lead}" for lead in LEADS] + ["quality"]
+    labels = [*(f"ECG {lead}" for lead in LEADS), "quality", *(f"sigma {lead}" for lead in LEADS)]
+    assert [s.label for s in edf.signals] == labels
     assert [s.transducer_type for s in edf.signals[:12]] == [str(p) for p in provenance()]
-    assert {s.physical_dimension for s in edf.signals[:12]} == {"mV"}
+    assert {s.physical_dimension for s in [*edf.signals[:12], *edf.signals[13:]]} == {"mV"}
+    sigma_v2 = "standard deviation of the error of lead V2; -0.0005: not known"
+    assert edf.signals[20].transducer_type == sigma_v2
     assert {s.prefiltering for s in edf.signals[:12]} == {"HP:0.05Hz N:50Hz"}
     assert {s.sampling_frequency for s in edf.signals} == {500.0}
     assert edf.data_record_duration == 1.0
@@ -139,7 +143,7 @@ def test_last_partial_second_is_kept_and_its_end_annotated(tmp_path: Path) -> No
     path = tmp_path / "out.edf"
     with EdfSink(path, 250.0, METADATA) as sink:
         sink.write(block(ecg(260)))
-    assert signals(path).shape == (13, 500)
+    assert signals(path).shape == (25, 500)
     assert annotations(path) == [(1.04, None, "end of recording")]
 
 
@@ -166,7 +170,7 @@ def test_stream_that_begins_anew_is_annotated_and_follows_on(tmp_path: Path) -> 
     with EdfSink(path, 250.0, METADATA) as sink:
         sink.write(block(ecg(250), 5000))
         sink.write(block(ecg(250), 0))
-    assert signals(path).shape == (13, 500)
+    assert signals(path).shape == (25, 500)
     assert annotations(path) == [(1.0, None, "stream restarted, break of unknown length")]
 
 
@@ -188,6 +192,54 @@ def test_simulated_signal_is_said_twice(tmp_path: Path) -> None:
         sink.write(block(ecg(250)))
     assert edfio.read_edf(path).recording.additional == ("simulated_signal",)
     assert annotations(path) == [(0.0, None, "simulated signal")]
+
+
+@settings(
+    max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(sizes=st.lists(st.integers(0, 700), min_size=1, max_size=8).filter(any))
+def test_sigma_is_kept_sample_by_sample_whatever_the_block_sizes(
+    tmp_path: Path, sizes: list[int]
+) -> None:
+    path = tmp_path / "out.edf"
+    sent = np.abs(ecg(sum(sizes) + 100, 3)) / 10
+    sent[[1, 6, 10]] = 0.0  # measured
+    sent[:, 5:9] = np.nan
+    with EdfSink(path, 250.0, METADATA, overwrite=True) as sink:
+        at = 0
+        for size in [*sizes, 100]:
+            made = replace(block(ecg(size), at), sigma_mv=sent[:, at : at + size])
+            sink.write(made)
+            at += size
+        sink.write(replace(made, first_sample=at + 300))  # a gap
+    n = at + 300 + 100
+    sent = np.concatenate([sent, np.full((12, 300), np.nan), sent[:, -100:]], 1)
+    with open_record(path) as record:
+        assert record.n_samples == n
+        found = record.read_sigma(0, n)
+        assert found is not None
+        np.testing.assert_allclose(found, sent, atol=LSB_MV / 2 + 1e-6)
+        some = record.read_sigma(n // 3, n // 2)
+    assert some is not None
+    np.testing.assert_array_equal(some, found[:, n // 3 : n // 2])
+    other = signals(path)[13:]
+    expected = np.where(np.isnan(sent), -LSB_MV, sent)  # no standard deviation is negative
+    np.testing.assert_allclose(other[:, :n], expected, atol=LSB_MV / 2 + 1e-6)
+    assert (other[:, n:] == -LSB_MV).all()
+
+
+def test_the_largest_rate_keeps_its_records_in_what_edf_allows(tmp_path: Path) -> None:
+    path = tmp_path / "out.edf"
+    sent = ecg(5001)
+    with EdfSink(path, 2000.0, METADATA) as sink:
+        sink.write(block(sent, 0, sampling_hz=2000.0))
+    with pyedflib.EdfReader(str(path)) as reader:
+        assert reader.getSampleFrequency(0) == reader.getSampleFrequency(24) == 2000.0
+        assert sum(reader.getNSamples()) // reader.datarecords_in_file * 2 < 61440
+        np.testing.assert_allclose(reader.readSignal(3)[:5001], sent[3], atol=LSB_MV)
+    with open_record(path) as record:
+        assert (record.n_samples, record.sampling_hz) == (5001, 2000.0)
+        np.testing.assert_allclose(record.read(0, 5001), sent, atol=LSB_MV)
 
 
 KILLED = """
@@ -264,7 +316,7 @@ def test_full_disk_is_one_line_and_leaves_the_recording_readable(tmp_path: Path)
     assert lines[1] == f"{path} is closed: open a new sink to write more"
     got = signals(path)
     n = got.shape[1] // 250
-    assert n >= 10
+    assert n >= 7
     np.testing.assert_allclose(
         got[:12], np.concatenate([ecg(250, second) for second in range(n)], axis=1), atol=LSB_MV
     )
@@ -304,7 +356,7 @@ def test_wrong_blocks_are_refused_and_the_file_goes_on(tmp_path: Path) -> None:
         with pytest.raises(InputError, match=r"\(12, n\)"):
             sink.write(block(ecg(100)[:3], 100))
         sink.write(block(ecg(150), 100))
-    assert signals(path).shape == (13, 250)
+    assert signals(path).shape == (25, 250)
 
 
 def test_missing_directory_is_one_line(tmp_path: Path) -> None:

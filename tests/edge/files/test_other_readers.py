@@ -6,6 +6,7 @@ Each finds amplitudes within one step, labels, rate, start, the gap, and where e
 from __future__ import annotations
 
 import warnings
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
 
@@ -35,6 +36,11 @@ def sent() -> NDArray[np.float32]:
     return values
 
 
+def sigma() -> NDArray[np.float32]:
+    """(12, 1000) mV, from sample to sample another."""
+    return np.abs(ecg(N, 1)) / 10
+
+
 @pytest.fixture
 def recorded(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The recording in the format that a test is marked with."""
@@ -46,7 +52,8 @@ def recorded(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     known = Metadata(device="Band 3", started_at=START, prefilter="HP:0.05Hz")
     with open_sink(f"file:{path}", 250.0, metadata=known) as sink:
         for span in (slice(0, GAP.start), slice(GAP.stop, N)):
-            sink.write(block(values[:, span], span.start, quality=quality[:, span]))
+            made = block(values[:, span], span.start, quality=quality[:, span])
+            sink.write(replace(made, sigma_mv=sigma()[:, span]))
     return path
 
 
@@ -59,9 +66,16 @@ def check(got_mv: NDArray[np.floating], *, missing: float = np.nan) -> None:
     np.testing.assert_allclose(got_mv, expected, atol=STEP_MV / 2 + 1e-6)
 
 
+def check_sigma(got_mv: NDArray[np.floating]) -> None:
+    """(12, n) as EDF has it: a step below zero where it is not known."""
+    expected = sigma()
+    expected[:, GAP] = -STEP_MV
+    np.testing.assert_allclose(got_mv, expected, atol=STEP_MV / 2 + 1e-6)
+
+
 @in_("edf")
 def test_mne_reads_edf(recorded: Path) -> None:
-    mne = pytest.importorskip("mne", reason="mne reads EDF here: pip install mne")
+    mne = pytest.importorskip("mne", reason="mne reads EDF here: leadlift[test]")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw = mne.io.read_raw_edf(recorded, preload=True, verbose="error")
@@ -69,6 +83,7 @@ def test_mne_reads_edf(recorded: Path) -> None:
     assert raw.info["sfreq"] == 250.0
     assert raw.info["meas_date"].replace(tzinfo=None) == datetime(2026, 3, 1, 12, 30, 15)
     check(raw.get_data(picks=raw.ch_names[:12]) * 1e3, missing=0.0)  # volts
+    check_sigma(raw.get_data(picks=[f"sigma {lead}" for lead in LEADS]) * 1e3)
     found = {a["description"]: (a["onset"], a["duration"]) for a in raw.annotations}
     assert found["gap 400 ms"] == pytest.approx((2.0, 0.4))
     assert found["lead off V1"] == pytest.approx((2.8, 0.4))
@@ -79,10 +94,12 @@ def test_mne_reads_edf(recorded: Path) -> None:
 def test_pyedflib_reads_edf(recorded: Path) -> None:
     pyedflib = pytest.importorskip("pyedflib", reason="the strict reader: install leadlift[test]")
     with pyedflib.EdfReader(str(recorded)) as reader:
-        assert reader.getSignalLabels() == [*(f"ECG {lead}" for lead in LEADS), "quality"]
+        labels = [*(f"ECG {lead}" for lead in LEADS), "quality"]
+        assert reader.getSignalLabels() == [*labels, *(f"sigma {lead}" for lead in LEADS)]
         assert set(reader.getSampleFrequencies()) == {250.0}
         assert reader.getStartdatetime() == datetime(2026, 3, 1, 12, 30, 15)
         check(np.stack([reader.readSignal(i) for i in range(12)]), missing=0.0)
+        check_sigma(np.stack([reader.readSignal(i) for i in range(13, 25)]))
         assert [reader.getTransducer(i) for i in range(12)] == [str(p) for p in provenance()]
         assert list(reader.readSignal(12)[[0, 550, 750]]) == [0, Quality.GAP, Quality.LEAD_OFF]
         assert "gap 400 ms" in reader.readAnnotations()[2]
@@ -94,6 +111,7 @@ def test_edfio_reads_edf(recorded: Path) -> None:
     found = edfio.read_edf(recorded)
     assert (found.startdate, found.starttime) == (START.date(), START.time().replace(microsecond=0))
     check(np.stack([signal.data for signal in found.signals[:12]]), missing=0.0)
+    check_sigma(np.stack([signal.data for signal in found.signals[13:]]))
     assert [s.transducer_type for s in found.signals[:12]] == [str(p) for p in provenance()]
 
 
@@ -107,7 +125,7 @@ def test_wfdb_reads_wfdb(recorded: Path) -> None:
     assert (found.fs, found.base_datetime) == (250, START.replace(tzinfo=None))
     check(found.p_signal[:, :12].T)
     assert np.isnan(found.p_signal[GAP, 12:24]).all()
-    np.testing.assert_allclose(found.p_signal[:500, 12:24], 0.05)
+    np.testing.assert_allclose(found.p_signal[:500, 12:24].T, sigma()[:, :500], atol=0.00026)
     assert list(found.p_signal[[0, 550, 750], 24]) == [0, Quality.GAP, Quality.LEAD_OFF]
     assert f"V2: {provenance()[7]}" in found.comments
 
@@ -129,7 +147,7 @@ def test_pydicom_reads_dicom(recorded: Path) -> None:
     labels = [c.ChannelLabel for c in beside.WaveformSequence[0].ChannelDefinitionSequence]
     assert labels == [*(f"sigma {lead}" for lead in LEADS), "quality"]
     sigma_uv = beside.waveform_array(0)
-    np.testing.assert_allclose(sigma_uv[:500, :12], 50, atol=0.26)
+    np.testing.assert_allclose(sigma_uv[:500, :12].T, 1e3 * sigma()[:, :500], atol=0.26)
     assert list(sigma_uv[[0, 550, 750], 12]) == [0, Quality.GAP, Quality.LEAD_OFF]
 
 
@@ -137,7 +155,10 @@ def test_pydicom_reads_dicom(recorded: Path) -> None:
 def test_pandas_reads_csv(recorded: Path) -> None:
     pd = pytest.importorskip("pandas", reason="reads CSV here: install leadlift[test]")
     table = pd.read_csv(recorded, comment="#")
-    assert list(table.columns) == ["time_s", *LEADS, "quality"]
+    sigmas = [f"sigma_{lead}" for lead in LEADS]
+    assert list(table.columns) == ["time_s", *LEADS, "quality", *sigmas]
+    expected = sigma()[:, np.r_[: GAP.start, GAP.stop : N]]
+    np.testing.assert_allclose(table[sigmas].to_numpy().T, expected, atol=5.1e-5)
     rows = np.round(table["time_s"] * 250).astype(int)
     assert sorted({*range(N)} - {*rows}) == list(range(GAP.start, GAP.stop))
     got = np.full((12, N), np.nan)
@@ -158,4 +179,4 @@ def test_numpy_reads_npz(recorded: Path) -> None:
         assert found["started_at"] == START.isoformat()
         assert [*found["provenance"]] == [str(p) for p in provenance()]
         assert (found["quality"][:, GAP] == Quality.GAP).all()
-        np.testing.assert_allclose(found["sigma_mv"][:, :500], 0.05)
+        np.testing.assert_array_equal(found["sigma_mv"][:, :500], sigma()[:, :500])

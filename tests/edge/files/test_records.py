@@ -149,6 +149,26 @@ def test_long_npz_in_bounded_memory(tmp_path: Path, save: object) -> None:
     assert peak < 5_000_000  # the array is 12 MB
 
 
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "csv"])  # has its own
+def test_a_long_recording_is_read_in_bounded_memory(tmp_path: Path, kind: str) -> None:
+    """Leads, sigma and quality: 20 MB in 16 bits, and more as float."""
+    path, n, step = tmp_path / f"long.{kind}", 400_000, 7500
+    part = ecg(10_000)
+    with open_sink(f"file:{path}", 250.0, metadata=Metadata()) as sink:
+        for at in range(0, n, part.shape[1]):
+            sink.write(block(part, at))
+    tracemalloc.start()
+    with open_record(path) as record:
+        for at in range(0, n, step):
+            span = at, min(at + step, n)
+            record.read(*span)
+            assert record.read_sigma(*span) is not None
+            assert record.read_quality(*span) is not None
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 8_000_000
+
+
 @pytest.mark.parametrize(
     ("arrays", "says"),
     [

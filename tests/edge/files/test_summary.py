@@ -45,9 +45,7 @@ def test_what_every_format_of_ours_says(tmp_path: Path, kind: str) -> None:
     assert [one.provenance for one in found.leads] == [str(p) for p in provenance()]
     missing = [one.missing for one in found.leads]
     np.testing.assert_allclose(missing, [0.05] * 6 + [0.15] + [0.05] * 5, atol=2e-4)
-    assert [one.sigma_mv for one in found.leads] == (
-        [pytest.approx(0.05, abs=1e-4)] * 12 if kind in ("npz", "hea") else [None] * 12
-    )
+    assert [one.sigma_mv for one in found.leads] == [pytest.approx(0.05, abs=1e-4)] * 12
     v2 = ecg(N)[7]
     there = np.concatenate([v2[:7400], v2[7800:9000], v2[9100:]])
     assert found.leads[7].least_mv == pytest.approx(float(there.min()), abs=3e-4)

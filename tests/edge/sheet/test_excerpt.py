@@ -72,11 +72,8 @@ def test_a_part_of_a_file_of_ours(tmp_path: Path, kind: str) -> None:
     assert spans(v2.state) == [(250, 500, State.GAP)]
     assert v2.is_estimate
     assert not shown.traces["II"].is_estimate
-    if kind in ("npz", "hea"):
-        assert v2.sigma_mv is not None
-        np.testing.assert_allclose(v2.sigma_mv[:250], 0.05, atol=3e-4)
-    else:
-        assert v2.sigma_mv is None
+    assert v2.sigma_mv is not None
+    np.testing.assert_allclose(v2.sigma_mv[:250], 0.05, atol=3e-4)
 
 
 def test_a_file_of_others_stands_on_its_line_whatever_its_offset(tmp_path: Path) -> None:

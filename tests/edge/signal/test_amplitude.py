@@ -11,7 +11,7 @@ from edge.bundle import Bundle, load_bundle, read_bundle, write_bundle
 from edge.errors import BundleError
 from edge.leads import INDEPENDENT_LEADS, LEADS, twelve_from
 from edge.reconstructor import Reconstructor
-from edge.signal.amplitude import widen
+from edge.signal.amplitude import Widening
 from tests.benchmarks.synthetic import simulated_records
 
 SHIPPED = load_bundle()
@@ -28,7 +28,7 @@ def test_the_share_of_each_lead_is_added_in_squares(share: float) -> None:
     log_sigma = rng.normal(-3, 1, (12, 40)).astype(np.float32)
     decoded = rng.normal(0, 0.5, (8, 40))
     expected = np.hypot(np.exp(log_sigma), share * (twelve_from(INDEPENDENT_LEADS) @ decoded))
-    widen(log_sigma, decoded, share)
+    Widening(40, share).widen(log_sigma, decoded)
     np.testing.assert_allclose(np.exp(log_sigma), expected, rtol=1e-4)
 
 
@@ -38,13 +38,13 @@ def test_no_chunking_shows_and_no_company() -> None:
     decoded = rng.normal(0, 0.5, (8, 32))
     parts = [log_sigma[:, at : at + 4].copy() for at in range(0, 32, 4)]
     for i, part in enumerate(parts):
-        widen(part, decoded[:, 4 * i : 4 * i + 4], 0.4)
-    streams = np.stack([log_sigma, log_sigma])
-    widen(streams, np.stack([decoded, 2 * decoded]), 0.4)
-    widen(log_sigma, decoded, 0.4)
+        Widening(4, 0.4).widen(part, decoded[:, 4 * i : 4 * i + 4])
+    streams = np.concatenate([log_sigma, log_sigma], 1)
+    Widening(64, 0.4).widen(streams, np.concatenate([decoded, 2 * decoded], 1))
+    Widening(32, 0.4).widen(log_sigma, decoded)
     np.testing.assert_array_equal(np.concatenate(parts, 1), log_sigma)
-    np.testing.assert_array_equal(streams[0], log_sigma)
-    assert (streams[1] > log_sigma).all()
+    np.testing.assert_array_equal(streams[:, :32], log_sigma)
+    assert (streams[:, 32:] > log_sigma).all()
 
 
 def test_the_stream_widens_sigma_alone_and_most_where_leads_are_large() -> None:

@@ -13,9 +13,12 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
 from quantize.__main__ import main
+from quantize.any_leads import steps
 from quantize.any_leads.card import sets_card
+from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import Mixture, Source
 from quantize.any_leads.steps import chosen_rows, mean_moments
+from quantize.any_leads.train import LAST
 from quantize.data import Records
 
 
@@ -91,6 +94,38 @@ def test_what_was_not_run_is_one_line(
     assert main([*more, "--run", str(tmp_path / "run")]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1 and said in lines[0]
+
+
+@pytest.mark.parametrize("value", ["-0.1", "1.5", "nan", "half"])
+def test_a_share_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["any-leads", f"--first={value}"])
+    assert "give a number" in capsys.readouterr().err
+
+
+def test_a_narrower_one_begins_as_a_wide_one_and_goes_on_where_it_was(
+    ptbxl_fold10: object,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(steps, "VALIDATION_RECORDS", 2)
+    wide = tmp_path / "wide" / LAST
+    train = ["any-leads", "--quick", "--run"]
+    assert main([*train, str(wide.parent), "--steps", "4"]) == 0
+    narrow = ["--channels", "16", "--narrow", str(wide), "--teacher", str(wide), "--first", "1"]
+    assert main([*train, str(tmp_path / "whole"), *narrow, "--steps", "3"]) == 0
+    for until in ("2", "3"):
+        assert main([*train, str(tmp_path / "parts"), *narrow, "--steps", until]) == 0
+    assert "going on after step 2" in capsys.readouterr().out
+    whole, parts = (load_checkpoint(tmp_path / one / LAST) for one in ("whole", "parts"))
+    assert all((whole.tensors[name] == parts.tensors[name]).all() for name in whole.tensors)
+    assert whole.config().channels == 16
+    assert whole.about["sampling"]["first"] == 1 and whole.about["teacher_step"] == 4
+    assert whole.about["moments"] == load_checkpoint(wide).about["moments"]
+    assert json.loads((tmp_path / "whole" / "log.jsonl").read_text())["teacher_uv"] > 0
+    assert main([*train, str(tmp_path / "both"), *narrow, "--start", str(wide)]) == 1
+    assert "give one" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--steps", "--cooldown", "--qat", "--patients", "--channels"])

@@ -14,7 +14,7 @@ pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test
 pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
 
 from quantize.any_leads import train as module
-from quantize.any_leads.checkpoint import keep, load_checkpoint
+from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.train import (
@@ -234,3 +234,42 @@ def test_a_network_of_another_shape_does_not_go_on(
     steadier = replace(small, dropout=0.0)
     train_any(lambda: Student(steadier), experiment, SCHEDULE, tmp_path, said.append)
     assert said[0] == "going on after step 6"
+
+
+def test_the_mean_of_cooled_networks_is_a_network_that_int8_training_takes(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
+) -> None:
+    train_any(lambda: Student(small), experiment, SCHEDULE, tmp_path, silent)
+    files = []
+    for steps in (2, 4):
+        cool(lambda: Student(small), experiment, SCHEDULE, tmp_path, steps, silent)
+        files.append((tmp_path / COOLDOWN).rename(tmp_path / f"{steps}.safetensors"))
+    write_mean(files, tmp_path / "mean.safetensors")
+    found = load_checkpoint(tmp_path / "mean.safetensors")
+    assert found.about["mean_of"] == [8, 10]
+    one, other = (load_checkpoint(file).student().state_dict() for file in files)
+    for name, value in found.student().state_dict().items():
+        if value.is_floating_point():
+            torch.testing.assert_close(value, (one[name] + other[name]) / 2)
+    with pytest.raises(QuantizeError, match="a network alone"):
+        train_any(
+            lambda: Student(small),
+            experiment,
+            SCHEDULE,
+            tmp_path / "new",
+            silent,
+            start=tmp_path / "mean.safetensors",
+        )
+    write_mean(files[:1], files[1])
+    assert load_checkpoint(files[1]).about["mean_of"] == [8]
+
+
+def test_a_mean_of_networks_of_different_shapes_is_refused(
+    experiment: Experiment, small: StudentConfig, tmp_path: Path
+) -> None:
+    wide = replace(small, channels=small.channels * 2)
+    for config, name in ((small, "small"), (wide, "wide")):
+        train_any(lambda c=config: Student(c), experiment, SCHEDULE, tmp_path / name, silent)  # type: ignore[misc]
+    with pytest.raises(QuantizeError, match="different shapes"):
+        write_mean([tmp_path / name / LAST for name in ("small", "wide")], tmp_path / "mean")
+    assert not (tmp_path / "mean").exists()

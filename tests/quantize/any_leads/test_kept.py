@@ -12,6 +12,7 @@ pytest.importorskip("safetensors", reason="checkpoints need safetensors: install
 
 import numpy as np
 
+from edge.bundle import load_bundle
 from edge.lead_subsets import class_of
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.feed import AnyFeed
@@ -58,3 +59,11 @@ def test_the_network_is_better_than_the_linear_map_by_what_the_card_says(
         gain = score.linear_rmse_uv - score.rmse_uv
         assert gain == pytest.approx(expected["linear_rmse_uv"] - expected["rmse_uv"], rel=0.3)
         assert score.r > score.linear_r
+
+
+def test_the_small_network_is_what_its_card_says() -> None:
+    small = load_checkpoint(SHIPPED / "small" / "student.safetensors")
+    card = json.loads((SHIPPED / "small" / "card.json").read_text())
+    assert (small.step, small.config().channels) == (card["step"], 64)
+    assert small.student().config.as_dict() == small.config().as_dict()
+    assert load_bundle("small").manifest.training["teacher_step"] == card["teacher_step"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -24,6 +25,13 @@ def test_the_first_and_the_named_come_as_often_as_said() -> None:
     for which in NAMED[1:]:
         assert shares[which] / N >= 0.5 / len(NAMED) - 0.01
     assert set(drawn(Sampling(first=0.4, named=0.6, lead_off=0.0))) == set(NAMED)
+
+
+def test_what_leans_to_the_first_leaves_the_others_their_shares() -> None:
+    leaning = Sampling(first=0.2, named=0.4).leaning(0.8)
+    assert (leaning.first, leaning.named) == (0.8, pytest.approx(0.1))
+    assert Sampling().leaning(Sampling().first) == Sampling()
+    assert set(drawn(replace(Sampling().leaning(1.0), lead_off=0.0))) == {NAMED[0]}
 
 
 def test_every_class_that_leaves_something_open_is_drawn_and_no_other() -> None:

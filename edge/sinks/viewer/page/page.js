@@ -5,7 +5,7 @@ import { LAYOUT_NAMES, arrange, drawPaper } from "./paper.js";
 import { sheet as printedSheet, words as said, writeWords } from "./sheet.js";
 import { show } from "./status.js";
 import { History, connect } from "./stream.js";
-import { drawCell, stretches } from "./traces.js";
+import { drawCell, stretches, swept } from "./traces.js";
 
 const byId = (id) => document.getElementById(id);
 const paper = byId("paper"), ink = byId("ink"), sheet = byId("sheet");
@@ -15,6 +15,8 @@ const calipers = new Calipers();
 const NOTICE_MS = 8000;
 const DELAY_S = 0.06; // what is drawn stays so far behind what has come, so that it moves evenly
 let history = null, state = null, link = "connecting", head = null, frozen = null, last = 0, stale = true, frames = 0;
+const NAMES_MS = 250; // how soon the names of what is wrong follow where it begins
+let painted = { head: null, at: 0, wrong: false, whole: true }, swipes = 0;
 let markers = new Markers(), notice = null;
 let colours = {}, width = 0, height = 0, page = { mm: 1, cells: [] };
 const view = { layout: matchMedia("(max-width: 640px)").matches ? "12x1" : "3x4", speed: 25, gain: 10, motion: "sweep" };
@@ -40,7 +42,7 @@ function layOut() {
 
 function coloursNow() {
   const style = getComputedStyle(document.documentElement), of = (name) => style.getPropertyValue(`--${name}`).trim();
-  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "marker", "off", "gap", "settling", "clipped", "noisy", "filled"];
+  const names = ["paper", "grid", "text", "soft", "measured", "derived", "reconstructed", "rests", "marker", "off", "gap", "settling", "clipped", "noisy", "filled", "misplaced"];
   return { ...Object.fromEntries(names.map((name) => [name, of(name)])), grid5: of("grid-5") };
 }
 
@@ -58,26 +60,53 @@ function draw(now) {
   const had = head;
   if (history?.end != null) advance(now);
   last = now;
-  if (!stale && (frozen !== null || Math.floor(had) === Math.floor(head))) return;
-  paint();
+  const still = frozen !== null || Math.floor(had) === Math.floor(head), named = !painted.wrong || painted.whole || now - painted.at < NAMES_MS;
+  if (!stale && still && named) return;
+  frames++;
+  if (stale || !sweeps(now)) paint(now); else sweep();
+}
+
+/** Whether the sheet is as it was but for what a sweep changes: nothing late has come, nothing has jumped. */
+const sweeps = (now) => frozen === null && view.motion === "sweep" && painted.head !== null && head >= painted.head &&
+  head - painted.head < 0.5 * history.hz && history.touched >= painted.head && !(painted.wrong && now - painted.at > NAMES_MS);
+
+/** Draw what a sweep changes alone: it costs a tenth of the whole sheet. */
+function sweep() {
+  const g = ink.getContext("2d"), perSample = page.mm * view.speed / history.hz, now = Math.floor(head), wrong = painted.wrong;
+  const kinds = new Map(page.cells.map((cell) => [`${cell.x} ${cell.width}`, cell])); // cells of a column change alike
+  painted.wrong = false;
+  for (const cell of kinds.values()) for (const [left, right] of swept(history, cell, perSample, painted.head, now)) paintFrom(g, left, right);
+  painted.head = now; painted.whole = false; history.touched = Infinity; swipes++;
+  stale = wrong && !painted.wrong; // names go with what they name
 }
 
 const partsOf = (cell, perSample) =>
   stretches(history, cell, perSample, Math.floor(frozen ?? head), frozen === null ? view.motion : "scroll");
 const inkOf = (of) => (lead) => ({ colour: of[kind(lead)], estimate: ["reconstructed", "rests"].includes(kind(lead)) });
 
-function paint() {
-  stale = false; frames++;
+/** The ink from `left` to `right`, at whole pixels: where two strips meet there is no seam. */
+function paintFrom(g, left, right) {
+  const d = devicePixelRatio, from = Math.floor(left * d) / d, to = Math.ceil(right * d) / d, perSample = page.mm * view.speed / history.hz;
+  const last = Math.max(...page.cells.map((cell) => cell.row)), inks = inkOf(colours);
+  g.save(); g.beginPath(); g.rect(from, 0, to - from, height); g.clip();
+  g.clearRect(from, 0, to - from, height);
+  for (const cell of page.cells) {
+    if (cell.x > to || cell.x + cell.width < from) continue;
+    const parts = partsOf(cell, perSample), look = { ...view, mm: page.mm, colours, perSample, ...inks(cell.lead) };
+    painted.wrong = drawCell(g, history, cell, parts, look, from, to) || painted.wrong;
+    markers.draw(g, cell, parts, { colours, perSample }, cell.row === last);
+  }
+  g.restore();
+}
+
+function paint(now = performance.now()) {
+  stale = false;
   const g = ink.getContext("2d");
   g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
   g.clearRect(0, 0, width, height);
-  const perSample = history ? page.mm * view.speed / history.hz : 1;
-  const last = Math.max(...page.cells.map((cell) => cell.row));
-  if (head !== null) for (const cell of page.cells) {
-    const parts = partsOf(cell, perSample);
-    drawCell(g, history, cell, parts, { ...view, mm: page.mm, colours, perSample, ...inkOf(colours)(cell.lead) });
-    markers.draw(g, cell, parts, { colours, perSample }, cell.row === last);
-  }
+  painted = { head: head === null ? null : Math.floor(head), at: now, wrong: false, whole: true };
+  if (history) history.touched = Infinity;
+  if (head !== null) paintFrom(g, 0, width);
   if (calipers.box) calipers.draw(g, colours.text);
   byId("reading").hidden = !calipers.box;
   if (calipers.box) byId("reading").textContent = calipers.reading({ ...view, mm: page.mm });
@@ -279,4 +308,4 @@ follow();
 requestAnimationFrame(draw);
 
 /** For tests and for whoever looks for a fault: how things stand. */
-globalThis.leadlift = { stats: () => ({ frames, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, markers: markers.all, mm: page.mm, cells: page.cells, view: { ...view } }) };
+globalThis.leadlift = { stats: () => ({ frames, swipes, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, markers: markers.all, mm: page.mm, cells: page.cells, view: { ...view } }) };

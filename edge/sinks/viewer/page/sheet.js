@@ -12,7 +12,7 @@ export function words(state, view, bpm, when, reading) {
   const measured = lead("measured"), patient = state?.calibration ? `fitted to the patient: ${state.calibration}` : "no patient calibration";
   const title = `${state?.simulated ? "SIMULATED SIGNAL. " : ""}Research use only, not a medical device.`;
   const first = [when.toISOString(), `${view.speed} mm/s, ${view.gain} mm/mV`, `${bpm} bpm`, state?.device, reading && `calipers ${reading}`];
-  const second = [measured && `measured: ${measured}`, state?.expected && `decoder ${state.expected}`, patient, state?.engine];
+  const second = [measured && `measured: ${measured}`, state?.expected && `decoder ${state.expected}`, patient, state?.engine && `engine ${state.engine}`];
   return { title: `leadlift  ${title}`, lines: [first.filter(Boolean).join("   "), second.filter(Boolean).join("   ")] };
 }
 

@@ -10,6 +10,7 @@ export class History {
     const rows = (Kind) => Array.from({ length: nLeads }, () => new Kind(this.size));
     this.ecg = rows(Int16Array); this.sigma = rows(Uint16Array); this.quality = rows(Uint8Array);
     this.start = this.end = null; // positions of the first sample ever, and after the newest
+    this.touched = Infinity; // the first that has changed since somebody set this
   }
 
   get oldest() { return this.end === null ? 0 : Math.max(this.start, this.end - this.size); }
@@ -20,7 +21,7 @@ export class History {
     const head = new DataView(buffer), leads = head.getUint8(1), n = head.getUint16(2, true), first = head.getFloat64(8, true);
     if (head.getUint8(0) !== VERSION || leads !== this.nLeads || buffer.byteLength !== HEADER_BYTES + leads * n * 5) return false;
     if (this.end === null) this.start = this.end = first;
-    this.start = Math.min(this.start, first);
+    this.start = Math.min(this.start, first); this.touched = Math.min(this.touched, first);
     for (let i = Math.max(this.end, first - this.size); i < first; i++) this.#blank(i % this.size);
     const ecg = new Int16Array(buffer, HEADER_BYTES, leads * n), sigma = new Uint16Array(buffer, HEADER_BYTES + leads * n * 2, leads * n);
     const quality = new Uint8Array(buffer, HEADER_BYTES + leads * n * 4);

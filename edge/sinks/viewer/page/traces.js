@@ -2,8 +2,10 @@
 import { MISSING, MISSING_SIGMA, Q } from "./stream.js";
 
 const NAMES = [[Q.GAP, "gap", "GAP"], [Q.OFF, "off", "LEAD OFF"], [Q.SETTLING, "settling", "settling"],
-  [Q.CLIPPED, "clipped", "clipped"], [Q.NOISY, "noisy", "noise"], [Q.FILLED, "filled", "filled in"]];
-const ERASE_S = 0.25, UV = 1000, UPRIGHT_PX = 14;
+  [Q.CLIPPED, "clipped", "clipped"], [Q.NOISY, "noisy", "noise"], [Q.FILLED, "filled", "filled in"],
+  [Q.MISPLACED, "misplaced", "leads exchanged?"]];
+const ERASE_S = 0.25, UV = 1000, UPRIGHT_PX = 14, MARGIN_PX = 3; // lines are wider than their path
+const FIRST = Int8Array.from({ length: 256 }, (_, bits) => NAMES.findIndex(([bit]) => bits & bit)); // of the names, by bits
 
 /** The stretches that a cell shows, as [first, after, x of the first]; `head` is the newest sample. */
 export function stretches(history, cell, perSample, head, motion) {
@@ -14,15 +16,37 @@ export function stretches(history, cell, perSample, head, motion) {
   return [clip([page, head, cell.x]), clip([resume, page, cell.x + (resume - page + across) * perSample])].filter(([a, b]) => b > a);
 }
 
-/** Draw one cell. `look` has mm, gain, colours, colour (of the lead), estimate, perSample. */
-export function drawCell(g, history, cell, parts, look) {
+/** What a sweep changes in a cell while its newest sample goes from `was` to `head`, as [left, right] in x: new trace,
+    and what is wiped ahead of it. */
+export function swept(history, cell, perSample, was, head) {
+  const across = Math.max(2, Math.floor(cell.width / perSample)), page = Math.floor(head / across) * across;
+  const at = (sample) => cell.x + sample * perSample, end = cell.x + cell.width;
+  const right = Math.min(end, at(head - page + Math.round(ERASE_S * history.hz)) + MARGIN_PX);
+  if (was >= page) return [[Math.max(cell.x, at(was - page) - MARGIN_PX), right]];
+  return [[Math.max(cell.x, at(was - page + across) - MARGIN_PX), end], [cell.x, right]];
+}
+
+/** The part of each stretch that can be seen from `left` to `right`. */
+function within(parts, left, right, perSample) {
+  const more = MARGIN_PX + perSample, clip = ([from, to, x]) => {
+    const first = Math.max(from, from + Math.floor((left - more - x) / perSample));
+    return [first, Math.min(to, from + Math.ceil((right + more - x) / perSample)), x + (first - from) * perSample];
+  };
+  return parts.map(clip).filter(([from, to]) => to > from);
+}
+
+/** Draw one cell from `left` to `right`, which the caller has cut out. `look` has mm, gain, colours, colour (of the lead),
+    estimate, perSample. Whether something is wrong in any of it: names of that stand where it begins. */
+export function drawCell(g, history, cell, parts, look, left = cell.x, right = cell.x + cell.width) {
+  let wrong = false;
   g.save(); g.beginPath(); g.rect(cell.x, 0, cell.width, g.canvas.height); g.clip();
-  for (const [from, to, x] of parts) {
-    shade(g, history, cell, from, to, x, look);
+  for (const [from, to, x] of parts) wrong = shade(g, history, cell, from, to, x, look) || wrong;
+  for (const [from, to, x] of within(parts, left, right, look.perSample)) {
     if (look.estimate) band(g, history, cell, from, to, x, look);
     trace(g, history, cell, from, to, x, look);
   }
   g.restore();
+  return wrong;
 }
 
 function trace(g, history, cell, from, to, x, { mm, gain, colour, perSample }) {
@@ -54,18 +78,16 @@ function band(g, history, cell, from, to, x, { mm, gain, colour, perSample }) {
   g.globalAlpha = 1;
 }
 
-/** What is wrong at a sample: index into NAMES, or -1. A lead without its value is off; with one it is made without a lead. */
-function trouble(history, lead, i) {
-  const bits = history.quality[lead][i % history.size];
-  return bits ? NAMES.findIndex(([bit]) => bits & bit) : -1;
-}
-
+/** Shade what is wrong, and name it. A lead without its value is off; with one it is made without a lead. */
 function shade(g, history, cell, from, to, x, { colours, perSample, mm }) {
+  const bits = history.quality[cell.lead], size = history.size;
+  let wrong = false;
   for (let a = from; a < to;) {
-    const what = trouble(history, cell.lead, a);
+    const what = FIRST[bits[a % size]];
     let b = a + 1;
-    while (b < to && trouble(history, cell.lead, b) === what) b++;
+    while (b < to && FIRST[bits[b % size]] === what) b++;
     if (what >= 0) {
+      wrong = true;
       const [bit, colour, name] = NAMES[what], left = x + (a - from) * perSample, width = (b - a) * perSample;
       const without = bit === Q.OFF && history.ecg[cell.lead][a % history.size] !== MISSING;
       const top = Math.max(cell.top, cell.zero - 9 * mm), bottom = Math.min(cell.top + cell.height, cell.zero + 9 * mm);
@@ -82,4 +104,5 @@ function shade(g, history, cell, from, to, x, { colours, perSample, mm }) {
     }
     a = b;
   }
+  return wrong;
 }

@@ -32,6 +32,15 @@ def compiler_script(folder: Path, body: str) -> Compiler:
     return find_compiler({"CC": str(script), "PATH": ""})
 
 
+def test_a_compiler_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is run in a folder of its own."""
+    script = Path(compiler_script(tmp_path, "").command[0])
+    monkeypatch.chdir(tmp_path)
+    assert find_compiler({"CC": f"./{script.name}", "PATH": ""}).command == (str(script),)
+
+
 FAILS = """
 print("x.c:1: fatal error: stdint.h: No such file", file=sys.stderr)
 print("compilation terminated.", file=sys.stderr)
@@ -40,8 +49,8 @@ sys.exit(1)
 NOTHING = "sys.exit(0)"
 MISCOMPILES = """
 for name in sys.argv:
-    path = pathlib.Path(name)
-    if path.name == "leadlift_decoder.c":
+    path = pathlib.Path(name[2:]) / "leadlift_decoder.c"
+    if name.startswith("-I"):
         path.write_text(path.read_text().replace("v + 12582912.0f", "v + 12582912.4f"))
         path.write_text(path.read_text().replace("0x4B400000", "0x4B400001"))
 sys.exit(subprocess.call(["cc", *sys.argv[1:]]))

@@ -8,11 +8,12 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from benchmarks.chromium import browser
 from edge.errors import SinkError
 from edge.files.recording import Metadata
 from edge.sinks.base import LiveStatus
 from edge.sinks.viewer.sink import ViewSink
-from tests.edge.sinks.viewer.in_browser import CHROMIUM, HZ, WAIT_MS
+from tests.edge.sinks.viewer.in_browser import HZ, WAIT_MS
 
 STATUS = LiveStatus(
     latency_p50_ms=3.2,
@@ -20,24 +21,17 @@ STATUS = LiveStatus(
     device="a wearable",
     simulated=True,
     battery_percent=81,
+    engine="c",
+    deadline_misses=3,
     recording=("folder/out.edf",),
     warnings=("samples arrive at 240 Hz",),
 )
 
 
-QUIET = (
-    "--no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync"
-)
-
-
 @pytest.fixture(scope="module")
 def chromium() -> Iterator[Any]:
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=CHROMIUM, args=QUIET.split())
-        yield browser
-        browser.close()
+    with browser() as opened:
+        yield opened
 
 
 @pytest.fixture

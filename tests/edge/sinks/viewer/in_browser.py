@@ -2,22 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from time import monotonic
 from typing import Any
 
 import numpy as np
 import pytest
 
+from benchmarks.chromium import executable
 from edge.leads import LEADS
 from tests.edge.sinks.blocks import block
 
-CHROMIUM = next(
-    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None
-)
 IN_BROWSER = [
     pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="the page's tests need Chromium"),
+    pytest.mark.skipif(
+        executable() is None, reason="the page's tests need a Chromium: apt install chromium"
+    ),
 ]
 HZ, WAIT_MS = 250.0, 30_000
 

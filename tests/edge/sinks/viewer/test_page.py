@@ -14,7 +14,7 @@ from edge.sinks.viewer.sink import ViewSink
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, levels, shown, until
 
 pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
 pytestmark = IN_BROWSER
 RAISED_MV = 0.4  # stays in its row at every gain
 
@@ -48,6 +48,8 @@ def test_what_it_says(page: Any, sink: ViewSink) -> None:
         "lost 0, gaps 0",
         "no patient calibration",
         "battery 81 %",
+        "3 blocks late",
+        "engine c",
         "link up",
         "recording out.edf",
         "samples arrive at 240 Hz",
@@ -81,6 +83,22 @@ def test_freeze_scrolls_back_and_calipers_measure(page: Any, sink: ViewSink) -> 
     page.wait_for_selector("#reading", state="hidden")
     page.keyboard.press("Escape")
     assert page.evaluate("leadlift.stats().frozen") is None
+
+
+def test_it_scrolls_back_over_five_minutes_and_forgets_what_is_older(
+    page: Any, sink: ViewSink
+) -> None:
+    page.wait_for_selector("text=lost 0")  # connected: blocks from before are the last 20 s
+    n, minutes_5 = 80_000, 75_000
+    for first in range(0, n, 4000):
+        sink.write(level(0.0 if first < 40_000 else RAISED_MV, 4000, first))
+        until(page, f"leadlift.stats().end === {first + 4000}")
+    page.keyboard.press("Space")
+    page.keyboard.press("Home")
+    stats = page.evaluate("leadlift.stats()")
+    assert stats["oldest"] == n - minutes_5
+    assert n - minutes_5 < stats["frozen"] < n - minutes_5 + 12 * HZ
+    assert 285 < float(page.inner_text("#ago").removesuffix(" s ago")) < 300
 
 
 def test_layouts_speeds_and_motion_by_key_and_by_control(page: Any, sink: ViewSink) -> None:

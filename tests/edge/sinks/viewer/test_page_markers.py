@@ -18,7 +18,7 @@ from tests.edge.sinks.blocks import block
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, INKED, level, shown, until
 
 pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
 pytestmark = IN_BROWSER
 
 

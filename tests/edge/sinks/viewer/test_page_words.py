@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from tests.edge.cards import carded
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, shown
 
 pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need playwright")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
 pytestmark = IN_BROWSER
 
 
@@ -60,6 +61,16 @@ NAMED = """async ([bits, missing]) => {
   return [said.map(([text]) => text), boxes.map(([x, , w]) => [x, w])]; }"""
 
 
+@pytest.fixture(scope="module")
+def drawing(chromium: Any) -> Iterator[Any]:
+    """A page whose modules a test calls; it shows nothing itself."""
+    with ViewSink(HZ, Metadata(), port=0) as sink:
+        page = chromium.new_page()
+        page.goto(sink.address)
+        yield page
+        page.close()
+
+
 @pytest.mark.parametrize(
     ("bits", "missing", "name"),
     [
@@ -70,11 +81,15 @@ NAMED = """async ([bits, missing]) => {
         (Quality.CLIPPED, False, "clipped"),
         (Quality.NOISY, False, "noise"),
         (Quality.INTERPOLATED, False, "filled in"),
+        (Quality.MISPLACED, False, "leads exchanged?"),
+        (Quality.MISPLACED | Quality.NOISY, False, "noise"),
         (Quality.OK, False, None),
     ],
 )
-def test_trouble_is_shaded_and_named(page: Any, bits: int, missing: bool, name: str | None) -> None:
-    said, boxes = page.evaluate(NAMED, [int(bits), missing])
+def test_trouble_is_shaded_and_named(
+    drawing: Any, bits: int, missing: bool, name: str | None
+) -> None:
+    said, boxes = drawing.evaluate(NAMED, [int(bits), missing])
     assert said == ([] if name is None else [name])
     assert boxes == ([] if name is None else [[400, 400]])
 

@@ -1,8 +1,7 @@
-"""`python -m benchmarks throughput`: samples per second of each stage alone, as fast as it can."""
+"""Whole recordings: samples per second of each stage alone, and of real records, whose heart it may be."""
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
@@ -14,12 +13,10 @@ from numpy.typing import NDArray
 
 import edge
 from benchmarks.latency.engine_step import OFFLINE_S, inputs
-from benchmarks.report import Result, Table, Target
 from benchmarks.timing import collection_off
 from edge.bundle import Bundle, load_bundle
 from edge.engines.registry import open_engine
 from edge.lead_set import LeadSet
-from edge.notices import say
 from edge.progress import followed
 from edge.signal.conditioning import Conditioner
 from edge.signal.resampling import RateConverter
@@ -33,34 +30,16 @@ from quantize.errors import QuantizeError
 READ_BYTES = 4096  # what a serial port hands over at once when it is behind
 DEVICE_HZ = 500.0
 REPEATS = 5
-TARGETS = (
-    Target(
-        "edge.reconstruct, fastest / slowest real record",
-        "reconstruct_real/fastest_over_slowest",
-        1.3,
-    ),
-)
+RECORD_S = 300.0  # a record of ten seconds, over and over
 Stage = Callable[[], int]
 """One pass over the signal; samples per lead that it took."""
 
 
-def add(subparsers: Any) -> None:
-    """Register the command."""
-    parser = subparsers.add_parser("throughput", help="samples per second of each stage")
-    add_argument = parser.add_argument
-    add_argument("--model", type=Path, help="bundle (default: the one that ships)")
-    add_argument("--engine", default="auto", help="inference engine (default: the best here)")
-    add_argument("--seconds", type=float, default=300.0, help="of signal in each pass")
-    add_argument("--records", type=int, default=4, help="real ones with tall QRS, and with small")
-    parser.set_defaults(measure=measure)
-
-
-def measure(arguments: argparse.Namespace) -> Result:
-    """Each stage over the same signal, the median of several passes."""
-    bundle = load_bundle(arguments.model)
+def measure_stages_offline(model: Path | None, engine: str, seconds: float) -> dict[str, Any]:
+    """Samples per second of each stage alone, as fast as it can; the median of several passes."""
     results = {}
-    table = Table("Throughput", ("stage", "samples/s per lead", "times real time", "rate Hz"))
-    for name, (make, hz) in followed(stages(bundle, arguments).items(), "stages", calm=True):
+    ready = stages(model, engine, seconds)
+    for name, (make, hz) in followed(ready.items(), "stages", calm=True):
         stage = make()
         with collection_off():
             stage()
@@ -70,39 +49,36 @@ def measure(arguments: argparse.Namespace) -> Result:
             "times_real_time": median(rates) / hz,
             "sampling_hz": hz,
         }
-        table.add(name, median(rates), median(rates) / hz, hz)
-    shown = [table]
-    if arguments.records:
-        try:
-            records = np.concatenate(real_records(arguments.records, arguments.seconds))
-        except QuantizeError as error:
-            say(f"warning: real records are left out: {error}")
-        else:
-            results["reconstruct_real"] = real = measure_records(records, arguments)
-            shown.append(
-                Table(
-                    "edge.reconstruct of real records, times real time (CPU time)",
-                    ("which", "value"),
-                )
-            )
-            for which in ("slowest", "median", "fastest", "fastest_over_slowest"):
-                shown[-1].add(which, real[which])
-    return Result(results, shown, TARGETS)
+    return results
 
 
-def measure_records(records: NDArray[np.float32], arguments: argparse.Namespace) -> dict[str, Any]:
+def measure_real_records(
+    model: Path | None, engine: str, n: int, seconds: float = RECORD_S
+) -> dict[str, Any]:
+    """`edge.reconstruct` of `n` records with tall QRS and `n` with small; `absent` says why."""
+    try:
+        records = np.concatenate(real_records(n, seconds))
+    except QuantizeError as error:
+        return {"absent": str(error)}
+    return measure_records(records, model, engine)
+
+
+def measure_records(
+    records: NDArray[np.float32], model: Path | None, engine: str = "auto"
+) -> dict[str, Any]:
     """`edge.reconstruct` of each of (n, 3, n_samples) records, in turn: no heart is to be slower."""
-    hz = load_bundle(arguments.model).manifest.sampling_hz
+    hz = load_bundle(model).manifest.sampling_hz
     times = np.empty((REPEATS, len(records)))
     with collection_off():
         for repeat in range(-1, REPEATS):  # the first is for the caches
             for i, record in enumerate(records):
                 begun = process_time()
-                edge.reconstruct(record, hz, model=arguments.model, engine=arguments.engine)
+                edge.reconstruct(record, hz, model=model, engine=engine)
                 times[max(repeat, 0), i] = process_time() - begun
     speed = records.shape[2] / hz / times.min(0)
     return {
         "records": len(records),
+        "clock": "CPU time of the process, times real time",
         "slowest": float(speed.min()),
         "median": float(np.median(speed)),
         "fastest": float(speed.max()),
@@ -110,7 +86,9 @@ def measure_records(records: NDArray[np.float32], arguments: argparse.Namespace)
     }
 
 
-def real_records(n: int, seconds: float = 300.0) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def real_records(
+    n: int, seconds: float = RECORD_S
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """II, V1 and V5 in mV of the `n` PTB-XL records with the tallest QRS, and with the smallest: (n, 3, m).
 
     Each is played over and over for `seconds`. Raises QuantizeError where the recordings are not there.
@@ -126,20 +104,28 @@ def real_records(n: int, seconds: float = 300.0) -> tuple[NDArray[np.float32], N
 
 
 def stages(
-    bundle: Bundle, arguments: argparse.Namespace
+    model: Path | None, engine: str, seconds: float
 ) -> dict[str, tuple[Callable[[], Stage], float]]:
     """What makes each stage ready, by name, and the rate of the samples that it takes."""
-    seconds, hz = arguments.seconds, bundle.manifest.sampling_hz
+    bundle = load_bundle(model)
+    leads, hz = LeadSet(bundle.manifest).measured, bundle.manifest.sampling_hz
+
+    def reconstruct(rate: float) -> Stage:
+        ecg_mv = _signal(seconds, rate, leads)
+
+        def run() -> int:
+            edge.reconstruct(ecg_mv, rate, leads, model, engine)
+            return int(ecg_mv.shape[1])
+
+        return run
+
     return {
         "decoder": (lambda: _decoder(seconds), DEVICE_HZ),
         "rate_conversion": (lambda: _rate_conversion(seconds, hz), DEVICE_HZ),
         "conditioning": (lambda: _conditioning(bundle, seconds), hz),
-        "engine_offline": (lambda: _engine(bundle, arguments.engine, seconds), hz),
-        "reconstruct": (lambda: _reconstruct(bundle, arguments, seconds, hz), hz),
-        "reconstruct_500_hz": (
-            lambda: _reconstruct(bundle, arguments, seconds, DEVICE_HZ),
-            DEVICE_HZ,
-        ),
+        "engine_offline": (lambda: _engine(bundle, engine, seconds), hz),
+        "reconstruct": (lambda: reconstruct(hz), hz),
+        "reconstruct_500_hz": (lambda: reconstruct(DEVICE_HZ), DEVICE_HZ),
     }
 
 
@@ -207,16 +193,5 @@ def _engine(bundle: Bundle, name: str, seconds: float) -> Stage:
         for _ in range(pieces):
             engine.step(*given)
         return int(pieces * given[0].shape[-1] * m.hop)
-
-    return run
-
-
-def _reconstruct(bundle: Bundle, arguments: argparse.Namespace, seconds: float, hz: float) -> Stage:
-    leads = LeadSet(bundle.manifest).measured
-    ecg_mv = _signal(seconds, hz, leads)
-
-    def run() -> int:
-        edge.reconstruct(ecg_mv, hz, leads, arguments.model, arguments.engine)
-        return int(ecg_mv.shape[1])
 
     return run

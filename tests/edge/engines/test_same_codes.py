@@ -1,4 +1,4 @@
-"""The engine `c`: the codes of ONNX Runtime on any input, however it is cut, whoever else steps."""
+"""The engines `c` and `litert`: ONNX Runtime's codes on any input, however it is cut, whoever else steps."""
 
 from __future__ import annotations
 
@@ -11,11 +11,13 @@ import numpy as np
 import pytest
 
 from edge.bundle import Bundle
+from edge.engines.base import Engine
 from edge.engines.c.engine import CEngine
+from edge.engines.litert.engine import LiteRtEngine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.self_check import self_check
 from edge.errors import EngineError, EngineMissingError, InputError
-from edge.leads import INPUT_LEADS
+from edge.leads import INPUT_LEADS, LEADS, lead_indices, twelve_from
 from edge.reconstructor import Reconstructor
 from tests.edge.engines.given import Given, given_from_leads, run, simulated
 from tests.edge.signals import three_leads
@@ -25,10 +27,13 @@ SUM_MV = 2e-5  # float32 sums of the head in another order, of values up to 100 
 MASKS = [(True, True, True), (True, False, True), (False, True, True), (True, True, False)]
 
 
-@pytest.fixture
-def engine(shipped_bundle: Bundle) -> Iterator[CEngine]:
+ENGINES: list[type[CEngine] | type[LiteRtEngine]] = [CEngine, LiteRtEngine]
+
+
+@pytest.fixture(params=ENGINES, ids=lambda made: made.name)
+def engine(request: pytest.FixtureRequest, shipped_bundle: Bundle) -> Iterator[Engine]:
     try:
-        opened = CEngine(shipped_bundle)
+        opened = request.param(shipped_bundle)
     except EngineMissingError as error:
         pytest.skip(str(error))
     with opened:
@@ -41,19 +46,20 @@ def reference(shipped_bundle: Bundle) -> Iterator[OnnxRuntimeEngine]:
         yield opened
 
 
-def real_records() -> Iterator[np.ndarray]:
-    """(3, 2000) mV: hospital records, and records of a telephone that are usable or not."""
-    for name, n in (("ptbxl", 16), ("challenge2011_mobile", 16)):
+def real_records(sets: dict[str, int]) -> Iterator[np.ndarray]:
+    """(12, n) mV of as many records of each data set, spread over it."""
+    for name, n in sets.items():
         file = DATA / f"{name}.npz"
         if not file.exists():
             pytest.skip(f"real recordings are not here: {file} is missing")
         with np.load(file) as found:
-            rows = [list(found["leads"]).index(lead) for lead in INPUT_LEADS]
-            yield from found["ecg_uv"][:n][:, rows, :2000].astype(np.float32) / np.float32(1000)
+            twelve, ecg_uv = twelve_from(list(found["leads"])), found["ecg_uv"]
+            for i in np.linspace(0, len(ecg_uv) - 1, n).astype(int):
+                yield twelve @ (ecg_uv[i].astype(np.float32) / np.float32(1000))
 
 
-def assert_equal_steps(engine: CEngine, reference: OnnxRuntimeEngine, given: Given) -> int:
-    """Every hop; the number of states that were compared."""
+def assert_equal_steps(engine: Engine, reference: OnnxRuntimeEngine, given: Given) -> int:
+    """Every code of every hop, and what comes out; the number of hops."""
     ecg, mask, anchor = given
     for one in (engine, reference):
         one.reset()
@@ -69,27 +75,47 @@ def assert_equal_steps(engine: CEngine, reference: OnnxRuntimeEngine, given: Giv
             expected = reference.state()
             for name, codes in engine.state().items():
                 assert np.array_equal(codes, expected[name]), (frame, name)
-    return ecg.shape[-1] // 4
+    return ecg.shape[-1]
 
 
 def test_every_code_equals_onnxruntimes_on_real_records(
-    engine: CEngine, reference: OnnxRuntimeEngine
+    engine: Engine, reference: OnnxRuntimeEngine
 ) -> None:
-    compared = at_ceiling = 0
-    for i, ecg_mv in enumerate(real_records()):
-        given = given_from_leads(engine.manifest, ecg_mv, MASKS[i % len(MASKS)])
-        compared += assert_equal_steps(engine, reference, given)
-        at_ceiling += int(any((codes == 127).any() for codes in engine.state().values()))
-    assert compared == 32 * 125 and at_ceiling > 0
+    """Hospital records, and records of a telephone that are usable or not."""
+    sets = {"ptbxl": 3, "challenge2011_mobile": 3}
+    hops = 0
+    for i, ecg_mv in enumerate(real_records(sets)):
+        leads = ecg_mv[lead_indices(INPUT_LEADS), :1200]
+        given = given_from_leads(engine.manifest, leads, MASKS[i % len(MASKS)])
+        hops += assert_equal_steps(engine, reference, given)
+    assert hops == 6 * 300
+
+
+@pytest.mark.slow
+def test_75000_real_hops(engine: Engine, reference: OnnxRuntimeEngine) -> None:
+    """Any measured leads of a record, of which any may be off: no code of no hop differs."""
+    rng = np.random.default_rng(7)
+    hops = 0
+    sets = {"ptbxl": 40, "challenge2021_cpsc_ptb": 20, "challenge2011_mobile": 60}
+    for ecg_mv in real_records(sets):
+        rows = np.sort(rng.choice(12, rng.integers(1, 9), replace=False))
+        on = rng.random(len(rows)) < 0.8
+        on[rng.integers(len(rows))] = True
+        given = given_from_leads(
+            engine.manifest, ecg_mv[rows, :2500], on.tolist(), [LEADS[row] for row in rows]
+        )
+        hops += assert_equal_steps(engine, reference, given)
+    assert hops == 75_000
 
 
 def test_every_code_equals_on_electrode_faults_and_random_anchors(
-    engine: CEngine, reference: OnnxRuntimeEngine
+    engine: Engine, reference: OnnxRuntimeEngine
 ) -> None:
     rng = np.random.default_rng(4)
     levels = np.repeat(rng.uniform(-32, 32, (3, 200)), 6, axis=1).astype(np.float32)
     ecg, mask, anchor = given_from_leads(engine.manifest, levels)
     assert_equal_steps(engine, reference, (ecg, mask, anchor))
+    assert any((codes == 127).any() for codes in engine.state().values()), "none at the ceiling"
     dense = rng.normal(0, 0.5, anchor.shape).astype(np.float32)
     rows = rng.normal(0, 1.5, ecg.shape).astype(np.float32)
     known = np.broadcast_to(rng.integers(0, 2, (1, 12, 1, 1)), ecg.shape).astype(np.float32)
@@ -97,7 +123,7 @@ def test_every_code_equals_on_electrode_faults_and_random_anchors(
 
 
 @pytest.mark.parametrize("frames", [2, 7, 64, 300])
-def test_however_it_is_cut_the_outputs_are_the_same_bits(engine: CEngine, frames: int) -> None:
+def test_however_it_is_cut_the_outputs_are_the_same_bits(engine: Engine, frames: int) -> None:
     given = simulated(engine.manifest)
     expected = run(engine, given, 1)
     state = engine.state()
@@ -109,7 +135,7 @@ def test_however_it_is_cut_the_outputs_are_the_same_bits(engine: CEngine, frames
 
 
 def test_a_mask_that_changes_is_seen_although_buffers_are_kept(
-    engine: CEngine, reference: OnnxRuntimeEngine
+    engine: Engine, reference: OnnxRuntimeEngine
 ) -> None:
     """Read-only masks are known again, writeable ones are read anew."""
     ecg, mask, anchor = simulated(engine.manifest, 40)
@@ -125,13 +151,13 @@ def test_a_mask_that_changes_is_seen_although_buffers_are_kept(
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=SUM_MV)
 
 
-def test_streams_in_threads_do_not_meet(shipped_bundle: Bundle, engine: CEngine) -> None:
+def test_streams_in_threads_do_not_meet(shipped_bundle: Bundle, engine: Engine) -> None:
     """Eight reconstructors of one bundle, each with its patient, at the same time."""
     signals = [three_leads(2000, seed) for seed in range(8)]
     with Reconstructor(engine) as alone:
         expected = [alone.whole(signal).ecg_mv for signal in signals]
     found: dict[int, np.ndarray] = {}
-    opened = [Reconstructor(CEngine(shipped_bundle)) for _ in signals]
+    opened = [Reconstructor(type(engine)(shipped_bundle)) for _ in signals]
     start = threading.Barrier(len(signals))
 
     def stream(i: int) -> None:
@@ -148,7 +174,7 @@ def test_streams_in_threads_do_not_meet(shipped_bundle: Bundle, engine: CEngine)
         assert np.array_equal(found[i], twelve)
 
 
-def test_skip_and_reset_forget_the_stream(shipped_bundle: Bundle, engine: CEngine) -> None:
+def test_skip_and_reset_forget_the_stream(shipped_bundle: Bundle, engine: Engine) -> None:
     first, second = three_leads(1000, 1), three_leads(1000, 2)
     with Reconstructor(engine) as r, Reconstructor(OnnxRuntimeEngine(shipped_bundle)) as other:
         for one in (r, other):
@@ -161,7 +187,7 @@ def test_skip_and_reset_forget_the_stream(shipped_bundle: Bundle, engine: CEngin
         assert np.array_equal(r.push(first).ecg_mv, r.whole(first).ecg_mv)
 
 
-def test_slots_equal_streams_of_their_own(engine: CEngine, shipped_bundle: Bundle) -> None:
+def test_slots_equal_streams_of_their_own(engine: Engine, shipped_bundle: Bundle) -> None:
     streams = [given_from_leads(engine.manifest, three_leads(160, i), MASKS[i]) for i in range(4)]
     expected = []
     for one in streams:
@@ -200,7 +226,7 @@ def test_slots_equal_streams_of_their_own(engine: CEngine, shipped_bundle: Bundl
         batch.step([0, 0, 1, 2], *together)
 
 
-def test_no_state_of_another_engine_is_taken_that_none_can_have(engine: CEngine) -> None:
+def test_no_state_of_another_engine_is_taken_that_none_can_have(engine: Engine) -> None:
     run(engine, simulated(engine.manifest, 10))
     before = engine.state()
     spoiled = {name: codes.copy() for name, codes in before.items()}
@@ -210,24 +236,26 @@ def test_no_state_of_another_engine_is_taken_that_none_can_have(engine: CEngine)
     assert all(np.array_equal(codes, before[name]) for name, codes in engine.state().items())
 
 
-def test_self_check_holds_it_to_every_code(engine: CEngine, reference: OnnxRuntimeEngine) -> None:
+def test_self_check_holds_it_to_every_code(
+    engine: Engine, reference: OnnxRuntimeEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
     assert self_check(engine, reference) < 0.01
 
-    class OneCodeOff(CEngine):
-        def state(self) -> dict[str, np.ndarray]:
-            found = super().state()
-            found["state_3"].flat[-1] ^= 1
-            return found
+    right = engine.state
 
-    with OneCodeOff(engine.bundle) as wrong:
-        refused = pytest.raises(EngineError, match=r" [12] codes of the state differ")
-        with refused:
-            self_check(wrong, reference)
+    def one_code_off() -> dict[str, np.ndarray]:
+        found = right()
+        found["state_3"].flat[-1] ^= 1
+        return found
+
+    monkeypatch.setattr(engine, "state", one_code_off)
+    with pytest.raises(EngineError, match=r" [12] codes of the state differ"):
+        self_check(engine, reference)
 
 
-def test_after_close_a_step_says_so(shipped_bundle: Bundle, engine: CEngine) -> None:
+def test_after_close_a_step_says_so(shipped_bundle: Bundle, engine: Engine) -> None:
     given = simulated(engine.manifest, 4)
-    other = CEngine(shipped_bundle)
+    other = type(engine)(shipped_bundle)
     other.close()
     other.close()
     with pytest.raises(EngineError, match="closed"):
@@ -235,6 +263,9 @@ def test_after_close_a_step_says_so(shipped_bundle: Bundle, engine: CEngine) -> 
     run(engine, given)
 
 
-def test_details_say_what_was_compiled(engine: CEngine) -> None:
+def test_details_say_what_computes(engine: Engine) -> None:
     found = engine.details()
-    assert found["kernel"] and "-ffp-contract=off" in str(found["flags"])
+    if engine.name == "c":
+        assert found["kernel"] and "-ffp-contract=off" in str(found["flags"])
+    else:
+        assert found["version"] and found["codes_compared"]

@@ -1,0 +1,1 @@
+"""The engine `litert`: the bundle's decoder as a .tflite model in LiteRT."""

@@ -1,0 +1,1 @@
+"""A classifier of heart disease, trained on real ECG: it judges whether reconstructed leads tell the same."""

@@ -1,0 +1,1 @@
+"""The data sets as PhysioNet publishes them: fetched whole, checked, and made into what training reads."""

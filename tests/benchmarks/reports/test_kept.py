@@ -1,0 +1,190 @@
+"""The kept reports: pages and tables are what the command makes of them, and the page stands alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("scipy", reason="benchmarks need leadlift[test]")
+pytest.importorskip("torch", reason="benchmarks of other networks need leadlift[test]")
+
+from benchmarks.__main__ import main
+from benchmarks.errors import BenchmarkError
+from benchmarks.report import Table
+from benchmarks.reports import page, plots
+from benchmarks.reports.axes import Scale, decades, log_scale, microseconds
+from benchmarks.reports.blocks import PAGES, block, is_busy, updated
+from benchmarks.reports.kept import COMMANDS, FOLDER, ROOT, read
+from benchmarks.reports.musts import MUSTS, Must, fraction, musts_table
+from edge.errors import LeadliftError
+
+KEPT = read()
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_tables_are_those_of_the_kept_reports(name: str) -> None:
+    text = (ROOT / name).read_text(encoding="utf-8")
+    assert "<!-- report: " in text
+    assert text == updated(text, KEPT), "run `python -m benchmarks report --only`"
+
+
+@pytest.mark.parametrize(("file", "make"), [("report.html", page.html), ("README.md", page.text)])
+def test_pages_are_those_of_the_kept_reports(file: str, make: Any) -> None:
+    kept = (FOLDER / file).read_text(encoding="utf-8")
+    assert kept == make(KEPT), "run `python -m benchmarks report --only`"
+
+
+def test_every_report_is_kept_and_they_are_small() -> None:
+    assert set(KEPT) == set(COMMANDS)
+    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 300_000
+    for report in KEPT.values():
+        assert not report["arguments"]["quick"]
+
+
+def test_every_must_finds_its_figure() -> None:
+    for must in MUSTS:
+        found = must.found(KEPT)
+        assert found is not None, must.what
+        assert found["ratio"] > 0
+
+
+class _Page(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[tuple[str, str]] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [(name, value or "") for name, value in attrs]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.ids += [(name, value or "") for name, value in attrs]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_page_asks_nobody_and_is_well_formed() -> None:
+    text = page.html(KEPT)
+    parsed = _Page()
+    parsed.feed(text)
+    assert parsed.open == []
+    assert not {name for name, _ in parsed.ids} & {"src", "href", "srcset", "onload"}
+    assert not re.search(r"url\(|@import|<script|<link|<img|https?://", text)
+    assert "prefers-color-scheme: dark" in text
+    assert text.count("<svg") == len(page.PLOTS)
+
+
+def test_what_is_not_there_is_said_and_not_drawn() -> None:
+    assert [draw({}) for _, draw, _ in page.PLOTS] == [""] * len(page.PLOTS)
+    assert block("engines", {}) == ["Not measured yet."]
+    assert {row[-2] for row in musts_table({}).rows} == {"not measured"}
+    with pytest.raises(BenchmarkError, match="no block else"):
+        updated("<!-- report: else -->\n<!-- /report -->", {})
+
+
+def test_a_block_is_put_in_its_place_and_nothing_else_moves() -> None:
+    table, within = (
+        "<!-- report: engines -->\nold\nold\n<!-- /report -->",
+        "<!-- report: musts -->x<!-- /report -->",
+    )
+    text = f"a\n{table}\nb {within} c"
+    new = updated(text, {})
+    assert new.startswith(
+        "a\n<!-- report: engines -->\nNot measured yet.\n<!-- /report -->\nb <!--"
+    )
+    assert new.endswith("<!-- /report --> c")
+    assert updated(new, {}) == new
+
+
+@pytest.mark.parametrize(
+    ("ratio", "verdict"),
+    [(0.1, "met, stretch too"), (0.2, "met"), (0.21, "missed"), (None, "not measured")],
+)
+def test_a_verdict(ratio: float | None, verdict: str) -> None:
+    must = Must("x", "r", lambda results: results["x"], 0.2, 0.1)
+    found = must.found({"r": {"results": {"x": {"ratio": ratio}}}})
+    assert must.verdict(found) == verdict
+
+
+@pytest.mark.parametrize(
+    ("ratio", "said"),
+    [(1 / 5.44, "1/5.44"), (1 / 15695, "1/15,695"), (1.083, "1.08"), (0.9, "0.9")],
+)
+def test_a_ratio_is_said_as_its_bound_is(ratio: float, said: str) -> None:
+    assert fraction(ratio) == said
+
+
+def test_scales() -> None:
+    scale = log_scale([3.0, 70.0], 0, 100)
+    assert (scale.low, round(scale.high)) == (1.0, 100)
+    assert scale.at(10.0) == 50
+    assert scale.at(0.0) == 0  # beyond: on the edge
+    assert scale.at(1e9) == 100
+    assert decades(scale) == [1, 2, 5, 10, 20, 50, 100]
+    assert Scale(0, 2, 300, 100).at(1) == 200
+    assert [microseconds(v) for v in (0.5, 20, 2000, 3e6)] == ["500 ns", "20 µs", "2 ms", "3 s"]
+
+
+def test_text_from_a_report_is_no_markup() -> None:
+    table = Table("<b>", ("<i>",))
+    table.add("<script>")
+    assert "<script>" not in page._table(table)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "busy"), [(0.1, 1.1, False), (0.1, 3.0, True), (0.9, 0.9, True)]
+)
+def test_others_on_the_machine_are_said(first: float, later: float, busy: bool) -> None:
+    def report(date: str, load: float) -> dict[str, Any]:
+        return {"environment": {"date": date, "load_before": [load, 0, 0]}}
+
+    reports = {"later": report("2026-11-29T13", later), "first": report("2026-11-29T12", first)}
+    assert is_busy(reports) is busy
+    latency = {**KEPT["latency"], "environment": KEPT["latency"]["environment"]}
+    latency["environment"] = {
+        **latency["environment"],
+        **report("2026-11-29T12", first)["environment"],
+    }
+    (said,) = block("speed", {"latency": latency})
+    assert ("us (p50)" in said) is (first < 0.5)  # no absolute time of a machine that others use
+
+
+def test_the_command_makes_pages_of_what_is_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "latency.json").write_text(json.dumps(KEPT["latency"]))
+    assert main(["report", "--only", "--out", str(tmp_path)]) == 0
+    assert "<svg" in (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert "not measured" in capsys.readouterr().out  # the others are not there
+    missed = {must.verdict(must.found({"latency": KEPT["latency"]})) for must in MUSTS}
+    assert main(["report", "--only", "--check", "--out", str(tmp_path)]) == ("missed" in missed)
+
+
+def test_a_benchmark_that_fails_is_named_and_its_earlier_report_stays(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("LEADLIFT_DATA", str(tmp_path))  # without recordings
+    (tmp_path / "fidelity.json").write_text(json.dumps(KEPT["fidelity"]))
+    assert main(["report", "--only", "fidelity", "--quick", "--out", str(tmp_path)]) == 1
+    assert "python -m benchmarks fidelity failed: " in capsys.readouterr().err
+    assert read(tmp_path)["fidelity"] == KEPT["fidelity"]
+
+
+def test_a_quick_report_is_never_kept(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--quick"]) == 1
+    assert "give another folder with --out" in capsys.readouterr().err
+    assert issubclass(BenchmarkError, LeadliftError)
+
+
+def test_stages_add_up_to_the_push() -> None:
+    for found in KEPT["latency"]["results"]["stages"].values():
+        assert sum(found["stages"].values()) == pytest.approx(found["push"])
+    assert "filters" in plots.stages(KEPT)
