@@ -25,6 +25,7 @@ QUICK: Mapping[str, Mapping[str, object]] = {
     "misplacement": {"domains": ["test"], "limit": 2},
     "soak": {"seconds": 1.5},
     "wire": {"parts": ["decoders", "clock"], "frames": 200, "seconds": 1.0},
+    "turing": {"sheets": 4},
     "view": {"seconds": 1.0},
     "device": {"records": 2, "paced_seconds": 0.5},
 }

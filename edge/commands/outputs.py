@@ -171,8 +171,9 @@ def _same(first: Path, second: Path) -> bool:
     except (
         OSError
     ):  # one of them does not exist: one name, then, as the least particular system sees it
-        return _folded(first) == _folded(second)
+        return folded(first) == folded(second)
 
 
-def _folded(path: Path) -> str:
+def folded(path: Path) -> str:
+    """A path as the least particular system sees it: two that are equal may be one file."""
     return unicodedata.normalize("NFC", os.path.realpath(path)).casefold()

@@ -169,6 +169,16 @@ class NpzRecord(Record):
         return None if array is None else np.asarray(array[:, start:stop])[self._rows]
 
 
+def n_records(path: Path) -> int | None:
+    """How many records a file of many holds; None for one record, and for what cannot be read."""
+    with suppress(OSError, InputError, *_DAMAGED), zipfile.ZipFile(path) as archive:
+        names = {name.removesuffix(".npy") for name in archive.namelist()}
+        member = _Member.read(archive, next((name for name in _UNITS if name in names), ""))
+        if len(member.shape) == 3 and not member.fortran and member.shape[0] > 1:
+            return member.shape[0]
+    return None
+
+
 def _labels(given: NDArray[np.generic] | None, options: ReadOptions, n_rows: int) -> list[str]:
     """Names of the rows: the file's, or what the caller says of a file that names none."""
     if given is not None:

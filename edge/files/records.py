@@ -10,7 +10,7 @@ from edge.errors import InputError
 from edge.files.formats import HEAD_BYTES, NPZ, WFDB, format_of, readable
 from edge.files.record import ReadOptions, Record
 
-__all__ = ["ReadOptions", "Record", "open_record", "split_pick"]
+__all__ = ["ReadOptions", "Record", "n_records", "open_record", "split_pick"]
 
 _PICK = re.compile(r"(.*\.npz)#([^/\\]*)", re.IGNORECASE | re.DOTALL)
 
@@ -21,6 +21,13 @@ def split_pick(path: str | Path) -> tuple[Path, str]:
     if found is None or Path(path).is_file():
         return Path(path), ""
     return Path(found[1]), found[2]
+
+
+def n_records(path: Path) -> int | None:
+    """How many records an NPZ file of many holds, `FILE.npz#0` and on; None for any other file."""
+    from edge.files.npz_reader import n_records
+
+    return n_records(path)
 
 
 def open_record(

@@ -24,7 +24,12 @@ from edge.engines.registry import REFERENCE
 
 ROOT = Path(__file__).parents[2]
 OF_RECORDS = ("against", "fidelity", "misplacement")
-ELSEWHERE = {"device": "a GPU", "view": "a browser: test_view", "peers": "test_peers"}
+ELSEWHERE = {
+    "device": "a GPU",
+    "view": "a browser: test_view",
+    "peers": "test_peers",
+    "turing": "test_turing",
+}
 """Needs what this machine lacks, or is run in its quick form by a test of its own."""
 
 
@@ -32,7 +37,8 @@ def test_every_benchmark_has_a_quick_form() -> None:
     names = {module.__name__.removesuffix(".command").split(".")[-1] for module in MEASUREMENTS}
     assert names == set(QUICK)
     for name, values in QUICK.items():
-        assert set(values) < set(vars(parser().parse_args([name, "--quick"]))), name
+        given = [name, "--quick", *(["kit"] if name == "turing" else [])]
+        assert set(values) < set(vars(parser().parse_args(given))), name
 
 
 @pytest.mark.parametrize("name", [name for name in QUICK if name not in ELSEWHERE])
