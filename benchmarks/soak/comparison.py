@@ -73,7 +73,8 @@ def compare(
         if k in long:
             base = long[k]
         else:  # too short to be found anywhere: by the side of one that was
-            near = [long[other] for other in sorted(long, key=lambda other: abs(other - k))[:2]]
+            before, after = [j for j in long if j < k][-1:], [j for j in long if j > k][:1]
+            near = [long[j] for j in before + after]
             found_at = _beside(out.ecg_mv[measured, at], truth_mv, first, near or [begins])
             if found_at is None:
                 found.unplaced += n

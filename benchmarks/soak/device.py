@@ -90,6 +90,7 @@ class FaultyDevice:
         self._others = [fault for fault in faults if fault.kind is not Kind.LEAD_OFF]
         self._waiting: list[_Frame] = []  # in the port, for a reader who does not come
         self._overtaken: _Frame | None = None
+        self._newest = 0  # sample after the newest whole frame's
         self._doubtful = False  # what came before was damaged: the next may be lost with it
         self._offset_s = 0.0  # of the host's clock
         self._arrival_s = 0.0
@@ -214,11 +215,13 @@ class FaultyDevice:
 
     def _deliver(self, frames: Sequence[_Frame], at_s: float) -> Iterator[Piece]:
         """Frames on the wire; a read takes all that is there, or a part of one."""
-        newest = self.must_arrive[-1][1] if self.must_arrive else 0
         for frame in frames:
-            if frame.whole and not self._doubtful and frame.span[0] >= newest:
-                self.must_arrive.append(frame.span)
-                newest = frame.span[1]
+            if frame.whole and frame.span[0] >= self._newest:
+                if not self._doubtful:
+                    self.must_arrive.append(frame.span)
+                self._newest = frame.span[
+                    1
+                ]  # what comes after it, though older, may be called late
             self._doubtful = not frame.whole
         data = b"".join(frame.data for frame in frames)
         if not data:

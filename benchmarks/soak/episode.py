@@ -154,6 +154,8 @@ def _check_account(
     if made_up:
         said(f"{made_up} samples that never arrived came out without a flag")
     never_out = int((account.arrived & ~compared.placed).sum()) - report["samples_before_info"]
+    filled_out = int((compared.filled & ~account.arrived).sum())
+    never_out += report["samples_interpolated"] - filled_out  # the ring overruns filled ones, too
     spare = (hop - 1) * len(out.runs) + compared.unplaced
     if not overrun <= never_out <= overrun + spare and not compared.unplaced:
         said(f"{never_out} samples never came out, {overrun} are called overrun, {spare} held back")

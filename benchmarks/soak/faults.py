@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import gc
-import math
 import subprocess
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +72,7 @@ def measure_faults(arguments: argparse.Namespace) -> Result:
     n = max(1, round(arguments.seconds / each_s))
     if arguments.every_kind:
         n, each_s = 1, seconds_of_each()
-    gates, episodes, memory = Gates(), list[Episode](), list[tuple[float, float]]()
+    gates, totals, memory = Gates(), Totals(), list[tuple[float, float]]()
     with (
         Reconstructor.open(bundle, arguments.engine) as live,
         Reconstructor.open(bundle, arguments.engine) as reference,
@@ -84,13 +84,13 @@ def measure_faults(arguments: argparse.Namespace) -> Result:
         tools = Equipment(live, reference, collector, gates, Path(name), small, can_view())
         for k in range(arguments.first, arguments.first + n):
             episode = run_episode(tools, (arguments.faults, k), each_s, arguments.every_kind)
-            episodes.append(episode)
+            totals.add(episode)
             for line in episode.broken:
                 say(f"warning: broken: {line}; repeat: {_repeat(arguments, k, each_s)}")
             gc.collect()
             memory.append(((k - arguments.first) * each_s / 3600, read_memory().now_mb))
             work.advance()
-    results = {"faults": summary(episodes, memory, small is not None, tools.view)}
+    results = {"faults": totals.summary(memory, small is not None, tools.view)}
     return Result(results, tables(results["faults"]), TARGETS)
 
 
@@ -101,33 +101,53 @@ def _repeat(arguments: argparse.Namespace, k: int, each_s: float) -> str:
     return f"python -m benchmarks soak --faults {arguments.faults} --first {k} {length}"
 
 
-def summary(
-    episodes: Sequence[Episode], memory: Sequence[tuple[float, float]], disk: bool, view: bool
-) -> dict[str, Any]:
-    """Figures over all episodes."""
-    drawn = dict(Counter(f.kind.label for e in episodes for f in e.faults))
-    felt = {kind.label: sum(e.felt.get(kind.label, 0) for e in episodes) for kind in Kind}
-    enough = len(episodes) >= LEAST_EPISODES
-    recovery: dict[str, float] = {}
-    for episode in episodes:
+@dataclass
+class Totals:
+    """Figures over all episodes; no episode is kept, so that memory tells of the live path."""
+
+    seconds: float = 0.0
+    recordings: int = 0
+    broken: list[str] = field(default_factory=list)
+    drawn: Counter[str] = field(default_factory=Counter)
+    felt: Counter[str] = field(default_factory=Counter)
+    sums: Counter[str] = field(default_factory=Counter)
+    highest: dict[str, float] = field(default_factory=dict)
+    recovery_s: dict[str, float] = field(default_factory=dict)
+
+    def add(self, episode: Episode) -> None:
+        """One more."""
+        self.seconds += episode.seconds
+        self.recordings += 1
+        self.broken += [f"{episode.seed}: {line}" for line in episode.broken]
+        self.drawn.update(fault.kind.label for fault in episode.faults)
+        self.felt.update(episode.felt)
+        self.sums.update({name: episode.figures[name] for name in SUMS})
+        for name in HIGHEST:
+            self.highest[name] = max(episode.figures[name], self.highest.get(name, 0.0))
         for kind, seconds in episode.recovery_s.items():
-            recovery[kind] = max(seconds, recovery.get(kind, 0.0))
-    return {
-        "simulated_hours": sum(e.seconds for e in episodes) / 3600,
-        "recordings": len(episodes),
-        "faults": drawn,
-        "felt": felt,
-        "not_felt": sum(not felt.get(kind) for kind in drawn) if enough else None,
-        "broken": sum(len(e.broken) for e in episodes),
-        "broken_lines": [f"{e.seed}: {line}" for e in episodes for line in e.broken],
-        "full_disk_tried": disk,
-        "viewer_tried": view,
-        **{name: sum(e.figures.get(name, 0) for e in episodes) for name in SUMS},
-        **{name: max(e.figures.get(name, math.inf) for e in episodes) for name in HIGHEST},
-        "recovery_s": recovery,
-        "longest_recovery_s": max(recovery.values(), default=None),
-        "memory": slope(memory),
-    }
+            self.recovery_s[kind] = max(seconds, self.recovery_s.get(kind, 0.0))
+
+    def summary(
+        self, memory: Sequence[tuple[float, float]], disk: bool, view: bool
+    ) -> dict[str, Any]:
+        """As a report has them."""
+        not_felt = sum(not self.felt[kind] for kind in self.drawn)
+        return {
+            "simulated_hours": self.seconds / 3600,
+            "recordings": self.recordings,
+            "faults": dict(self.drawn),
+            "felt": {kind.label: self.felt[kind.label] for kind in Kind},
+            "not_felt": not_felt if self.recordings >= LEAST_EPISODES else None,
+            "broken": len(self.broken),
+            "broken_lines": self.broken,
+            "full_disk_tried": disk,
+            "viewer_tried": view,
+            **{name: self.sums[name] for name in SUMS},
+            **self.highest,
+            "recovery_s": self.recovery_s,
+            "longest_recovery_s": max(self.recovery_s.values(), default=None),
+            "memory": slope(memory),
+        }
 
 
 def slope(memory: Sequence[tuple[float, float]]) -> dict[str, float | None]:

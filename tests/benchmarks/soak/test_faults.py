@@ -17,13 +17,14 @@ from benchmarks.soak.comparison import SAME_MV, compare
 from benchmarks.soak.device import FaultyDevice, Truth
 from benchmarks.soak.episode import RECOVERY_S
 from benchmarks.soak.faults import slope
-from benchmarks.soak.schedule import CALM_S, Kind, draw
+from benchmarks.soak.schedule import CALM_S, Fault, Kind, draw
 from benchmarks.soak.tolerance import ROUNDING_MV, held, smeared
 from benchmarks.soak.transport import Gates
 from edge.quality import Quality
 from edge.reconstructor import Reconstructor
 from edge.signal.conditioning import Conditioner, Conditioning
 from edge.signal.filters import highpass1
+from firmware_bridge.wire.spec import DELIMITER
 from tests.edge.signals import three_leads
 
 SECONDS = 30.0
@@ -75,6 +76,19 @@ def test_the_account_finds_a_wrong_value_a_copy_and_a_loss() -> None:
     account = Account(given, device.session_starts, truth.codes)
     n = packets[3].counts.shape[1]
     assert (account.wrong, account.again, account.lost) == (1, n, packets[4].counts.shape[1])
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_no_frame_must_arrive_that_a_newer_one_has_overtaken(seed: int) -> None:
+    """The first frame of a new link is doubtful, and yet the one that it overtook is late."""
+    faults = [Fault(Kind.LINK_LOST, 5.0, 5.5), Fault(Kind.DISORDER, 5.5, 7.5)]
+    truth, tap = Truth(9.0, 1), Tap()
+    device = FaultyDevice(truth, faults, np.random.default_rng(seed))
+    for piece in device:
+        tap.receive_data(piece.data or DELIMITER)
+    account = Account(tap.packets, device.session_starts, truth.codes)
+    assert all(account.arrived[first:stop].all() for first, stop in device.must_arrive)
+    assert len(device.must_arrive) > 100
 
 
 @pytest.fixture
@@ -144,6 +158,25 @@ def test_samples_in_another_place_are_found(
     out, truth, reference = streamed
     out.ecg_mv[:, 2000:4000] = out.ecg_mv[:, 2001:4001].copy()
     assert compare(out, truth.ecg_mv, 0, reference).broken
+
+
+def test_short_stretches_are_placed_beside_the_long_ones_before_and_after(
+    streamed: tuple[Collector, Truth, Reconstructor],
+) -> None:
+    """A restart between moves all indices: the two nearest long stretches may both be after it."""
+    _, truth, reference = streamed
+    out, moved = Collector(6000, Gates()), 500
+    before = [(0, 1500), (1600, 1700), (1750, 1850), (1900, 2000)]
+    after = [(2100, 3100), (3200, 4200)]
+    for k, (begin, end) in enumerate(before + after):
+        block = reference.whole(truth.ecg_mv[:, begin:end])
+        out.write(replace(block, first_sample=begin + moved * (k >= len(before))))
+    found = compare(out, truth.ecg_mv, 0, reference)
+    assert found.broken == []
+    expected = np.zeros(truth.ecg_mv.shape[1], bool)
+    for begin, end in before + after:
+        expected[begin:end] = True
+    np.testing.assert_array_equal(found.placed, expected)
 
 
 def test_a_block_that_goes_back_or_has_no_value_is_found() -> None:
