@@ -42,7 +42,7 @@ def said_into_nothing(*command: str, cwd: Path, **more: object) -> str:
     [
         [*LEADLIFT, "leads"],
         [*LEADLIFT, "doctor", "--json"],
-        ["-m", "benchmarks", "latency", "--parts", "import", "-q"],
+        ["-m", "benchmarks", "latency", "--parts", "push", "--quick", "-q"],
     ],
     ids=["leads", "doctor", "benchmarks"],
 )
