@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +60,5 @@ def held(truth_mv: NDArray[np.float64], filled: NDArray[np.bool_]) -> NDArray[np
 
 def smeared(values: NDArray[np.float64], decay: float) -> NDArray[np.float64]:
     """What a high-pass of this decay takes for baseline of them: a mean that forgets."""
-    from scipy.signal import lfilter
-
-    return np.asarray(lfilter([1 - decay], [1, -decay], values, axis=1))
+    rows = ((1 - decay) * values).tolist()
+    return np.array([[*accumulate(row, lambda mean, value: decay * mean + value)] for row in rows])
