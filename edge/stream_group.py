@@ -91,7 +91,7 @@ class StreamGroup:
         self._engine_anchors[row] = leads.all_present.engine_anchor[0]
         self._last = None
         if row >= self._width:
-            self._width = 1 << row.bit_length()
+            self._width = min(1 << row.bit_length(), len(self._engine_anchors))
             self._conditioners.widen(self._width)
             self._look()
         return Member(row, stream)

@@ -181,6 +181,12 @@ def test_a_ward_in_step(engine: Engine) -> None:
     )  # the others have faults
 
 
+@pytest.mark.parametrize("slots", [3, 5, 6, 7, 11])
+def test_a_ward_of_any_number_of_slots(engine: Engine, slots: int) -> None:
+    """All of them taken, and no power of two."""
+    ward_in_step(engine, SETS[0], [None] * slots)
+
+
 def test_a_ward_on_the_compiled_engine(shipped_bundle: Bundle) -> None:
     """More streams than go through a layer together."""
     try:
