@@ -59,8 +59,11 @@ def environment() -> dict[str, str]:
 
 
 def slim(report: dict[str, Any]) -> dict[str, Any]:
-    """Without what no table and no plot reads: of fidelity, the headline scores of each method alone."""
-    kept = {key: value for key, value in report.items() if key != "arguments"}
+    """Without what no table and no plot reads, and without paths of this machine.
+
+    Of fidelity, the headline scores of each method alone.
+    """
+    kept = {key: without_paths(value) for key, value in report.items() if key != "arguments"}
     kept["arguments"] = {k: v for k, v in report["arguments"].items() if k != "json"}
     if report["benchmark"] == "fidelity":
         kept["targets"] = []
@@ -76,6 +79,16 @@ def slim(report: dict[str, Any]) -> dict[str, Any]:
             for domain, found in report["results"].items()
         }
     return kept
+
+
+def without_paths(value: Any) -> Any:
+    """The same, a file that an engine is kept in by its name alone."""
+    if isinstance(value, dict):
+        return {
+            key: Path(one).name if key == "cache" and isinstance(one, str) else without_paths(one)
+            for key, one in value.items()
+        }
+    return [without_paths(one) for one in value] if isinstance(value, list) else value
 
 
 def read(folder: Path = FOLDER) -> dict[str, dict[str, Any]]:

@@ -19,7 +19,7 @@ from benchmarks.report import Table
 from benchmarks.reports import page, plots
 from benchmarks.reports.axes import Scale, decades, log_scale, microseconds
 from benchmarks.reports.blocks import PAGES, block, is_busy, updated
-from benchmarks.reports.kept import COMMANDS, FOLDER, ROOT, read
+from benchmarks.reports.kept import COMMANDS, FOLDER, ROOT, read, without_paths
 from benchmarks.reports.musts import MUSTS, Must, fraction, musts_table
 from edge.errors import LeadliftError
 
@@ -188,3 +188,8 @@ def test_stages_add_up_to_the_push() -> None:
     for found in KEPT["latency"]["results"]["stages"].values():
         assert sum(found["stages"].values()) == pytest.approx(found["push"])
     assert "filters" in plots.stages(KEPT)
+
+
+def test_no_kept_report_names_a_folder_of_the_machine() -> None:
+    found = without_paths({"engines": [{"cache": "/home/me/.cache/x.engine", "p50": 1.0}]})
+    assert found == {"engines": [{"cache": "x.engine", "p50": 1.0}]}
