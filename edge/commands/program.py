@@ -16,6 +16,7 @@ from edge.commands import (
     devices,
     doctor,
     export_c,
+    export_triton,
     info,
     leads,
     monitor,
@@ -49,6 +50,7 @@ COMMANDS = (
     completion,
     build_engine,
     export_c,
+    export_triton,
 )
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
