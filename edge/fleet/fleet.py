@@ -23,8 +23,8 @@ from edge.samples import TwelveLeadBlock
 
 TICK_S = 0.12
 """Of a shard's loop: the frames of wearables come every 100 to 240 ms."""
-WAITING_S = 3.0
-"""Signal that may wait for a shard; a failed one's patients are elsewhere by then."""
+WAITING_S = 6.0
+"""Signal that may wait for a shard: twice what it takes to go on elsewhere."""
 MOST_AT_ONCE_S = 0.48
 """Signal of a patient in one step: what a failure may cost at most, once there is a backlog."""
 JOINS_AT_ONCE = 64

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PREFIX = "leadlift"
 MOST_IN = 4096
-"""Messages of devices that wait here: a tick of 4,000. More are dropped, which the next frame's count tells."""
+"""Messages of devices that wait here. More are dropped, which the next frame tells by its count."""
 MOST_OUT = 4096
 """Messages that wait for the broker: the oldest make room and are counted."""
 _AGAIN_S = 1.0
