@@ -37,6 +37,9 @@ def frames(
     return sent
 
 
+OPTIONS = {"engine": "onnxruntime"}
+
+
 class LocalShard:
     """A `ShardLink` around the real Shard.
 
@@ -45,7 +48,7 @@ class LocalShard:
 
     def __init__(self, name: str, slots: int = 8) -> None:
         self.name, self.slots = name, slots
-        self.shard = Shard(slots, {"engine": "onnxruntime"})
+        self.shard = Shard(slots, OPTIONS)
         self.dies_in = -1
         """Steps until it dies with one; none below 0."""
         self.revived = 0
@@ -60,7 +63,7 @@ class LocalShard:
         return await asyncio.to_thread(self.shard.step, batch)
 
     async def revive(self) -> None:
-        self.shard.forget()
+        self.shard = Shard(self.slots, OPTIONS)
         self.revived += 1
 
 

@@ -16,13 +16,14 @@ pytest.importorskip("ray", reason="no ray here")
 pytest.importorskip("websockets", reason="no websockets here")
 
 from edge.fleet.admission import Admission, add_entry
-from edge.fleet.fleet import MOST_AT_ONCE_S, TICK_S
+from edge.fleet.fleet import TICK_S
 from edge.fleet.service import Plan, Service
 from edge.quality import Quality
 from tests.edge.fleet.local import expected, frames
 
 FRAMES_HZ = 1 / TICK_S
 GO_ON_S = 3.0
+A_TICK = 30 + 3  # samples; less than a hop may wait for the next frame
 HEARTS = 8  # signals; patients share them
 
 
@@ -88,20 +89,19 @@ def check(folder: Path, found: dict[str, Any], patients: int, ticks: int) -> Non
         assert ecg.shape[1] >= (ticks - 1) * TICK_S * 250
         lost_in_all += int(lost[0].sum())
         if f"bed-{k}" in hit:
-            assert lost[0].sum() <= MOST_AT_ONCE_S * 250
+            assert lost[0].sum() <= A_TICK
         else:
             alone = expected(found["sent"][k % HEARTS], ecg.shape[1])
             assert not lost.any() and np.abs(ecg - alone).max() < 1e-5
     assert lost_in_all == found["samples_missing"] == found["samples_lost_by_shards"]
-    assert lost_in_all <= len(hit) * TICK_S * 250 * found["ticks"]
 
 
 def test_a_shard_is_killed_and_its_patients_go_on(tmp_path: Path) -> None:
     found = asyncio.run(killed(tmp_path, 6, 25, 8))
-    check(tmp_path, {**found, "ticks": 2}, 6, 25)
+    check(tmp_path, found, 6, 25)
 
 
 @pytest.mark.slow
 def test_two_shards_of_64_patients_lose_a_tick_when_one_is_killed(tmp_path: Path) -> None:
     found = asyncio.run(killed(tmp_path, 128, 120, 30))
-    check(tmp_path, {**found, "ticks": 1}, 128, 120)
+    check(tmp_path, found, 128, 120)
