@@ -17,6 +17,7 @@ from edge.commands import (
     doctor,
     export_c,
     export_triton,
+    fleet,
     info,
     leads,
     monitor,
@@ -51,6 +52,7 @@ COMMANDS = (
     build_engine,
     export_c,
     export_triton,
+    fleet,
 )
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
