@@ -63,6 +63,12 @@ def add(subparsers: Any) -> None:
         help="patients on each shard (default: %(default)s)",
     )
     option(
+        "--deadline",
+        type=seconds,
+        metavar="S",
+        help="a shard that does not answer within S seconds is given up (default: 2.5)",
+    )
+    option(
         "--address",
         metavar="RAY",
         help="join the Ray cluster there, such as `auto` or HOST:6379 (default: start one here)",
@@ -144,6 +150,7 @@ def _plan(arguments: argparse.Namespace, path: Path, ward: Any) -> Plan:
     from edge.fleet.admission import Admission
     from edge.fleet.mqtt_gateway import Broker
     from edge.fleet.outputs import check_file
+    from edge.fleet.ray_shards import DEADLINE_S
     from edge.fleet.service import Plan, check_host
     from edge.fleet.websocket_gateway import tls
     from edge.metrics.exporter import parse_address
@@ -171,6 +178,7 @@ def _plan(arguments: argparse.Namespace, path: Path, ward: Any) -> Plan:
         publishes=arguments.publish,
         files=files,
         ward=ward,
+        deadline_s=arguments.deadline or DEADLINE_S,
         options={
             "model": arguments.model,
             "engine": arguments.engine,

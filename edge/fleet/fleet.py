@@ -25,8 +25,8 @@ TICK_S = 0.12
 """Of a shard's loop: the frames of wearables come every 100 to 240 ms."""
 WAITING_S = 6.0
 """Signal that may wait for a shard: twice what it takes to go on elsewhere."""
-JOINS_AT_ONCE = 64
-"""Newcomers in one step: each costs about 0.5 ms, and the others wait meanwhile."""
+JOINS_AT_ONCE = 16
+"""Newcomers in one step: each costs as much as many hops, and the others wait meanwhile."""
 IDLE_S = 60.0
 """Without a byte for so long a stream has ended: its files are finished, its slot is free."""
 FINISH_S = 10.0
@@ -190,9 +190,12 @@ class Fleet:
         waiting.cancel()
 
     def _has_backlog(self, lane: Lane) -> bool:
-        """Whether more waits than one step takes."""
+        """Whether more waits than one step takes, or somebody who is to join."""
         most = self._most_at_once + self._hop
-        return any(len(patient.waiting) >= most for patient in lane.patients.values())
+        return any(
+            len(patient.waiting) >= (most if patient.joined else self._hop)
+            for patient in lane.patients.values()
+        )
 
     def _collect(self, lane: Lane) -> dict[str, Run]:
         runs: dict[str, Run] = {}

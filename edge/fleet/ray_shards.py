@@ -19,6 +19,7 @@ DEADLINE_S = 2.5
 STARTS_S = 120.0
 """The longest that a shard may take to open its engine."""
 _AGAIN_S = 1.0
+_GRACE_S = 0.05  # where this process was stalled itself, the answer is there and was not looked at
 _STORE_BYTES = 128 << 20  # of Ray's shared memory on this machine: a tick of 256 patients is 1 MB
 
 
@@ -109,9 +110,10 @@ class RayShard:
         try:
             future = asyncio.wrap_future(getattr(self._actor, method).remote(*given).future())
             future.add_done_callback(_seen)  # also where nobody waits any more
-            done, _ = await asyncio.wait([future], timeout=within_s)
-            if done:
-                return future.result()
+            for timeout in (within_s, _GRACE_S):
+                done, _ = await asyncio.wait([future], timeout=timeout)
+                if done:
+                    return future.result()
         except ray.exceptions.RayError as error:
             raise ShardLostError(_first_line(error)) from error
         raise ShardLostError(f"no answer within {within_s:g} s")

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import ShardLostError
 from edge.fleet.batch import Batch, Made
-from edge.fleet.patient import Patient
+from edge.fleet.device_stream import DeviceStream
+from edge.fleet.fleet import Fleet
+from edge.fleet.patient import OpenSinks, Patient
 from edge.fleet.shard import Shard
+from edge.lead_set import LeadSet
+from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import Sink
 from firmware_bridge.closing import Closing
@@ -38,6 +44,7 @@ def frames(
 
 
 OPTIONS = {"engine": "onnxruntime"}
+TICK_S = 0.01
 
 
 class LocalShard:
@@ -88,11 +95,8 @@ class Kept(Closing):
         return whole
 
 
-def expected(sent: list[bytes], n: int) -> np.ndarray:
+def expected(sent: list[bytes], n: int) -> NDArray[np.float32]:
     """(12, n) of the same frames through one Reconstructor."""
-    from edge.fleet.device_stream import DeviceStream
-    from edge.reconstructor import Reconstructor
-
     stream = DeviceStream(250.0)
     blocks = [block for data in sent for block in stream.receive_data(data, 0)]
     with Reconstructor.open(engine="onnxruntime", leads=stream.ingest.leads) as one:
@@ -100,7 +104,7 @@ def expected(sent: list[bytes], n: int) -> np.ndarray:
     return np.asarray(made[:, :n])
 
 
-def sinks(kept: dict[str, Kept]) -> Callable[[Patient], Mapping[str, Sink]]:
+def sinks(kept: dict[str, Kept]) -> OpenSinks:
     """Keeps the blocks of each."""
 
     def open_sinks(patient: Patient) -> Mapping[str, Sink]:
@@ -108,3 +112,26 @@ def sinks(kept: dict[str, Kept]) -> Callable[[Patient], Mapping[str, Sink]]:
         return {"kept": kept[patient.name]}
 
     return open_sinks
+
+
+def fleet_of(links: Sequence[LocalShard], open_sinks: OpenSinks, **given: Any) -> Fleet:
+    """A fleet that is fed faster than life."""
+    manifest = links[0].shard._multi.engine.manifest
+    return Fleet(
+        links,
+        sampling_hz=manifest.sampling_hz,
+        hop=manifest.hop,
+        provenance_of=lambda leads: LeadSet(manifest, leads).provenance,
+        open_sinks=open_sinks,
+        tick_s=TICK_S,
+        **given,
+    )
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what comes true soon."""
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come true in 10 s")

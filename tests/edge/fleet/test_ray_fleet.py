@@ -36,6 +36,7 @@ async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[
         shards=2,
         slots=patients,
         files=[f"file:{folder}/{{patient}}.npz"],
+        deadline_s=20.0,  # Ray tells of a death; a machine that others use, too, is no reason
         options={"engine": "onnxruntime"},
     )
     service, opened = Service(plan, told.append), asyncio.Event()
@@ -76,7 +77,7 @@ async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[
 def check(folder: Path, found: dict[str, Any], patients: int, ticks: int) -> None:
     """One tick at most is lost, of the patients of the dead shard alone, flagged, and counted once."""
     hit = found["hit"]
-    assert 0 < len(hit) < patients
+    assert 0 < len(hit) < patients, found["told"]
     assert found["shards"]["shard-0"]["failures"] == 1 and found["samples_shed"] == 0
     assert found["began_anew"] == len(hit), found["told"]
     assert found["went_on_s"] < GO_ON_S
