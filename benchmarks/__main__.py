@@ -12,8 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, footprint, misplacement, multi, peers, scale, view
-from benchmarks import against, compare, fleet, footprint, misplacement, multi, peers, view
+from benchmarks import (
+    against,
+    compare,
+    fleet,
+    footprint,
+    misplacement,
+    multi,
+    peers,
+    scale,
+    view,
+)
 from benchmarks.device import command as device
 from benchmarks.environment import SEED, environment, load_average
 from benchmarks.fidelity import command as fidelity

@@ -21,9 +21,9 @@ def on_ray(
     """(task, result) of each task once, as they end; None for one that killed its worker twice.
 
     As `in_processes`, with Ray joined at `address`; with None it is started here for `jobs` workers, and
-    ended. Tasks of Ray and not its Data: a record is a file, so there are no blocks to move, and a record that
-    kills its worker is known by name. Raises EngineMissingError without Ray, ShardLostError where it does not
-    answer, WorkersDieError.
+    ended. These are Ray's tasks and not Ray Data: a record is a file, so there are no blocks to move, and one
+    that kills its worker is known by name. Raises EngineMissingError without Ray, ShardLostError where it
+    does not answer, WorkersDieError.
     """
     with ray_cluster(address, jobs):
         import ray
@@ -37,7 +37,8 @@ def on_ray(
         deaths = 0
         while waiting or running:
             while waiting and len(running) < jobs:
-                running[start.remote(waiting[0][0])] = waiting.popleft()
+                task, tries = waiting.popleft()
+                running[start.remote(task)] = task, tries
             for ended in ray.wait([*running])[0]:
                 task, tries = running.pop(ended)
                 try:
@@ -48,8 +49,8 @@ def on_ray(
                     deaths += 1
                     if deaths > _DEATHS * jobs:
                         raise WorkersDieError(
-                            "Ray's workers end before they do anything: is leadlift installed on each machine, "
-                            "and memory enough? try --jobs 1"
+                            "Ray's workers end before they do anything: has each machine leadlift, and memory"
+                            " for them? try --jobs 1"
                         ) from None
                     if tries < _TRIES:
                         waiting.append((task, tries + 1))

@@ -30,8 +30,8 @@ def add_archive_options(parser: argparse.ArgumentParser) -> None:
         nargs="?",
         const="",
         metavar="ADDRESS",
-        help="on Ray: a cluster that is joined at ADDRESS, whose machines see the same folders, or one that is "
-        "started here; --jobs is how many records at a time: pip install 'leadlift[fleet]'",
+        help="on Ray: a cluster that is joined at ADDRESS, whose machines see the same folders, or one "
+        "that is started here; --jobs is how many records at a time: pip install 'leadlift[fleet]'",
     )
     group.add_argument(
         "--format",
