@@ -14,14 +14,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, footprint, multi, peers
+from benchmarks import against, footprint, multi, peers, scale
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import tables
 from benchmarks.report import Table, cell, markdown
 from benchmarks.reports.kept import ROOT
 from benchmarks.reports.musts import Reports, fraction, musts_table
 
-PAGES = ("README.md", "docs/latency.md", "docs/many.md", "docs/c.md")
+PAGES = ("README.md", "docs/latency.md", "docs/many.md", "docs/c.md", "docs/scale.md")
 BUSY, BUSY_BETWEEN = 0.5, 1.5
 """Load before the first run, and before a later one, that others must have made: ours is about 1."""
 _BLOCK = re.compile(r"(<!-- report: ([\w-]+) -->)(\n?).*?(<!-- /report -->)", re.DOTALL)
@@ -106,6 +106,9 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "footprint": _of("footprint", footprint.table_of),
     "patients": _of("multi", lambda results: multi.tables(results)[0]),
     "ward": _of("multi", lambda results: multi.tables(results)[1]),
+    "one-patient": _of("scale", lambda results: scale.one_table(results["one"])),
+    "many-patients": _of("scale", lambda results: scale.many_table(results["one"])),
+    "failures": _of("scale", lambda results: scale.failures_table(results["failures"])),
     "speed": _speed,
 }
 
@@ -147,6 +150,7 @@ def all_tables(reports: Reports) -> dict[str, list[Table]]:
     makers: Mapping[str, Callable[[Results], list[Table]]] = {
         "latency": tables.tables,
         "multi": multi.tables,
+        "scale": scale.tables,
         "against": lambda results: [against.table_of(results)],
         "peers": peers.tables,
         "footprint": lambda results: [footprint.table_of(results)],

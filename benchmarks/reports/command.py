@@ -1,7 +1,7 @@
 """`python -m benchmarks report`: make the reports that are kept with the code, and what is made of them.
 
-Runs latency, multi, against, peers, footprint and fidelity, each in a process of its own, and keeps a JSON
-report of each; then writes one Markdown page, one HTML page with plots, and the tables of README.md and
+Runs latency, multi, scale, against, peers, footprint and fidelity, each in a process of its own, and keeps a
+JSON report of each; then writes one Markdown page, one HTML page with plots, and the tables of README.md and
 docs/. It takes a quarter of an hour, on a machine that nothing else uses.
 """
 

@@ -20,6 +20,7 @@ LONGEST_S = 3600.0
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "latency": (),
     "multi": ("--seconds", "110"),  # what p99.9 takes
+    "scale": (),
     "against": (),
     "peers": (),
     "footprint": (),
