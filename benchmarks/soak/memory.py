@@ -1,7 +1,7 @@
 """Whether memory grows: what the process holds after each recording, and the slope of that with its noise.
 
-What a resident size tells of a leak drowns in what the allocator keeps for later. So before each look, garbage
-is collected and the C library gives back what is free. What the reconstructors keep for every length of a push
+What a resident size tells of a leak drowns in what the allocator keeps for later. So before each look garbage
+is collected, and the C library gives back what is free. What reconstructors keep for every length of a push
 (`KEPT_HOPS`) is there before the first look.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import gc
 from collections.abc import Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -25,10 +26,8 @@ STUDENT = 2.228  # 95 % of Student's t with WINDOWS - 2 degrees of freedom lie w
 def settled_mb() -> float:
     """Resident MB without what is free."""
     gc.collect()
-    try:
+    with suppress(AttributeError, OSError, TypeError):  # a C library that has no such thing
         ctypes.CDLL(None).malloc_trim(0)
-    except (AttributeError, OSError, TypeError):  # a C library that has no such thing
-        pass
     return read_memory().now_mb
 
 

@@ -1,4 +1,4 @@
-"""Memory of a soak: a leak is told from noise, a start is no leak, and what is kept by design is there before."""
+"""Memory of a soak: a leak is told from noise, a start is no leak, what is kept by design is there before."""
 
 from __future__ import annotations
 
