@@ -9,6 +9,15 @@ from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.report import Table
 from edge.leads import DERIVED_LEADS, RECONSTRUCTED_LEADS
 
+NAMES = {
+    "validation": "PTB-XL fold 9",
+    "test": "PTB-XL fold 10",
+    "validation_100": "all of fold 9, at 100 Hz",
+    "test_100": "all of fold 10, at 100 Hz",
+    "cpsc_ptb": "CPSC and PTB",
+    "mobile": "mobile-phone ECG",
+}
+"""Of data sets, for people."""
 LARGER = ("validation_100", "test_100")  # of PTB-XL's whole folds 9 and 10, at 100 Hz
 NOT_MEASURED = (*RECONSTRUCTED_LEADS, *DERIVED_LEADS)
 COLUMNS = (

@@ -1,4 +1,4 @@
-"""Whom the decoder that ships learned from: records by age, sex, diagnosis and device, as their tables say."""
+"""Whom the decoder learned from: records by age, sex, diagnosis and device, as their tables say."""
 
 from __future__ import annotations
 
@@ -29,9 +29,7 @@ def training_data(folder: Path | None = None) -> dict[str, Any]:
         if row["split"] == "train" and row["record_id"] not in WITHDRAWN
     ]
     away = held_out_patients(folder)
-    larger = [
-        row for row in table_of(folder, FILES["train_100"]) if row["patient_id"] not in away
-    ]
+    larger = [row for row in table_of(folder, FILES["train_100"]) if row["patient_id"] not in away]
     return {_NATIVE: counted(native), _LARGER: counted(larger)}
 
 
@@ -39,7 +37,9 @@ def counted(rows: Sequence[Mapping[str, str]]) -> dict[str, Any]:
     """Of one table: how many in each group; UNKNOWN is what no group holds where each record is in one."""
     of = groups(rows, np.full(len(rows), np.nan))
     patients = Counter(row["patient_id"] for row in rows if row["patient_id"])
-    found = {kind: {name: int(who.sum()) for name, who in some.items()} for kind, some in of.items()}
+    found = {
+        kind: {name: int(who.sum()) for name, who in some.items()} for kind, some in of.items()
+    }
     for kind, some in of.items():
         rest = len(rows) - int(np.any(list(some.values()), axis=0).sum())
         if rest:

@@ -118,7 +118,7 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
 
 
 def block(name: str, reports: Reports, standing: str = "") -> list[str]:
-    """Its lines; `standing`, what is there, where its report is not. Raises BenchmarkError for another name."""
+    """Its lines; where its report is missing, those `standing`. Raises BenchmarkError for another name."""
     if name not in BLOCKS:
         raise BenchmarkError(f"no block {name} in a page: take one of {', '.join(BLOCKS)}")
     try:

@@ -10,9 +10,9 @@ from benchmarks.fidelity.diagnosis import MACRO
 from benchmarks.fidelity.judged import CALIBRATED, CONDITIONED, REAL, SHIPPED, THREE
 from benchmarks.fidelity.methods import LINEAR
 from benchmarks.fidelity.realism import IN_FEATURES
-from benchmarks.fidelity.tables import mean_with_interval
+from benchmarks.fidelity.tables import NAMES, mean_with_interval
 from benchmarks.report import Table, markdown
-from benchmarks.reports.fidelity_blocks import NAMES, NATIVE, results_of
+from benchmarks.reports.fidelity_blocks import NATIVE, results_of
 from benchmarks.reports.kept import FIDELITY
 from benchmarks.reports.musts import Reports
 from quantize.classifier.records import SUPERCLASSES
@@ -107,7 +107,10 @@ def other_subgroups(reports: Reports) -> list[str]:
 
     def rows() -> Iterator[Sequence[object]]:
         for domain in NATIVE[1:]:
-            for kind, some in {"all": {"": found[domain]["all"]}, **found[domain]["groups"]}.items():
+            for kind, some in {
+                "all": {"": found[domain]["all"]},
+                **found[domain]["groups"],
+            }.items():
                 for name, of in some.items():
                     r = mean_with_interval(of["r"], 3)
                     rmse = mean_with_interval(of["rmse_uv"], 0)
@@ -139,7 +142,9 @@ def morphology(reports: Reports) -> list[str]:
             for method, said in ((LINEAR, "linear map"), (SHIPPED, "leadlift")):
                 of = found[domain][method]
                 over = of["over"]["st60_uv"]
-                shares = (over["100"][what]["share"] for what in ("lead_beats", "beats_with_a_lead"))
+                shares = (
+                    over["100"][what]["share"] for what in ("lead_beats", "beats_with_a_lead")
+                )
                 yield (
                     NAMES[domain],
                     said,
@@ -233,8 +238,9 @@ def auroc_by_class(reports: Reports) -> list[str]:
             of = found["differences"][f"{REAL} - {other}"]
             yield said, *(mean_with_interval(of[name], 3) for name in SUPERCLASSES)
         of = found["differences"][f"{SHIPPED} - {THREE}"]
-        yield "leadlift less II, V1, V5 alone", *(
-            mean_with_interval(of[name], 3) for name in SUPERCLASSES
+        yield (
+            "leadlift less II, V1, V5 alone",
+            *(mean_with_interval(of[name], 3) for name in SUPERCLASSES),
         )
 
     return _table(("all of fold 10, AUROC", *SUPERCLASSES), rows())
@@ -255,12 +261,12 @@ def lost(reports: Reports) -> list[str]:
     lies = "below" if non_inferior else "above"
     pair = f"{REAL} - {SHIPPED}"
     return [
-        f"**{head}.** Reconstructed leads cost {said(pair)} of macro AUROC, paired, on all of fold 10: the upper"
-        f" end lies {lies} the margin of {of['non_inferiority']['margin']:g}. On its"
+        f"**{head}.** Reconstructed leads cost {said(pair)} of macro AUROC, paired, on all of fold 10: the"
+        f" upper end lies {lies} the margin of {of['non_inferiority']['margin']:g}. On its"
         f" {found['test']['n_records']} records of 250 Hz they cost {said(pair, 'test')}, on all of fold 9"
-        f" {said(pair, 'validation_100')}. The linear map costs {said(f'{SHIPPED} - {LINEAR}')} more. Fitted to"
-        f" one person by 2 s of twelve leads, {said(f'{REAL} - {CALIBRATED}')} is lost. A network trained on"
-        f" II, V1, V5 alone is better than the one of twelve leads that is shown reconstructed ones by"
+        f" {said(pair, 'validation_100')}. The linear map costs {said(f'{SHIPPED} - {LINEAR}')} more. Fitted"
+        f" to one person by 2 s of twelve leads, {said(f'{REAL} - {CALIBRATED}')} is lost. A network trained"
+        f" on II, V1, V5 alone is better than the one of twelve leads that is shown reconstructed ones by"
         f" {said(f'{SHIPPED} - {THREE}', sign=-1)}."
     ]
 

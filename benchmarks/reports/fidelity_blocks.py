@@ -11,20 +11,12 @@ from typing import Any
 
 from benchmarks.fidelity.rivals import L2G, WEARECG
 from benchmarks.fidelity.segments import SEGMENTS
+from benchmarks.fidelity.tables import NAMES
 from benchmarks.report import Table, markdown
 from benchmarks.reports.musts import Reports
 from edge.leads import RECONSTRUCTED_LEADS
 
-NAMES = {
-    "validation": "PTB-XL fold 9",
-    "test": "PTB-XL fold 10",
-    "validation_100": "all of fold 9, at 100 Hz",
-    "test_100": "all of fold 10, at 100 Hz",
-    "cpsc_ptb": "CPSC and PTB",
-    "mobile": "mobile-phone ECG",
-}
 NATIVE = ("test", "cpsc_ptb", "mobile")
-ASKED = ("test", "test_100", "cpsc_ptb", "mobile")
 """What figures are told of; fold 9 chooses."""
 OURS = "**leadlift, INT8, live**"
 DEFAULT = "II+V1+V5"
@@ -103,7 +95,7 @@ def methods(reports: Reports) -> list[str]:
     )
 
     def rows() -> Iterator[Sequence[object]]:
-        for domain in ASKED:
+        for domain in NATIVE:
             of = found[domain]
             others = ("linear", WEARECG, L2G, "teacher")
             yield (
@@ -143,7 +135,7 @@ def small(reports: Reports) -> list[str]:
     found, whole = results_of(reports, "small"), results_of(reports, "sets")
 
     def rows() -> Iterator[Sequence[object]]:
-        for label, of in found["test"]["sets"].items():
+        for label in found["test"]["sets"]:
             cells = []
             for name in NATIVE:
                 ours, theirs = (one[name]["sets"][label]["shipped"] for one in (found, whole))
@@ -167,10 +159,11 @@ def every(reports: Reports) -> list[str]:
         for name in ("shipped", "linear")
     )
     return [
-        f"Of {of['n_classes']} sets {_none(worse[0])} not better than the linear map in RMSE, {_none(worse[1])}"
-        f" worse in r by 0.002; {_none(costly['n'])} worse for an added lead by over 0.5 uV. The gain in r over"
-        f" the linear map is {gains} for 1 to 7 leads, means over all subsets. AUP_S is {ours[0]:.3f} (linear"
-        f" {linear[0]:.3f}) over unknown leads, {ours[1]:.3f} ({linear[1]:.3f}) with derivable ones."
+        f"Of {of['n_classes']} sets {_none(worse[0])} not better than the linear map in RMSE,"
+        f" {_none(worse[1])} worse in r by 0.002; {_none(costly['n'])} worse for an added lead by over 0.5"
+        f" uV. The gain in r over the linear map is {gains} for 1 to 7 leads, means over all subsets. AUP_S"
+        f" is {ours[0]:.3f} (linear {linear[0]:.3f}) over unknown leads, {ours[1]:.3f}"
+        f" ({linear[1]:.3f}) with derivable ones."
     ]
 
 
@@ -222,7 +215,7 @@ def sigma(reports: Reports) -> list[str]:
     found = results_of(reports, "fidelity")
 
     def rows() -> Iterator[Sequence[object]]:
-        for domain in ASKED:
+        for domain in NATIVE:
             for method, said in (("shipped", "leadlift"), ("calibrated", "fitted to one person")):
                 of = found[domain][method]["interval"]
                 parts = (of["by_segment"][segment]["covered"] for segment in SEGMENTS)
@@ -272,8 +265,8 @@ def misplaced_named(reports: Reports) -> list[str]:
     said = {key: f"{min(v):.0%} to {max(v):.0%}" for key, v in shares.items()}
     not_told = found["not_told"]
     return [
-        f"In {said['named']} of them the line names the mistake that was made, in {said['named_first']} as the"
-        f" first. Not looked for, since they look too much like healthy hearts: {', '.join(not_told)}."
+        f"In {said['named']} of them the line names the mistake that was made, in {said['named_first']} as"
+        f" the first. Not looked for, since they look too much like healthy hearts: {', '.join(not_told)}."
     ]
 
 

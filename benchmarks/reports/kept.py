@@ -44,6 +44,7 @@ def _fidelity(*options: str, **more: bool) -> Kept:
     return Kept("fidelity", options, of_records=True, cached=True, **more)
 
 
+_NATIVE = ("--domains", "test", "cpsc_ptb", "mobile")
 _DIAGNOSED = ("--domains", "validation", "test", "--larger")
 COMMANDS: Mapping[str, Kept] = {
     "latency": Kept("latency"),
@@ -51,18 +52,14 @@ COMMANDS: Mapping[str, Kept] = {
     "against": Kept("against"),
     "peers": Kept("peers"),
     "footprint": Kept("footprint"),
-    "sets": _fidelity(
-        *("--leads", "named", "--rivals", "--calibration", "2"), float_bundle=True
-    ),
+    "sets": _fidelity(*("--leads", "named", "--rivals", "--calibration", "2"), float_bundle=True),
     "diagnosis": _fidelity("--part", "diagnosis", *_DIAGNOSED),
     "robustness": _fidelity("--part", "robustness"),
     "realism": _fidelity("--part", "realism", *_DIAGNOSED),
-    "fidelity": _fidelity("--whole", "--larger"),
-    "morphology": _fidelity(
-        *("--part", "morphology", "--domains", "test", "cpsc_ptb", "mobile"), draws=True
-    ),
+    "fidelity": _fidelity("--whole"),
+    "morphology": _fidelity(*("--part", "morphology", *_NATIVE), draws=True),
     "subgroups": _fidelity("--part", "subgroups", "--larger", draws=True),
-    "small": _fidelity("--model", "small", "--leads", "named"),
+    "small": _fidelity("--model", "small", "--leads", "named", *_NATIVE),
     "misplacement": Kept("misplacement", of_records=True),
     "every": _fidelity("--leads", "every", "--domains", "validation"),
 }

@@ -1,4 +1,4 @@
-"""What of a report is kept with the code: the figures that pages and plots read, and no path of this machine."""
+"""What of a report is kept with the code: figures that pages and plots read, and no path of the machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _BY_LEAD = ("r", "rmse_uv", "variance_ratio", "sharpness_db")
 
 
 def slim(report: dict[str, Any], of_records: str | None = None) -> dict[str, Any]:
-    """The same, smaller. `of_records` is its name where it is of recordings: figures of SIGNIFICANT digits."""
+    """The same, smaller; with its name `of_records` where it is of recordings, in SIGNIFICANT digits."""
     kept = {key: without_paths(value) for key, value in report.items() if key != "arguments"}
     kept["arguments"] = {
         k: v for k, v in without_paths(report["arguments"]).items() if k not in OF_THIS_MACHINE
@@ -88,7 +88,9 @@ def _sets(found: Mapping[str, Any]) -> dict[str, Any]:
         **{key: one for key, one in found.items() if key != "sets"},
         "sets": {
             label: {
-                name: of_method(one) if isinstance(one, Mapping) and "r" in one and "n" in one["r"] else one
+                name: of_method(one)
+                if isinstance(one, Mapping) and "r" in one and "n" in one["r"]
+                else one
                 for name, one in of.items()
                 if name not in ("leads", "int8_costs")
             }
