@@ -29,6 +29,12 @@ def results_of(reports: Reports, name: str) -> Mapping[str, Any]:
     return reports[name]["results"]  # type: ignore[no-any-return]
 
 
+def _compared(reports: Reports) -> Mapping[str, Any]:
+    """Method by method. Raises KeyError unless every data set was measured."""
+    found = results_of(reports, "fidelity")
+    return {name: found[name] for name in NATIVE}
+
+
 def plain(of: Scores, unit: bool = False) -> str:
     """0.925, 81 uV."""
     return f"{of['r']['mean']:.3f}, {of['rmse_uv']['mean']:.0f}{' uV' if unit else ''}"
@@ -54,8 +60,7 @@ def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> list[str
 
 def headline(reports: Reports) -> list[str]:
     """The README's table: what is worn most."""
-    test = results_of(reports, "fidelity")["test"]
-    results_of(reports, "fidelity")["mobile"]  # all of it was measured
+    test = _compared(reports)["test"]
     sets = results_of(reports, "sets")["test"]["sets"]
 
     def rows() -> Iterator[Sequence[object]]:
@@ -79,7 +84,7 @@ def headline(reports: Reports) -> list[str]:
 
 def elsewhere(reports: Reports) -> list[str]:
     """The README's sentence on other recordings."""
-    found = results_of(reports, "fidelity")
+    found = _compared(reports)
     cpsc, mobile = (found[name]["shipped"]["headline"]["r"]["mean"] for name in NATIVE[1:])
     return [
         f"On recordings of other hospitals and of phones, II, V1, V5: {cpsc:.3f} and {mobile:.3f}"
@@ -88,7 +93,7 @@ def elsewhere(reports: Reports) -> list[str]:
 
 def methods(reports: Reports) -> list[str]:
     """II, V1, V5: every method side by side."""
-    found = results_of(reports, "fidelity")
+    found = _compared(reports)
     columns = (
         *("data", "population linear map", "WearECG's method, narrow", "L2G-ECG's method, narrow"),
         *("teacher of II, V1, V5, offline", OURS, "fitted to one person"),
@@ -191,7 +196,7 @@ def int8_costs(reports: Reports) -> list[str]:
 
 def amplitude(reports: Reports) -> list[str]:
     """Predicted to true variance, and power from 40 to 100 Hz, lead by lead."""
-    found = results_of(reports, "fidelity")
+    found = _compared(reports)
 
     def rows() -> Iterator[Sequence[object]]:
         for domain in NATIVE:
@@ -212,7 +217,7 @@ def amplitude(reports: Reports) -> list[str]:
 
 def sigma(reports: Reports) -> list[str]:
     """Coverage of the 90 % interval."""
-    found = results_of(reports, "fidelity")
+    found = _compared(reports)
 
     def rows() -> Iterator[Sequence[object]]:
         for domain in NATIVE:
@@ -228,7 +233,7 @@ def sigma(reports: Reports) -> list[str]:
 
 def fitted(reports: Reports) -> list[str]:
     """The reference of one person without a decoder."""
-    of = results_of(reports, "fidelity")["test"]["patient linear 2 s"]["headline"]
+    of = _compared(reports)["test"]["patient linear 2 s"]["headline"]
     return [
         "By the same reference alone, without a decoder, a linear map reaches"
         f" {plain(of, unit=True)} on fold 10."

@@ -22,7 +22,7 @@ def slim(report: dict[str, Any], of_records: str | None = None) -> dict[str, Any
     }
     if of_records is not None:
         kept.pop("card", None)  # its results say it
-        shorten = _SHORTENED.get(of_records, _as_it_is)
+        shorten = _SHORTENED.get(of_records, _means)
         kept["results"] = _rounded({name: shorten(of) for name, of in report["results"].items()})
     return kept
 
@@ -45,8 +45,14 @@ def _rounded(value: Any) -> Any:
     return float(f"{value:.{SIGNIFICANT}g}") if isinstance(value, float) else value
 
 
-def _as_it_is(found: Any) -> Any:
-    return found
+def _means(found: Any) -> Any:
+    """Of each summary over records its mean and interval."""
+    if isinstance(found, list):
+        return [_means(one) for one in found]
+    if not isinstance(found, dict):
+        return found
+    gone = ("median", "n") if "mean_95" in found else ()
+    return {name: _means(one) for name, one in found.items() if name not in gone}
 
 
 def _summary(of: Mapping[str, Any], names: tuple[str, ...] = _OF_SUMMARY) -> dict[str, Any]:
