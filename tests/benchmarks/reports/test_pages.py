@@ -1,4 +1,4 @@
-"""Every figure of the README and of the pages on fidelity comes from a kept report, or a page that says how."""
+"""Every figure of the README and of the fidelity pages is of a kept report, or of a page that says how."""
 
 from __future__ import annotations
 
