@@ -122,10 +122,15 @@ def tables(results: dict[str, Any]) -> list[Table]:
 
 
 def mean_with_interval(values: dict[str, Any], digits: int) -> str:
-    """0.919 [0.912-0.926]."""
+    """0.919 [0.912-0.926]; - where there is none (in a report, too, where NaN is None)."""
+    if values["mean"] is None:
+        return "-"
     return f"{values['mean']:.{digits}f} [{range_of(values.get('mean_95'), digits)}]"
 
 
 def range_of(ends: list[float] | None, digits: int) -> str:
-    """0.912-0.926."""
-    return "-" if ends is None else f"{ends[0]:.{digits}f}-{ends[1]:.{digits}f}"
+    """0.912-0.926, or -0.2 to 0.1."""
+    if ends is None:
+        return "-"
+    between = " to " if ends[0] < 0 else "-"
+    return f"{ends[0]:.{digits}f}{between}{ends[1]:.{digits}f}"

@@ -171,6 +171,8 @@ def fidelity_table(results: Results) -> Table:
     table = Table("Fidelity, mean over I, V2, V3, V4, V6", columns)
     for domain, found in results.items():
         for method, one in found.items():
+            if not isinstance(one, Mapping) or "headline" not in one:
+                continue  # a difference of two
             r, rmse = one["headline"]["r"], one["headline"]["rmse_uv"]
             row = (cell(r["mean"]), _ends(r), cell(rmse["mean"]), _ends(rmse), one["n_records"])
             table.add(domain, method, *row)

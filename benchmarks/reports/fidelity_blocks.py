@@ -156,6 +156,7 @@ def small(reports: Reports) -> list[str]:
 def every(reports: Reports) -> list[str]:
     """All sets of leads, on the fold that chooses."""
     of = results_of(reports, "every")["validation"]["every"]
+    n_records = reports["every"]["protocol"]["records_per_domain"]["validation"]
     gains = ", ".join(f"{one['mean']:.3f}" for one in of["gain_in_r"].values())
     costly, aup = of["costly_leads"], of["aup_s"]
     worse = of["worse_than_linear_in_rmse"]["n"], of["worse_than_linear_in_r"]["n"]
@@ -164,7 +165,8 @@ def every(reports: Reports) -> list[str]:
         for name in ("shipped", "linear")
     )
     return [
-        f"Of {of['n_classes']} sets {_none(worse[0])} not better than the linear map in RMSE,"
+        f"Over {n_records} records: of {of['n_classes']} sets {_none(worse[0])} not better than the linear"
+        " map in RMSE,"
         f" {_none(worse[1])} worse in r by 0.002; {_none(costly['n'])} worse for an added lead by over 0.5"
         f" uV. The gain in r over the linear map is {gains} for 1 to 7 leads, means over all subsets. AUP_S"
         f" is {ours[0]:.3f} (linear {linear[0]:.3f}) over unknown leads, {ours[1]:.3f}"
@@ -177,8 +179,10 @@ def _none(n: int) -> str:
 
 
 def int8_costs(reports: Reports) -> list[str]:
-    """What rounding to INT8 costs, beside the network before it."""
+    """What INT8 costs: beside the network before it where that was given, else beside its float32 twin."""
     found = results_of(reports, "sets")
+    if "int8_costs" not in found["test"]["sets"][DEFAULT]:
+        return _rounding_costs(reports)
     parts = []
     for domain in NATIVE:
         of = found[domain]["sets"][DEFAULT]["int8_costs"]
@@ -189,8 +193,20 @@ def int8_costs(reports: Reports) -> list[str]:
     r = [of["r"]["mean"] for of in every_set]
     share = [of["rmse_share"]["mean"] for of in every_set]
     return [
-        f"It costs, II, V1, V5 measured, {', '.join(parts)}; over the {len(r)} sets {min(r):.4f} to"
-        f" {max(r):.4f}, and {min(share):.1%} to {max(share):.1%}, on fold 10."
+        f"Against the network before it, II, V1, V5 measured, it costs {', '.join(parts)}; over"
+        f" the {len(r)} sets {min(r):.4f} to {max(r):.4f}, and {min(share):.1%} to {max(share):.1%}, on fold 10."
+    ]
+
+
+def _rounding_costs(reports: Reports) -> list[str]:
+    parts = []
+    for domain, of in _compared(reports).items():
+        r = of["float32_minus_shipped"]["r"]["mean"]
+        share = of["shipped_over_float32"]["rmse_share"]["mean"]
+        parts.append(f"{r:.4f} of r and {share:.1%} of RMSE on {NAMES[domain]}")
+    return [
+        "Against the same weights in float32 arithmetic, II, V1, V5 measured, it costs"
+        f" {', '.join(parts)}."
     ]
 
 

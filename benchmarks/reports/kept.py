@@ -52,6 +52,7 @@ COMMANDS: Mapping[str, Kept] = {
     "against": Kept("against"),
     "peers": Kept("peers"),
     "footprint": Kept("footprint"),
+    "every": _fidelity("--leads", "every", "--domains", "validation", "--limit", "160"),
     "sets": _fidelity(*("--leads", "named", "--rivals", "--calibration", "2"), float_bundle=True),
     "diagnosis": _fidelity("--part", "diagnosis", *_DIAGNOSED),
     "robustness": _fidelity("--part", "robustness"),
@@ -61,12 +62,9 @@ COMMANDS: Mapping[str, Kept] = {
     "subgroups": _fidelity("--part", "subgroups", "--larger", draws=True),
     "small": _fidelity("--model", "small", "--leads", "named", *_NATIVE),
     "misplacement": Kept("misplacement", of_records=True),
-    "every": _fidelity("--leads", "every", "--domains", "validation"),
 }
 """Reports that are kept, in the order in which they are made."""
-LONG = ("every",)
-"""Made when they are named, or when all are."""
-FIDELITY = tuple(n for n, one in COMMANDS.items() if one.of_records and n not in LONG)
+FIDELITY = tuple(name for name, one in COMMANDS.items() if one.of_records)
 """Those of recordings."""
 TIMED = tuple(name for name, one in COMMANDS.items() if not one.of_records)
 PLOTS = "plots"

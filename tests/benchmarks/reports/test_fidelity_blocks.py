@@ -119,9 +119,18 @@ def test_every_bound_is_told_met_or_missed() -> None:
         "sets",
     )
     reports: dict[str, Any] = {name: {"targets": []} for name in judged}
-    reports["realism"] = {"targets": [target("a", True), target("b", False), target("c", None)]}
-    rows = block("fidelity-musts", reports)[2:]
-    assert [row.split("|")[5].strip() for row in rows] == ["met", "**missed**"]
+    reports["realism"] = {"targets": [target("a", True), target("mobile: b", False)]}
+    reports["sets"] = {"targets": [target("c", True), target("d", False), target("e", None)]}
+    *rows, _, last = block("fidelity-musts", reports)[2:]
+    cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
+    assert [(one[0], one[-1]) for one in cells] == [
+        ("a", "met"),
+        ("mobile-phone ECG: b", "**missed**"),
+        ("d", "**missed**"),
+    ]
+    assert last.startswith(
+        "Of 2 more bounds, on r, RMSE, amplitude, sigma and sets of leads, 1 are"
+    )
 
 
 def test_a_kept_report_is_small_and_its_figures_are_the_same() -> None:
