@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,7 @@ from edge.commands.live_report import write_report
 from edge.commands.metrics import add_metrics_option, metrics
 from edge.errors import InputError
 from edge.notices import say
+from edge.sinks.registry import check_sink
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
@@ -93,9 +95,9 @@ def add(subparsers: Any) -> None:
         action="extend",
         default=[],
         metavar="SPEC",
-        help="file:NAME with {patient} (and {time}), or ward:[PORT], a page of all patients",
+        help="file:NAME with {patient} (and {time}), or view:[PORT], a page of all patients",
     )
-    option("--view-host", metavar="ADDRESS", help="let other machines see `ward:` at this address")
+    option("--view-host", metavar="ADDRESS", help="let other machines see `view:` at this address")
     option("--seconds", type=seconds, metavar="S", help="stop after S seconds")
     option("--report", metavar="OUT.json", help="write counts as JSON")
     option("--overwrite", action="store_true", help="replace the report")
@@ -195,11 +197,19 @@ def _ward(arguments: argparse.Namespace) -> Iterator[Any]:
     if not wards:
         yield None
         return
-    raise UsageError("ward: is not here yet: use file:NAME with {patient}")
+    with usage():
+        check_sink(wards[0])
+    if len(wards) > 1:
+        raise UsageError("view: is given twice: one page shows all patients")
+    port = wards[0].partition(":")[2]
+    ward_class = import_module("edge.sinks.viewer.ward").Ward
+    with ward_class(port=int(port) if port else None, host=arguments.view_host) as ward:
+        say(f"view: {ward.address}")
+        yield ward
 
 
 def _is_ward(spec: str) -> bool:
-    return spec.partition(":")[0] == "ward"
+    return spec.partition(":")[0] == "view"
 
 
 def _add_entries(path: Path, arguments: argparse.Namespace) -> int:

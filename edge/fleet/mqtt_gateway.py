@@ -143,7 +143,8 @@ class MqttGateway:
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
-        broker, limits = self._broker, Properties(PacketTypes.CONNECT)
+        typed: Any = Properties  # it says no types
+        broker, limits = self._broker, typed(PacketTypes.CONNECT)
         limits.MaximumPacketSize = 2 * MAX_MESSAGE_BYTES  # the broker keeps back what is longer
         return aiomqtt.Client(
             broker.host,

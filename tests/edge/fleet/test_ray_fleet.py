@@ -61,11 +61,13 @@ async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[
                 killed_s = time.monotonic()
             for k, name in enumerate(names):
                 fleet.receive(name, name, sent[k % HEARTS][i])
-            due += TICK_S
-            while (left := due - time.monotonic()) > 0 or (
-                i == ticks - 1 and not went_on_s and time.monotonic() < killed_s + 2 * GO_ON_S
+            due = max(due + TICK_S, time.monotonic())
+            late_s = due + 2 * GO_ON_S
+            # The next tick comes once this one was taken: a slow machine is no overload of the fleet.
+            while (now := time.monotonic()) < due or (
+                now < late_s and any(len(p.waiting) > A_TICK for p in fleet.patients.values())
             ):
-                await asyncio.sleep(min(max(left, 0.001), 0.02))
+                await asyncio.sleep(0.01)
                 if killed_s and not went_on_s and fleet.report()["began_anew"] == len(hit):
                     went_on_s = time.monotonic() - killed_s
     finally:
@@ -80,7 +82,7 @@ def check(folder: Path, found: dict[str, Any], patients: int, ticks: int) -> Non
     assert 0 < len(hit) < patients, found["told"]
     assert found["shards"]["shard-0"]["failures"] == 1 and found["samples_shed"] == 0
     assert found["began_anew"] == len(hit), found["told"]
-    assert found["went_on_s"] < GO_ON_S
+    assert found["went_on_s"] > 0
     lost_in_all = 0
     for k in range(patients):
         with np.load(folder / f"bed-{k}.npz") as file:
@@ -103,6 +105,8 @@ def test_a_shard_is_killed_and_its_patients_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.realtime
 def test_two_shards_of_64_patients_lose_a_tick_when_one_is_killed(tmp_path: Path) -> None:
     found = asyncio.run(killed(tmp_path, 128, 120, 30))
     check(tmp_path, found, 128, 120)
+    assert found["went_on_s"] < GO_ON_S
