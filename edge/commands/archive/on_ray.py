@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from collections import deque
 from collections.abc import Callable, Generator, Sequence
+from contextlib import redirect_stdout
 from typing import Any, TypeVar
 
 from edge.commands.archive.pool import WorkersDieError
@@ -25,7 +27,8 @@ def on_ray(
     that kills its worker is known by name. Raises EngineMissingError without Ray, ShardLostError where it
     does not answer, WorkersDieError.
     """
-    with ray_cluster(address, jobs):
+    # Ray tells of a worker's death on stdout, whatever it is asked: that is for results alone.
+    with redirect_stdout(sys.stderr), ray_cluster(address, jobs):
         import ray
 
         def done(task: T) -> R:

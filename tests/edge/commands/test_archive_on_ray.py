@@ -41,7 +41,9 @@ def killer(folder: Path, task: str) -> tuple[str, int]:
     return task, os.getpid()
 
 
-def test_each_task_is_done_once_and_a_killer_is_known(tmp_path: Path) -> None:
+def test_each_task_is_done_once_and_a_killer_is_known(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     has_ray()
     tasks = [*"abc", "once", *"de", "always", *"fg"]
     made = list(on_ray(partial(killer, tmp_path), tasks, 2, None))
@@ -49,6 +51,7 @@ def test_each_task_is_done_once_and_a_killer_is_known(tmp_path: Path) -> None:
     assert {task for task, result in made if result is None} == {"always"}
     assert all(result is None or result[0] == task for task, result in made)
     assert all(result is None or result[1] != os.getpid() for _, result in made)
+    assert capsys.readouterr().out == "", "stdout is for results, also when a worker dies"
 
 
 def test_without_ray_a_line_names_the_extra(
