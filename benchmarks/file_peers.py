@@ -25,7 +25,9 @@ SAME_MV = 1e-6  # float32 rounding of a reading: readers that differ by more do 
 LENGTHS = {"10 s at 500 Hz": (10.0, 500.0), "30 min at 250 Hz": (1800.0, 250.0)}
 """Twelve leads each: a resting ECG, and a piece of a Holter's."""
 OURS, WFDB, NEUROKIT = "leadlift", "wfdb", "neurokit2 ecg_clean"
-NO_READER = "it reads BIOPAC, OpenSignals and XDF files alone, and leadlift none of these: its cleaning is timed"
+NO_READER = (
+    "it reads BIOPAC, OpenSignals and XDF alone, and leadlift none of these: its cleaning is timed"
+)
 MISSING = "pip install 'leadlift[peers]'"
 
 

@@ -38,6 +38,8 @@ class Kept:
     """It takes `--plots`."""
     float_bundle: bool = False
     """It takes `--float-bundle`."""
+    on_request: bool = False
+    """It is made where `--only` names it."""
 
 
 def _fidelity(*options: str, **more: bool) -> Kept:
@@ -62,11 +64,12 @@ COMMANDS: Mapping[str, Kept] = {
     "subgroups": _fidelity("--part", "subgroups", "--larger", draws=True),
     "small": _fidelity("--model", "small", "--leads", "named", *_NATIVE),
     "misplacement": Kept("misplacement", of_records=True),
+    "soak": Kept("soak", ("--faults", "15", "--seconds", "86400"), on_request=True),
 }
 """Reports that are kept, in the order in which they are made."""
 FIDELITY = tuple(name for name, one in COMMANDS.items() if one.of_records)
 """Those of recordings."""
-TIMED = tuple(name for name, one in COMMANDS.items() if not one.of_records)
+TIMED = tuple(name for name, one in COMMANDS.items() if not (one.of_records or one.on_request))
 PLOTS = "plots"
 
 
