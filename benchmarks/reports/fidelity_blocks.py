@@ -194,7 +194,8 @@ def int8_costs(reports: Reports) -> list[str]:
     share = [of["rmse_share"]["mean"] for of in every_set]
     return [
         f"Against the network before it, II, V1, V5 measured, it costs {', '.join(parts)}; over"
-        f" the {len(r)} sets {min(r):.4f} to {max(r):.4f}, and {min(share):.1%} to {max(share):.1%}, on fold 10."
+        f" the {len(r)} sets {min(r):.4f} to {max(r):.4f}, and {min(share):.1%} to {max(share):.1%}, on"
+        " fold 10."
     ]
 
 
