@@ -284,6 +284,8 @@ def lost(reports: Reports) -> list[str]:
 
     def said(pair: str, domain: str = LARGER, sign: int = 1) -> str:
         one = found[domain]["differences"][pair][MACRO]
+        if one["mean"] is None:  # a superclass that no record has
+            return "-"
         low, high = sorted(sign * end for end in one["mean_95"])
         return f"{sign * one['mean']:.4f} [{low:.4f} to {high:.4f}]"
 
