@@ -178,8 +178,8 @@ def every(reports: Reports) -> list[str]:
     columns = ("leads", "gain in r over the linear map", "AUP_S", "linear", "AUP_M", "linear")
     return [
         f"Over {n_records} records: of {of['n_classes']} sets {_none(worse[0])} not better than the linear"
-        f" map in RMSE, {_none(worse[1])} worse in r by 0.002; {_none(costly)} worse for an added lead by"
-        f" over 0.5 uV. AUP_S is {mean('aup_s', 'unknown', 3)}, AUP_M {mean('aup_m', 'unknown', 5)} over"
+        f" map in RMSE, {_none(worse[1])} worse in r by 0.002; in {costly} cases an added lead costs over"
+        f" 0.5 uV. AUP_S is {mean('aup_s', 'unknown', 3)}, AUP_M {mean('aup_m', 'unknown', 5)} over"
         f" unknown leads, {mean('aup_s', 'with_derivable', 3)} and {mean('aup_m', 'with_derivable', 5)} with"
         " derivable ones; in brackets the linear map's. By number of leads, means over all subsets:",
         "",
