@@ -92,11 +92,13 @@ async def _send(
 
 
 async def _send_one(socket: WebSocket, message: Message) -> None:
-    """Waits while the browser takes nothing."""
+    """Waits while the browser takes nothing, and at least until the loop has seen whether it is still there:
+    a queue must not be written into a connection that has failed."""
     if isinstance(message, bytes):
         await socket.send_bytes(message)
     else:
         await socket.send_text(message)
+    await asyncio.sleep(0)
 
 
 async def _listen(socket: WebSocket, viewer: Viewer, record: Callable[[Wish], str]) -> None:
