@@ -208,8 +208,9 @@ def test_a_benchmark_that_fails_is_named_and_its_earlier_report_stays(
     assert read(tmp_path)["fidelity"] == KEPT["fidelity"]
 
 
-def test_a_quick_report_is_never_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--quick"]) == 1
+@pytest.mark.parametrize("few", [["--quick"], ["--limit", "3"]])
+def test_a_report_of_few_is_never_kept(few: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--fidelity", *few]) == 1
     assert "give another folder with --out" in capsys.readouterr().err
     assert issubclass(BenchmarkError, LeadliftError)
 
