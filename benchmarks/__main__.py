@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, footprint, misplacement, multi, peers, view
+from benchmarks import against, compare, fleet, footprint, misplacement, multi, peers, view
 from benchmarks.device import command as device
 from benchmarks.environment import SEED, environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -30,6 +30,7 @@ from edge.notices import add_notice_options, reported
 MEASUREMENTS = (
     latency,
     multi,
+    fleet,
     against,
     peers,
     footprint,

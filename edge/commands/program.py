@@ -16,6 +16,7 @@ from edge.commands import (
     devices,
     doctor,
     export_c,
+    fleet,
     info,
     leads,
     monitor,
@@ -49,6 +50,7 @@ COMMANDS = (
     completion,
     build_engine,
     export_c,
+    fleet,
 )
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fleet.waiting import Run
+from edge.samples import FLOAT32
 
 Floats = NDArray[np.float32]
 Bits = NDArray[np.uint8]
@@ -35,6 +36,9 @@ class Batch:
     def __iter__(self) -> Iterator[tuple[str, int, tuple[str, ...], Floats, Bits | None]]:
         """(name, first sample, leads, (n_leads, n) mV, bits or None) of each patient."""
         at = at_bits = 0
+        ecg_mv = self.ecg_mv.view(
+            FLOAT32
+        )  # another process made a dtype of its own, which costs a look
         marked = set(self.marked)
         for i, name in enumerate(self.names):
             shape = (len(self.leads[i]), self.counts[i])
@@ -47,7 +51,7 @@ class Batch:
                 name,
                 self.firsts[i],
                 self.leads[i],
-                self.ecg_mv[at : at + size].reshape(shape),
+                ecg_mv[at : at + size].reshape(shape),
                 bits,
             )
             at += size

@@ -23,12 +23,10 @@ from edge.samples import TwelveLeadBlock
 
 TICK_S = 0.12
 """Of a shard's loop: the frames of wearables come every 100 to 240 ms."""
-WAITING_S = 3.0
-"""Signal that may wait for a shard; a failed one's patients are elsewhere by then."""
-MOST_AT_ONCE_S = 0.48
-"""Signal of a patient in one step: what a failure may cost at most, once there is a backlog."""
-JOINS_AT_ONCE = 64
-"""Newcomers in one step: each costs about 0.5 ms, and the others wait meanwhile."""
+WAITING_S = 6.0
+"""Signal that may wait for a shard: twice what it takes to go on elsewhere."""
+JOINS_AT_ONCE = 16
+"""Newcomers in one step: each costs as much as many hops, and the others wait meanwhile."""
 IDLE_S = 60.0
 """Without a byte for so long a stream has ended: its files are finished, its slot is free."""
 FINISH_S = 10.0
@@ -90,6 +88,8 @@ class Fleet:
         """Of streams that have ended."""
         self._hz, self._hop = sampling_hz, hop
         self._tick_s, self._idle_s, self._say = tick_s, idle_s, say
+        self._most_at_once = max(hop, round(tick_s * sampling_hz))
+        """Samples of a patient in one step, a frame more or less: what a failure may cost."""
         self._provenance_of, self._open_sinks = provenance_of, open_sinks
         self._unplaced: dict[str, Patient] = {}
         self._streams = 0
@@ -180,7 +180,7 @@ class Fleet:
             elif stopping:
                 return
             due = max(due + self._tick_s, clock())  # after a stall no burst
-            if not stopping:
+            if not (stopping or self._has_backlog(lane)):
                 await self._pause(due - clock())
 
     async def _pause(self, seconds: float) -> None:
@@ -189,14 +189,21 @@ class Fleet:
         await asyncio.wait([waiting], timeout=max(0.0, seconds))
         waiting.cancel()
 
+    def _has_backlog(self, lane: Lane) -> bool:
+        """Whether more waits than one step takes, or somebody who is to join."""
+        most = self._most_at_once + self._hop
+        return any(
+            len(patient.waiting) >= (most if patient.joined else self._hop)
+            for patient in lane.patients.values()
+        )
+
     def _collect(self, lane: Lane) -> dict[str, Run]:
         runs: dict[str, Run] = {}
         joins = 0
-        most = round(MOST_AT_ONCE_S * self._hz)
         for key, patient in lane.patients.items():
             if not patient.joined and joins == JOINS_AT_ONCE:
                 continue
-            run = patient.waiting.take(most, self._hop)
+            run = patient.waiting.take(self._most_at_once, self._hop)
             if run is not None:
                 joins += not patient.joined
                 runs[key] = run

@@ -1,4 +1,4 @@
-"""What one patient's outputs get: each sample once, lost ones as NaN with GAP, and where a decoder began anew.
+"""What a patient's outputs get: each sample once, lost ones as NaN with GAP, and where a decoder began anew.
 
 Pure.
 """

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PREFIX = "leadlift"
 MOST_IN = 4096
-"""Messages of devices that wait here: a tick of 4,000. More are dropped, which the next frame's count tells."""
+"""Messages of devices that wait here. More are dropped, which the next frame tells by its count."""
 MOST_OUT = 4096
 """Messages that wait for the broker: the oldest make room and are counted."""
 _AGAIN_S = 1.0
@@ -143,7 +143,8 @@ class MqttGateway:
         from paho.mqtt.packettypes import PacketTypes
         from paho.mqtt.properties import Properties
 
-        broker, limits = self._broker, Properties(PacketTypes.CONNECT)
+        typed: Any = Properties  # it says no types
+        broker, limits = self._broker, typed(PacketTypes.CONNECT)
         limits.MaximumPacketSize = 2 * MAX_MESSAGE_BYTES  # the broker keeps back what is longer
         return aiomqtt.Client(
             broker.host,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Protocol
 
 from edge.errors import InputError, LeadliftError
+from edge.files.recording import MetadataSource
 from edge.fleet.feed import FeedSink, Publish
 from edge.fleet.patient import Patient
 from edge.sinks import open_sink
@@ -20,7 +21,7 @@ PATIENT = "{patient}"
 class Ward(Protocol):
     """A page of many patients."""
 
-    def sink(self, patient: str, metadata: Any) -> Sink:
+    def sink(self, patient: str, metadata: MetadataSource, sampling_hz: float = ...) -> Sink:
         """The place of one patient, for as long as it is open."""
         ...
 
@@ -28,7 +29,9 @@ class Ward(Protocol):
 def check_file(spec: str) -> None:
     """Raises InputError for what is no file for each patient."""
     if not spec.startswith("file:"):
-        raise InputError(f"sink {spec!r}: a fleet writes file:NAME with {PATIENT}, or ward:[PORT]")
+        raise InputError(
+            f"sink {spec!r}: a fleet writes file:NAME with {PATIENT}, and has view:[PORT]"
+        )
     if PATIENT not in spec:
         raise InputError(f"sink {spec!r}: put {PATIENT} into the name, so that each has a file")
     check_sink(spec)
@@ -64,7 +67,8 @@ class PatientSinks:
             opened = partial(open_sink, named, patient.sampling_hz, metadata=metadata)
             self._open(sinks, named, patient, opened)
         if self._ward is not None:
-            self._open(sinks, "ward", patient, partial(self._ward.sink, patient.name, metadata()))
+            place = partial(self._ward.sink, patient.name, metadata, patient.sampling_hz)
+            self._open(sinks, "view", patient, place)
         return sinks
 
     def _open(

@@ -14,13 +14,12 @@ from edge.errors import EngineMissingError, ShardLostError
 from edge.fleet.batch import Batch, Made
 
 MISSING_EXTRA = "a fleet needs other libraries: pip install 'leadlift[fleet]'"
-DEADLINE_S = 1.5
-"""For a step, joins and all: with a tick and the joins elsewhere, patients go on within 3 s."""
+DEADLINE_S = 2.5
+"""For a step, joins and all. Ray tells of a death at once; of one that hangs, or of a node, nobody tells."""
 STARTS_S = 120.0
-"""The longest that a shard may take to open its engine at the start."""
-ASKS_S = 20.0
-"""How long one attempt to revive a shard may take."""
-_AGAIN_S = 0.1
+"""The longest that a shard may take to open its engine."""
+_AGAIN_S = 1.0
+_GRACE_S = 0.05  # where this process was stalled itself, the answer is there and was not looked at
 _STORE_BYTES = 128 << 20  # of Ray's shared memory on this machine: a tick of 256 patients is 1 MB
 
 
@@ -35,7 +34,7 @@ def ray_cluster(address: str | None, n_shards: int) -> Iterator[None]:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
     import ray
 
-    quiet = {"log_to_driver": False, "logging_level": logging.ERROR}
+    quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is not None:
             ray.init(address=address, **quiet)
@@ -58,23 +57,29 @@ def ray_cluster(address: str | None, n_shards: int) -> Iterator[None]:
 
 
 class RayShard:
-    """One actor. Ray restarts it, here or on another node, for as long as the fleet runs."""
+    """One actor after another: Ray starts each where there is room, on any node, and tells of its death.
+
+    It is not Ray that restarts it: calls would then wait for the new one, and nobody would hear of the death.
+    """
 
     def __init__(
         self, name: str, slots: int, options: dict[str, Any], deadline_s: float = DEADLINE_S
     ) -> None:
         """`options` are those of `MultiReconstructor.open`; `ray_cluster` is open."""
+        self.name, self.slots, self._deadline_s = name, slots, deadline_s
+        self._options = options
+        self._actor = self._start()
+
+    def _start(self) -> Any:
         import ray
 
         from edge.fleet.shard import Shard
 
-        self.name, self.slots, self._deadline_s = name, slots, deadline_s
-        self._hangs = False
         # A step is never tried again: it would be late, and what kills one shard must not kill the next.
         made = ray.remote(Shard).options(
-            max_restarts=-1, max_task_retries=0, num_cpus=1, scheduling_strategy="SPREAD"
+            max_restarts=0, max_task_retries=0, num_cpus=1, scheduling_strategy="SPREAD"
         )
-        self._actor = made.remote(slots, options)
+        return made.remote(self.slots, self._options)
 
     async def ready(self) -> str:
         """Wait for the engine; its name. Raises ShardLostError."""
@@ -86,14 +91,14 @@ class RayShard:
         return made
 
     async def revive(self) -> None:
-        """See ShardLink. One that hangs is killed; what it was still asked is done before it forgets all."""
+        """See ShardLink. One that hangs is killed first."""
         import ray
 
         while True:
-            if self._hangs:
-                ray.kill(self._actor, no_restart=False)
+            ray.kill(self._actor)
+            self._actor = self._start()
             try:
-                await self.ask("forget", within_s=ASKS_S)
+                await self.ready()
                 return
             except ShardLostError:
                 await asyncio.sleep(_AGAIN_S)
@@ -102,16 +107,15 @@ class RayShard:
         """Call a method of `Shard`. Raises ShardLostError."""
         import ray
 
-        self._hangs = False
         try:
             future = asyncio.wrap_future(getattr(self._actor, method).remote(*given).future())
             future.add_done_callback(_seen)  # also where nobody waits any more
-            done, _ = await asyncio.wait([future], timeout=within_s)
-            if done:
-                return future.result()
+            for timeout in (within_s, _GRACE_S):
+                done, _ = await asyncio.wait([future], timeout=timeout)
+                if done:
+                    return future.result()
         except ray.exceptions.RayError as error:
             raise ShardLostError(_first_line(error)) from error
-        self._hangs = True
         raise ShardLostError(f"no answer within {within_s:g} s")
 
 

@@ -16,7 +16,7 @@ from edge.fleet.feed import Listeners
 from edge.fleet.fleet import Fleet
 from edge.fleet.mqtt_gateway import Broker, MqttGateway
 from edge.fleet.outputs import PatientSinks, Ward
-from edge.fleet.ray_shards import RayShard, ray_cluster
+from edge.fleet.ray_shards import DEADLINE_S, RayShard, ray_cluster
 from edge.fleet.websocket_gateway import WebSocketGateway
 from edge.lead_set import LeadSet
 from edge.leads import Provenance
@@ -47,6 +47,8 @@ class Plan:
     """Whether blocks go to the broker, too."""
     files: Sequence[str] = ()
     ward: Ward | None = None
+    deadline_s: float = DEADLINE_S
+    """Of a shard's answer."""
     options: Mapping[str, Any] = field(default_factory=dict)
     """Of `MultiReconstructor.open`."""
 
@@ -97,7 +99,8 @@ class Service:
 
         with ray_cluster(plan.address, plan.shards):
             self._shards = [
-                RayShard(f"shard-{i}", plan.slots, dict(plan.options)) for i in range(plan.shards)
+                RayShard(f"shard-{i}", plan.slots, dict(plan.options), plan.deadline_s)
+                for i in range(plan.shards)
             ]
             self.engine = (await asyncio.gather(*(shard.ready() for shard in self._shards)))[0]
             self._listeners = Listeners(self._loop)

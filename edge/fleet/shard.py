@@ -56,11 +56,6 @@ class Shard:
                 found[name].append(block)
         return self._made(found, anew, refused)
 
-    def forget(self) -> None:
-        """Nobody is here."""
-        for name in [*self._ends]:
-            self._leave(name)
-
     def engine(self) -> str:
         """The engine's name."""
         return self._multi.engine.name

@@ -58,7 +58,7 @@ class WebSocketGateway:
     async def listening(
         self, host: str, port: int, context: ssl.SSLContext | None = None
     ) -> AsyncIterator[None]:
-        """Serve in here. Raises SinkError for a port that cannot be had, EngineMissingError without websockets."""
+        """Serve in here. Raises SinkError for a port that cannot be had, EngineMissingError."""
         if not find_spec("websockets"):
             raise EngineMissingError(MISSING_EXTRA)
         from websockets.asyncio.server import ServerConnection, serve

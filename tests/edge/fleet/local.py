@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from edge.errors import ShardLostError
 from edge.fleet.batch import Batch, Made
-from edge.fleet.patient import Patient
+from edge.fleet.device_stream import DeviceStream
+from edge.fleet.fleet import Fleet
+from edge.fleet.patient import OpenSinks, Patient
 from edge.fleet.shard import Shard
+from edge.lead_set import LeadSet
+from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import Sink
 from firmware_bridge.closing import Closing
@@ -37,6 +43,10 @@ def frames(
     return sent
 
 
+OPTIONS = {"engine": "onnxruntime"}
+TICK_S = 0.01
+
+
 class LocalShard:
     """A `ShardLink` around the real Shard.
 
@@ -45,7 +55,7 @@ class LocalShard:
 
     def __init__(self, name: str, slots: int = 8) -> None:
         self.name, self.slots = name, slots
-        self.shard = Shard(slots, {"engine": "onnxruntime"})
+        self.shard = Shard(slots, OPTIONS)
         self.dies_in = -1
         """Steps until it dies with one; none below 0."""
         self.revived = 0
@@ -60,7 +70,7 @@ class LocalShard:
         return await asyncio.to_thread(self.shard.step, batch)
 
     async def revive(self) -> None:
-        self.shard.forget()
+        self.shard = Shard(self.slots, OPTIONS)
         self.revived += 1
 
 
@@ -85,11 +95,8 @@ class Kept(Closing):
         return whole
 
 
-def expected(sent: list[bytes], n: int) -> np.ndarray:
+def expected(sent: list[bytes], n: int) -> NDArray[np.float32]:
     """(12, n) of the same frames through one Reconstructor."""
-    from edge.fleet.device_stream import DeviceStream
-    from edge.reconstructor import Reconstructor
-
     stream = DeviceStream(250.0)
     blocks = [block for data in sent for block in stream.receive_data(data, 0)]
     with Reconstructor.open(engine="onnxruntime", leads=stream.ingest.leads) as one:
@@ -97,7 +104,7 @@ def expected(sent: list[bytes], n: int) -> np.ndarray:
     return np.asarray(made[:, :n])
 
 
-def sinks(kept: dict[str, Kept]) -> Callable[[Patient], Mapping[str, Sink]]:
+def sinks(kept: dict[str, Kept]) -> OpenSinks:
     """Keeps the blocks of each."""
 
     def open_sinks(patient: Patient) -> Mapping[str, Sink]:
@@ -105,3 +112,26 @@ def sinks(kept: dict[str, Kept]) -> Callable[[Patient], Mapping[str, Sink]]:
         return {"kept": kept[patient.name]}
 
     return open_sinks
+
+
+def fleet_of(links: Sequence[LocalShard], open_sinks: OpenSinks, **given: Any) -> Fleet:
+    """A fleet that is fed faster than life."""
+    manifest = links[0].shard._multi.engine.manifest
+    return Fleet(
+        links,
+        sampling_hz=manifest.sampling_hz,
+        hop=manifest.hop,
+        provenance_of=lambda leads: LeadSet(manifest, leads).provenance,
+        open_sinks=open_sinks,
+        tick_s=TICK_S,
+        **given,
+    )
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for what comes true soon."""
+    for _ in range(1000):
+        if true():
+            return
+        await asyncio.sleep(0.01)
+    raise AssertionError("it did not come true in 10 s")

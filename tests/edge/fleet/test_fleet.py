@@ -9,26 +9,19 @@ import numpy as np
 import pytest
 
 from edge.errors import InputError, LeadliftError
-from edge.fleet.fleet import MOST_AT_ONCE_S, Fleet
+from edge.fleet.fleet import Fleet
 from edge.fleet.ledger import BEGAN_ANEW
-from edge.lead_set import LeadSet
 from edge.quality import Quality
-from tests.edge.fleet.local import Kept, LocalShard, expected, frames, sinks
-
-TICK_S = 0.01  # of a fleet that is fed faster than life
-
-
-def fleet_of(links: list[LocalShard], kept: dict[str, Kept], **given: object) -> Fleet:
-    manifest = links[0].shard._multi.engine.manifest
-    return Fleet(
-        links,
-        sampling_hz=manifest.sampling_hz,
-        hop=manifest.hop,
-        provenance_of=lambda leads: LeadSet(manifest, leads).provenance,
-        open_sinks=sinks(kept),
-        tick_s=TICK_S,
-        **given,  # type: ignore[arg-type]
-    )
+from tests.edge.fleet.local import (
+    TICK_S,
+    Kept,
+    LocalShard,
+    expected,
+    fleet_of,
+    frames,
+    sinks,
+    until,
+)
 
 
 async def fed(fleet: Fleet, sent: dict[str, list[bytes]], each: Callable[[int], object]) -> None:
@@ -53,7 +46,7 @@ def test_patients_on_two_shards_are_as_each_alone() -> None:
     kept: dict[str, Kept] = {}
 
     async def scenario() -> Fleet:
-        fleet = fleet_of([LocalShard("a"), LocalShard("b")], kept)
+        fleet = fleet_of([LocalShard("a"), LocalShard("b")], sinks(kept))
         await fed(fleet, sent, lambda i: None)
         return fleet
 
@@ -75,7 +68,7 @@ def test_a_shard_dies_and_its_patients_alone_lose_a_tick() -> None:
 
     async def scenario() -> tuple[Fleet, set[str]]:
         links = [LocalShard("a"), LocalShard("b")]
-        fleet = fleet_of(links, kept, say=told.append)
+        fleet = fleet_of(links, sinks(kept), say=told.append)
         hit: set[str] = set()
 
         def each(i: int) -> None:
@@ -99,7 +92,7 @@ def test_a_shard_dies_and_its_patients_alone_lose_a_tick() -> None:
         assert np.array_equal(lost, np.isnan(whole.ecg_mv))
         texts = [marker.text for marker in whole.markers]
         if name in hit:
-            assert 0 < lost[0].sum() <= MOST_AT_ONCE_S * 250 and texts == [BEGAN_ANEW]
+            assert 0 < lost[0].sum() <= 52 and texts == [BEGAN_ANEW]
         else:
             assert not lost.any() and not texts
             alone = expected(sent[name], whole.n_samples)
@@ -112,7 +105,7 @@ def test_a_shard_that_hangs_stalls_nobody_else() -> None:
 
     async def scenario() -> tuple[set[str], dict[str, int]]:
         links = [LocalShard("a"), LocalShard("b")]
-        fleet = fleet_of(links, kept)
+        fleet = fleet_of(links, sinks(kept))
         running = asyncio.create_task(fleet.run())
         links[0].held.clear()
         for i in range(8):
@@ -141,7 +134,7 @@ def test_without_a_shard_the_oldest_samples_make_room_and_are_counted() -> None:
 
     async def scenario() -> Fleet:
         link = LocalShard("a")
-        fleet = fleet_of([link], kept)
+        fleet = fleet_of([link], sinks(kept))
         running = asyncio.create_task(fleet.run())
         for i, data in enumerate(sent):
             if i == 5:
@@ -163,7 +156,7 @@ def test_without_a_shard_the_oldest_samples_make_room_and_are_counted() -> None:
 
 def test_who_may_come() -> None:
     async def scenario() -> None:
-        fleet = fleet_of([LocalShard("a", slots=1)], {})
+        fleet = fleet_of([LocalShard("a", slots=1)], sinks({}))
         fleet.admit("bed-1", "watch-1")
         fleet.admit("bed-1", "watch-1")  # it comes back
         with pytest.raises(InputError, match="watch-1 is the device"):
@@ -179,15 +172,13 @@ def test_a_silent_stream_ends_and_the_next_is_a_new_one() -> None:
 
     async def scenario() -> None:
         link = LocalShard("a", slots=1)
-        fleet = fleet_of([link], kept, idle_s=0.1)
+        fleet = fleet_of([link], sinks(kept), idle_s=0.5)
         running = asyncio.create_task(fleet.run())
         for name in ("bed-1", "bed-2"):
             for data in frames(1.0):
                 fleet.receive(name, name, data)
-            while fleet.patients:
-                await asyncio.sleep(0.02)
-            await asyncio.sleep(3 * TICK_S)
-            assert kept[name].closed == 1
+            await until(lambda name=name: name in kept and kept[name].closed == 1)
+            assert not fleet.patients
         fleet.stop()
         await running
         assert link.shard._multi.patients == ()
@@ -201,7 +192,7 @@ def test_a_stream_that_makes_no_sense_ends_and_leaves_the_others_alone() -> None
     good, bad = frames(2.0), [*frames(1.0), *frames(1.0, hz=500.0, session=7)]
 
     async def scenario() -> Fleet:
-        fleet = fleet_of([LocalShard("a")], kept)
+        fleet = fleet_of([LocalShard("a")], sinks(kept))
         running = asyncio.create_task(fleet.run())
         refused = 0
         for one, other in zip(good, bad, strict=False):
@@ -215,7 +206,6 @@ def test_a_stream_that_makes_no_sense_ends_and_leaves_the_others_alone() -> None
                 break
             await asyncio.sleep(2 * TICK_S)
         assert refused == 1 and "bad" not in fleet.patients
-        await asyncio.sleep(5 * TICK_S)
         fleet.stop()
         await running
         return fleet

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 
 from edge.fleet.batch import batch_of
 from edge.fleet.waiting import Run, Waiting
-from edge.samples import SampleBlock
+from edge.samples import FLOAT32, SampleBlock
 
 HOP = 4
 
@@ -86,3 +88,11 @@ def test_a_batch_gives_back_what_was_put_in(bits: list[int]) -> None:
         assert (quality is None) == (run.quality is None)
         assert quality is None or np.array_equal(quality, run.quality)  # type: ignore[arg-type]
     assert [*batch_of({}, {}, [])] == []
+
+
+def test_what_another_process_sends_is_taken_as_fast_as_ones_own() -> None:
+    """A dtype that was pickled is another object, and a `Round` takes the very one of `edge.samples`."""
+    run = Run(np.zeros((3, HOP), np.float32), None, 0, 0, 0)
+    batch = pickle.loads(pickle.dumps(batch_of({"a": run}, {"a": ("I", "II", "V1")}, [])))
+    [(_, _, _, ecg, _)] = batch
+    assert ecg.dtype is FLOAT32

@@ -17,14 +17,10 @@ websockets = pytest.importorskip("websockets.asyncio.client", reason="no websock
 from edge.errors import LeadliftError
 from edge.fleet.admission import Admission, add_entry
 from edge.fleet.feed import Listeners
-from edge.fleet.fleet import Fleet
 from edge.fleet.outputs import PatientSinks
 from edge.fleet.websocket_gateway import MAX_MESSAGE_BYTES, WebSocketGateway
-from edge.lead_set import LeadSet
 from edge.sinks.viewer.messages import HEADER
-from tests.edge.fleet.local import LocalShard, frames
-
-TICK_S = 0.02
+from tests.edge.fleet.local import TICK_S, LocalShard, fleet_of, frames, until
 
 
 class Served:
@@ -40,19 +36,10 @@ class Served:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Served]:
-        link = LocalShard("a")
-        manifest = link.shard._multi.engine.manifest
         listeners = Listeners(asyncio.get_running_loop())
         words = {"prefilter": "", "model": "m"}
-        self.fleet = Fleet(
-            [link],
-            sampling_hz=250.0,
-            hop=manifest.hop,
-            provenance_of=lambda leads: LeadSet(manifest, leads).provenance,
-            open_sinks=PatientSinks((), None, listeners.publish, words, self.told.append),
-            tick_s=TICK_S,
-            say=self.told.append,
-        )
+        sinks = PatientSinks((), None, listeners.publish, words, self.told.append)
+        self.fleet = fleet_of([LocalShard("a")], sinks, say=self.told.append)
         self.gateway = WebSocketGateway(self.fleet, self.admission, listeners)
         running = asyncio.create_task(self.fleet.run())
         try:
@@ -66,14 +53,6 @@ class Served:
         headers = {} if token is None else {"Authorization": f"Bearer {token}"}
         address = f"ws://127.0.0.1:{self.gateway.port}{path}"
         return websockets.connect(address, additional_headers={**headers, **given}, proxy=None)
-
-
-async def until(true: Callable[[], bool]) -> None:
-    for _ in range(1000):
-        if true():
-            return
-        await asyncio.sleep(0.01)
-    raise AssertionError("it did not come true in 10 s")
 
 
 def served(folder: Path, scenario: Callable[[Served], Awaitable[None]]) -> None:
