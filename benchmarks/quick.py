@@ -18,6 +18,7 @@ QUICK: Mapping[str, Mapping[str, object]] = {
         "records": 1,
     },
     "multi": {"sizes": [1, 64], "rounds": 2, "seconds": 0.5, "patients": 8},
+    "scale": {"rounds": 2, "patients": 2000, "seconds": 4},
     "fleet": {"rounds": 2, "ticks": 2},
     "against": {"rounds": 2, "records": 1, "record_seconds": 4.0},
     "footprint": {"starts": 1, "seconds": 1.0},

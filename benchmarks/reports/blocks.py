@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, footprint, multi, peers
+from benchmarks import against, footprint, multi, peers, scale
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import tables
 from benchmarks.report import Table, cell, markdown, target_table
@@ -24,7 +24,7 @@ from benchmarks.reports.musts import Reports, fraction, musts_table
 from benchmarks.soak import faults
 
 PAGES = (
-    *("README.md", "docs/latency.md", "docs/many.md", "docs/c.md", "docs/soak.md"),
+    *("README.md", "docs/latency.md", "docs/many.md", "docs/c.md", "docs/scale.md", "docs/soak.md"),
     *("docs/fidelity.md", "docs/morphology.md", "docs/diagnosis.md", "docs/MODEL_CARD.md"),
 )
 BUSY, BUSY_BETWEEN = 0.5, 1.5
@@ -118,6 +118,9 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "footprint": _of("footprint", footprint.table_of),
     "patients": _of("multi", lambda results: multi.tables(results)[0]),
     "ward": _of("multi", lambda results: multi.tables(results)[1]),
+    "one-patient": _of("scale", lambda results: scale.one_table(results["one"])),
+    "many-patients": _of("scale", lambda results: scale.many_table(results["one"])),
+    "failures": _of("scale", lambda results: scale.failures_table(results["failures"])),
     "speed": _speed,
     "soak": _soak,
     **fidelity_blocks.BLOCKS,
@@ -164,6 +167,7 @@ def all_tables(reports: Reports) -> dict[str, list[Table]]:
     makers: Mapping[str, Callable[[Results], list[Table]]] = {
         "latency": tables.tables,
         "multi": multi.tables,
+        "scale": scale.tables,
         "against": lambda results: [against.table_of(results)],
         "peers": peers.tables,
         "footprint": lambda results: [footprint.table_of(results)],

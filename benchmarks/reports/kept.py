@@ -51,6 +51,7 @@ _DIAGNOSED = ("--domains", "validation", "test", "--larger")
 COMMANDS: Mapping[str, Kept] = {
     "latency": Kept("latency"),
     "multi": Kept("multi", ("--seconds", "110")),  # what p99.9 takes
+    "scale": Kept("scale"),
     "against": Kept("against"),
     "peers": Kept("peers"),
     "footprint": Kept("footprint"),
