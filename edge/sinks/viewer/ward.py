@@ -55,11 +55,6 @@ class PatientSink(Closing):
         self._ward = ward
         self._closed = False
 
-    @property
-    def address(self) -> str:
-        """What a browser opens: the page of all patients."""
-        return self._ward.address
-
     def write(self, block: TwelveLeadBlock) -> None:
         """Take the next block; costs a copy. Raises SinkError if closed or if the server has failed."""
         if self._closed:

@@ -4,6 +4,7 @@ import { Trace, connect, unpack } from "./ward_stream.js";
 
 const byId = (id) => document.getElementById(id), grid = byId("patients"), root = document.documentElement;
 const HELD_MS = 10000; // whoever needed attention stays first for so long: an order that flickers cannot be read
+const LEFT_MS = 60000;
 const STILL_MS = 1500; // no picture moves under a pointer or a key that is about to open it
 const patients = new Map();
 const look = { hz: 32, rows: 2, colours: {} };
@@ -31,6 +32,14 @@ function forget(one) {
   const canvas = one.picture.canvas;
   seen.unobserve(canvas); sized.unobserve(canvas);
   one.card.remove(); patients.delete(one.number);
+}
+
+/** Somebody who has left is told for a while: a picture that is missing is not seen. */
+function leave(one, now) {
+  if (one.left !== undefined) return;
+  one.left = now;
+  show(one, { ...one.state, attention: ["LEFT"], words: [], bpm: null, link: "the run of this patient has ended" });
+  one.card.classList.add("left"); one.card.removeAttribute("href"); one.card.tabIndex = 0;
 }
 
 const set = (element, text) => { if (element.textContent !== text) element.textContent = text; };
@@ -150,7 +159,11 @@ connect({
     if (run !== found.run) { [...patients.values()].forEach(forget); sorted = ""; run = found.run; names = found.leads; look.hz = found.columns_hz; }
     for (const state of found.patients) { const one = patient(state.number); show(one, state); one.inks = null; }
     const here = new Set(found.here);
-    for (const one of [...patients.values()]) if (!here.has(one.number)) forget(one);
+    const now = performance.now(), back = new Set([...patients.values()].filter(({ number }) => here.has(number)).map(({ state }) => state?.name));
+    for (const one of [...patients.values()]) {
+      if (here.has(one.number)) continue;
+      if (!one.state || back.has(one.state.name) || now - (one.left ?? now) > LEFT_MS) forget(one); else leave(one, now);
+    }
     arrange(performance.now());
   },
   onColumns(buffer) { unpack(buffer, (number, _, first, n, at) => patient(number).trace.put(first, n, at)); },

@@ -31,25 +31,27 @@ export class SmallPicture {
   }
 
   #strip(trace, from, to, span, gap, { rows, inks, colours }) {
-    const g = this.g, per = this.width / span, tall = this.height / rows;
-    for (let i = to; i < to + gap; i++) g.clearRect((i % span) * per, 0, per + 1, this.height);
-    for (let i = from; i < to; i++) g.clearRect((i % span) * per, 0, per, this.height);
+    const g = this.g, per = this.width / span, tall = this.height / rows, sharp = devicePixelRatio;
+    const edge = (column) => Math.round(column * per * sharp) / sharp; // whole pixels: no seams between columns
+    for (let i = to; i < to + gap; i++) g.clearRect(edge(i % span), 0, edge(i % span + 1) - edge(i % span), this.height);
+    for (let i = from; i < to; i++) g.clearRect(edge(i % span), 0, edge(i % span + 1) - edge(i % span), this.height);
     for (let k = 0; k < rows; k++) {
       const zero = tall * (k + 0.6), y = (uv) => Math.min(tall * (k + 1) - 1, Math.max(tall * k + 1, zero - uv / UV_HIGH * tall));
       for (let i = from; i < to; i++) {
         const bits = trace.quality[k][i % KEPT];
         if (!(bits & (BAD | ODD)) && trace.low[k][i % KEPT] !== MISSING) continue;
         g.fillStyle = bits & ODD && !(bits & BAD) ? colours.settling : colours.gap;
-        g.fillRect((i % span) * per, tall * k, per + 0.5, tall);
+        g.fillRect(edge(i % span), tall * k, edge(i % span + 1) - edge(i % span), tall);
       }
       g.strokeStyle = inks[k]; g.lineWidth = 1.3; g.lineJoin = "round"; g.beginPath();
-      let joined = false;
+      let joined = false, was = 0; // the nearer end of a column follows: an edge is drawn once
       for (let i = Math.max(from - 1, trace.start, trace.end - KEPT); i < to; i++) {
         const c = i % KEPT, low = trace.low[k][c], high = trace.high[k][c], x = (i % span + 0.5) * per;
         if (low === MISSING) { joined = false; continue; }
-        if (!joined || i % span === 0) g.moveTo(x, y(high)); else g.lineTo(x, y(high));
-        if (low !== high) g.lineTo(x, y(low));
-        joined = true;
+        const [a, b] = Math.abs(was - low) < Math.abs(was - high) ? [low, high] : [high, low];
+        if (!joined || i % span === 0) g.moveTo(x, y(a)); else g.lineTo(x, y(a));
+        if (a !== b) g.lineTo(x, y(b));
+        joined = true; was = b;
       }
       g.stroke();
     }
