@@ -5,6 +5,7 @@ import { Trace, connect, unpack } from "./ward_stream.js";
 const byId = (id) => document.getElementById(id), grid = byId("patients"), root = document.documentElement;
 const HELD_MS = 10000; // whoever needed attention stays first for so long: an order that flickers cannot be read
 const LEFT_MS = 60000;
+const DRAW_MS = 60; // 15 times a second, two columns of each picture: more is not seen in a small one, and costs
 const STILL_MS = 1500; // no picture moves under a pointer or a key that is about to open it
 const patients = new Map();
 const look = { hz: 32, rows: 2, colours: {} };
@@ -97,6 +98,7 @@ const keep = () => { for (const name of ["find", "order", "leads"]) sessionStora
 
 function draw(now) {
   requestAnimationFrame(draw);
+  if (now - last < DRAW_MS) return;
   const seconds = Math.min(1, (now - last) / 1000);
   last = now;
   let drew = false;
