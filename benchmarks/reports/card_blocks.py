@@ -263,7 +263,7 @@ def auroc_by_class(reports: Reports) -> list[str]:
     def rows() -> Iterator[Sequence[object]]:
         for arm, said in ARMS.items():
             of = found["auroc"][arm]
-            yield said, *(f"{of[name]['mean']:.3f}" for name in SUPERCLASSES)
+            yield said, *(_three(of[name]["mean"]) for name in SUPERCLASSES)
         for other, said in ((SHIPPED, "lost by reconstruction"), (CALIBRATED, "lost, fitted")):
             of = found["differences"][f"{REAL} - {other}"]
             yield said, *(mean_with_interval(of[name], 3) for name in SUPERCLASSES)
@@ -274,6 +274,10 @@ def auroc_by_class(reports: Reports) -> list[str]:
         )
 
     return _table(("all of fold 10, AUROC", *SUPERCLASSES), rows())
+
+
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"  # None: a superclass that no record has
 
 
 def lost(reports: Reports) -> list[str]:
