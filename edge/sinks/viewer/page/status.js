@@ -14,6 +14,7 @@ export function show(state, link, frozen, notice = null) {
   for (const text of state?.warnings ?? []) alarms.push([text, ""]);
   if (state && !state.provenance.length) alarms.push(["waiting for samples", ""]);
   list(byId("alarms"), alarms);
+  byId("patient").textContent = state?.patient ?? "";
   byId("bpm").textContent = state && !link && state.bpm !== null ? state.bpm.toFixed(0) : "--";
   list(byId("facts"), state ? facts(state) : []);
   byId("expected").textContent = state?.expected ? `${state.leads.filter((_, k) => state.provenance[k] === "measured").join(", ")}: ${state.expected}` : "";
