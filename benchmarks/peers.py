@@ -18,6 +18,7 @@ from benchmarks.report import Result, Table, percentiles
 from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.bundle import load_bundle
 from edge.live.ring import Ring
+from edge.progress import followed, progress
 from edge.signal.conditioning import Conditioner, sections
 
 RATES_HZ = (250.0, 1000.0, 10_000.0)
@@ -52,7 +53,7 @@ def add(subparsers: Any) -> None:
 def measure(arguments: argparse.Namespace) -> Result:
     """Ours first in each comparison; every ratio is the peer's time over ours, of the same rounds."""
     results: dict[str, Any] = {"read": {}, "push": {}, "reading": {}, "skipped": {}}
-    for hz in arguments.rates:
+    for hz in followed(arguments.rates, "rings", calm=True):
         steps: dict[str, dict[str, Step]] = {"push": {}, "read": {}}
         with ExitStack() as stack:
             for name, peer in PEERS.items():
@@ -66,12 +67,13 @@ def measure(arguments: argparse.Namespace) -> Result:
             for what, by_name in steps.items():
                 results[what][f"{hz:g}"] = compared(by_name, arguments.rounds)
     results["contiguous_read_copies"] = copies()
-    results["conditioning"] = compared(_conditioning(arguments.model), arguments.rounds)
-    for length in arguments.records:
-        with reading(*LENGTHS[length], results["skipped"]) as steps_of_files:
-            results["reading"][length] = compared(steps_of_files, arguments.rounds, burst=1)
-    whole = cleaning(arguments.model, WINDOW_S, results["skipped"])
-    results["cleaning"] = compared(whole, arguments.rounds, burst=1)
+    with progress("filters and files", calm=True):
+        results["conditioning"] = compared(_conditioning(arguments.model), arguments.rounds)
+        for length in arguments.records:
+            with reading(*LENGTHS[length], results["skipped"]) as steps_of_files:
+                results["reading"][length] = compared(steps_of_files, arguments.rounds, burst=1)
+        whole = cleaning(arguments.model, WINDOW_S, results["skipped"])
+        results["cleaning"] = compared(whole, arguments.rounds, burst=1)
     return Result(results, tables(results))
 
 

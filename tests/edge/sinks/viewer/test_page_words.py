@@ -53,7 +53,8 @@ NAMED = """async ([bits, missing, moves, first]) => {
     if (missing) d.setInt16(16 + 2 * i, MISSING, true);
   }
   h.take(b);
-  const g = new Proxy({ canvas: { height: 500 }, getTransform: () => ({ a: 1 }), measureText: (t) => ({ width: 6 * t.length }) }, {
+  const g = new Proxy({ canvas: { height: 500 }, getTransform: () => ({ a: 1 }),
+    measureText: (t) => ({ width: 6 * t.length }) }, {
     get: (o, name) => o[name] ?? ((...a) => { kept[name]?.push(a); }),
     set: () => true });
   const cell = { lead: 0, x: 0, top: 0, width: 1000, height: 200, zero: 100 };
