@@ -16,6 +16,7 @@ from edge.commands import (
     devices,
     doctor,
     export_c,
+    export_triton,
     fleet,
     info,
     leads,
@@ -50,6 +51,7 @@ COMMANDS = (
     completion,
     build_engine,
     export_c,
+    export_triton,
     fleet,
 )
 
