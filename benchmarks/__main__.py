@@ -12,7 +12,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, compare, footprint, misplacement, multi, peers, view
+from benchmarks import (
+    against,
+    compare,
+    fleet,
+    footprint,
+    misplacement,
+    multi,
+    peers,
+    scale,
+    view,
+)
 from benchmarks.device import command as device
 from benchmarks.environment import SEED, environment, load_average
 from benchmarks.fidelity import command as fidelity
@@ -30,6 +40,8 @@ from edge.notices import add_notice_options, reported
 MEASUREMENTS = (
     latency,
     multi,
+    scale,
+    fleet,
     against,
     peers,
     footprint,

@@ -19,12 +19,16 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report import Result, Table, Target, percentiles
 from edge.progress import progress
 
-LAYOUTS = ("3x4", "12x1")
+SHEETS = {
+    f"{layout}, {motion}": (layout, motion)
+    for motion in ("sweep", "scroll")
+    for layout in ("3x4", "12x1")
+}
 SCREEN = {"width": 1920, "height": 1080}
 FILL_S = 5.0  # a row of the paper is full of trace, and the browser is warm
 TARGETS = (
-    *(Target(f"{name}: frames a second", f"{name}/frames_hz", 59, "", True) for name in LAYOUTS),
-    *(Target(f"{name}: drawing one, p50", f"{name}/draw_ms/p50", 4, "ms") for name in LAYOUTS),
+    *(Target(f"{name}: frames a second", f"{name}/frames_hz", 59, "", True) for name in SHEETS),
+    *(Target(f"{name}: drawing one, p50", f"{name}/draw_ms/p50", 4, "ms") for name in SHEETS),
     Target("the run's share of a core", "server/share_of_a_core", 0.15),
 )
 
@@ -47,22 +51,23 @@ def add(subparsers: Any) -> None:
     parser = subparsers.add_parser(
         "view", help="frames a second in the browser, and what they cost"
     )
-    parser.add_argument("--seconds", type=float, default=10.0, help="of each layout")
+    parser.add_argument("--seconds", type=float, default=10.0, help="of each layout and motion")
     parser.set_defaults(measure=measure, model=None, engine=None)
 
 
 def measure(arguments: argparse.Namespace) -> Result:
     """A live run of the simulator, its page in a headless Chromium of 1920 by 1080, without a GPU."""
     results: dict[str, Any] = {}
-    with live_view() as (child, address), browser() as chromium, progress("", len(LAYOUTS)) as work:
+    with live_view() as (child, address), browser() as chromium, progress("", len(SHEETS)) as work:
         results["chromium"] = chromium.version
         page = chromium.new_page(viewport=SCREEN)
         page.add_init_script(WATCH)
         page.goto(address)
         shares = []
-        for layout in LAYOUTS:
-            work.what = layout
+        for name, (layout, motion) in SHEETS.items():
+            work.what = name
             page.select_option("#layout", layout)
+            page.select_option("#motion", motion)
             time.sleep(FILL_S)
             page.evaluate("watched()")
             began_s, of_run, of_browser = (
@@ -71,7 +76,7 @@ def measure(arguments: argparse.Namespace) -> Result:
                 browsers_cpu(child.pid),
             )
             page.wait_for_timeout(1000 * arguments.seconds)
-            found = results[layout] = summary(page.evaluate("watched()"))
+            found = results[name] = summary(page.evaluate("watched()"))
             found["browser_cpu_ms"] = (
                 1e3 * (browsers_cpu(child.pid) - of_browser) / found["frames_drawn"]
             )
@@ -102,11 +107,11 @@ def summary(watched: dict[str, list[float]]) -> dict[str, Any]:
 
 
 def tables(results: dict[str, Any]) -> list[Table]:
-    """A row a layout."""
+    """A row a layout and motion."""
     table = Table(
         f"In Chromium {results['chromium']}, without a GPU",
         (
-            "layout",
+            "layout, motion",
             "frames a second",
             "between two, p50 ms",
             "p99",
@@ -115,11 +120,11 @@ def tables(results: dict[str, Any]) -> list[Table]:
             "browser's CPU a frame, ms",
         ),
     )
-    for layout in LAYOUTS:
-        one = results[layout]
+    for name in SHEETS:
+        one = results[name]
         between, draw = one["interval_ms"], one["draw_ms"]
         figures = (between["p50"], between["p99"], draw["p50"], draw["p99"], one["browser_cpu_ms"])
-        table.add(layout, one["frames_hz"], *figures)
+        table.add(name, one["frames_hz"], *figures)
     return [table]
 
 

@@ -85,9 +85,11 @@ def signals_of(n: int, sampling_hz: float, leads: Sequence[str]) -> list[NDArray
 def hops_of(
     signals: Sequence[NDArray[np.float32]], hop: int
 ) -> list[tuple[NDArray[np.float32], ...]]:
-    """Of each hop in time, that of each signal."""
+    """Of each hop in time, that of each signal: side by side, as what has just arrived lies in a cache."""
     n = signals[0].shape[1] // hop
-    return [*zip(*(np.split(signal[:, : n * hop], n, axis=1) for signal in signals), strict=True)]
+    whole = np.stack(signals)[:, :, : n * hop]
+    in_time = whole.reshape(*whole.shape[:2], n, hop).transpose(2, 0, 1, 3).copy()
+    return [tuple(together) for together in in_time]
 
 
 def measure_ward(given: Given) -> dict[str, Any]:

@@ -37,6 +37,7 @@ from edge.json_rules import (
 from edge.leads import INDEPENDENT_LEADS, LEADS
 from edge.protobuf import encoded, fields
 from edge.signal.conditioning import Conditioning, sections
+from firmware_bridge.unread import why_unread
 
 SCHEMA_VERSION = 1
 MANIFEST_KEY, CHECKSUM_KEY = "leadlift.manifest", "leadlift.sha256"
@@ -169,8 +170,10 @@ def load_bundle(path: str | Path | None = None) -> Bundle:
             raise BundleError(f"{path} is a device or a pipe: give the file of a model")
         data = path.read_bytes()
     except (OSError, ValueError) as error:  # ValueError: no path at all
-        reason = error.strerror if isinstance(error, OSError) else error
-        raise BundleError(f"cannot read the model {path}: {reason}") from error
+        why = why_unread(error, path)
+        raise BundleError(
+            f"cannot read the model {path}: {why}, or leave it out for the one that ships"
+        ) from error
     return read_bundle(data, path)
 
 

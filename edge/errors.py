@@ -6,6 +6,7 @@
     ├── EngineError                  the environment: an inference engine that is missing or refuses
     │   ├── EngineMissingError       a library that it needs is not installed
     │   ├── EngineBuildError         TensorRT's parser or builder refuses the graph
+    │   ├── ShardLostError           a shard of a fleet failed, or answers too late
     │   └── DeviceError              the GPU
     │       ├── DriverError          no driver, or one too old
     │       ├── DeviceMemoryError    out of memory
@@ -36,6 +37,7 @@ __all__ = [
     "LeadliftError",
     "PatientError",
     "ReferenceRefusedError",
+    "ShardLostError",
     "SinkError",
 ]
 
@@ -58,6 +60,10 @@ class EngineMissingError(EngineError):
 
 class EngineBuildError(EngineError):
     """A graph that TensorRT's builder, the C generator or the compiler refuses; the text names the node."""
+
+
+class ShardLostError(EngineError):
+    """A shard of a fleet that failed or gave no answer in time; its patients go elsewhere."""
 
 
 class DeviceError(EngineError):

@@ -40,8 +40,12 @@ class PlainHops:
 
     def finish(self, decoded: Array, log_sigma: Array) -> list[Made]:
         """Of each stream's hop, from what the engine made of `ecg`."""
+        return [*zip(*self.finish_all(decoded, log_sigma), strict=True)]
+
+    def finish_all(self, decoded: Array, log_sigma: Array) -> Made:
+        """The same as arrays with the streams first, (n, 12, hop)."""
         ecg, sigma = self._group.finish_hops(self._selection, decoded, log_sigma)
-        return [*zip(ecg, sigma, np.zeros(ecg.shape, np.uint8), strict=True)]
+        return ecg, sigma, np.zeros(ecg.shape, np.uint8)
 
 
 class MarkedHop:

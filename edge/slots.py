@@ -13,7 +13,7 @@ from edge.hop_jobs import Made
 from edge.lead_set import Flags
 from edge.leads import LEADS, Provenance
 from edge.patient.patient import Patient
-from edge.samples import FLOAT32, TwelveLeadBlock
+from edge.samples import FLOAT32, TwelveLeadBlock, block_of
 from edge.signal.held import Bits
 from edge.stream_ends import StreamEnds
 from edge.stream_group import Member, StreamGroup
@@ -62,10 +62,26 @@ class Part:
     """Slots of one group."""
 
     group: StreamGroup
-    slots: list[Slot]
-    members: list[Member]
-    at: list[int]
+    sampling_hz: float
+    members: list[Member] = field(default_factory=list)
+    numbers: list[int] = field(default_factory=list)
+    """Of the engine's batch."""
+    at: list[int] = field(default_factory=list)
     """Where they stand in a push."""
+    slots: list[tuple[str, StreamEnds, tuple[Provenance, ...]]] = field(default_factory=list)
+    """What a block needs of each."""
+
+    def give(
+        self, blocks: dict[str, TwelveLeadBlock], ecg: Array, sigma: Array, flags: NDArray[np.uint8]
+    ) -> None:
+        """The slots' blocks of these (n, 12, hop), by name."""
+        hop, hz = ecg.shape[2], self.sampling_hz
+        for (name, ends, provenance), mv, mv_off, bits in zip(
+            self.slots, ecg, sigma, flags, strict=True
+        ):
+            first = ends.first_sample
+            ends.first_sample = first + hop
+            blocks[name] = block_of(mv, mv_off, bits, first, hz, provenance)
 
 
 @dataclass(eq=False)
@@ -93,8 +109,9 @@ def round_of(slots: list[Slot]) -> Round | None:
     for i, slot in enumerate(slots):
         if not slot.member.taken:
             return None
-        part = parts.setdefault(slot.group, Part(slot.group, [], [], []))
-        part.slots.append(slot)
+        part = parts.setdefault(slot.group, Part(slot.group, slot.ends.sampling_hz))
         part.members.append(slot.member)
+        part.numbers.append(slot.number)
         part.at.append(i)
+        part.slots.append((slot.name, slot.ends, slot.provenance))
     return Round([slot.name for slot in slots], [slot.one_hop for slot in slots], [*parts.values()])

@@ -15,10 +15,22 @@ from edge.stream_state import StreamState
 class StreamEnds:
     """Samples that do not fill a hop yet, and the index of the next block; resets the state between."""
 
+    __slots__ = (
+        "_held",
+        "_hop",
+        "_last",
+        "_leads",
+        "_nothing",
+        "first_sample",
+        "provenance",
+        "sampling_hz",
+        "stream",
+    )
+
     def __init__(self, stream: StreamState, sampling_hz: float, hop: int) -> None:
-        self.stream, self._sampling_hz, self._hop = stream, sampling_hz, hop
+        self.stream, self.sampling_hz, self._hop = stream, sampling_hz, hop
         leads = stream.leads
-        self._leads, self._provenance = leads.measured, leads.provenance
+        self._leads, self.provenance = leads.measured, leads.provenance
         self._nothing = Held(np.empty((leads.n_measured, 0), np.float32), None, None)
         self._held = self._nothing
         self._last = np.full((leads.n_measured, 1), np.nan, np.float32)
@@ -99,7 +111,7 @@ class StreamEnds:
             ecg, sigma, flags = ecg[:, before:], sigma[:, before:], flags[:, before:]
         first = self.first_sample
         self.first_sample = first + ecg.shape[1]
-        return block_of(ecg, sigma, flags, first, self._sampling_hz, self._provenance)
+        return block_of(ecg, sigma, flags, first, self.sampling_hz, self.provenance)
 
     def tail(self) -> tuple[NDArray[np.float32], int]:
         """What to push so that all comes out that look-ahead holds back, and how much of it is real.

@@ -162,11 +162,8 @@ class StreamGroup:
             leads, sigma = assembly.leads[:, at].copy(), assembly.log_sigma[:, at].copy()
             stream.calibrate(stream.leads.all_present, leads, sigma)
             assembly.leads[:, at], assembly.log_sigma[:, at] = leads, sigma
-        ecg, sigma = (
-            every.reshape(-1, n, hop).swapaxes(0, 1).copy()
-            for every in assembly.twelve(self._twelve.of, self._sigma.of)
-        )
-        return ecg, sigma
+        ecg, sigma = assembly.twelve(self._twelve.of, self._sigma.of)
+        return ecg.reshape(-1, n, hop).swapaxes(0, 1), sigma.reshape(-1, n, hop).swapaxes(0, 1)
 
     def _selected(self, members: list[Member]) -> Selection:
         m, leads, n = self._manifest, self._leads, len(members)
@@ -203,7 +200,8 @@ class StreamGroup:
     ) -> list[Member]:
         """New blocks of those that `ended`; which of them their own Presence has looked at."""
         at = np.flatnonzero(ended)
-        looked_at = [members[i] for i in at[~self._presences.end_blocks(rows[at])].tolist()]
+        others = self._presences.end_blocks(rows[at])
+        looked_at = [members[i] for i in at[others].tolist()]
         for member in looked_at:
             presence = member.stream.presence
             presence.resume(NOISY_BLOCK_HOPS - 1)
@@ -216,7 +214,8 @@ class StreamGroup:
     ) -> list[Member]:
         """As `_end_presences`, of the filters."""
         at = np.flatnonzero(ended)
-        looked_at = [members[i] for i in at[~self._conditioners.end_blocks(rows[at])].tolist()]
+        others = self._conditioners.end_blocks(rows[at])
+        looked_at = [members[i] for i in at[others].tolist()]
         for member in looked_at:
             conditioner = member.stream.conditioner
             conditioner.resume(BLOCK_HOPS - 1)

@@ -8,6 +8,7 @@ depend on amplitude; a training record has hardly any.)
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,7 +109,7 @@ def kept(file: Path | None, make: Callable[[], NDArray[NumberT]]) -> NDArray[Num
     if not file.exists():
         try:
             file.parent.mkdir(parents=True, exist_ok=True)
-            partial = file.with_suffix(".partial")
+            partial = partial_of(file)
             with partial.open("wb") as stream:
                 np.save(stream, make())
             partial.replace(file)
@@ -116,6 +117,11 @@ def kept(file: Path | None, make: Callable[[], NDArray[NumberT]]) -> NDArray[Num
             raise QuantizeError(f"cannot write {file}: {error.strerror}") from error
     stored: NDArray[NumberT] = np.load(file, mmap_mode="r", allow_pickle=False)
     return stored
+
+
+def partial_of(file: Path) -> Path:
+    """What is not whole yet, beside `file`: a name of this process alone, so that two may make the same."""
+    return file.with_suffix(f".{os.getpid()}.partial")
 
 
 def _filtered(records: Records, spec: Conditioning, hop: int, pace: float) -> NDArray[np.float16]:

@@ -23,6 +23,7 @@ HEAVY = {
     *("torch", "onnx", "onnxruntime", "tensorrt", "tensorrt_rtx", "pycuda", "cuda", "scipy"),
     *("serial", "bleak", "pyedflib", "rich", "pylsl", "matplotlib", "pydicom"),
     *("starlette", "uvicorn", "websockets", "prometheus_client"),
+    *("ray", "aiomqtt", "paho"),
 }
 FILES = [path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py"))]
 MAX_LINES = 400

@@ -77,7 +77,21 @@ def calibrate_a_patient(twelve: Path, folder: Path) -> None:
     assert patient > 0.9
 
 
-CHECKS = (reconstruct_file, watch_a_stream, own_driver, own_sink, calibrate_a_patient)
+def triton_client(twelve: Path, folder: Path) -> None:
+    """With a server: tests/edge/triton/test_server.py."""
+    pytest.importorskip("tritonclient.grpc", reason="no client of Triton: tritonclient[grpc]")
+    with pytest.raises(AssertionError, match="lost 40 samples"):
+        run("triton_client.py", folder, "127.0.0.1:9", "--probe")
+
+
+CHECKS = (
+    reconstruct_file,
+    watch_a_stream,
+    own_driver,
+    own_sink,
+    calibrate_a_patient,
+    triton_client,
+)
 
 
 def test_every_example_is_checked() -> None:

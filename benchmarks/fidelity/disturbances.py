@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import INPUT_LEADS
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, lead_indices
+from firmware_bridge.simulators.ecg import LEAD_VECTORS
 from quantize.data import data_folder
 from quantize.errors import QuantizeError
 
@@ -20,6 +21,7 @@ SNR_DB = (24, 12, 6, 0)
 GAPS_S = (0.02, 0.1, 0.5, 2.0)
 GAP_FROM_S = 5.0
 GAIN = 1.05
+INTERSPACE_DEG = 12.0  # 2.5 cm up on the chest, 12 cm from the heart's middle
 
 Signals = NDArray[np.float32]
 
@@ -89,6 +91,26 @@ def exchanged(rows: tuple[int, int], ecg_mv: Signals, record: int) -> Signals:
     return out
 
 
+def too_high(rows: tuple[int, ...], ecg_mv: Signals, record: int) -> Signals:
+    """Chest electrodes one interspace too high, by a model: the dipole that the leads tell, seen from there.
+
+    Each lead vector (Dower's) turns towards the head by INTERSPACE_DEG; what no dipole explains stays.
+    """
+    of = LEAD_VECTORS[lead_indices(INPUT_LEADS, INDEPENDENT_LEADS)]
+    seen = of.copy()
+    for row in rows:
+        across, up = (
+            np.hypot(of[row, 0], of[row, 2]),
+            -of[row, 1],
+        )  # the second axis points to the feet
+        angle = np.arctan2(up, across) + np.deg2rad(INTERSPACE_DEG)
+        length = np.hypot(across, up)
+        seen[row, [0, 2]] *= length * np.cos(angle) / across
+        seen[row, 1] = -length * np.sin(angle)
+    change = (seen - of) @ np.linalg.pinv(of)
+    return np.asarray(ecg_mv + change @ ecg_mv, np.float32)
+
+
 def disturbances(noise: dict[str, Signals], sampling_hz: float) -> Iterator[Disturbance]:
     """All that are measured, of INPUT_LEADS."""
     leads = tuple(enumerate(INPUT_LEADS))
@@ -106,3 +128,8 @@ def disturbances(noise: dict[str, Signals], sampling_hz: float) -> Iterator[Dist
         yield Disturbance(f"{a} and {b} exchanged", "exchanged", partial(exchanged, (i, j)))
     for row, lead in leads:
         yield Disturbance(f"{lead} inverted", "inverted", partial(scaled, row, -1.0))
+    chest = tuple(row for row, lead in leads if lead.startswith("V"))
+    for rows in (*((row,) for row in chest), chest):
+        names = " and ".join(INPUT_LEADS[row] for row in rows)
+        name = f"{names} an interspace too high (model)"
+        yield Disturbance(name, "too high", partial(too_high, rows))

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from quantize.prepared import partial_of
+
 Arrays = dict[str, NDArray[Any]]
 
 
@@ -20,7 +22,7 @@ def kept_arrays(file: Path | None, make: Callable[[], Mapping[str, NDArray[Any]]
     made = dict(make())
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
+        partial = partial_of(file)
         with partial.open("wb") as stream:  # a name that only a whole file bears
             np.savez_compressed(stream, **made)  # type: ignore[arg-type]
         partial.replace(file)

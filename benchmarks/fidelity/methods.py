@@ -30,6 +30,7 @@ from edge.reconstructor import Reconstructor
 from edge.signal.anchor import anchor_from_moments
 from edge.signal.conditioning import Conditioner
 from quantize.data import Records
+from quantize.prepared import partial_of
 
 LINEAR = "linear"
 PATIENT_LINEAR = "patient linear 2 s"
@@ -149,7 +150,7 @@ def predict(
     made = _stream(method, records, hop_by_hop, advance)
     if file is not None:
         file.parent.mkdir(parents=True, exist_ok=True)
-        partial = file.with_suffix(".partial")
+        partial = partial_of(file)
         with partial.open("wb") as stream:  # a name that only a whole file bears
             np.savez(stream, **vars(made))
         partial.replace(file)

@@ -18,7 +18,7 @@ from benchmarks.fidelity import fiducials as fiducials_of_ii
 from benchmarks.fidelity import methods, scores, ssim
 from benchmarks.fidelity.fiducials import Fiducials, delineated, fiducials
 from benchmarks.fidelity.kept import kept_arrays
-from benchmarks.fidelity.methods import Predictions, sha256_of, truth_mv
+from benchmarks.fidelity.methods import LINEAR, Predictions, sha256_of, truth_mv
 from benchmarks.fidelity.scores import Array, record_scores, scored
 from benchmarks.fidelity.tables import NOT_MEASURED
 from edge.leads import LEADS, RECONSTRUCTED_LEADS, lead_indices
@@ -161,7 +161,11 @@ def _part(made: Mapping[str, NDArray[np.float32]], records: Records) -> dict[str
         t_at = None
         for key, signal in five.items():  # truth first: T is read where its T is
             of_beats, t_at = levels(signal[i], whole, hz, t_at)
-            of_beats |= durations(signal[i], found.r, hz, inside)
+            if key == LINEAR:  # slow, and nobody asks
+                nothing = np.full((len(whole.r), n_five), np.nan)
+                of_beats |= {"qrs_ms": nothing, "qt_ms": nothing}
+            else:
+                of_beats |= durations(signal[i], found.r, hz, inside)
             for name, values in of_beats.items():
                 out.setdefault(f"{key}.{name}", []).append(values)
     part = {key: np.concatenate(values) for key, values in out.items() if values}

@@ -25,6 +25,7 @@ from edge.lead_subsets import INDEPENDENT_ROWS, TWELVE, anchor_of, class_of, kno
 from edge.leads import LEADS, lead_indices
 from edge.reconstructor import Reconstructor
 from quantize.data import Records
+from quantize.prepared import partial_of
 
 BATCH = 32  # records scored at once
 OF_MAP = ("r", "rmse_uv", "variance_ratio", "slope")
@@ -306,7 +307,7 @@ def _write(file: Path, made: SetScores) -> None:
     for kind in ("ours", "linear"):
         arrays |= {f"{kind}.{name}": value for name, value in getattr(made, kind).items()}
     file.parent.mkdir(parents=True, exist_ok=True)
-    partial = file.with_suffix(".partial")
+    partial = partial_of(file)
     with partial.open("wb") as stream:  # a name that only a whole file bears
         np.savez_compressed(stream, **arrays)  # type: ignore[arg-type]
     partial.replace(file)

@@ -14,6 +14,7 @@ from benchmarks.fidelity.method_scores import headline_scores, lead_scores, scor
 from benchmarks.fidelity.methods import Method, Predictions, predict
 from benchmarks.fidelity.plots import figure
 from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
+from benchmarks.fidelity.training_data import training_data
 from benchmarks.report import Result, Table
 from edge.bundle import load_bundle
 from edge.leads import RECONSTRUCTED_LEADS, lead_indices
@@ -59,7 +60,8 @@ def measure_subgroups(arguments: argparse.Namespace, records: dict[str, Records]
         "records_per_domain": {name: len(r) for name, r in records.items()},
         "model": f"bundle {bundle.sha256[:16]}",
     }
-    return Result(results, tables(results), (), {"protocol": protocol})
+    extra = {"protocol": protocol, "training": training_data(arguments.data)}
+    return Result(results, tables(results), (), extra)
 
 
 def summaries(

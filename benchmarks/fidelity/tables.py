@@ -9,6 +9,15 @@ from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.report import Table
 from edge.leads import DERIVED_LEADS, RECONSTRUCTED_LEADS
 
+NAMES = {
+    "validation": "PTB-XL fold 9",
+    "test": "PTB-XL fold 10",
+    "validation_100": "all of fold 9, at 100 Hz",
+    "test_100": "all of fold 10, at 100 Hz",
+    "cpsc_ptb": "CPSC and PTB",
+    "mobile": "mobile-phone ECG",
+}
+"""Of data sets, for people."""
 LARGER = ("validation_100", "test_100")  # of PTB-XL's whole folds 9 and 10, at 100 Hz
 NOT_MEASURED = (*RECONSTRUCTED_LEADS, *DERIVED_LEADS)
 COLUMNS = (
@@ -113,10 +122,15 @@ def tables(results: dict[str, Any]) -> list[Table]:
 
 
 def mean_with_interval(values: dict[str, Any], digits: int) -> str:
-    """0.919 [0.912-0.926]."""
+    """0.919 [0.912-0.926]; - where there is none (in a report, too, where NaN is None)."""
+    if values["mean"] is None:
+        return "-"
     return f"{values['mean']:.{digits}f} [{range_of(values.get('mean_95'), digits)}]"
 
 
 def range_of(ends: list[float] | None, digits: int) -> str:
-    """0.912-0.926."""
-    return "-" if ends is None else f"{ends[0]:.{digits}f}-{ends[1]:.{digits}f}"
+    """0.912-0.926, or -0.2 to 0.1."""
+    if ends is None:
+        return "-"
+    between = " to " if ends[0] < 0 else "-"
+    return f"{ends[0]:.{digits}f}{between}{ends[1]:.{digits}f}"

@@ -14,18 +14,23 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, footprint, multi, peers
+from benchmarks import against, footprint, multi, peers, scale
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import tables
-from benchmarks.report import Table, cell, markdown
-from benchmarks.reports.kept import ROOT
+from benchmarks.report import Table, cell, markdown, target_table
+from benchmarks.reports import card_blocks, fidelity_blocks
+from benchmarks.reports.kept import ROOT, TIMED
 from benchmarks.reports.musts import Reports, fraction, musts_table
+from benchmarks.soak import faults
 
-PAGES = ("README.md", "docs/latency.md", "docs/many.md", "docs/c.md")
+PAGES = (
+    *("README.md", "docs/latency.md", "docs/many.md", "docs/c.md", "docs/scale.md", "docs/soak.md"),
+    *("docs/fidelity.md", "docs/morphology.md", "docs/diagnosis.md", "docs/MODEL_CARD.md"),
+)
 BUSY, BUSY_BETWEEN = 0.5, 1.5
 """Load before the first run, and before a later one, that others must have made: ours is about 1."""
-_BLOCK = re.compile(r"(<!-- report: ([\w-]+) -->)(\n?).*?(<!-- /report -->)", re.DOTALL)
-_ABSENT = "Not measured yet."
+_BLOCK = re.compile(r"(<!-- report: ([\w-]+) -->)(\n?)(.*?)(<!-- /report -->)", re.DOTALL)
+ABSENT = "Not measured yet."
 Results = Mapping[str, Any]
 
 
@@ -48,8 +53,8 @@ def where(report: Mapping[str, Any]) -> str:
 
 
 def is_busy(reports: Reports) -> bool:
-    """Whether others used the machine as one of them began."""
-    about = [report["environment"] for report in reports.values()]
+    """Whether others used the machine as one of TIMED began."""
+    about = [report["environment"] for name, report in reports.items() if name in TIMED]
     loads = [one["load_before"][0] for one in sorted(about, key=_date) if one["load_before"]]
     return bool(loads) and (loads[0] > BUSY or max(loads) > BUSY_BETWEEN)
 
@@ -91,6 +96,13 @@ def _speed(reports: Reports) -> list[str]:
     ]
 
 
+def _soak(reports: Reports) -> list[str]:
+    """What a long run came to, and what of it was aimed at."""
+    report = reports["soak"]
+    made = [*faults.tables(report["results"]["faults"]), target_table(report["targets"])]
+    return [where(report), *(line for table in made for line in ("", *markdown(table)))]
+
+
 BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "machine": _machine,
     "musts": lambda reports: markdown(musts_table(reports)),
@@ -106,38 +118,46 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "footprint": _of("footprint", footprint.table_of),
     "patients": _of("multi", lambda results: multi.tables(results)[0]),
     "ward": _of("multi", lambda results: multi.tables(results)[1]),
+    "one-patient": _of("scale", lambda results: scale.one_table(results["one"])),
+    "many-patients": _of("scale", lambda results: scale.many_table(results["one"])),
+    "failures": _of("scale", lambda results: scale.failures_table(results["failures"])),
     "speed": _speed,
+    "soak": _soak,
+    **fidelity_blocks.BLOCKS,
+    **card_blocks.BLOCKS,
 }
+"""What stands in a page, by name."""
 
 
-def block(name: str, reports: Reports) -> list[str]:
-    """Its lines. Raises BenchmarkError for a name that is not in BLOCKS."""
+def block(name: str, reports: Reports, standing: str = "") -> list[str]:
+    """Its lines; where its report is missing, those `standing`. Raises BenchmarkError for another name."""
     if name not in BLOCKS:
         raise BenchmarkError(f"no block {name} in a page: take one of {', '.join(BLOCKS)}")
     try:
         return BLOCKS[name](reports)
     except KeyError:  # its report, or an engine, is not there
-        return [_ABSENT]
+        return standing.splitlines() or [ABSENT]
 
 
 def updated(text: str, reports: Reports) -> str:
     """A page with every block as the reports have it."""
 
     def replace(found: re.Match[str]) -> str:
-        opening, name, end, closing = found.groups()
-        return f"{opening}{end}{end.join(block(name, reports))}{end}{closing}"
+        opening, name, end, standing, closing = found.groups()
+        return f"{opening}{end}{end.join(block(name, reports, standing))}{end}{closing}"
 
     return _BLOCK.sub(replace, text)
 
 
-def update_pages(reports: Reports, root: Path = ROOT) -> list[str]:
-    """Write the pages whose blocks changed; their names."""
+def update_pages(reports: Reports, to: Path = ROOT) -> list[str]:
+    """Write the pages of the checkout whose blocks changed, to another folder if asked; their names."""
     changed = []
     for name in PAGES:
-        text = (root / name).read_text(encoding="utf-8")
+        text = (ROOT / name).read_text(encoding="utf-8")
         new = updated(text, reports)
         if new != text:
-            (root / name).write_text(new, encoding="utf-8")
+            (to / name).parent.mkdir(parents=True, exist_ok=True)
+            (to / name).write_text(new, encoding="utf-8")
             changed.append(name)
     return changed
 
@@ -147,12 +167,16 @@ def all_tables(reports: Reports) -> dict[str, list[Table]]:
     makers: Mapping[str, Callable[[Results], list[Table]]] = {
         "latency": tables.tables,
         "multi": multi.tables,
+        "scale": scale.tables,
         "against": lambda results: [against.table_of(results)],
         "peers": peers.tables,
         "footprint": lambda results: [footprint.table_of(results)],
         "fidelity": lambda results: [fidelity_table(results)],
+        "soak": lambda results: faults.tables(results["faults"]),
     }
-    return {name: makers[name](report["results"]) for name, report in reports.items()}
+    return {
+        name: makers[name](report["results"]) for name, report in reports.items() if name in makers
+    }
 
 
 def fidelity_table(results: Results) -> Table:
@@ -161,6 +185,8 @@ def fidelity_table(results: Results) -> Table:
     table = Table("Fidelity, mean over I, V2, V3, V4, V6", columns)
     for domain, found in results.items():
         for method, one in found.items():
+            if not isinstance(one, Mapping) or "headline" not in one:
+                continue  # a difference of two
             r, rmse = one["headline"]["r"], one["headline"]["rmse_uv"]
             row = (cell(r["mean"]), _ends(r), cell(rmse["mean"]), _ends(rmse), one["n_records"])
             table.add(domain, method, *row)

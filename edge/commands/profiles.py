@@ -14,6 +14,7 @@ from typing import Any
 from edge.commands.common import Subparsers, UsageError
 from edge.errors import InputError
 from edge.notices import LOG
+from firmware_bridge.unread import why_unread
 
 NOT_KEPT = ("help", "profile", "config", "debug", "quiet", "verbose")
 """Options that no profile sets."""
@@ -127,9 +128,10 @@ def read_profiles(path: Path) -> dict[str, dict[str, Any]]:
             )
         found = tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
-        why = error.strerror or error
+        why = why_unread(error, path)
         raise InputError(
-            f"cannot read the profiles {path}: {why}; --config names another file"
+            f"cannot read the profiles {path}: {why}; "
+            "begin it with a line such as [bench], or --config names another"
         ) from error
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path} is no TOML: {' '.join(str(error).split())}") from error

@@ -16,6 +16,8 @@ from edge.commands import (
     devices,
     doctor,
     export_c,
+    export_triton,
+    fleet,
     info,
     leads,
     monitor,
@@ -49,6 +51,8 @@ COMMANDS = (
     completion,
     build_engine,
     export_c,
+    export_triton,
+    fleet,
 )
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)

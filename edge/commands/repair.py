@@ -14,6 +14,7 @@ from edge.errors import InputError
 from edge.files.formats import all_files
 from edge.files.records import open_record
 from firmware_bridge.new_file import stamped
+from firmware_bridge.unread import why_unread
 
 PART = ".part"
 """What the folder of an NPZ recording ends in until the recording is finished."""
@@ -58,7 +59,7 @@ def run(arguments: argparse.Namespace) -> int:
         with file.open("rb") as start:
             form = format_of(file, start.read(HEAD_BYTES))
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+        raise InputError(f"cannot read {file}: {why_unread(error, file)}") from error
     if form is EDF:
         mended = output or str(file.with_suffix(".repaired.edf"))
         return _mend(file, mended, overwrite=arguments.overwrite)

@@ -94,9 +94,14 @@ def open_engine(bundle: Bundle, name: str = "auto", say: Say | None = None) -> C
     """
     if name == "auto":
         return _fastest(bundle, say)
-    if name not in MAKERS:
-        raise InputError(f"unknown engine {name!r}: use auto, {', '.join(MAKERS)}")
+    check_engine(name)
     return Choice(_checked(MAKERS[name](bundle, say), name), {})
+
+
+def check_engine(name: str) -> None:
+    """Raise InputError for a name that is neither `auto` nor an engine's."""
+    if name != "auto" and name not in MAKERS:
+        raise InputError(f"unknown engine {name!r}: use auto, {', '.join(MAKERS)}")
 
 
 def _fastest(bundle: Bundle, say: Say | None) -> Choice:

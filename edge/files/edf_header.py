@@ -147,7 +147,9 @@ def _text(field: bytes) -> str:
 
 def _n_signals(fixed: bytes, size: int, path: Path, warnings: list[str]) -> int:
     if len(fixed) < FIXED_BYTES:
-        raise InputError(f"{path} is no EDF file, or only the start of one")
+        raise InputError(
+            f"{path} is no EDF file, or only the start of one: copy it anew, or give another"
+        )
     said = header_number(fixed[252:256])
     by_length = (header_number(fixed[184:192]) or 0.0) / FIXED_BYTES - 1
     if said is None and by_length >= 1 and by_length.is_integer():
@@ -163,7 +165,7 @@ def _n_signals(fixed: bytes, size: int, path: Path, warnings: list[str]) -> int:
         raise InputError(f"{path} holds no signals: nothing to reconstruct")
     if FIXED_BYTES * (1 + said) > size:
         raise InputError(
-            f"{path} is no EDF file, or only the start of one: its header is cut short"
+            f"{path} is no EDF file, or only the start of one: its header is cut short: copy it anew"
         )
     return int(said)
 

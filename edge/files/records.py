@@ -9,6 +9,7 @@ from pathlib import Path
 from edge.errors import InputError
 from edge.files.formats import HEAD_BYTES, NPZ, WFDB, format_of, readable
 from edge.files.record import ReadOptions, Record
+from firmware_bridge.unread import why_unread
 
 __all__ = ["ReadOptions", "Record", "n_records", "open_record", "split_pick"]
 
@@ -74,7 +75,7 @@ def open_record(
             raise InputError(_not_there(file))
         return format_of(file, head).reader(file, options, int(pick) if pick else None)
     except OSError as error:
-        raise InputError(f"cannot read {file}: {error.strerror or error}") from error
+        raise InputError(f"cannot read {file}: {why_unread(error, file)}") from error
 
 
 def _spool(file: Path) -> Path:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import InputError, SinkError
 from edge.metrics.collector import Collector
+from edge.metrics.fleet import FleetCollector
 from firmware_bridge.closing import Closing
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ class Exporter(Closing):
         from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 
         self._collector = Collector()
-        registry = CollectorRegistry()
+        self._registry = registry = CollectorRegistry()
         ProcessCollector(registry=registry)
         registry.register(self._collector)
         try:
@@ -67,6 +68,10 @@ class Exporter(Closing):
         return lambda runtime, reconstructor: self._collector.following(
             source, runtime, reconstructor
         )
+
+    def follow_fleet(self, report: Callable[[], dict[str, Any]]) -> None:
+        """Shows a fleet, by the report of its service."""
+        self._registry.register(FleetCollector(report))
 
     def close(self) -> None:
         """Serve no more; a second call does nothing."""

@@ -26,6 +26,7 @@ from edge import json_rules as rules
 from edge.bundle import Bundle
 from edge.errors import PatientError
 from edge.leads import INDEPENDENT_LEADS, LEADS
+from firmware_bridge.unread import why_unread
 
 SCHEMA_VERSION = 1
 TAPS = (0, 2, 4, 6)  # samples back: 24 ms, what conduction shifts one lead against another
@@ -181,8 +182,10 @@ def load_patient(path: str | Path) -> Patient:
     except UnicodeDecodeError as error:
         raise PatientError(f"{path} is no text: give what `leadlift calibrate` wrote") from error
     except (OSError, ValueError) as error:  # ValueError: no path at all
-        reason = getattr(error, "strerror", None) or error
-        raise PatientError(f"cannot read the patient calibration {path}: {reason}") from error
+        why = why_unread(error, path)
+        raise PatientError(
+            f"cannot read the patient calibration {path}: {why}, or make one with `leadlift calibrate`"
+        ) from error
     return read_patient(text, path.name)
 
 

@@ -45,7 +45,7 @@ _TRUE = ("#D55E00", 0.6)
 _DASHED = "--"
 _MARKER: dict[str, Any] = {"color": "#5b2a86", "linewidth": 0.6, "linestyle": "-."}
 _MARKER_LETTERS = 40
-_HATCHES = {
+_HATCHES = {  # but of MISPLACED: it covers whole pages
     State.WITHOUT_A_LEAD: "--",
     State.SETTLING: "\\\\\\",
     State.CLIPPED: "|||",
@@ -91,7 +91,8 @@ def page(
     _draw_markers(axes, shown)
     for base in ROWS:
         _draw_pulse(axes, base)
-    _write(axes, heading)
+    misplaced = any((trace.state == State.MISPLACED).any() for trace in shown.traces.values())
+    _write(axes, heading, ("Leads seem exchanged or inverted.",) if misplaced else ())
     _draw_legend(axes, shown, true)
 
 
@@ -231,9 +232,9 @@ def _box(axes: Axes, left: float, bottom: float, width: float, height: float, st
             (left, bottom),
             width,
             height,
-            facecolor="#e4e4e4",
+            facecolor="#f4ee9a" if state is State.MISPLACED else "#e4e4e4",
             edgecolor="#8a8a8a",
-            hatch=_HATCHES[state],
+            hatch=_HATCHES.get(state),
             linewidth=0,
             alpha=0.7,
             zorder=1,
@@ -269,12 +270,12 @@ def _text(
     axes.text(x, y, text, fontsize=size, bbox=paper, parse_math=False, **how)
 
 
-def _write(axes: Axes, heading: Heading) -> None:
+def _write(axes: Axes, heading: Heading, more: Sequence[str]) -> None:
     left, _, right, top = PAPER
     _text(axes, left, top + 23, heading.title, size=_LARGE, weight="bold", va="center")
     for i, line in enumerate(heading.lines):
         _text(axes, left, top + 17 - 4.2 * i, line, size=_NORMAL, va="center")
-    for i, line in enumerate(heading.notices):
+    for i, line in enumerate((*heading.notices, *more)):
         how: dict[str, Any] = {"weight": "bold", "ha": "right", "va": "center"}
         _text(axes, right, top + 23 - 5 * i, line, size=_NORMAL + 1, **how)
     _text(axes, left, PAPER[1] - 17, heading.footer, size=_SMALL, va="center")

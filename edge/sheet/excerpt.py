@@ -20,17 +20,20 @@ class State(IntEnum):
     """What a reader of the paper must know about a sample, the gravest last."""
 
     CLEAN = 0
-    WITHOUT_A_LEAD = 1
+    MISPLACED = 1
+    """Electrodes seem to be exchanged, or a lead inverted: true of all that follows, so others are graver."""
+    WITHOUT_A_LEAD = 2
     """Reconstructed while a measured lead was off."""
-    SETTLING = 2
-    CLIPPED = 3
-    NOISY = 4
-    NO_SIGNAL = 5
-    GAP = 6
+    SETTLING = 3
+    CLIPPED = 4
+    NOISY = 5
+    NO_SIGNAL = 6
+    GAP = 7
 
     def __str__(self) -> str:
         return {
             State.WITHOUT_A_LEAD: "made without a lead that is off",
+            State.MISPLACED: "leads exchanged?",
             State.NO_SIGNAL: "no signal, lead off",
         }.get(self, self.name.lower())
 
@@ -116,6 +119,7 @@ def states(
     and for estimates.
     """
     state = np.zeros(len(ecg_mv), np.uint8)
+    state[quality & Quality.MISPLACED != 0] = State.MISPLACED
     if of_estimate:
         state[quality & Quality.LEAD_OFF != 0] = State.WITHOUT_A_LEAD
     for flag, meaning in _FLAGS.items():

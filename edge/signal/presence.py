@@ -211,10 +211,13 @@ class Presence:
 
     def roughness(self, blocks: NDArray[np.float32]) -> NDArray[np.int64]:
         """Rough hops of each row in whole blocks end to end: (n_rows, n_blocks)."""
-        hops = blocks.reshape(len(blocks), -1, NOISY_BLOCK_HOPS, self.hop)
-        bend = np.abs(hops[..., 2:] - 2 * hops[..., 1:-1] + hops[..., :-2])
-        rough: NDArray[np.int64] = (bend.sum(-1) > NOISY_MV * (self.hop - 2)).sum(-1)
-        return rough
+        # Bends over the ends of hops are made, too, and left: whole rows at once are faster than hops.
+        bend = blocks[:, 2:] - 2 * blocks[:, 1:-1]
+        bend += blocks[:, :-2]
+        np.abs(bend, bend)
+        size = sum((bend[:, i :: self.hop] for i in range(1, self.hop - 2)), bend[:, :: self.hop])
+        rough = (size > NOISY_MV * (self.hop - 2)).reshape(len(blocks), -1, NOISY_BLOCK_HOPS)
+        return np.asarray(np.add.reduce(rough, -1))
 
     def _judge(self, rough: NDArray[np.int64]) -> Flags:
         """Whether a lead was noisy up to the end of each of these blocks."""

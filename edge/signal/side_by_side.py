@@ -19,6 +19,7 @@ from edge.signal.presence import NOISY_BLOCK_HOPS, Kept, Presence
 
 Rows = NDArray[np.intp]
 """(n,) streams by number."""
+NOWHERE: Rows = np.empty(0, np.intp)
 
 
 class Places:
@@ -103,16 +104,20 @@ class Conditioners:
         self.filled[rows] = filled
         return np.asarray(filled == BLOCK_HOPS)
 
-    def end_blocks(self, rows: Rows) -> NDArray[np.bool_]:
-        """Begin a new block, after `push_hop`, of those `rows` that no step rule looks at; (n,) of which."""
-        sums = self._looked_at[:, :, rows].sum(1)
-        plain = self._one.no_step(sums).all((0, 2))
-        if np.count_nonzero(plain) < len(rows):
-            rows = rows[plain]
+    def end_blocks(self, rows: Rows) -> Rows:
+        """Begin a new block, after `push_hop`, of those `rows` that no step rule looks at.
+
+        Returns where in `rows` the others are.
+        """
+        still = self._one.no_step(np.add.reduce(self._looked_at.take(rows, 2), 1))
+        others = NOWHERE
+        if np.count_nonzero(still) < still.size:
+            plain = still.all((0, 2))
+            others, rows = np.flatnonzero(~plain), rows[plain]
         self._z[: self._n_states, rows] = self._after[:, rows]
         self._z[self._n_states :, rows] = 0.0
         self.filled[rows] = 0
-        return np.asarray(plain)
+        return others
 
 
 class Presences:
@@ -150,25 +155,36 @@ class Presences:
         self.filled[rows] = filled
         return np.asarray(filled == NOISY_BLOCK_HOPS)
 
-    def end_blocks(self, rows: Rows) -> NDArray[np.bool_]:
-        """Begin a new block of those `rows` that are neither constant anywhere nor noisy; (n,) of which."""
-        blocks = self._kept.block[rows]
+    def end_blocks(self, rows: Rows) -> Rows:
+        """Begin a new block of those `rows` that are neither constant anywhere nor noisy.
+
+        Returns where in `rows` the others are.
+        """
+        kept, n = self._kept, len(rows)
+        blocks, recent = kept.block.take(rows, 0), kept.rough.take(rows, 0)
         ends = blocks[:, :, self._hop - 1 :: self._hop]
-        before = np.concatenate([self._kept.value[rows][:, :, None], ends[:, :, :-1]], 2)
-        rough = self._one.roughness(blocks.reshape(-1, blocks.shape[2]))
-        recent = np.concatenate(
-            [self._kept.rough[rows][:, :, 1:], rough.reshape(len(rows), -1, 1)], 2
+        recent[:, :, :-1] = recent[:, :, 1:]
+        recent[:, :, -1] = self._one.roughness(blocks.reshape(-1, blocks.shape[2])).reshape(n, -1)
+        looks = (
+            ends[:, :, 1:] == ends[:, :, :-1],
+            ends[:, :, 0] == kept.value.take(rows, 0),
+            self._one.noisy(np.add.reduce(recent, 2)),
+            self._looked_at.take(rows),
         )
-        constant = (ends == before).reshape(len(rows), -1).any(1)
-        noisy = self._one.noisy(recent.sum(2)).any(1)
-        plain = ~(constant | noisy | self._looked_at[rows])
-        if np.count_nonzero(plain) < len(rows):
-            rows, recent, ends = rows[plain], recent[plain], ends[plain]
-        self._kept.value[rows] = ends[:, :, -1]
-        self._kept.flat_for[rows] = 0
-        self._kept.rough[rows] = recent
+        others = NOWHERE
+        if any(map(np.count_nonzero, looks)):
+            plain = ~np.any([look.reshape(n, -1).any(1) for look in looks], 0)
+            others, rows, recent, ends = (
+                np.flatnonzero(~plain),
+                rows[plain],
+                recent[plain],
+                ends[plain],
+            )
+        kept.value[rows] = ends[:, :, -1]
+        kept.flat_for[rows] = 0
+        kept.rough[rows] = recent
         self.filled[rows] = 0
-        return np.asarray(plain)
+        return others
 
 
 class Product:
@@ -235,6 +251,9 @@ def _filters_stand_alone(
 
 
 def stacked(samples: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(n, n_leads, hop) of the hops of n streams."""
-    joined = np.concatenate(samples)
-    return joined.reshape(len(samples), -1, joined.shape[1])
+    """(n, n_leads, hop) of the hops of n streams, all of one shape; not to be written."""
+    shape = (len(samples), *samples[0].shape)
+    try:  # a third of the time, where each lies in one piece
+        return np.frombuffer(b"".join(samples), np.float32).reshape(shape)  # type: ignore[arg-type]
+    except (BufferError, TypeError, ValueError):
+        return np.concatenate(samples).reshape(shape)

@@ -32,6 +32,7 @@ from firmware_bridge.closing import Closing
 from firmware_bridge.errors import CaptureError, SourceSpecError, TransportError
 from firmware_bridge.new_file import NewFile
 from firmware_bridge.transports.base import Received
+from firmware_bridge.unread import why_unread
 
 KIND = b"leadlift capture "
 MAGIC = KIND + b"1\n"
@@ -250,8 +251,11 @@ def _open(path: Path) -> tuple[BinaryIO, dict[str, object], int]:
     """The file placed at its first record, its header, and the CRC that the records continue."""
     try:
         file = path.open("rb")
-    except OSError as error:
-        raise CaptureError(f"cannot read {path}: {error.strerror}") from error
+    except (OSError, ValueError) as error:
+        why = why_unread(error, path)
+        raise CaptureError(
+            f"cannot read the capture {path}: {why}, or record one with `leadlift monitor`"
+        ) from error
     start = file.readline(len(MAGIC))
     line = file.readline(MAX_HEADER_BYTES)
     try:

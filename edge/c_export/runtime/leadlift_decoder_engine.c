@@ -65,23 +65,175 @@ static arrays_t of_stream(const arrays_t *arrays, uint64_t i)
 }
 
 #define TOGETHER 16 /* streams that go through a layer before the next: its weights are read once for them */
+#define UP(n, to) (((n) + (to) - 1) / (to) * (to))
 
-/* What lies between two layers, of each stream. */
+/*
+ * A layer for TILE streams at once, on x86 from AVX2 on. Packed weights hold, in each vector, four
+ * inputs of each of LANES outputs: four codes of a stream in every lane then add to LANES whole sums. Sums of
+ * VECTORS times TILE stay in registers, and a weight is loaded once for all of these streams.
+ */
+#if defined(WIDE)
+#if WIDE == 64
+#define TILE 8
+#define EVERYWHERE(four) _mm512_set1_epi32(four)
+#define ADDED(acc, x, w) _mm512_dpbusd_epi32(acc, x, w)
+#define LOADED(p) _mm512_load_si512(p)
+#define STORE(p, sums) _mm512_store_si512(p, sums)
+#else
+#define TILE 4
+#define EVERYWHERE(four) _mm256_set1_epi32(four)
+#define ADDED(acc, x, w) PRODUCTS(acc, x, w)
+#define LOADED(p) _mm256_load_si256((const __m256i *)(p))
+#define STORE(p, sums) _mm256_store_si256((__m256i *)(p), sums)
+#endif
+#if WIDE == 64 || defined(__AVXVNNI__)
+#define UNSIGNED_STEM /* 0..255 times a weight: two such products do not fit the 16 bits of the avx2 kernel */
+#endif
+#define LANES (WIDE / 4)
+#define VECTORS 2
+#define UNROLLED 2 /* fours of inputs; more copies of registers otherwise, in gcc */
+#define SUMS UP(MAX_OUTPUTS, VECTORS * LANES)
+
 typedef struct {
-    int8_t taps[TOGETHER][PADDED(TAPS * CHANNELS)] ALIGNED, inner[TOGETHER][PADDED(CHANNELS)] ALIGNED;
-    int8_t x[TOGETHER][PADDED(CHANNELS)] ALIGNED;
-    int32_t acc[TOGETHER][PADDED(MAX_OUTPUTS)] ALIGNED;
-} between_t;
+    const layer_t *layer;
+    int8_t *weight;
+    int32_t *bias;
+} packed_t;
 
-/* dense() of each of `streams`, whose inputs and sums lie one behind the other: four rows for all, then the next. */
-static inline void dense_of_each(const layer_t *layer, const int n, const int8_t *x, int streams, int32_t *acc)
+#define CHANNELS_UP UP(CHANNELS, VECTORS * LANES)
+static int8_t dilated_weight[LEADLIFT_DECODER_BLOCKS][CHANNELS_UP * PADDED(TAPS * CHANNELS)] ALIGNED;
+static int8_t pointwise_weight[LEADLIFT_DECODER_BLOCKS][CHANNELS_UP * PADDED(CHANNELS)] ALIGNED;
+static int8_t head_weight[SUMS * PADDED(CHANNELS)] ALIGNED, stem_weight[CHANNELS_UP * SEEN] ALIGNED;
+static int32_t packed_bias[2 * LEADLIFT_DECODER_BLOCKS + 2][SUMS] ALIGNED;
+static packed_t dilated[LEADLIFT_DECODER_BLOCKS], pointwise[LEADLIFT_DECODER_BLOCKS], head, stem;
+
+/* `offset` is what the codes of the layer's inputs have more than they mean. */
+static packed_t packed(const layer_t *layer, int n, int offset, int8_t *weight, int32_t *bias)
 {
-    for (int o = 0; o < layer->outputs; o += 4) {
-        for (int i = 0; i < streams; i++) {
-            four_rows(layer->weight + o * n, layer->bias + o, n, x + i * n, acc + i * PADDED(MAX_OUTPUTS) + o);
+    for (int o = 0; o < layer->outputs; o++) {
+        bias[o] = layer->bias[o];
+        for (int i = 0; i < n; i++) {
+            const int8_t w = layer->weight[o * n + i];
+            weight[o / LANES * LANES * n + i / 4 * WIDE + o % LANES * 4 + i % 4] = w;
+            bias[o] -= offset * w;
+        }
+    }
+    const packed_t made = {layer, weight, bias};
+    return made;
+}
+
+/* Once, before the first batch: what the weights are packed into. */
+void leadlift_engine_open(void)
+{
+    int32_t(*bias)[SUMS] = packed_bias;
+    for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {
+        dilated[k] = packed(&BLOCKS[k].dilated, PADDED(TAPS * CHANNELS), 0, dilated_weight[k], *bias++);
+        pointwise[k] = packed(&BLOCKS[k].pointwise, PADDED(CHANNELS), 0, pointwise_weight[k], *bias++);
+    }
+    head = packed(&HEAD, PADDED(CHANNELS), 0, head_weight, *bias++);
+    stem = packed(&STEM, SEEN, 128, stem_weight, *bias);
+}
+
+/* VECTORS * LANES outputs of TILE streams. */
+static inline void tile(const int8_t *w, const int32_t *bias, const int n, const int8_t *x, int32_t *acc)
+{
+    sums_t sums[VECTORS][TILE];
+    for (int v = 0; v < VECTORS; v++) {
+        for (int s = 0; s < TILE; s++) {
+            sums[v][s] = LOADED(bias + v * LANES);
+        }
+    }
+    for (int i = 0; i < n; i += 4 * UNROLLED, w += UNROLLED * WIDE) {
+        for (int u = 0; u < UNROLLED; u++) {
+            for (int s = 0; s < TILE; s++) {
+                int32_t four;
+                memcpy(&four, x + s * n + i + 4 * u, sizeof four);
+                const sums_t codes = EVERYWHERE(four);
+                for (int v = 0; v < VECTORS; v++) {
+                    sums[v][s] = ADDED(sums[v][s], codes, LOADED(w + u * WIDE + v * LANES * n));
+                }
+            }
+        }
+    }
+    for (int v = 0; v < VECTORS; v++) {
+        for (int s = 0; s < TILE; s++) {
+            STORE(acc + s * SUMS + v * LANES, sums[v][s]);
         }
     }
 }
+
+/* dense() of each of `streams`, whose inputs and sums lie one behind the other; the last of them one by one. */
+static inline void dense_of_each(const packed_t *of, const int n, const int8_t *x, int streams, int32_t *acc)
+{
+    const int tiled = streams / TILE * TILE, outputs = of->layer->outputs;
+    for (int o = 0; tiled > 0 && o < outputs; o += VECTORS * LANES) {
+        for (int i = 0; i < tiled; i += TILE) {
+            tile(of->weight + o * n, of->bias + o, n, x + i * n, acc + i * SUMS + o);
+        }
+    }
+    for (int o = 0; o < outputs; o += 4) {
+        for (int i = tiled; i < streams; i++) {
+            four_rows(of->layer->weight + o * n, of->layer->bias + o, n, x + i * n, acc + i * SUMS + o);
+        }
+    }
+}
+
+/* The stem's codes are signed: those of whole tiles are shifted to 0..255. */
+static inline void stem_of_each(int8_t *x, int streams, int32_t *acc)
+{
+    int first = 0;
+#if defined(UNSIGNED_STEM)
+    for (; first + TILE <= streams; first += TILE) {
+        for (int i = first * SEEN; i < (first + TILE) * SEEN; i++) {
+            x[i] = (int8_t)(x[i] ^ -128);
+        }
+        for (int o = 0; o < CHANNELS; o += VECTORS * LANES) {
+            tile(stem.weight + o * SEEN, stem.bias + o, SEEN, x + first * SEEN, acc + first * SUMS + o);
+        }
+    }
+#endif
+    for (; first < streams; first++) {
+        dense_signed(&STEM, SEEN, x + first * SEEN, acc + first * SUMS);
+    }
+}
+#else
+#define SUMS PADDED(MAX_OUTPUTS)
+typedef struct {
+    const layer_t *layer;
+} packed_t;
+static packed_t dilated[LEADLIFT_DECODER_BLOCKS], pointwise[LEADLIFT_DECODER_BLOCKS], head;
+
+/* Nothing is packed where one kernel serves one stream and many. */
+void leadlift_engine_open(void)
+{
+    for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {
+        dilated[k].layer = &BLOCKS[k].dilated;
+        pointwise[k].layer = &BLOCKS[k].pointwise;
+    }
+    head.layer = &HEAD;
+}
+
+static inline void dense_of_each(const packed_t *of, const int n, const int8_t *x, int streams, int32_t *acc)
+{
+    for (int i = 0; i < streams; i++) {
+        dense(of->layer, n, x + i * n, acc + i * SUMS);
+    }
+}
+
+static inline void stem_of_each(int8_t *x, int streams, int32_t *acc)
+{
+    for (int i = 0; i < streams; i++) {
+        dense_signed(&STEM, SEEN, x + i * SEEN, acc + i * SUMS);
+    }
+}
+#endif
+
+/* What lies between two layers, of each stream. */
+typedef struct {
+    int8_t seen[TOGETHER][SEEN] ALIGNED, taps[TOGETHER][PADDED(TAPS * CHANNELS)] ALIGNED;
+    int8_t x[TOGETHER][PADDED(CHANNELS)] ALIGNED, inner[TOGETHER][PADDED(CHANNELS)] ALIGNED;
+    int32_t acc[TOGETHER][SUMS] ALIGNED;
+} between_t;
 
 /* The next frame of each of some streams, at most TOGETHER: leadlift_decoder_step, layer by layer. */
 static void step_together(leadlift_decoder_t *const *decoders, int streams, float (*hop)[ROWS * HOP],
@@ -91,26 +243,27 @@ static void step_together(leadlift_decoder_t *const *decoders, int streams, floa
     between_t between;
     memset(&between, 0, sizeof between);
     for (int i = 0; i < streams; i++) {
-        see(hop[i], predicted[i], known[i], between.taps[i]);
-        dense_signed(&STEM, SEEN, between.taps[i], between.acc[i]);
+        see(hop[i], predicted[i], known[i], between.seen[i]);
+    }
+    stem_of_each(between.seen[0], streams, between.acc[0]);
+    for (int i = 0; i < streams; i++) {
         to_codes(&STEM, between.acc[i], between.x[i]);
-        memset(between.taps[i], 0, sizeof between.taps[i]);
     }
     for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {
         const block_t *block = &BLOCKS[k];
         for (int i = 0; i < streams; i++) {
             remember(decoders[i], k, between.x[i], between.taps[i]);
         }
-        dense_of_each(&block->dilated, PADDED(TAPS * CHANNELS), between.taps[0], streams, between.acc[0]);
+        dense_of_each(&dilated[k], PADDED(TAPS * CHANNELS), between.taps[0], streams, between.acc[0]);
         for (int i = 0; i < streams; i++) {
             to_codes(&block->dilated, between.acc[i], between.inner[i]);
         }
-        dense_of_each(&block->pointwise, PADDED(CHANNELS), between.inner[0], streams, between.acc[0]);
+        dense_of_each(&pointwise[k], PADDED(CHANNELS), between.inner[0], streams, between.acc[0]);
         for (int i = 0; i < streams; i++) {
             add_branch(block, between.acc[i], between.x[i]);
         }
     }
-    dense_of_each(&HEAD, PADDED(CHANNELS), between.x[0], streams, between.acc[0]);
+    dense_of_each(&head, PADDED(CHANNELS), between.x[0], streams, between.acc[0]);
     for (int i = 0; i < streams; i++) {
         results(between.acc[i], residual[i], sigma[i]);
     }

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from edge.commands.archive.inputs import Found, Task, find_records
+from edge.commands.archive.on_ray import on_ray
 from edge.commands.archive.pool import in_processes
 from edge.commands.archive.record import WORK, Outcome, Settings, reconstruct_task
 from edge.commands.common import open_reconstructor, usage
@@ -104,7 +105,7 @@ def reconstruct_folder(arguments: argparse.Namespace) -> int:
     report = Report(found, output)
     try:
         with _alone_in(output):
-            _make_all(settings, report, arguments.jobs or _cores())
+            _make_all(settings, report, arguments.jobs or _cores(), arguments.ray)
         report.outcome = "failed" if found.refused else "done"
     except BaseException as error:
         if isinstance(error, Exception):
@@ -128,7 +129,8 @@ def _check_folders(source: Path, output: Path) -> None:
         raise InputError(f"{source} is a folder and {output} a file: give a folder for the outputs")
 
 
-def _make_all(settings: Settings, report: Report, jobs: int) -> None:
+def _make_all(settings: Settings, report: Report, jobs: int, ray: str | None) -> None:
+    """`ray` is the address of a cluster, empty for one of this machine, None for processes without Ray."""
     tasks = list(report.found.tasks)
     if not tasks:
         return
@@ -136,8 +138,13 @@ def _make_all(settings: Settings, report: Report, jobs: int) -> None:
     repeated = 0
     work = partial(reconstruct_task, settings)
     n_bytes = sum(task.n_bytes for task in tasks)
+    jobs = min(jobs, len(tasks))
     with (
-        closing(in_processes(work, tasks, min(jobs, len(tasks)))) as made,
+        closing(
+            in_processes(work, tasks, jobs)
+            if ray is None
+            else on_ray(work, tasks, jobs, ray or None)
+        ) as made,
         progress("reconstructing", n_bytes) as bar,
     ):
         for n, (task, outcome) in enumerate(made, 1):

@@ -7,7 +7,7 @@ import argparse
 from edge.commands.common import UsageError
 from edge.files.formats import FORMATS
 
-_OF_A_FOLDER = ("jobs", "format", "json")
+_OF_A_FOLDER = ("jobs", "format", "json", "ray")
 
 
 def add_archive_options(parser: argparse.ArgumentParser) -> None:
@@ -24,6 +24,14 @@ def add_archive_options(parser: argparse.ArgumentParser) -> None:
         type=_jobs,
         metavar="N",
         help="processes, of one thread each (default: one per core)",
+    )
+    group.add_argument(
+        "--ray",
+        nargs="?",
+        const="",
+        metavar="ADDRESS",
+        help="on Ray: a cluster that is joined at ADDRESS, whose machines see the same folders, or one "
+        "that is started here; --jobs is how many records at a time: pip install 'leadlift[fleet]'",
     )
     group.add_argument(
         "--format",
@@ -44,5 +52,5 @@ def _jobs(text: str) -> int:
 def refuse_archive_options(arguments: argparse.Namespace) -> None:
     """Raise UsageError for an option of folders beside a file."""
     for name in _OF_A_FOLDER:
-        if getattr(arguments, name):
+        if getattr(arguments, name) not in (None, False):
             raise UsageError(f"--{name} is for a folder, and {arguments.input} is none")

@@ -46,6 +46,9 @@ class Library:
         self.reset = function("leadlift_decoder_reset", None, POINTER)
         self.get_state = function("leadlift_decoder_get_state", None, POINTER, POINTER)
         self.set_state = function("leadlift_decoder_set_state", None, POINTER, POINTER)
+        function(
+            "leadlift_engine_open", None
+        )()  # packs the weights, of a library that nobody has yet
         kernel = function("leadlift_decoder_kernel", ctypes.c_char_p)()
         size = function("leadlift_engine_state_bytes", ctypes.c_uint32)()
         assert isinstance(kernel, bytes) and isinstance(size, int)

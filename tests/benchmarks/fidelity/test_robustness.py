@@ -22,10 +22,13 @@ from benchmarks.fidelity.disturbances import (
     load_noise,
     noisy,
     scaled,
+    too_high,
 )
 from benchmarks.fidelity.robustness import CLEAN, COSTS, TARGETS, disturbed, summaries, tables
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
+from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, lead_indices
+from firmware_bridge.simulators.ecg import LEAD_VECTORS
 from quantize.data import Records
 from quantize.errors import QuantizeError
 from tests.benchmarks.synthetic import simulated_records
@@ -63,9 +66,22 @@ def test_gain_off_inverted_and_exchanged() -> None:
     assert np.array_equal(exchanged((0, 2), ECG, 0), ECG[[2, 1, 0]])
 
 
+def test_an_electrode_too_high_sees_the_heart_from_above() -> None:
+    of = LEAD_VECTORS[lead_indices(INPUT_LEADS, INDEPENDENT_LEADS)]
+    towards_feet = (of @ [[0.0], [1.0], [0.0]]).astype(np.float32)  # a dipole, as the leads tell it
+    high = too_high((1, 2), towards_feet, 0)
+    assert high[0] == towards_feet[0]  # a limb lead
+    assert (high[1:] < towards_feet[1:]).all()
+    seen = np.stack(
+        [too_high((1, 2), (of @ one).astype(np.float32), 0) for one in np.eye(3)[..., None]]
+    )
+    length = np.linalg.norm(seen[..., 0], axis=0)  # of each lead vector: turned, not stretched
+    assert length == pytest.approx(np.linalg.norm(of, axis=1), rel=1e-5)
+
+
 def test_no_disturbance_changes_what_it_is_given() -> None:
     every = list(disturbances(dict.fromkeys(NOISE_KINDS, NOISE), 250.0))
-    assert len({one.name for one in every}) == len(every) == 12 + 3 + len(GAPS_S) + 3 + 3 + 3
+    assert len({one.name for one in every}) == len(every) == 12 + 3 + len(GAPS_S) + 3 + 3 + 3 + 3
     ecg = np.ones((3, 2500), np.float32)
     for one in every:
         one.change(ecg, 0)

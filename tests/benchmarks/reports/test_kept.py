@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,14 @@ pytest.importorskip("torch", reason="benchmarks of other networks need leadlift[
 
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
+from benchmarks.latency.engines import fastest
 from benchmarks.report import Table
 from benchmarks.reports import page, plots
 from benchmarks.reports.axes import Scale, decades, log_scale, microseconds
 from benchmarks.reports.blocks import PAGES, block, is_busy, updated
-from benchmarks.reports.kept import COMMANDS, FOLDER, ROOT, read, without_paths
-from benchmarks.reports.musts import MUSTS, Must, fraction, musts_table
+from benchmarks.reports.kept import COMMANDS, FOLDER, ROOT, TIMED, read
+from benchmarks.reports.musts import MUSTS, Must, fraction, in_a_sentence, musts_table
+from benchmarks.reports.slim import without_paths
 from edge.errors import LeadliftError
 
 KEPT = read()
@@ -40,8 +43,8 @@ def test_pages_are_those_of_the_kept_reports(file: str, make: Any) -> None:
 
 
 def test_every_report_is_kept_and_they_are_small() -> None:
-    assert set(KEPT) == set(COMMANDS)
-    assert sum(file.stat().st_size for file in FOLDER.iterdir()) < 300_000
+    assert set(TIMED) <= set(KEPT) <= set(COMMANDS)
+    assert sum(file.stat().st_size for file in FOLDER.glob("*.*")) < 900_000
     for report in KEPT.values():
         assert not report["arguments"]["quick"]
 
@@ -51,6 +54,16 @@ def test_every_must_finds_its_figure() -> None:
         found = must.found(KEPT)
         assert found is not None, must.what
         assert found["ratio"] > 0
+
+
+def test_what_is_missed_or_absent_is_named_in_a_sentence() -> None:
+    multi = json.loads(json.dumps(KEPT["multi"]))
+    multi["results"]["cost"]["64"]["ratio"] = 0.3
+    said = in_a_sentence({**KEPT, "multi": multi, "peers": {"results": {}}})
+    assert "missed: a patient of 64 / one Reconstructor" in said
+    assert "not measured: ring, push / nearest peer at any rate; ring, read of 10 s" in said
+    assert escape(in_a_sentence(KEPT)) in page.html(KEPT)
+    assert in_a_sentence(KEPT) in page.text(KEPT)
 
 
 class _Page(HTMLParser):
@@ -82,6 +95,24 @@ def test_the_page_asks_nobody_and_is_well_formed() -> None:
     assert text.count("<svg") == len(page.PLOTS)
 
 
+def test_the_small_model_is_in_the_plot_and_its_table_and_is_no_fastest_engine() -> None:
+    latency = json.loads(json.dumps(KEPT["latency"]))
+    of = latency["results"]["engines"]["engines"]
+    of["c, small model"] = {**of["onnxruntime"], "p50": 1.5, "ratio": 0.01}
+    r = {"mean": 0.7654, "mean_95": [0.76, 0.77]}
+    small = {"results": {"test": {"sets": {"II+V1+V5": {"shipped": {"r": r}}}}}}
+    reports = {"latency": latency, "fidelity": KEPT["fidelity"], "small": small}
+    rows = [row for row in page.methods_table(reports).rows if "small" in str(row[0])]
+    assert rows == [("leadlift small INT8, c", "1.5 µs", "0.765", "0.760 to 0.770")]
+    assert "leadlift small INT8, c" in plots.fidelity(reports)
+    assert "small" not in plots.ecdf(reports)
+    assert (
+        fastest(of)["engine"] == fastest(KEPT["latency"]["results"]["engines"]["engines"])["engine"]
+    )
+    without = page.methods_table({"latency": latency, "fidelity": KEPT["fidelity"]})
+    assert without.rows and not any("small" in str(row[0]) for row in without.rows)
+
+
 def test_what_is_not_there_is_said_and_not_drawn() -> None:
     assert [draw({}) for _, draw, _ in page.PLOTS] == [""] * len(page.PLOTS)
     assert block("engines", {}) == ["Not measured yet."]
@@ -96,12 +127,12 @@ def test_a_block_is_put_in_its_place_and_nothing_else_moves() -> None:
         "<!-- report: musts -->x<!-- /report -->",
     )
     text = f"a\n{table}\nb {within} c"
-    new = updated(text, {})
-    assert new.startswith(
-        "a\n<!-- report: engines -->\nNot measured yet.\n<!-- /report -->\nb <!--"
-    )
+    assert updated(text, {}).startswith(f"a\n{table}\nb <!--")  # without its report it stays
+    new = updated(text, KEPT)
+    assert "old" not in new
+    assert new.startswith("a\n<!-- report: engines -->\n| engine ")
     assert new.endswith("<!-- /report --> c")
-    assert updated(new, {}) == new
+    assert updated(new, KEPT) == new
 
 
 @pytest.mark.parametrize(
@@ -146,8 +177,9 @@ def test_others_on_the_machine_are_said(first: float, later: float, busy: bool) 
     def report(date: str, load: float) -> dict[str, Any]:
         return {"environment": {"date": date, "load_before": [load, 0, 0]}}
 
-    reports = {"later": report("2026-11-29T13", later), "first": report("2026-11-29T12", first)}
+    reports = {"multi": report("2026-11-29T13", later), "latency": report("2026-11-29T12", first)}
     assert is_busy(reports) is busy
+    assert is_busy({**reports, "sets": report("2026-11-29T14", 9.0)}) is busy  # of recordings
     latency = {**KEPT["latency"], "environment": KEPT["latency"]["environment"]}
     latency["environment"] = {
         **latency["environment"],
@@ -178,8 +210,9 @@ def test_a_benchmark_that_fails_is_named_and_its_earlier_report_stays(
     assert read(tmp_path)["fidelity"] == KEPT["fidelity"]
 
 
-def test_a_quick_report_is_never_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--quick"]) == 1
+@pytest.mark.parametrize("few", [["--quick"], ["--limit", "3"]])
+def test_a_report_of_few_is_never_kept(few: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--fidelity", *few]) == 1
     assert "give another folder with --out" in capsys.readouterr().err
     assert issubclass(BenchmarkError, LeadliftError)
 

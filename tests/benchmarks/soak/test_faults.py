@@ -16,7 +16,6 @@ from benchmarks.soak.collector import Collector
 from benchmarks.soak.comparison import SAME_MV, compare
 from benchmarks.soak.device import FaultyDevice, Truth
 from benchmarks.soak.episode import RECOVERY_S
-from benchmarks.soak.faults import slope
 from benchmarks.soak.schedule import CALM_S, Fault, Kind, draw
 from benchmarks.soak.tolerance import ROUNDING_MV, held, smeared
 from benchmarks.soak.transport import Gates
@@ -190,16 +189,6 @@ def test_a_block_that_goes_back_or_has_no_value_is_found() -> None:
         "block",
         "no value, and no flag of a lead that is off,",
     ]
-
-
-def test_growth_has_an_interval_and_too_few_recordings_have_none() -> None:
-    hours = np.arange(40) / 10
-    noise = np.resize([0.1, -0.1, -0.1, 0.1], 40)
-    found = slope([(h, 50 + 2 * h + e) for h, e in zip(hours, noise, strict=True)])
-    low, high = found["low_mb_per_hour"], found["high_mb_per_hour"]
-    assert low is not None and high is not None
-    assert 1.5 < low < 2 < high < 2.5
-    assert slope([(h, 50.0) for h in range(4)])["mb_per_hour"] is None
 
 
 @pytest.mark.realtime

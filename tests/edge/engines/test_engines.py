@@ -37,7 +37,9 @@ def engine(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Engine]:
         pytest.importorskip("torch", reason="the torch engine needs torch: install leadlift[test]")
     try:
         opened = open_engine(bundle, request.param).engine
-    except EngineMissingError as error:  # of an extra that is not installed (CI has litert's once, by [test])
+    except (
+        EngineMissingError
+    ) as error:  # of an extra that is not installed (CI has litert's once, by [test])
         if request.param not in ("tensorrt", "litert"):
             raise
         pytest.skip(str(error))

@@ -115,6 +115,20 @@ def test_trouble_is_shaded_and_named() -> None:
     assert (LEFT + 10.0, pytest.approx(30.0)) in boxes
 
 
+def test_leads_that_seem_exchanged_are_shaded_named_and_said_above() -> None:
+    state = np.zeros(2500, np.uint8)
+    state[1000:] = State.MISPLACED
+    shown = made()
+    traces = {lead: replace(trace, state=state) for lead, trace in shown.traces.items()}
+    figure = drawn(replace(shown, traces=traces))
+    said, legend, notice = words(figure), 1, "Leads seem exchanged or inverted."
+    # Of the columns, the last two hold it from their begin on, the second from its middle on.
+    assert said.count("leads exchanged?") == 3 * 3 + 1 + legend
+    assert notice in said and notice not in words(drawn(shown))
+    darker = image(shown) - image(replace(shown, traces=traces)) > 0.02  # without colour, too
+    assert 0.1 < darker.mean() < 0.5
+
+
 def test_a_marker_is_a_line_across_the_rows_with_its_text() -> None:
     plain, marked = made(), replace(made(), markers=((3.0, "stands up 😀"), (3.1, "x" * 90)))
     figure = drawn(marked)

@@ -28,6 +28,11 @@ Q, S = Quality, State
         (0.1, Q.SETTLING | Q.CLIPPED, False, S.CLIPPED),
         (0.1, Q.CLIPPED | Q.NOISY, False, S.NOISY),
         (0.1, Q.GAP, False, S.CLEAN),
+        (0.1, Q.MISPLACED, False, S.MISPLACED),
+        (0.1, Q.MISPLACED | Q.INTERPOLATED, True, S.MISPLACED),
+        (0.1, Q.MISPLACED | Q.LEAD_OFF, True, S.WITHOUT_A_LEAD),
+        (0.1, Q.MISPLACED | Q.NOISY, False, S.NOISY),
+        (np.nan, Q.MISPLACED, False, S.NO_SIGNAL),
         (np.nan, Q.OK, False, S.NO_SIGNAL),
         (np.nan, Q.LEAD_OFF | Q.NOISY, False, S.NO_SIGNAL),
         (np.nan, Q.GAP, True, S.GAP),
@@ -45,8 +50,8 @@ def test_the_gravest_state_counts(
     [
         ([], []),
         ([0, 0], []),
-        ([6, 6, 0, 4], [(0, 2, S.GAP), (3, 4, S.NOISY)]),
-        ([0, 2, 3, 3], [(1, 2, S.SETTLING), (2, 4, S.CLIPPED)]),
+        ([7, 7, 0, 5], [(0, 2, S.GAP), (3, 4, S.NOISY)]),
+        ([0, 3, 4, 4], [(1, 2, S.SETTLING), (2, 4, S.CLIPPED)]),
     ],
 )
 def test_spans(state: list[int], expected: list[tuple[int, int, State]]) -> None:

@@ -1,4 +1,5 @@
 // Markers: what was noted, where it is drawn, and the dialogue in which somebody notes something.
+import { cutOut } from "./traces.js";
 const LETTERS = 40, LINE_PX = 14, MOST_BYTES = 240, ANSWER_MS = 5000;
 const byId = (id) => document.getElementById(id);
 
@@ -19,24 +20,33 @@ export class Markers {
     while (this.all.length && this.all[0][0] < position) { const [at, text] = this.all.shift(); this.known.delete(`${at} ${text}`); }
   }
 
-  /** A line across the cell at each marker that lies in its stretches, and where `named` its text. */
-  draw(g, cell, parts, { colours, perSample }, named) {
-    g.save(); g.beginPath(); g.rect(cell.x, cell.top, cell.width, cell.height); g.clip();
+  /** A line across the cell at each marker that lies in its stretches, and where `named` its text. On a sheet that `moves`
+      a text leaves after its line. */
+  draw(g, cell, parts, { colours, perSample, moves }, named) {
+    g.save(); cutOut(g, cell, cell.top, cell.height);
     g.strokeStyle = g.fillStyle = colours.marker; g.lineWidth = 1.4; g.setLineDash([7, 3, 2, 3]);
-    const bottom = cell.top + cell.height - 18, reach = [];
-    for (const [from, to, x] of parts) for (const [at, text] of this.all) {
-      if (at < from || at >= to) continue;
+    g.font = "bold 12px system-ui, sans-serif"; g.textBaseline = "bottom";
+    const bottom = cell.top + cell.height - 18, placed = named ? this.#inLines(g, perSample) : this.all.map(([at]) => ({ at }));
+    for (const [from, to, x] of parts) for (const { at, short, wide, line } of placed) {
       const left = x + (at - from) * perSample;
+      if (at >= to || (at < from && !(moves && left + wide + 8 > cell.x))) continue;
       g.beginPath(); g.moveTo(left, cell.top); g.lineTo(left, cell.top + cell.height); g.stroke();
       if (!named) continue;
-      g.font = "bold 12px system-ui, sans-serif"; g.textBaseline = "bottom";
-      const short = text.length > LETTERS ? `${text.slice(0, LETTERS - 1)}\u2026` : text, wide = g.measureText(short).width;
-      const line = [0, 1, 2].find((i) => !(reach[i] > left)) ?? 0;
-      reach[line] = left + wide + 8;
       g.globalAlpha = 0.8; g.fillStyle = colours.paper; g.fillRect(left + 2, bottom - line * LINE_PX - 13, wide + 4, 13);
       g.globalAlpha = 1; g.fillStyle = colours.marker; g.fillText(short, left + 4, bottom - line * LINE_PX);
     }
     g.restore();
+  }
+
+  /** Each marker with its text cut to a length, the width of that, and a line of its own where the texts of others would lie over it. */
+  #inLines(g, perSample) {
+    const reach = [];
+    return this.all.map(([at, text]) => {
+      const short = text.length > LETTERS ? `${text.slice(0, LETTERS - 1)}\u2026` : text, wide = g.measureText(short).width;
+      const line = [0, 1, 2].find((i) => !(reach[i] > at * perSample)) ?? 0;
+      reach[line] = at * perSample + wide + 8;
+      return { at, short, wide, line };
+    });
   }
 }
 

@@ -5,20 +5,20 @@ import { LAYOUT_NAMES, arrange, drawPaper } from "./paper.js";
 import { sheet as printedSheet, words as said, writeWords } from "./sheet.js";
 import { show } from "./status.js";
 import { History, connect } from "./stream.js";
-import { drawCell, stretches, swept } from "./traces.js";
+import { arrived, drawCell, scrolled, stretches, swept } from "./traces.js";
 
 const byId = (id) => document.getElementById(id);
 const paper = byId("paper"), ink = byId("ink"), sheet = byId("sheet");
 const KINDS = { measured: "measured", derived: "derived", reconstructed: "reconstructed" };
 const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 const calipers = new Calipers();
-const NOTICE_MS = 8000;
+const NOTICE_MS = 8000, BESIDE_PX = 4;
 const DELAY_S = 0.06; // what is drawn stays so far behind what has come, so that it moves evenly
 let history = null, state = null, link = "connecting", head = null, frozen = null, last = 0, stale = true, frames = 0;
 const NAMES_MS = 250; // how soon the names of what is wrong follow where it begins
 let painted = { head: null, at: 0, wrong: false, whole: true }, swipes = 0;
 let markers = new Markers(), notice = null;
-let colours = {}, width = 0, height = 0, page = { mm: 1, cells: [] };
+let colours = {}, width = 0, height = 0, sharp = 1, page = { mm: 1, cells: [] };
 const view = { layout: matchMedia("(max-width: 640px)").matches ? "12x1" : "3x4", speed: 25, gain: 10, motion: "sweep" };
 
 const kind = (lead) => KINDS[state?.provenance[lead]] ?? (state?.provenance.length ? "rests" : "measured");
@@ -31,11 +31,11 @@ const words = (lead) => {
 // Drawing.
 
 function layOut() {
-  width = sheet.clientWidth; height = sheet.clientHeight;
-  for (const canvas of [paper, ink]) { canvas.width = width * devicePixelRatio; canvas.height = height * devicePixelRatio; }
+  width = sheet.clientWidth; height = sheet.clientHeight; sharp = devicePixelRatio;
+  for (const canvas of [paper, ink]) { canvas.width = width * sharp; canvas.height = height * sharp; }
   page = arrange(view.layout, state?.leads ?? LEADS, width, height, view.speed);
   const g = paper.getContext("2d");
-  g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  g.setTransform(sharp, 0, 0, sharp, 0, 0);
   drawPaper(g, width, height, page, { ...view, colours, kind, words });
   paint(); // at once: a canvas that changes its size is empty
 }
@@ -57,44 +57,55 @@ function advance(now) {
 
 function draw(now) {
   requestAnimationFrame(draw);
+  if (devicePixelRatio !== sharp) layOut(); // on another screen
   const had = head;
   if (history?.end != null) advance(now);
   last = now;
   const still = frozen !== null || Math.floor(had) === Math.floor(head), named = !painted.wrong || painted.whole || now - painted.at < NAMES_MS;
   if (!stale && still && named) return;
   frames++;
-  if (stale || !sweeps(now)) paint(now); else sweep();
+  if (stale || !follows(now)) paint(now); else goOn();
 }
 
-/** Whether the sheet is as it was but for what a sweep changes: nothing late has come, nothing has jumped. */
-const sweeps = (now) => frozen === null && view.motion === "sweep" && painted.head !== null && head >= painted.head &&
+/** Whether the sheet is as it was but for what moves: nothing late has come, nothing has jumped. */
+const follows = (now) => frozen === null && painted.head !== null && head >= painted.head &&
   head - painted.head < 0.5 * history.hz && history.touched >= painted.head && !(painted.wrong && now - painted.at > NAMES_MS);
 
-/** Draw what a sweep changes alone: it costs a tenth of the whole sheet. */
-function sweep() {
-  const g = ink.getContext("2d"), perSample = page.mm * view.speed / history.hz, now = Math.floor(head), wrong = painted.wrong;
-  const kinds = new Map(page.cells.map((cell) => [`${cell.x} ${cell.width}`, cell])); // cells of a column change alike
+/** Draw what has changed alone: it costs a tenth of the whole sheet. */
+function goOn() {
+  const g = ink.getContext("2d"), perSample = page.mm * view.speed / history.hz, now = Math.floor(head), { head: was, wrong } = painted;
+  const columns = new Map(page.cells.map((cell) => [`${cell.x} ${cell.width}`, cell])); // cells of a column change alike
+  const changed = view.motion === "sweep" ? (cell) => swept(history, cell, perSample, was, now) : (cell) => [arrived(cell, perSample, was, now, 1 / sharp)];
+  if (view.motion === "scroll") move(g, scrolled(now, perSample, 1 / sharp) - scrolled(was, perSample, 1 / sharp));
   painted.wrong = false;
-  for (const cell of kinds.values()) for (const [left, right] of swept(history, cell, perSample, painted.head, now)) paintFrom(g, left, right);
+  for (const cell of columns.values()) for (const [left, right] of changed(cell)) paintFrom(g, left, right);
   painted.head = now; painted.whole = false; history.touched = Infinity; swipes++;
   stale = wrong && !painted.wrong; // names go with what they name
 }
 
+/** Move the ink to the left by whole pixels, and none over the pulses. */
+function move(g, by) {
+  g.save(); g.setTransform(1, 0, 0, 1, 0, 0); g.globalCompositeOperation = "copy"; g.imageSmoothingEnabled = false;
+  g.drawImage(ink, -Math.round(by * sharp), 0);
+  g.restore();
+  g.clearRect(0, 0, Math.round((page.cells[0]?.x ?? 0) * sharp) / sharp, height);
+}
+
 const partsOf = (cell, perSample) =>
-  stretches(history, cell, perSample, Math.floor(frozen ?? head), frozen === null ? view.motion : "scroll");
+  stretches(history, cell, perSample, Math.floor(frozen ?? head), frozen === null ? view.motion : "scroll", 1 / sharp);
 const inkOf = (of) => (lead) => ({ colour: of[kind(lead)], estimate: ["reconstructed", "rests"].includes(kind(lead)) });
 
 /** The ink from `left` to `right`, at whole pixels: where two strips meet there is no seam. */
 function paintFrom(g, left, right) {
-  const d = devicePixelRatio, from = Math.floor(left * d) / d, to = Math.ceil(right * d) / d, perSample = page.mm * view.speed / history.hz;
-  const last = Math.max(...page.cells.map((cell) => cell.row)), inks = inkOf(colours);
+  const from = Math.floor(left * sharp) / sharp, to = Math.ceil(right * sharp) / sharp, perSample = page.mm * view.speed / history.hz;
+  const last = Math.max(...page.cells.map((cell) => cell.row)), inks = inkOf(colours), moves = frozen === null && view.motion === "scroll";
   g.save(); g.beginPath(); g.rect(from, 0, to - from, height); g.clip();
   g.clearRect(from, 0, to - from, height);
   for (const cell of page.cells) {
     if (cell.x > to || cell.x + cell.width < from) continue;
-    const parts = partsOf(cell, perSample), look = { ...view, mm: page.mm, colours, perSample, ...inks(cell.lead) };
+    const parts = partsOf(cell, perSample), look = { ...view, mm: page.mm, colours, perSample, moves, ...inks(cell.lead) };
     painted.wrong = drawCell(g, history, cell, parts, look, from, to) || painted.wrong;
-    markers.draw(g, cell, parts, { colours, perSample }, cell.row === last);
+    markers.draw(g, cell, parts, look, cell.row === last);
   }
   g.restore();
 }
@@ -102,14 +113,23 @@ function paintFrom(g, left, right) {
 function paint(now = performance.now()) {
   stale = false;
   const g = ink.getContext("2d");
-  g.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
+  g.setTransform(sharp, 0, 0, sharp, 0, 0);
   g.clearRect(0, 0, width, height);
   painted = { head: head === null ? null : Math.floor(head), at: now, wrong: false, whole: true };
   if (history) history.touched = Infinity;
   if (head !== null) paintFrom(g, 0, width);
   if (calipers.box) calipers.draw(g, colours.text);
   byId("reading").hidden = !calipers.box;
-  if (calipers.box) byId("reading").textContent = calipers.reading({ ...view, mm: page.mm });
+  if (calipers.box) read();
+}
+
+/** What the calipers say, above them where there is room. */
+function read() {
+  const { x, y, w, h } = calipers.box, reading = byId("reading"), left = Math.min(x, x + w), top = Math.min(y, y + h);
+  reading.textContent = calipers.reading({ ...view, mm: page.mm });
+  const wide = reading.offsetWidth, tall = reading.offsetHeight, above = top - tall - BESIDE_PX;
+  reading.style.left = `${Math.max(0, Math.min(left, width - wide))}px`;
+  reading.style.top = `${Math.max(0, Math.min(above >= 0 ? above : top + Math.abs(h) + BESIDE_PX, height - tall))}px`;
 }
 
 // What somebody wants.
@@ -204,8 +224,8 @@ function prepare() {
 
 function snapshot() {
   const canvas = document.createElement("canvas"), g = canvas.getContext("2d"), top = 60, now = new Date();
-  canvas.width = ink.width; canvas.height = ink.height + top * devicePixelRatio;
-  g.scale(devicePixelRatio, devicePixelRatio);
+  canvas.width = ink.width; canvas.height = ink.height + top * sharp;
+  g.scale(sharp, sharp);
   g.fillStyle = colours.paper; g.fillRect(0, 0, width, height + top);
   writeWords(g, wordsNow(), width, colours);
   g.drawImage(paper, 0, top, width, height); g.drawImage(ink, 0, top, width, height);

@@ -6,6 +6,7 @@ import http.client
 import json
 import logging
 import socket
+import struct
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -55,6 +56,24 @@ def blocks_of(connection: client.ClientConnection, n: int) -> list[bytes]:
         if isinstance(message, bytes):
             found.append(message)
     return found
+
+
+def unread(sink: ViewSink) -> socket.socket:
+    """A browser that looks on and takes nothing."""
+    parts = urlsplit(sink.address)
+    raw = socket.create_connection((parts.hostname, parts.port), WAIT_S)
+    raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    asks = [
+        "GET /live HTTP/1.1",
+        f"Host: {parts.netloc}",
+        "Upgrade: websocket",
+        "Connection: Upgrade",
+        "Sec-WebSocket-Version: 13",
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+    ]
+    raw.sendall("\r\n".join([*asks, "", ""]).encode())
+    assert raw.recv(12) == b"HTTP/1.1 101"
+    return raw
 
 
 def get(sink: ViewSink, path: str = "/", **headers: str) -> tuple[int, dict[str, str], bytes]:
@@ -140,19 +159,7 @@ def test_many_browsers_get_the_same(sink: ViewSink) -> None:
 def test_a_browser_that_never_reads_delays_no_write_and_loses_blocks(sink: ViewSink) -> None:
     """The socket's buffers take some; then its queue is all that it has."""
     big = block(ecg(4096))  # 245 kB each: no buffer of a system takes all of them
-    parts = urlsplit(sink.address)
-    stalled = socket.create_connection((parts.hostname, parts.port), WAIT_S)
-    stalled.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    asks = [
-        "GET /live HTTP/1.1",
-        f"Host: {parts.netloc}",
-        "Upgrade: websocket",
-        "Connection: Upgrade",
-        "Sec-WebSocket-Version: 13",
-        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
-    ]
-    stalled.sendall("\r\n".join([*asks, "", ""]).encode())
-    assert stalled.recv(12) == b"HTTP/1.1 101"
+    stalled = unread(sink)
     with looking(sink, max_size=None, max_queue=None) as reader:
         assert isinstance(reader.recv(WAIT_S), str)
         longest = 0.0
@@ -167,6 +174,30 @@ def test_a_browser_that_never_reads_delays_no_write_and_loses_blocks(sink: ViewS
     sink.close()
     assert monotonic() - began < 10.0, "nor does it keep the run from ending"
     stalled.close()
+
+
+def test_browsers_that_are_killed_end_without_a_word(
+    sink: ViewSink, caplog: pytest.LogCaptureFixture
+) -> None:
+    """asyncio warns of writes into a connection that has failed: none is made."""
+    caplog.set_level(logging.DEBUG)
+    at = 0
+    for _ in range(10):
+        killed = unread(sink)
+        killed.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        for _ in range(QUEUE):  # queued faster than they go out
+            sink.write(block(ecg(10), at))
+            at += 10
+        killed.close()
+        for _ in range(QUEUE):
+            sink.write(block(ecg(10), at))
+            at += 10
+    assert get(sink)[0] == 200  # the loop has seen all of that
+    assert not [
+        r.getMessage()
+        for r in caplog.records
+        if r.name in ("asyncio", "uvicorn.error") and r.levelno > logging.INFO
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,1 @@
+"""Many patients on several processes or machines: shards on Ray, devices over WebSocket and MQTT."""

@@ -1,0 +1,1 @@
+"""NVIDIA Triton Inference Server: model repositories, and what its Python backend runs."""
