@@ -18,8 +18,8 @@ pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
 pytest.importorskip("starlette", reason="the view needs leadlift[view]")
 client = pytest.importorskip("websockets.sync.client", reason="the view needs leadlift[view]")
 exceptions = pytest.importorskip("websockets.exceptions")
-from edge.sinks.viewer.ward import Ward  # noqa: E402
-from edge.sinks.viewer.ward_summary import HEAD, ONE  # noqa: E402
+from edge.sinks.viewer.ward import Ward
+from edge.sinks.viewer.ward_summary import HEAD, ONE
 
 WAIT_S = 20.0
 
