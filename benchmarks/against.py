@@ -27,6 +27,7 @@ from benchmarks.report import Result, Table, Target
 from benchmarks.timing import collection_off
 from edge.bundle import load_bundle
 from edge.engines.registry import open_engine
+from edge.progress import followed, progress
 
 ROUNDS, BURST = 60, 50
 RECORDS = 8  # of the four tallest, two were fast before, too
@@ -106,7 +107,8 @@ def add(subparsers: Any) -> None:
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Hops on the default engine of the earlier checkout, and here on it and on the fastest; real records."""
-    tall, small = real_records(arguments.records, arguments.record_seconds)
+    with progress("reading records"):
+        tall, small = real_records(arguments.records, arguments.record_seconds)
     records = np.concatenate([tall, small])
     with open_engine(load_bundle(), arguments.engine).engine as engine:
         fastest = engine.name
@@ -247,7 +249,7 @@ def _push(pair: Pair, fastest: str, rounds: int) -> dict[str, Any]:
     engines = {"onnxruntime": "onnxruntime", "fastest": fastest}
     before: list[list[int]] = []
     after: dict[str, list[list[int]]] = {name: [] for name in engines}
-    for _ in range(rounds):
+    for _ in followed(range(rounds), "push of a hop", calm=True):
         before.append(pair.earlier("push", "onnxruntime"))
         for name, engine in engines.items():
             after[name].append(pair.here("push", engine))
@@ -262,7 +264,7 @@ def _offline(pair: Pair, n_tall: int, n: int) -> dict[str, Any]:
         "earlier": [[] for _ in range(n)],
         "here": [[] for _ in range(n)],
     }
-    for _ in range(REPEATS):
+    for _ in followed(range(REPEATS), "whole recordings", calm=True):
         for record in range(n):
             times["earlier"][record] += pair.earlier("reconstruct", str(record))
             times["here"][record] += pair.here("reconstruct", str(record))

@@ -15,6 +15,7 @@ from edge.bundle import Manifest, load_bundle
 from edge.files.lead_option import parse_leads
 from edge.lead_subsets import TWELVE
 from edge.leads import INPUT_LEADS, lead_indices
+from edge.progress import followed
 from edge.signal.conditioning import Conditioner
 from edge.signal.einthoven import single_mistakes
 from edge.signal.misplacement import Misplacement, MisplacementCheck, Mistakes
@@ -56,7 +57,7 @@ def measure(arguments: argparse.Namespace) -> Result:
         ),
     )
     results: dict[str, Any] = {"not_told": list(mistakes.not_told)}
-    for domain in arguments.domains:
+    for domain in followed(arguments.domains, "data sets"):
         records = load(domain, arguments.data)
         if arguments.limit:
             records = records.take(arguments.limit)

@@ -19,6 +19,7 @@ from benchmarks.ward import SETTLED_S, Given, Ward, hops_of, measure_ward, signa
 from edge.bundle import Bundle, load_bundle
 from edge.engines.registry import REFERENCE, open_engine
 from edge.multi_reconstructor import MultiReconstructor
+from edge.progress import progress
 from edge.reconstructor import Reconstructor
 from edge.signal.conditioning import BLOCK_HOPS
 
@@ -61,11 +62,14 @@ def measure(arguments: argparse.Namespace) -> Result:
         name = engine.name
     model = None if arguments.model is None else str(arguments.model)
     given = Given(arguments.patients, arguments.seconds, name, model, arguments.core)
-    results: dict[str, Any] = {"engine": name, "paced": measure_ward(given)}
-    results["cost"] = measure_cost(bundle, name, arguments.sizes, rounds)
-    results[REFERENCE] = results["cost"]
-    if name != REFERENCE:
-        results[REFERENCE] = measure_cost(bundle, REFERENCE, [WARD], rounds)
+    results: dict[str, Any] = {"engine": name}
+    with progress("in real time", calm=True) as work:
+        results["paced"] = measure_ward(given)
+        work.what = f"cost, {name}"
+        results["cost"] = results[REFERENCE] = measure_cost(bundle, name, arguments.sizes, rounds)
+        if name != REFERENCE:
+            work.what = f"cost, {REFERENCE}"
+            results[REFERENCE] = measure_cost(bundle, REFERENCE, [WARD], rounds)
     return Result(results, tables(results), TARGETS)
 
 

@@ -1,4 +1,4 @@
-"""`python -m benchmarks peers`: our ring beside others' buffers, our conditioning beside SciPy's."""
+"""`python -m benchmarks peers`: our ring, filters and reader beside those of others."""
 
 from __future__ import annotations
 
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.file_peers import LENGTHS, cleaning, reading
 from benchmarks.ratios import in_words, ratio
 from benchmarks.report import Result, Table, percentiles
 from benchmarks.timing import WARM_UP_S, Step, time_in_turn
 from edge.bundle import load_bundle
 from edge.live.ring import Ring
+from edge.progress import followed, progress
 from edge.signal.conditioning import Conditioner, sections
 
 RATES_HZ = (250.0, 1000.0, 10_000.0)
@@ -36,17 +38,22 @@ class AbsentError(Exception):
 
 def add(subparsers: Any) -> None:
     """Register the command."""
-    parser = subparsers.add_parser("peers", help="our ring and filters beside those of others")
+    parser = subparsers.add_parser(
+        "peers", help="our ring, filters and reader beside those of others"
+    )
     parser.add_argument("--model", type=Path, help="bundle (default: the one that ships)")
     parser.add_argument("--rates", type=float, nargs="+", default=list(RATES_HZ), metavar="HZ")
+    parser.add_argument(
+        "--records", nargs="+", default=[*LENGTHS], choices=LENGTHS, help="that are read whole"
+    )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="of each comparison")
     parser.set_defaults(measure=measure, engine=None)
 
 
 def measure(arguments: argparse.Namespace) -> Result:
     """Ours first in each comparison; every ratio is the peer's time over ours, of the same rounds."""
-    results: dict[str, Any] = {"read": {}, "push": {}, "conditioning": {}, "skipped": {}}
-    for hz in arguments.rates:
+    results: dict[str, Any] = {"read": {}, "push": {}, "reading": {}, "skipped": {}}
+    for hz in followed(arguments.rates, "rings", calm=True):
         steps: dict[str, dict[str, Step]] = {"push": {}, "read": {}}
         with ExitStack() as stack:
             for name, peer in PEERS.items():
@@ -60,7 +67,13 @@ def measure(arguments: argparse.Namespace) -> Result:
             for what, by_name in steps.items():
                 results[what][f"{hz:g}"] = compared(by_name, arguments.rounds)
     results["contiguous_read_copies"] = copies()
-    results["conditioning"] = compared(_conditioning(arguments.model), arguments.rounds)
+    with progress("filters and files", calm=True):
+        results["conditioning"] = compared(_conditioning(arguments.model), arguments.rounds)
+        for length in arguments.records:
+            with reading(*LENGTHS[length], results["skipped"]) as steps_of_files:
+                results["reading"][length] = compared(steps_of_files, arguments.rounds, burst=1)
+        whole = cleaning(arguments.model, WINDOW_S, results["skipped"])
+        results["cleaning"] = compared(whole, arguments.rounds, burst=1)
     return Result(results, tables(results))
 
 
@@ -71,7 +84,11 @@ def tables(results: Mapping[str, Any]) -> list[Table]:
     rows = [
         (f"{what} at {hz} Hz", by) for what in ("push", "read") for hz, by in results[what].items()
     ]
-    for what, by_name in [*rows, ("conditioning of one hop", results["conditioning"])]:
+    rows.append(("conditioning of one hop", results["conditioning"]))
+    rows += [(f"reading a WFDB record, {of}", by) for of, by in results.get("reading", {}).items()]
+    if "cleaning" in results:
+        rows.append((f"conditioning of {WINDOW_S:g} s, three leads at once", results["cleaning"]))
+    for what, by_name in rows:
         for name, one in by_name.items():
             table.add(what, name, one["p50"], one["ratio"], in_words(one), one["rounds"])
     table.note = f"A contiguous read of ours takes {results['contiguous_read_copies']} copies."
@@ -91,10 +108,13 @@ def copies() -> int:
 
 
 def compared(
-    steps: dict[str, Step], rounds: int = ROUNDS, warm_up_s: float = WARM_UP_S / 5
+    steps: dict[str, Step],
+    rounds: int = ROUNDS,
+    warm_up_s: float = WARM_UP_S / 5,
+    burst: int = BURST,
 ) -> dict[str, Any]:
     """Durations in us by name, and the ratio to the first of them with a 95 % bootstrap interval."""
-    durations = time_in_turn(steps, rounds, BURST, warm_up_s)
+    durations = time_in_turn(steps, rounds, burst, warm_up_s)
     ours = next(iter(durations.values()))
     return {
         name: {"unit": "us", **percentiles(ns / 1e3), **ratio(ns, ours)}

@@ -22,7 +22,7 @@ QUICK: Mapping[str, Mapping[str, object]] = {
     "fleet": {"rounds": 2, "ticks": 2},
     "against": {"rounds": 2, "records": 1, "record_seconds": 4.0},
     "footprint": {"starts": 1, "seconds": 1.0},
-    "peers": {"rates": [250.0], "rounds": 3},
+    "peers": {"rates": [250.0], "rounds": 3, "records": ["10 s at 500 Hz"]},
     "fidelity": {"domains": ["test"], "limit": 2, "hop_by_hop": False},
     "misplacement": {"domains": ["test"], "limit": 2},
     "soak": {"seconds": 1.5},

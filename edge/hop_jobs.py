@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from itertools import chain
+
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.engines.base import Batch
 from edge.lead_set import Flags
 from edge.leads import LEADS
 from edge.signal.held import Bits
@@ -83,3 +87,23 @@ class MarkedHop:
 
 
 HopJob = PlainHop | PlainHops | MarkedHop
+
+
+def decoded_together(
+    batch: Batch, jobs: Sequence[HopJob], numbers: Sequence[list[int]]
+) -> Iterator[tuple[Array, Array]]:
+    """What an engine's batch makes of all these hops, of the slots `numbers`, in one step; job by job."""
+    if len(jobs) == 1:
+        [job], [every] = jobs, numbers
+        yield batch.step(every, job.ecg, job.mask, job.anchor)
+        return
+    ecg = np.concatenate([job.ecg for job in jobs])
+    anchor = np.concatenate([job.anchor for job in jobs])
+    masks = zip(jobs, numbers, strict=True)
+    mask = np.concatenate([np.repeat(job.mask, len(of_job), 0) for job, of_job in masks])
+    decoded, log_sigma = batch.step([*chain(*numbers)], ecg, mask, anchor)
+    first = 0
+    for of_job in numbers:
+        at = slice(first, first + len(of_job))
+        yield decoded[at], log_sigma[at]
+        first = at.stop

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain, compress
+from itertools import compress
 from pathlib import Path
 from typing import Any, Literal
 
@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge.bundle import Bundle
 from edge.engines.base import Engine
 from edge.errors import InputError
-from edge.hop_jobs import HopJob, MarkedHop, PlainHop, PlainHops
+from edge.hop_jobs import HopJob, MarkedHop, PlainHop, PlainHops, decoded_together
 from edge.lead_set import Flags, LeadSet
 from edge.leads import Provenance
 from edge.patient.patient import Patient, load_patient
@@ -268,7 +268,7 @@ class MultiReconstructor(Closing):
             for part, of_part in zip(again.parts, hops, strict=True)
         ]
         found: dict[str, Any] = dict.fromkeys(again.names)
-        made = self._decode(jobs, [part.numbers for part in again.parts])
+        made = decoded_together(self._batch, jobs, [part.numbers for part in again.parts])
         for part, job, made_of_part in zip(again.parts, jobs, made, strict=True):
             part.give(found, *job.finish_all(*made_of_part))
         if not all(part.group.all_taken for part in again.parts):
@@ -346,29 +346,10 @@ class MultiReconstructor(Closing):
                 steps.append((job, slots))
         if steps:
             numbers = [[slot.number for slot in slots] for _, slots in steps]
-            made = self._decode([job for job, _ in steps], numbers)
+            made = decoded_together(self._batch, [job for job, _ in steps], numbers)
             for (job, slots), made_of_job in zip(steps, made, strict=True):
                 for slot, one in zip(slots, job.finish(*made_of_job), strict=True):
                     slot.made.append(one)
-
-    def _decode(
-        self, jobs: Sequence[HopJob], numbers: Sequence[list[int]]
-    ) -> Iterator[tuple[Array, Array]]:
-        """What the engine makes of all of these hops, of the slots `numbers`, in one step; job by job."""
-        if len(jobs) == 1:
-            [job], [every] = jobs, numbers
-            yield self._batch.step(every, job.ecg, job.mask, job.anchor)
-            return
-        ecg = np.concatenate([job.ecg for job in jobs])
-        anchor = np.concatenate([job.anchor for job in jobs])
-        masks = zip(jobs, numbers, strict=True)
-        mask = np.concatenate([np.repeat(job.mask, len(of_job), 0) for job, of_job in masks])
-        decoded, log_sigma = self._batch.step([*chain(*numbers)], ecg, mask, anchor)
-        first = 0
-        for of_job in numbers:
-            at = slice(first, first + len(of_job))
-            yield decoded[at], log_sigma[at]
-            first = at.stop
 
     def _together(
         self, group: StreamGroup, ready: list[tuple[Slot, Array]]

@@ -13,6 +13,7 @@ from pathlib import Path
 from edge.bundle import load_bundle
 from edge.leads import LEADS
 from edge.notices import LOG, add_notice_options, reported
+from edge.progress import progress
 from quantize.data import DATASETS, load
 from quantize.errors import QuantizeError
 
@@ -40,6 +41,9 @@ def _run(given: argparse.Namespace) -> int:
     if given.command in TRAINING:
         from quantize.steps import STEPS
 
+        if given.command.endswith("export"):
+            with progress("writing the bundle"):
+                return STEPS[given.command](given)
         return STEPS[given.command](given)
     return int(_COMMANDS[given.command](given))
 

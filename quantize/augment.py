@@ -26,6 +26,7 @@ class Augmentation:
     stretch: bool = True
     """Played at one of PACES."""
     gain: float = 0.15
+    """Louder or softer by up to this factor, in natural logarithms."""
     rotation_deg: float = 3.0
     """The heart turned in the chest by up to so much (3KG, Gopal et al. 2021, arXiv 2106.04452)."""
     axes: float = 0.02
@@ -54,7 +55,7 @@ def lead_maps(augmentation: Augmentation, n: int, rng: np.random.Generator) -> N
 
     The dipole is what Dower's lead vectors see of the leads by least squares; the rest stays as it is.
     """
-    gains = 1 + augmentation.gain * rng.uniform(-1, 1, (n, 1, 1))
+    gains = np.exp(augmentation.gain * rng.uniform(-1, 1, (n, 1, 1)))
     axis = rng.standard_normal((n, 3))
     axis /= np.linalg.norm(axis, axis=1, keepdims=True)
     angle = np.deg2rad(augmentation.rotation_deg) * rng.uniform(0, 1, n)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from edge.progress import followed
 from quantize.errors import QuantizeError
 from quantize.train import Averager
 
@@ -121,7 +122,10 @@ def run_epochs(
     for epoch in range(first_epoch, schedule.epochs):
         begun = time.monotonic()
         told: list[dict[str, float]] = []
-        for given, rows, rng, generator in _batches(ecg, schedule, epoch):
+        name, all_steps = f"epoch {epoch + 1} of {schedule.epochs}", steps * schedule.epochs
+        batches = _batches(ecg, schedule, epoch)
+        shown = followed(batches, name, all_steps, skipped=steps * epoch)
+        for given, rows, rng, generator in shown:
             learner.network.train()
             loss, said = learner.loss(given, rows, rng, generator)
             optimiser.zero_grad(set_to_none=True)

@@ -166,7 +166,6 @@ def evaluate_sets(
                     leads,
                     truth,
                     hop_by_hop=hop_by_hop,
-                    images=sets.every,
                     folder=folder,
                     advance=work.advance,
                 )
@@ -203,7 +202,6 @@ def _score_methods(
     truth: Truth,
     *,
     hop_by_hop: bool,
-    images: bool,
     folder: Path | None,
     advance: Callable[[int], None],
 ) -> dict[str, SetScores]:
@@ -214,7 +212,7 @@ def _score_methods(
             leads,
             truth,
             hop_by_hop=hop_by_hop,
-            images=images and name == SHIPPED,
+            images=name == SHIPPED,
             folder=folder,
             advance=advance,
         )

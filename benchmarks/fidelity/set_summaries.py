@@ -84,6 +84,9 @@ def _of_method(
 ) -> dict[str, Any]:
     found: dict[str, Any] = {name: bootstrap.summary(per_record(of[name])) for name in OF_MAP}
     found["twelve_uv"] = bootstrap.summary(twelve_uv)
+    if "ssim" in of:
+        unknown = np.where(known(class_of(scores.leads)), np.nan, of["ssim"])
+        found["ssim"] = bootstrap.summary(per_record(unknown))
     rows = np.flatnonzero(~known(class_of(scores.leads))).tolist()
     columns = bootstrap.summaries(np.concatenate([of[name][:, rows] for name in OF_MAP], 1))
     found["by_lead"] = {

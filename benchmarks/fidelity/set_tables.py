@@ -39,7 +39,7 @@ def _sets(results: dict[str, Any]) -> Table:
         (
             *("data", "leads", "method", "r", "linear r", "RMSE uV", "linear RMSE"),
             *("variance ratio, worst lead, median", "slope, median", "RMSE of twelve uV"),
-            *("linear twelve", "n"),
+            *("linear twelve", "SSIM", "n"),
         ),
     )
     for domain, label, method, one in _shown(results):
@@ -57,6 +57,7 @@ def _sets(results: dict[str, Any]) -> Table:
             one["slope"]["median"],
             mean_with_interval(one["twelve_uv"], 1),
             f"{linear['twelve_uv']['mean']:.1f}",
+            mean_with_interval(one["ssim"], 3) if "ssim" in one else None,
             one["r"]["n"],
         )
     return table

@@ -14,7 +14,7 @@ from benchmarks.latency.engine_step import BURST, SECONDS, float32_bundle, input
 from benchmarks.ratios import ratio, spread
 from benchmarks.report import PERCENTILES, samples_needed
 from benchmarks.timing import WARM_UP_S, Step, time_in_turn
-from edge.bundle import Bundle
+from edge.bundle import Bundle, load_bundle
 from edge.engines.base import Array, Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.registry import AUTO, REFERENCE, open_engine
@@ -23,6 +23,9 @@ from edge.errors import EngineError
 ON_A_GPU = ("tensorrt",)
 FLOAT32 = ("onnxruntime float32", "torch float32")
 """The same weights in float32 arithmetic: what INT8 is to be compared with."""
+SMALL = "small model"
+"""Ends the name of an engine with the small bundle that ships."""
+OF_SMALL = (REFERENCE, "c")
 COMPARED_HOPS = 250
 
 
@@ -31,14 +34,15 @@ def measure_engines(
 ) -> dict[str, Any]:
     """Durations in us of a step of one hop by engine, in turn, and the ratio of each to ONNX Runtime.
 
-    Those of `auto` that work here, each held to the reference as it opens, and the float32 twin.
-    `difference_mv` is the most by which the leads of an engine differ from the reference's. `skipped` says
-    why one is not there. `fastest` is the fastest INT8 engine on the CPU.
+    Those of `auto` that work here, each held to the reference as it opens, the float32 twin, and the small
+    model on two. `difference_mv` is the most by which the leads of an engine differ from the reference's, of
+    the same model. `skipped` says why one is not there. `fastest` is the fastest INT8 engine on the CPU.
     """
     skipped: dict[str, str] = {}
     with ExitStack() as stack:
         engines = _opened(bundle, stack, skipped)
         differences = _differences(engines)
+        engines |= _small(stack, skipped)
         steps = {name: _step(engine) for name, engine in engines.items()}
         trial = time_in_turn(steps, 3, BURST, warm_up_s)
         all_s = sum(float(np.median(t)) for t in trial.values()) * 1e-9
@@ -49,7 +53,7 @@ def measure_engines(
         name: {
             **spread(t / 1e3),
             **ratio(t, durations[REFERENCE]),
-            "difference_mv": differences[name],
+            "difference_mv": differences.get(name),
             "details": details[name],
         }
         for name, t in durations.items()
@@ -59,7 +63,8 @@ def measure_engines(
 
 def fastest(found: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """The fastest INT8 engine on the CPU, its ratio to the reference and the interval."""
-    on_cpu = [name for name in found if name not in (*ON_A_GPU, *FLOAT32)]
+    others = (*ON_A_GPU, *FLOAT32)
+    on_cpu = [name for name in found if name not in others and not name.endswith(SMALL)]
     name = min(on_cpu, key=lambda one: float(found[one]["ratio"]))
     return {"engine": name, **{key: found[name][key] for key in ("ratio", "interval", "p50")}}
 
@@ -80,6 +85,17 @@ def _opened(bundle: Bundle, stack: ExitStack, skipped: dict[str, str]) -> dict[s
         engines[FLOAT32[1]] = stack.enter_context(TorchEngine(twin, exact=False))
     except (BenchmarkError, EngineError) as error:
         skipped[", ".join(name for name in FLOAT32 if name not in engines)] = str(error)
+    return engines
+
+
+def _small(stack: ExitStack, skipped: dict[str, str]) -> dict[str, Engine]:
+    engines: dict[str, Engine] = {}
+    for name in OF_SMALL:
+        try:
+            opened = open_engine(load_bundle("small"), name).engine
+            engines[f"{name}, {SMALL}"] = stack.enter_context(opened)
+        except EngineError as error:
+            skipped[f"{name}, {SMALL}"] = str(error)
     return engines
 
 

@@ -17,13 +17,14 @@ from typing import Any
 from benchmarks import against, footprint, multi, peers, scale
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import tables
-from benchmarks.report import Table, cell, markdown
+from benchmarks.report import Table, cell, markdown, target_table
 from benchmarks.reports import card_blocks, fidelity_blocks
 from benchmarks.reports.kept import ROOT, TIMED
 from benchmarks.reports.musts import Reports, fraction, musts_table
+from benchmarks.soak import faults
 
 PAGES = (
-    *("README.md", "docs/latency.md", "docs/many.md", "docs/scale.md", "docs/c.md"),
+    *("README.md", "docs/latency.md", "docs/many.md", "docs/c.md", "docs/scale.md", "docs/soak.md"),
     *("docs/fidelity.md", "docs/morphology.md", "docs/diagnosis.md", "docs/MODEL_CARD.md"),
 )
 BUSY, BUSY_BETWEEN = 0.5, 1.5
@@ -95,6 +96,13 @@ def _speed(reports: Reports) -> list[str]:
     ]
 
 
+def _soak(reports: Reports) -> list[str]:
+    """What a long run came to, and what of it was aimed at."""
+    report = reports["soak"]
+    made = [*faults.tables(report["results"]["faults"]), target_table(report["targets"])]
+    return [where(report), *(line for table in made for line in ("", *markdown(table)))]
+
+
 BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "machine": _machine,
     "musts": lambda reports: markdown(musts_table(reports)),
@@ -114,6 +122,7 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "many-patients": _of("scale", lambda results: scale.many_table(results["one"])),
     "failures": _of("scale", lambda results: scale.failures_table(results["failures"])),
     "speed": _speed,
+    "soak": _soak,
     **fidelity_blocks.BLOCKS,
     **card_blocks.BLOCKS,
 }
@@ -163,6 +172,7 @@ def all_tables(reports: Reports) -> dict[str, list[Table]]:
         "peers": peers.tables,
         "footprint": lambda results: [footprint.table_of(results)],
         "fidelity": lambda results: [fidelity_table(results)],
+        "soak": lambda results: faults.tables(results["faults"]),
     }
     return {
         name: makers[name](report["results"]) for name, report in reports.items() if name in makers

@@ -13,7 +13,7 @@ from benchmarks.fidelity.realism import IN_FEATURES
 from benchmarks.fidelity.tables import NAMES, mean_with_interval
 from benchmarks.report import Table, markdown
 from benchmarks.reports.fidelity_blocks import NATIVE, results_of
-from benchmarks.reports.kept import FIDELITY
+from benchmarks.reports.kept import DRAWN_OF, FIDELITY, PLOTS
 from benchmarks.reports.musts import Reports
 from quantize.classifier.records import SUPERCLASSES
 
@@ -24,6 +24,18 @@ ARMS = {
     CALIBRATED: "fitted to one person",
     THREE: "II, V1, V5 alone, their own network",
 }
+PICTURES = {
+    "subgroups": ("subgroups", "Forest plot of r by subgroup, fold 10"),
+    "ecdf": ("subgroups", "Share of records below each r, by lead"),
+    "agreement": ("morphology", "Agreement of R, Bland and Altman, by lead"),
+    "sigma": ("subgroups", "What intervals of sigma cover, by lead"),
+    "worst": (
+        "subgroups",
+        "The ten worst records: recorded in black, reconstructed in blue with one sigma",
+    ),
+    "overlays": ("subgroups", "Ten records from the worst to the best"),
+}
+"""By the name of the file: the report that draws it, and its words."""
 LARGER = "test_100"
 _JUDGED = ("misplacement", "morphology", "realism", "robustness", "diagnosis")
 _JUDGED_TOO = ("fidelity", "sets")
@@ -251,7 +263,7 @@ def auroc_by_class(reports: Reports) -> list[str]:
     def rows() -> Iterator[Sequence[object]]:
         for arm, said in ARMS.items():
             of = found["auroc"][arm]
-            yield said, *(f"{of[name]['mean']:.3f}" for name in SUPERCLASSES)
+            yield said, *(_three(of[name]["mean"]) for name in SUPERCLASSES)
         for other, said in ((SHIPPED, "lost by reconstruction"), (CALIBRATED, "lost, fitted")):
             of = found["differences"][f"{REAL} - {other}"]
             yield said, *(mean_with_interval(of[name], 3) for name in SUPERCLASSES)
@@ -264,6 +276,10 @@ def auroc_by_class(reports: Reports) -> list[str]:
     return _table(("all of fold 10, AUROC", *SUPERCLASSES), rows())
 
 
+def _three(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"  # None: a superclass that no record has
+
+
 def lost(reports: Reports) -> list[str]:
     """What reconstruction costs a classifier, in sentences."""
     found = results_of(reports, "diagnosis")
@@ -272,6 +288,8 @@ def lost(reports: Reports) -> list[str]:
 
     def said(pair: str, domain: str = LARGER, sign: int = 1) -> str:
         one = found[domain]["differences"][pair][MACRO]
+        if one["mean"] is None:  # a superclass that no record has
+            return "-"
         low, high = sorted(sign * end for end in one["mean_95"])
         return f"{sign * one['mean']:.4f} [{low:.4f} to {high:.4f}]"
 
@@ -325,6 +343,13 @@ def told_apart(reports: Reports) -> list[str]:
     return _table(columns, rows())
 
 
+def picture(kind: str, reports: Reports) -> list[str]:
+    """A plot that is kept with its report."""
+    report, words = PICTURES[kind]
+    results_of(reports, report)
+    return [f"![{words}](reports/{PLOTS}/{kind}-{DRAWN_OF}.png)"]
+
+
 BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "made-of": made_of,
     "fidelity-musts": musts,
@@ -341,4 +366,5 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "lost": lost,
     "frechet": frechet,
     "told-apart": told_apart,
+    **{f"plot-{kind}": partial(picture, kind) for kind in PICTURES},
 }

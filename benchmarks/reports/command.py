@@ -1,8 +1,9 @@
 """`python -m benchmarks report`: make the reports that are kept with the code, and what is made of them.
 
 Runs each benchmark in a process of its own, and keeps a JSON report of each; then writes one Markdown page,
-one HTML page with plots, and the tables of README.md and docs/. Those of times take a quarter of an hour, on
-a machine that nothing else uses; `--fidelity` makes those of recordings alone.
+one HTML page with plots, and the tables of README.md and docs/. `--times` makes those of times alone, a
+quarter of an hour on a machine that nothing else uses; `--fidelity` those of recordings; `--only soak` that
+of 24 simulated hours, ten minutes, which is made on request.
 
 `--fidelity --jobs 2` uses two cores. Streams and scores are kept in `--cache`, so that what was interrupted
 goes on where it ended; several runs with other `--only` may share the folder. `--only` with nothing behind it
@@ -22,8 +23,8 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.report import print_tables
 from benchmarks.reports import page
 from benchmarks.reports.blocks import update_pages
-from benchmarks.reports.kept import COMMANDS, FIDELITY, FOLDER, ROOT, make, read
-from benchmarks.reports.musts import MUSTS, musts_table
+from benchmarks.reports.kept import COMMANDS, FIDELITY, FOLDER, ROOT, TIMED, make, read
+from benchmarks.reports.musts import MUSTS, in_a_sentence, musts_table
 from edge.notices import add_notice_options, say
 from edge.progress import followed
 
@@ -46,6 +47,9 @@ def add(subparsers: Any) -> None:
         choices=tuple(COMMANDS),
         metavar="BENCHMARK",
         help=f"run these alone, of {', '.join(COMMANDS)}; with none, pages are made of what is there",
+    )
+    which.add_argument(
+        "--times", action="store_true", help=f"run those of times: {', '.join(TIMED)}"
     )
     which.add_argument(
         "--fidelity", action="store_true", help=f"run those of recordings: {', '.join(FIDELITY)}"
@@ -108,15 +112,18 @@ def run(arguments: argparse.Namespace) -> int:
     for name in update_pages(reports, to=ROOT if kept else folder / PAGES_FOLDER):
         say(f"{name} has new figures")
     print_tables([musts_table(reports)])
+    print(f"\n{in_a_sentence(reports)}")
     verdicts = [must.verdict(must.found(reports)) for must in MUSTS]
     return int(failed or (arguments.check and "missed" in verdicts))
 
 
 def asked(arguments: argparse.Namespace) -> Sequence[str]:
     """Names of the reports to make."""
-    if arguments.fidelity:
-        return FIDELITY
-    return list(COMMANDS) if arguments.only is None else arguments.only
+    if arguments.times or arguments.fidelity:
+        return TIMED if arguments.times else FIDELITY
+    if arguments.only is None:
+        return [name for name, how in COMMANDS.items() if not how.on_request]
+    return list(arguments.only)
 
 
 def make_all(names: Sequence[str], arguments: argparse.Namespace) -> bool:

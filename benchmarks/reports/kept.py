@@ -38,6 +38,8 @@ class Kept:
     """It takes `--plots`."""
     float_bundle: bool = False
     """It takes `--float-bundle`."""
+    on_request: bool = False
+    """It is made where `--only` names it."""
 
 
 def _fidelity(*options: str, **more: bool) -> Kept:
@@ -53,7 +55,7 @@ COMMANDS: Mapping[str, Kept] = {
     "against": Kept("against"),
     "peers": Kept("peers"),
     "footprint": Kept("footprint"),
-    "every": _fidelity("--leads", "every", "--domains", "validation", "--limit", "160"),
+    "every": _fidelity("--leads", "every", "--domains", "validation", "--limit", "100"),
     "sets": _fidelity(*("--leads", "named", "--rivals", "--calibration", "2"), float_bundle=True),
     "diagnosis": _fidelity("--part", "diagnosis", *_DIAGNOSED),
     "robustness": _fidelity("--part", "robustness"),
@@ -63,11 +65,12 @@ COMMANDS: Mapping[str, Kept] = {
     "subgroups": _fidelity("--part", "subgroups", "--larger", draws=True),
     "small": _fidelity("--model", "small", "--leads", "named", *_NATIVE),
     "misplacement": Kept("misplacement", of_records=True),
+    "soak": Kept("soak", ("--faults", "15", "--seconds", "86400"), on_request=True),
 }
 """Reports that are kept, in the order in which they are made."""
 FIDELITY = tuple(name for name, one in COMMANDS.items() if one.of_records)
 """Those of recordings."""
-TIMED = tuple(name for name, one in COMMANDS.items() if not one.of_records)
+TIMED = tuple(name for name, one in COMMANDS.items() if not (one.of_records or one.on_request))
 PLOTS = "plots"
 
 

@@ -152,6 +152,20 @@ def musts_table(reports: Reports) -> Table:
     return table
 
 
+def in_a_sentence(reports: Reports) -> str:
+    """How many are met, and which are not."""
+    by_verdict: dict[str, list[str]] = {}
+    for must in MUSTS:
+        by_verdict.setdefault(must.verdict(must.found(reports)), []).append(must.what)
+    others = [
+        f"{verdict}: {'; '.join(by_verdict[verdict])}"
+        for verdict in ("missed", "not measured")
+        if verdict in by_verdict
+    ]
+    n_met = sum(len(of) for verdict, of in by_verdict.items() if verdict.startswith("met"))
+    return ". ".join([f"{n_met} of {len(MUSTS)} are met", *others]) + "."
+
+
 def fraction(ratio: float) -> str:
     """1/5.4 for what is well below one, as the targets are said; else 1.07."""
     if ratio <= 0.75:

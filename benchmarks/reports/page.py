@@ -10,8 +10,9 @@ from pathlib import Path
 
 from benchmarks.report import Table, cell, markdown
 from benchmarks.reports import plots
+from benchmarks.reports.axes import microseconds
 from benchmarks.reports.blocks import BUSY_NOTE, all_tables, is_busy, where
-from benchmarks.reports.musts import Reports, musts_table
+from benchmarks.reports.musts import Reports, in_a_sentence, musts_table
 
 TITLE = "leadlift: how fast, how big, how faithful"
 STYLE = Path(__file__).with_name("page.css")
@@ -61,12 +62,15 @@ def html(reports: Reports) -> str:
     body.append(
         "<p>Both sides of a ratio were timed in turn, in one run, on one thread; smaller is better.</p>"
     )
+    body.append(f"<p><strong>{escape(in_a_sentence(reports))}</strong></p>")
     body.append(_table(musts_table(reports)))
     for title, draw, caption in PLOTS:
         drawn = draw(reports)
         if drawn:
             caption = f"<figcaption>{escape(caption)}</figcaption>"
             body.append(f"<h2>{escape(title)}</h2><figure>{drawn}{caption}</figure>")
+            if draw is plots.fidelity:
+                body.append(_table(methods_table(reports)))
     for name, made in all_tables(reports).items():
         body.append(f"<h2>python -m benchmarks {escape(name)}</h2>")
         body.append(f'<p class="soft">{escape(where(reports[name]))}</p>')
@@ -83,6 +87,15 @@ def html(reports: Reports) -> str:
         + "\n".join(body)
         + "\n</body>\n</html>\n"
     )
+
+
+def methods_table(reports: Reports) -> Table:
+    """What the plot of latency against fidelity shows."""
+    table = Table("Latency against fidelity", ("method", "CPU time", "mean r", "95 % interval"))
+    for name, us, r in plots.methods(reports):
+        ends = " to ".join(f"{end:.3f}" for end in r["mean_95"])
+        table.add(name, microseconds(float(f"{us:.3g}")), f"{r['mean']:.3f}", ends)
+    return table
 
 
 def _first(reports: Reports) -> Iterator[dict[str, object]]:
@@ -116,7 +129,10 @@ def text(reports: Reports) -> str:
     if is_busy(reports):
         lines += [BUSY_NOTE, ""]
     must = musts_table(reports)
-    lines += [f"## {must.title}", "", *markdown(must), ""]
+    lines += [f"## {must.title}", "", f"**{in_a_sentence(reports)}**", "", *markdown(must), ""]
+    behind = methods_table(reports)
+    if behind.rows:
+        lines += [f"## {behind.title}", "", *markdown(behind), ""]
     for name, made in all_tables(reports).items():
         lines += [f"## python -m benchmarks {name}", "", where(reports[name]), ""]
         for table in made:

@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 from benchmarks.fidelity.rivals import L2G, WEARECG
-from benchmarks.latency.engines import FLOAT32
+from benchmarks.latency.engines import FLOAT32, SMALL
 from benchmarks.latency.windows import WEARECG_FULL
 from benchmarks.reports.axes import (
     BOTTOM,
@@ -28,6 +28,7 @@ from benchmarks.reports.axes import (
     path,
     svg,
 )
+from benchmarks.reports.fidelity_blocks import DEFAULT
 from benchmarks.reports.musts import Reports
 
 RIGHT_EDGE, BASE = WIDTH - RIGHT, HEIGHT - BOTTOM
@@ -63,7 +64,8 @@ def ecdf(reports: Reports) -> str:
 def _distributions(reports: Reports) -> Iterator[tuple[str, Mapping[str, Any]]]:
     results = reports.get("latency", {}).get("results", {})
     for name, one in results.get("engines", {}).get("engines", {}).items():
-        yield f"step, {name}", one["ecdf"]
+        if not name.endswith(SMALL):
+            yield f"step, {name}", one["ecdf"]
     for part, label in (("push", "push"), ("paced", "push, paced")):
         if part in results:
             yield f"{label}, {results[part]['engine']}", results[part]["ecdf"]
@@ -116,7 +118,7 @@ def _bars(reports: Reports) -> Iterator[tuple[str, Mapping[str, float]]]:
 
 def fidelity(reports: Reports) -> str:
     """Correlation on fold 10 over the CPU time after which new leads are there."""
-    points = list(_methods(reports))
+    points = list(methods(reports))
     if not points:
         return ""
     scores = reports["fidelity"]["results"]["test"]
@@ -164,13 +166,19 @@ def fidelity(reports: Reports) -> str:
     return legend([name for name, _, _ in points]) + svg(parts, "Fidelity against CPU time")
 
 
-def _methods(reports: Reports) -> Iterator[tuple[str, float, Mapping[str, Any]]]:
+def methods(reports: Reports) -> Iterator[tuple[str, float, Mapping[str, Any]]]:
     """Name, microseconds of an inference and r of each method that has both."""
     results = reports.get("latency", {}).get("results", {})
     scores = reports.get("fidelity", {}).get("results", {}).get("test", {})
     if not scores or "windows" not in results:
         return
+    small = reports.get("small", {}).get("results", {}).get("test", {}).get("sets", {})
     for name, one in results.get("engines", {}).get("engines", {}).items():
+        if name.endswith(SMALL):
+            if small:
+                r = small[DEFAULT]["shipped"]["r"]
+                yield f"leadlift small INT8, {name.split(',')[0]}", one["p50"] or one["min"], r
+            continue
         method = "float32 twin" if name in FLOAT32 else "shipped"
         label = f"leadlift, {name}" if name in FLOAT32 else f"leadlift INT8, {name}"
         if method in scores:

@@ -9,6 +9,7 @@ from typing import Any
 SIGNIFICANT = 5
 OF_THIS_MACHINE = ("json", "cache", "plots", "data", "float_bundle")
 _SCORES = ("r", "rmse_uv")
+_OF_SET = (*_SCORES, "ssim")
 _OF_SUMMARY = ("n", "mean", "mean_95", "median")
 _COMPARED = ("shipped", "linear", "calibrated")
 _BY_LEAD = ("r", "rmse_uv", "variance_ratio", "sharpness_db")
@@ -84,9 +85,10 @@ def _sets(found: Mapping[str, Any]) -> dict[str, Any]:
     """Of one data set: r and RMSE by set and method, what INT8 costs, sigma by number of leads."""
 
     def of_method(one: Mapping[str, Any]) -> dict[str, Any]:
-        kept = {score: _summary(one[score], ("n", "mean", "mean_95")) for score in _SCORES}
+        kept = {s: _summary(one[s], ("n", "mean", "mean_95")) for s in _OF_SET if s in one}
         if "linear" in one:
-            kept["linear"] = {score: _summary(one["linear"][score], ("mean",)) for score in _SCORES}
+            linear = one["linear"]
+            kept["linear"] = {s: _summary(linear[s], ("mean",)) for s in _OF_SET if s in linear}
         return kept
 
     named = len(found["sets"]) <= MOST_SETS

@@ -257,6 +257,8 @@ class Beside:
     name: str
     stopping: Callable[[Callable[[], object]], AbstractContextManager[None]]
     """In it the callable is called when all are to stop."""
+    open_sink: Callable[..., Sink]
+    """As `edge.sinks.open_sink`; some sinks are shared."""
 
     def say(self, text: str) -> None:
         """As `say`, with the name."""
@@ -309,6 +311,7 @@ def run_live(
     )
     if beside is None:
         _say_expectation(reconstructor, outputs)
+    opener = open_sink if beside is None else beside.open_sink
     outcome, asked = "done", False
 
     def stop() -> None:
@@ -319,7 +322,7 @@ def run_live(
     try:
         for spec in outputs.sinks:
             with usage():
-                runtime.sinks[spec] = open_sink(
+                runtime.sinks[spec] = opener(
                     spec,
                     reconstructor.sampling_hz,
                     metadata=lambda: live_metadata(runtime, reconstructor),

@@ -9,7 +9,6 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -202,8 +201,9 @@ def _ward(arguments: argparse.Namespace) -> Iterator[Any]:
     if len(wards) > 1:
         raise UsageError("view: is given twice: one page shows all patients")
     port = wards[0].partition(":")[2]
-    ward_class = import_module("edge.sinks.viewer.ward").Ward
-    with ward_class(port=int(port) if port else None, host=arguments.view_host) as ward:
+    from edge.sinks.viewer.ward import Ward
+
+    with Ward(port=int(port) if port else None, host=arguments.view_host) as ward:
         say(f"view: {ward.address}")
         yield ward
 

@@ -64,6 +64,7 @@ def add(subparsers: Subparsers) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Draw FILE into a sheet."""
+    from edge.files.record import reconstructed
     from edge.files.records import open_record, split_pick
     from edge.sheet.drawing import PAGE_S, save
     from edge.signal.plausibility import implausible_unit
@@ -93,7 +94,8 @@ def run(arguments: argparse.Namespace) -> int:
     with open_record(
         arguments.file, options.leads, sampling_hz=options.sampling_hz, unit=options.unit
     ) as record:
-        warn_of(record)
+        shown = reconstructed(record.leads, record.provenance) if record.provenance else []
+        warn_of(record, but=shown)  # the sheet says that
         first, wanted = arguments.first, arguments.seconds
         if first >= record.n_samples / record.sampling_hz:
             lasts = record.n_samples / record.sampling_hz

@@ -8,8 +8,9 @@ import re
 import threading
 from argparse import Namespace
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +28,13 @@ from edge.commands.live_report import exit_code, summary
 from edge.commands.metrics import metrics
 from edge.commands.run import source_of
 from edge.errors import LeadliftError
-from edge.notices import fail
+from edge.notices import fail, say
+from edge.sinks import open_sink
 
 if TYPE_CHECKING:
     from edge.metrics.exporter import Exporter
+    from edge.sinks.base import Sink
+    from edge.sinks.viewer.ward import Ward
 
 SOURCE, NUMBER = "{source}", "{number}"
 MOST = 64
@@ -43,6 +47,8 @@ class Runs:
     def __init__(self) -> None:
         self._stops: list[Callable[[], object]] = []
         self._stopped = False
+        self.wards: dict[str, Ward] = {}
+        """The views that all of them share, by spec; each is open before the first run begins."""
 
     def stop(self) -> None:
         """Stop all of them, and those that are still to begin; from a signal handler: takes no lock."""
@@ -68,7 +74,7 @@ class OneRun(threading.Thread):
         """Look at everything that is named before anything opens. Raises what a single run raises."""
         super().__init__(name=name, daemon=True)
         self._arguments = arguments
-        self._beside = Beside(name, runs.stopping)
+        self._beside = Beside(name, runs.stopping, partial(self._open_sink, runs.wards))
         self.outputs = live_outputs(arguments.sink, arguments, arguments.source)
         self._leads = measured_leads(arguments, arguments.source)
         self._source = source_of(arguments.source, arguments, self._leads, self._beside.say)
@@ -77,6 +83,15 @@ class OneRun(threading.Thread):
         self.error: LeadliftError | None = None
         self.fault: BaseException | None = None
         """What is no LeadliftError: a defect of ours."""
+
+    def _open_sink(
+        self, wards: Mapping[str, Ward], spec: str, sampling_hz: float, **options: Any
+    ) -> Sink:
+        """This patient's place on a page of all; any other sink is this run's own."""
+        if spec not in wards:
+            return open_sink(spec, sampling_hz, **options)
+        shown = {name: options[name] for name in ("metadata", "status", "mark")}
+        return wards[spec].sink(self.name, sampling_hz=sampling_hz, **shown)
 
     def run(self) -> None:
         """Record until the source ends or all are stopped."""
@@ -109,7 +124,7 @@ def run_several(arguments: argparse.Namespace) -> int:
             OneRun(name, _of_one(arguments, spec, name, number), runs, exporter)
             for number, (spec, name) in enumerate(zip(specs, names, strict=True), 1)
         ]
-        with clean_stop(runs.stop):
+        with _wards(arguments, runs.wards), clean_stop(runs.stop):
             for thread in threads:
                 thread.start()
             for thread in threads:
@@ -170,11 +185,27 @@ def sink_of(spec: str, name: str, number: int) -> str:
     scheme, colon, rest = spec.partition(":")
     if scheme == "terminal":
         raise UsageError("terminal: shows one source: give file: or view: for several")
-    if scheme == "view":
-        if not rest:
-            return "view:0" if number > 1 else spec
-        return f"view:{int(rest) + number - 1}" if rest.isdecimal() and int(rest) else spec
+    if scheme == "view":  # all of them on one page
+        return spec
     return f"{scheme}{colon}{named(rest, name, number)}" if rest else spec
+
+
+@contextmanager
+def _wards(arguments: argparse.Namespace, wards: dict[str, Ward]) -> Iterator[None]:
+    """A page of all patients for each `view:`, told of and open in here; they are put into `wards`."""
+    from edge.sinks.viewer.ward import Ward
+
+    with ExitStack() as opened:
+        for spec in arguments.sink:
+            scheme, _, port = spec.partition(":")
+            if scheme == "view":
+                ward = Ward(port=int(port) if port else None, host=arguments.view_host)
+                wards[spec] = opened.enter_context(ward)
+                if arguments.json:
+                    say(f"view: {ward.address}")
+                else:
+                    print(f"{'view':<10} {ward.address}", flush=True)
+        yield
 
 
 def _of_one(arguments: Namespace, spec: str, name: str, number: int) -> Namespace:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import lzma
 import math
+import mmap
 import shutil
 import struct
 import tempfile
@@ -20,7 +21,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Literal
+from typing import IO, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -129,7 +130,7 @@ class NpzRecord(Record):
             self.started_at = datetime.fromisoformat(" ".join(_texts(given.get("started_at"))))
 
     def _read(self, start: int, stop: int) -> NDArray[np.float32]:
-        part = np.asarray(self._ecg[:, start:stop])[self._rows]
+        part = _copied(self._ecg, self._rows, start, stop)
         with np.errstate(invalid="ignore", over="ignore"):  # what is not finite counts as missing
             return np.asarray(part * np.float32(self._scale), np.float32)
 
@@ -166,7 +167,7 @@ class NpzRecord(Record):
                 found = _mapped(self.path, archive, name, None)
                 self._beside[name] = found if found.shape == self._ecg.shape else None
         array = self._beside[name]
-        return None if array is None else np.asarray(array[:, start:stop])[self._rows]
+        return None if array is None else _copied(array, self._rows, start, stop)
 
 
 def n_records(path: Path) -> int | None:
@@ -298,6 +299,17 @@ def _mapped(
         _copy(source, spool, n_bytes)
         spool.flush()
         return np.memmap(spool, dtype, "r", 0, shape, order)
+
+
+def _copied(
+    array: NDArray[np.generic], rows: list[int], start: int, stop: int
+) -> NDArray[Any]:
+    """Samples [start, stop) of some rows; what was read of the mapped file does not stay in memory."""
+    part = np.asarray(array[rows, start:stop])
+    mapping = getattr(array, "_mmap", None)
+    if mapping is not None and hasattr(mmap, "MADV_DONTNEED"):  # not on Windows
+        mapping.madvise(mmap.MADV_DONTNEED)
+    return part
 
 
 def _data_offset(path: Path, info: zipfile.ZipInfo) -> int:

@@ -7,7 +7,6 @@ are the bytes of `edge.sinks.viewer.messages`, with `first_sample` as the positi
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -61,8 +60,7 @@ class FeedSink(Closing):
 class Listeners:
     """Who listens to whom; each has a queue, and what one is too slow for is dropped and counted."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
+    def __init__(self) -> None:
         self._by_patient: dict[str, Viewers] = {}
         self._states: dict[str, str] = {}
         self._dropped = 0
@@ -86,7 +84,6 @@ class Listeners:
         viewers = self._by_patient.get(patient)
         if viewers is None:
             viewers = self._by_patient[patient] = Viewers()
-            viewers.start(self._loop)
         try:
             with viewers.joined() as viewer:
                 if viewer is not None and (state := self._states.get(patient)):

@@ -4,26 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from edge.errors import InputError, LeadliftError
-from edge.files.recording import MetadataSource
 from edge.fleet.feed import FeedSink, Publish
 from edge.fleet.patient import Patient
 from edge.sinks import open_sink
 from edge.sinks.base import Sink
 from edge.sinks.registry import check_sink
 
+if TYPE_CHECKING:
+    from edge.sinks.viewer.ward import Ward
+
 PATIENT = "{patient}"
 """In the name of a file: the patient's."""
-
-
-class Ward(Protocol):
-    """A page of many patients."""
-
-    def sink(self, patient: str, metadata: MetadataSource, sampling_hz: float = ...) -> Sink:
-        """The place of one patient, for as long as it is open."""
-        ...
 
 
 def check_file(spec: str) -> None:
@@ -49,7 +43,7 @@ class PatientSinks:
         say: Callable[[str], object],
     ) -> None:
         """`files` as `check_file` takes them; `words` are `prefilter` and `model` of the metadata."""
-        self._files, self._ward, self._publish = files, ward, publish
+        self._files, self.ward, self._publish = files, ward, publish
         self._words, self._say = words, say
 
     def __call__(self, patient: Patient) -> dict[str, Sink]:
@@ -66,8 +60,8 @@ class PatientSinks:
             named = spec.replace(PATIENT, patient.name)
             opened = partial(open_sink, named, patient.sampling_hz, metadata=metadata)
             self._open(sinks, named, patient, opened)
-        if self._ward is not None:
-            place = partial(self._ward.sink, patient.name, metadata, patient.sampling_hz)
+        if self.ward is not None:
+            place = partial(self.ward.sink, patient.name, metadata, patient.sampling_hz)
             self._open(sinks, "view", patient, place)
         return sinks
 

@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from edge.errors import InputError
 from edge.fleet.admission import Admission
 from edge.fleet.feed import Listeners
 from edge.fleet.fleet import Fleet
 from edge.fleet.mqtt_gateway import Broker, MqttGateway
-from edge.fleet.outputs import PatientSinks, Ward
+from edge.fleet.outputs import PatientSinks
 from edge.fleet.ray_shards import DEADLINE_S, RayShard, ray_cluster
 from edge.fleet.websocket_gateway import WebSocketGateway
 from edge.lead_set import LeadSet
@@ -24,6 +24,9 @@ from edge.live.description import model_in_words, prefilter
 from edge.multi_reconstructor import MultiReconstructor
 from edge.sinks.viewer.access import is_loopback
 from edge.sinks.viewer.viewers import Message
+
+if TYPE_CHECKING:
+    from edge.sinks.viewer.ward import Ward
 
 SHARDS, SLOTS = 1, 256
 
@@ -103,7 +106,7 @@ class Service:
                 for i in range(plan.shards)
             ]
             self.engine = (await asyncio.gather(*(shard.ready() for shard in self._shards)))[0]
-            self._listeners = Listeners(self._loop)
+            self._listeners = Listeners()
             sinks = PatientSinks(plan.files, plan.ward, self._publish, words, self._say)
             self.fleet = Fleet(
                 self._shards,

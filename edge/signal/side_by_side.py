@@ -251,6 +251,9 @@ def _filters_stand_alone(
 
 
 def stacked(samples: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
-    """(n, n_leads, hop) of the hops of n streams."""
-    joined = np.concatenate(samples)
-    return joined.reshape(len(samples), -1, joined.shape[1])
+    """(n, n_leads, hop) of the hops of n streams, all of one shape; not to be written."""
+    shape = (len(samples), *samples[0].shape)
+    try:  # a third of the time, where each lies in one piece
+        return np.frombuffer(b"".join(samples), np.float32).reshape(shape)  # type: ignore[arg-type]
+    except (BufferError, TypeError, ValueError):
+        return np.concatenate(samples).reshape(shape)

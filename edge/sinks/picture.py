@@ -203,6 +203,21 @@ class LivePicture:
             notes=tuple(notes),
         )
 
+    @property
+    def end(self) -> int:
+        """Position just after the newest sample."""
+        return self._end
+
+    def since(
+        self, position: int, rows: Sequence[int]
+    ) -> tuple[int, NDArray[np.float32], NDArray[np.uint8]]:
+        """(position of the first, mV, quality bits) of some rows, from `position` on or what is kept."""
+        with self._lock:
+            first = min(max(position, self._end - self._ecg_mv.shape[1], 0), self._end)
+            at = np.arange(first, self._end) % self._ecg_mv.shape[1]
+            picked = np.asarray(rows, np.intp)[:, None], at
+            return first, self._ecg_mv[picked], self._quality[picked]
+
     def markers(self, seconds: float) -> list[tuple[int, str]]:
         """(position, text) of what was noted in the last `seconds` of signal, in the order of time."""
         with self._lock:

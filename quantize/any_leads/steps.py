@@ -35,7 +35,7 @@ from quantize.student import Student, StudentConfig
 NATIVE_SHARE = 0.2  # of what is drawn, 13 % of the records: they alone hold what lies above 47 Hz
 FEWER_PACES = (0.9, 1.0, 1.1)  # of six times the records: three take 5.4 GB on the disk
 MANY_RECORDS = 5000  # that take FEWER_PACES
-AUGMENTATION = Augmentation(white_noise=0.3)
+AUGMENTATION = Augmentation(gain=0.6, white_noise=0.3)
 CONFIG = StudentConfig(n_inputs=12, n_outputs=8, n_sigmas=12, dropout=0.02)
 QUICK_CONFIG = replace(CONFIG, channels=32, dilations=(1, 4), dropout=0.0)
 QUICK_RECORDS = 64

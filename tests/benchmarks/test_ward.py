@@ -24,5 +24,5 @@ def test_hops_that_were_due_meanwhile_come_together_and_none_is_lost() -> None:
 def test_a_core_that_is_not_there_is_said() -> None:
     if not hasattr(os, "sched_setaffinity"):
         pytest.skip("this system pins no process to a core")
-    with pytest.raises(BenchmarkError, match="core 9999 is not to be had: give one of 0"):
+    with pytest.raises(BenchmarkError, match=r"core 9999 is not to be had: give one of \d"):
         pin(9999)

@@ -83,6 +83,14 @@ def reachable_address(host: str) -> str:
             return socket.gethostname()
 
 
+def address_of(host: str, port: int, access: Access) -> str:
+    """What a browser opens of a server on `host` and `port`, with the token where one is demanded."""
+    name = reachable_address(host.strip("[]"))
+    name = f"[{name}]" if ":" in name else name
+    token = f"?token={access.token}" if access.token else ""
+    return f"http://{name}:{port}/{token}"
+
+
 def _name(host: str) -> str:
     """Without port and brackets."""
     if host.startswith("["):

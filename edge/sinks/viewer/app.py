@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine, Iterable
 from importlib import resources
 from time import monotonic
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from edge.sinks.viewer.access import Access
 from edge.sinks.viewer.marking import Pace, Wish, answer, wish
@@ -27,68 +27,94 @@ HEADERS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Cache-Control": "no-store",
 }
-REFUSED, TOO_MANY, SPOKEN_TO = 1008, 1013, 1003  # WebSocket close codes
+REFUSED, TOO_MANY, SPOKEN_TO, GONE = 1008, 1013, 1003, 1000  # WebSocket close codes
 
 
-def pages() -> dict[str, tuple[str, bytes]]:
-    """Content type and bytes of every page, by its path."""
+class Told(Protocol):
+    """What browsers are told, and may say."""
+
+    @property
+    def viewers(self) -> Viewers:
+        """Those that look on."""
+        ...
+
+    def greeting(self) -> Iterable[Message]:
+        """The messages that a browser gets first."""
+        ...
+
+    def record(self, wish: Wish) -> str:
+        """Take a marker; why it is not recorded, or nothing."""
+        ...
+
+
+def pages(home: str = "index.html") -> dict[str, tuple[str, bytes]]:
+    """Content type and bytes of every page, by its path: `home` is `/`, else one patient is `/patient`."""
+    paths = {"index.html": "/patient", home: "/"}
     found = {}
     for entry in resources.files("edge.sinks.viewer").joinpath("page").iterdir():
+        path = paths.get(entry.name, f"/{entry.name}")
         for suffix, kind in TYPES.items():
-            if entry.name.endswith(suffix):
-                path = "/" if entry.name == "index.html" else f"/{entry.name}"
+            if entry.name.endswith(suffix) and (suffix != ".html" or entry.name in paths):
                 found[path] = (kind, entry.read_bytes())
     return found
 
 
 def make_app(
     access: Access,
-    viewers: Viewers,
-    greeting: Callable[[], Iterable[Message]],
-    record: Callable[[Wish], str],
+    channel_of: Callable[[str], Told | None],
+    ward: Told | None = None,
 ) -> Starlette:
-    """The application. `greeting` are the messages that a browser gets first; `record` takes a marker and
-    returns why it is not recorded, or nothing."""
+    """The application. `channel_of` gives what is told of a patient, by name; `ward`, where there
+    is one, what is told of all, on a page of its own."""
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
 
     def page(path: str, kind: str, body: bytes) -> Route:
         async def serve(request: Request) -> Response:
-            refusal = access.refusal(request.headers, request.url.query, secret=path == "/")
+            secret = path in ("/", "/patient")
+            refusal = access.refusal(request.headers, request.url.query, secret=secret)
             if refusal is not None:
                 return PlainTextResponse(f"{refusal}\n", 403, HEADERS)
             return Response(body, media_type=kind, headers=HEADERS)
 
         return Route(path, serve, methods=["GET"])
 
-    async def live(socket: WebSocket) -> None:
+    async def serve(socket: WebSocket, told: Told | None) -> None:
         if access.refusal(socket.headers, socket.url.query, secret=True) is not None:
             await socket.close(REFUSED)  # before it is accepted: the browser sees 403
             return
-        with viewers.joined() as viewer:
+        if told is None:
+            await socket.accept()
+            await socket.close(GONE, "this patient is not here now")
+            return
+        with told.viewers.joined() as viewer:
             await socket.accept()
             if viewer is None:
                 await socket.close(TOO_MANY, "too many browsers look on: close one")
-            else:
-                await _first(_send(socket, viewer, greeting), _listen(socket, viewer, record))
+                return
+            await _first(_send(socket, viewer, told), _listen(socket, viewer, told))
 
-    return Starlette(
-        routes=[
-            *(page(path, kind, body) for path, (kind, body) in pages().items()),
-            WebSocketRoute("/live", live),
-        ]
-    )
+    async def live(socket: WebSocket) -> None:
+        await serve(socket, channel_of(socket.query_params.get("patient", "")))
+
+    async def all_of_them(socket: WebSocket) -> None:
+        await serve(socket, ward)
+
+    sockets = [WebSocketRoute("/live", live)]
+    if ward is not None:
+        sockets.append(WebSocketRoute("/ward", all_of_them))
+    named = pages("index.html" if ward is None else "ward.html").items()
+    return Starlette(routes=[*(page(path, kind, body) for path, (kind, body) in named), *sockets])
 
 
-async def _send(
-    socket: WebSocket, viewer: Viewer, greeting: Callable[[], Iterable[Message]]
-) -> None:
-    """The greeting, which overlaps with what is queued meanwhile, then the queue."""
-    for message in greeting():
+async def _send(socket: WebSocket, viewer: Viewer, told: Told) -> None:
+    """The greeting, which overlaps with what is queued meanwhile, then the queue until it ends."""
+    for message in told.greeting():
         await _send_one(socket, message)
     async for message in viewer.messages():
         await _send_one(socket, message)
+    await socket.close(GONE, "this patient has left")
 
 
 async def _send_one(socket: WebSocket, message: Message) -> None:
@@ -101,7 +127,7 @@ async def _send_one(socket: WebSocket, message: Message) -> None:
     await asyncio.sleep(0)
 
 
-async def _listen(socket: WebSocket, viewer: Viewer, record: Callable[[Wish], str]) -> None:
+async def _listen(socket: WebSocket, viewer: Viewer, told: Told) -> None:
     """Until the browser leaves, or says what is no marker: it has nothing else to say."""
     pace = Pace()
     while (message := await socket.receive())["type"] == "websocket.receive":
@@ -109,7 +135,7 @@ async def _listen(socket: WebSocket, viewer: Viewer, record: Callable[[Wish], st
         if found is None:
             await socket.close(SPOKEN_TO, "this stream is to be listened to")
             return
-        refusal = record(found) if pace.allows(monotonic()) else "too many markers at once"
+        refusal = told.record(found) if pace.allows(monotonic()) else "too many markers at once"
         viewer.put(answer(found.number, refusal))
 
 

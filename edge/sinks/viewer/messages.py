@@ -40,15 +40,16 @@ def pack(
 ) -> Iterator[bytes]:
     """Messages of (n_leads, n) samples, each of at most MAX_SAMPLES; `position` is of the first."""
     n_leads, n = ecg_mv.shape
-    ecg = _in_uv(ecg_mv, -_MOST_UV, _MOST_UV, MISSING_ECG).astype("<i2")
-    sigma = _in_uv(sigma_mv, 0, _MOST_SIGMA_UV, MISSING_SIGMA).astype("<u2")
+    ecg = in_uv(ecg_mv, -_MOST_UV, _MOST_UV, MISSING_ECG).astype("<i2")
+    sigma = in_uv(sigma_mv, 0, _MOST_SIGMA_UV, MISSING_SIGMA).astype("<u2")
     for at in range(0, n, MAX_SAMPLES):
         part = slice(at, at + MAX_SAMPLES)
         head = HEADER.pack(VERSION, n_leads, min(MAX_SAMPLES, n - at), 0, position + at)
         yield head + b"".join(rows[:, part].tobytes() for rows in (ecg, sigma, quality))
 
 
-def _in_uv(values_mv: NDArray[np.float32], least: int, most: int, missing: int) -> NDArray[Any]:
+def in_uv(values_mv: NDArray[np.float32], least: int, most: int, missing: int) -> NDArray[Any]:
+    """Whole microvolts, `missing` where there is none."""
     uv = np.rint(np.clip(values_mv * _UV_PER_MV, least, most))
     return np.where(np.isnan(values_mv), missing, uv)
 
@@ -60,14 +61,17 @@ def state(
     markers: Sequence[tuple[int, str]] = (),
     *,
     marks: bool = False,
+    patient: str = "",
 ) -> str:
     """What stands beside the traces, as JSON. `run` tells one start of the server from another; `markers` are
-    those of late, in case a message with one was dropped; `marks`: a browser may set some."""
+    those of late, in case a message with one was dropped; `marks`: a browser may set some; `patient` is
+    a name, where there are several."""
     status, found = picture.status, picture.expected
     rows = picture.provenance or ()
     return json.dumps(
         {
             "run": run,
+            "patient": patient,
             "sampling_hz": picture.sampling_hz,
             "leads": picture.leads,
             "provenance": [str(source) for source in rows],

@@ -63,17 +63,16 @@ class Server(Closing):
         self,
         app: Starlette,
         listener: socket.socket,
-        started: Callable[[asyncio.AbstractEventLoop], object],
         tick: Callable[[], object],
         tick_s: float,
     ) -> None:
-        """`started` is called with the loop before anybody connects, `tick` on it every `tick_s`."""
+        """`tick` is called on the loop every `tick_s`."""
         import uvicorn
 
         self.port = int(listener.getsockname()[1])
         self.failure: BaseException | None = None
         self._listener = listener
-        self._started, self._tick, self._tick_s = started, tick, tick_s
+        self._tick, self._tick_s = tick, tick_s
         self._server = uvicorn.Server(
             uvicorn.Config(
                 app,
@@ -111,7 +110,6 @@ class Server(Closing):
             self.failure = error
 
     async def _serve(self) -> None:
-        self._started(asyncio.get_running_loop())
         ticking = asyncio.create_task(self._tick_on())
         try:
             await self._server.serve(sockets=[self._listener])

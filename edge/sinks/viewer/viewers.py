@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager, suppress
 
 Message = bytes | str
+END = ""
+"""The last message: a browser that has been sent all before it is sent away."""
 
 QUEUE = (
     64  # messages: 2.5 s of blocks of 10 samples at 250 Hz, after which a browser only falls behind
@@ -32,11 +34,14 @@ class Viewer:
         self._ready.set()
 
     async def messages(self) -> AsyncIterator[Message]:
-        """Each message, for ever."""
+        """Each message, until END."""
         while True:
             await self._ready.wait()
             while self._waiting:
-                yield self._waiting.popleft()
+                message = self._waiting.popleft()
+                if message == END:
+                    return
+                yield message
             self._ready.clear()
 
 
@@ -61,10 +66,6 @@ class Viewers:
         """Messages that browsers, those that have left too, were too slow for."""
         return self._dropped + sum(viewer.dropped for viewer in self)
 
-    def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Deliver on `loop` from now on."""
-        self._loop = loop
-
     def publish(self, message: Message) -> None:
         """To every browser that looks on now."""
         if self._loop is None or not self._viewers:
@@ -79,7 +80,8 @@ class Viewers:
 
     @contextmanager
     def joined(self) -> Iterator[Viewer | None]:
-        """A queue for one more browser while it stays; None where there are too many."""
+        """A queue for one more browser while it stays, on this loop; None where there are too many."""
+        self._loop = asyncio.get_running_loop()
         if len(self._viewers) >= MOST:
             yield None
             return

@@ -16,6 +16,8 @@ from benchmarks.fidelity.groups import FEWEST, groups, heart_rates
 from benchmarks.fidelity.method_scores import lead_scores
 from benchmarks.fidelity.methods import Predictions, truth_mv
 from benchmarks.fidelity.subgroups import NOMINAL, calibration, summaries, tables, worst
+from benchmarks.fidelity.training_data import counted, training_data
+from edge.bundle import load_bundle
 from edge.leads import RECONSTRUCTED_LEADS, lead_indices
 from quantize.data import Records
 from tests.benchmarks.synthetic import simulated_records
@@ -52,6 +54,22 @@ def test_each_record_is_where_its_table_puts_it() -> None:
         ("heart rate", "60 to 100 bpm", second),
     ):
         assert np.array_equal(made[kind][name], who), (kind, name)
+
+
+def test_whom_it_learned_from_is_counted_and_what_no_table_says_too() -> None:
+    told = row(patient_id="7", age="50", sex="0", superclass="MI", device="AT-6")
+    found = counted([told] * FEWEST + [row(patient_id="")] * 3)
+    assert found["n_records"] == FEWEST + 3
+    assert (found["n_patients_named"], found["n_records_of_unnamed"]) == (1, 3)
+    assert found["groups"]["age"] == {"40 to 59": FEWEST, "unknown": 3}
+    assert found["groups"]["diagnosis"] == {"MI": FEWEST, "unknown": 3}
+    assert found["groups"]["device"] == {"AT-6": FEWEST, "other": 3}
+
+
+def test_training_records_are_neither_held_out_nor_withdrawn(ptbxl_fold10: object) -> None:
+    of = training_data()
+    assert of["250 Hz"]["n_records"] == load_bundle().manifest.training["data"]["train"]
+    assert of["100 Hz"]["n_records"] == load_bundle().manifest.training["data"]["train_100"]
 
 
 def test_a_group_of_few_is_no_group() -> None:

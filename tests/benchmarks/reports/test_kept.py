@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from html import escape
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -15,12 +16,13 @@ pytest.importorskip("torch", reason="benchmarks of other networks need leadlift[
 
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
+from benchmarks.latency.engines import fastest
 from benchmarks.report import Table
 from benchmarks.reports import page, plots
 from benchmarks.reports.axes import Scale, decades, log_scale, microseconds
 from benchmarks.reports.blocks import PAGES, block, is_busy, updated
 from benchmarks.reports.kept import COMMANDS, FOLDER, ROOT, TIMED, read
-from benchmarks.reports.musts import MUSTS, Must, fraction, musts_table
+from benchmarks.reports.musts import MUSTS, Must, fraction, in_a_sentence, musts_table
 from benchmarks.reports.slim import without_paths
 from edge.errors import LeadliftError
 
@@ -54,6 +56,16 @@ def test_every_must_finds_its_figure() -> None:
         assert found["ratio"] > 0
 
 
+def test_what_is_missed_or_absent_is_named_in_a_sentence() -> None:
+    multi = json.loads(json.dumps(KEPT["multi"]))
+    multi["results"]["cost"]["64"]["ratio"] = 0.3
+    said = in_a_sentence({**KEPT, "multi": multi, "peers": {"results": {}}})
+    assert "missed: a patient of 64 / one Reconstructor" in said
+    assert "not measured: ring, push / nearest peer at any rate; ring, read of 10 s" in said
+    assert escape(in_a_sentence(KEPT)) in page.html(KEPT)
+    assert in_a_sentence(KEPT) in page.text(KEPT)
+
+
 class _Page(HTMLParser):
     def __init__(self) -> None:
         super().__init__()
@@ -81,6 +93,24 @@ def test_the_page_asks_nobody_and_is_well_formed() -> None:
     assert not re.search(r"url\(|@import|<script|<link|<img|https?://", text)
     assert "prefers-color-scheme: dark" in text
     assert text.count("<svg") == len(page.PLOTS)
+
+
+def test_the_small_model_is_in_the_plot_and_its_table_and_is_no_fastest_engine() -> None:
+    latency = json.loads(json.dumps(KEPT["latency"]))
+    of = latency["results"]["engines"]["engines"]
+    of["c, small model"] = {**of["onnxruntime"], "p50": 1.5, "ratio": 0.01}
+    r = {"mean": 0.7654, "mean_95": [0.76, 0.77]}
+    small = {"results": {"test": {"sets": {"II+V1+V5": {"shipped": {"r": r}}}}}}
+    reports = {"latency": latency, "fidelity": KEPT["fidelity"], "small": small}
+    rows = [row for row in page.methods_table(reports).rows if "small" in str(row[0])]
+    assert rows == [("leadlift small INT8, c", "1.5 µs", "0.765", "0.760 to 0.770")]
+    assert "leadlift small INT8, c" in plots.fidelity(reports)
+    assert "small" not in plots.ecdf(reports)
+    assert (
+        fastest(of)["engine"] == fastest(KEPT["latency"]["results"]["engines"]["engines"])["engine"]
+    )
+    without = page.methods_table({"latency": latency, "fidelity": KEPT["fidelity"]})
+    assert without.rows and not any("small" in str(row[0]) for row in without.rows)
 
 
 def test_what_is_not_there_is_said_and_not_drawn() -> None:
@@ -180,8 +210,9 @@ def test_a_benchmark_that_fails_is_named_and_its_earlier_report_stays(
     assert read(tmp_path)["fidelity"] == KEPT["fidelity"]
 
 
-def test_a_quick_report_is_never_kept(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["report", "--quick"]) == 1
+@pytest.mark.parametrize("few", [["--quick"], ["--limit", "3"]])
+def test_a_report_of_few_is_never_kept(few: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", "--fidelity", *few]) == 1
     assert "give another folder with --out" in capsys.readouterr().err
     assert issubclass(BenchmarkError, LeadliftError)
 

@@ -269,3 +269,35 @@ def test_details_say_what_computes(engine: Engine) -> None:
         assert found["kernel"] and "-ffp-contract=off" in str(found["flags"])
     else:
         assert found["version"] and found["codes_compared"]
+
+
+@pytest.mark.parametrize("n", [1, 7, 8, 9, 16, 17])
+def test_a_batch_of_any_width_has_the_codes_of_each_stream_alone(
+    engine: Engine, reference: OnnxRuntimeEngine, n: int
+) -> None:
+    """Whole tiles of streams and what is left of one, at codes from silence to the ceiling."""
+    frames, gains = 8, np.geomspace(0.01, 300, n)
+    manifest = engine.bundle.manifest
+    each = [
+        given_from_leads(
+            manifest,
+            gain * three_leads(frames * manifest.hop, seed),
+            MASKS[seed % len(MASKS)],
+        )
+        for seed, gain in enumerate(gains.astype(np.float32))
+    ]
+    ecg, mask, anchor = (np.concatenate(part) for part in zip(*each, strict=True))
+    batch, made = engine.open_batch(n), []
+    for frame in range(frames):
+        at = slice(frame, frame + 1)
+        made.append(
+            [a.copy() for a in batch.step([*range(n)], ecg[..., at], mask[..., at], anchor)]
+        )
+    for slot, one in enumerate(each):
+        reference.reset()
+        for ours, theirs in zip(zip(*made, strict=True), run(reference, one, 1), strict=True):
+            together = np.concatenate([a[slot] for a in ours], -1)
+            np.testing.assert_allclose(together, theirs, rtol=1e-5, atol=SUM_MV)
+        expected = reference.state()
+        for name, codes in batch.state(slot).items():
+            np.testing.assert_array_equal(codes, expected[name])

@@ -129,7 +129,7 @@ def test_a_shard_that_hangs_stalls_nobody_else() -> None:
 
 
 def test_without_a_shard_the_oldest_samples_make_room_and_are_counted() -> None:
-    sent = frames(8.0)
+    sent = frames(10.0)
     kept: dict[str, Kept] = {}
 
     async def scenario() -> Fleet:
@@ -138,10 +138,9 @@ def test_without_a_shard_the_oldest_samples_make_room_and_are_counted() -> None:
         running = asyncio.create_task(fleet.run())
         for i, data in enumerate(sent):
             if i == 5:
-                await asyncio.sleep(0.2)
+                await until(lambda: "bed" in kept and kept["bed"].whole().n_samples >= 248)
                 link.held.clear()
             fleet.receive("bed", "watch", data)
-        await asyncio.sleep(0.1)
         link.held.set()
         fleet.stop()
         await running

@@ -36,10 +36,10 @@ class Served:
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Served]:
-        listeners = Listeners(asyncio.get_running_loop())
+        listeners = Listeners()
         words = {"prefilter": "", "model": "m"}
-        sinks = PatientSinks((), None, listeners.publish, words, self.told.append)
-        self.fleet = fleet_of([LocalShard("a")], sinks, say=self.told.append)
+        self.sinks = PatientSinks((), None, listeners.publish, words, self.told.append)
+        self.fleet = fleet_of([LocalShard("a")], self.sinks, say=self.told.append)
         self.gateway = WebSocketGateway(self.fleet, self.admission, listeners)
         running = asyncio.create_task(self.fleet.run())
         try:
@@ -265,5 +265,22 @@ def test_no_error_names_a_token(tmp_path: Path, caplog: pytest.LogCaptureFixture
         assert not any(one.token in line for line in one.told)
         with pytest.raises(LeadliftError):
             one.fleet.admit("bed", "watch-2")
+
+    served(tmp_path, scenario)
+
+
+def test_every_patient_has_a_place_on_the_page_of_all(tmp_path: Path) -> None:
+    viewer = pytest.importorskip("edge.sinks.viewer.ward")
+    pytest.importorskip("uvicorn", reason="no uvicorn here")
+
+    async def scenario(one: Served) -> None:
+        with viewer.Ward(port=0) as ward:
+            one.sinks.ward = ward
+            for name in ("bed-1", "bed-2"):
+                for data in frames(1.0):
+                    one.fleet.receive(name, name, data)
+            await until(lambda: {place.name for place in ward._all()} == {"bed-1", "bed-2"})
+            await until(lambda: all(place.channel.picture.end > 200 for place in ward._all()))
+            assert not one.told
 
     served(tmp_path, scenario)

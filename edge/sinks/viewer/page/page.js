@@ -12,7 +12,7 @@ const paper = byId("paper"), ink = byId("ink"), sheet = byId("sheet");
 const KINDS = { measured: "measured", derived: "derived", reconstructed: "reconstructed" };
 const LEADS = ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"];
 const calipers = new Calipers();
-const NOTICE_MS = 8000;
+const NOTICE_MS = 8000, BESIDE_PX = 4;
 const DELAY_S = 0.06; // what is drawn stays so far behind what has come, so that it moves evenly
 let history = null, state = null, link = "connecting", head = null, frozen = null, last = 0, stale = true, frames = 0;
 const NAMES_MS = 250; // how soon the names of what is wrong follow where it begins
@@ -120,7 +120,16 @@ function paint(now = performance.now()) {
   if (head !== null) paintFrom(g, 0, width);
   if (calipers.box) calipers.draw(g, colours.text);
   byId("reading").hidden = !calipers.box;
-  if (calipers.box) byId("reading").textContent = calipers.reading({ ...view, mm: page.mm });
+  if (calipers.box) read();
+}
+
+/** What the calipers say, above them where there is room. */
+function read() {
+  const { x, y, w, h } = calipers.box, reading = byId("reading"), left = Math.min(x, x + w), top = Math.min(y, y + h);
+  reading.textContent = calipers.reading({ ...view, mm: page.mm });
+  const wide = reading.offsetWidth, tall = reading.offsetHeight, above = top - tall - BESIDE_PX;
+  reading.style.left = `${Math.max(0, Math.min(left, width - wide))}px`;
+  reading.style.top = `${Math.max(0, Math.min(above >= 0 ? above : top + Math.abs(h) + BESIDE_PX, height - tall))}px`;
 }
 
 // What somebody wants.

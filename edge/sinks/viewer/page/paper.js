@@ -5,8 +5,8 @@ const LAYOUTS = {
   "12x1": ["I", "II", "III", "aVR", "aVL", "aVF", "V1", "V2", "V3", "V4", "V5", "V6"].map((lead) => [lead]),
 };
 export const LAYOUT_NAMES = Object.keys(LAYOUTS);
-const PULSE_S = 0.2, BESIDE_PULSE_MM = 4, SHEET_MM = 260, LEAST_MM = 2.6, MOST_MM = 6;
-const TIGHT_PX = 100, NAMES_PX = 76; // in rows that are lower, names stand in a column of their own
+const PULSE_S = 0.2, BESIDE_PULSE_MM = 4, BETWEEN_PULSES_MM = 1, SHEET_MM = 260, LEAST_MM = 2.6, MOST_MM = 6;
+const TIGHT_PX = 100, NAMES_PX = 76, NAME_PX = 20; // in rows that are lower, names stand in a column of their own
 
 /** {mm, cells}: pixels a millimetre, those of the screen unless given, and of each lead its row in `leads` and its box. */
 export function arrange(layout, leads, width, height, speed, given = null) {
@@ -30,18 +30,20 @@ export function drawPaper(g, width, height, { mm, cells }, { speed, gain, colour
     for (let y = 0.5; y < height; y += step) { g.moveTo(0, y); g.lineTo(width, y); }
     g.stroke();
   }
+  const apart = cells.length ? Math.ceil((gain + BETWEEN_PULSES_MM) * mm / cells[0].height) : 1; // rows: pulses do not run into each other
   for (const cell of cells) {
-    if (cell.left) {
+    if (cell.left && (cell.row + 1) % apart === 0) {
       const from = cell.names + 0.5 * mm, a = cell.names + 2 * mm, b = a + PULSE_S * speed * mm, top = cell.zero - gain * mm;
       g.strokeStyle = colours.measured; g.lineWidth = 1.3; g.beginPath();
       g.moveTo(from, cell.zero); g.lineTo(a, cell.zero); g.lineTo(a, top); g.lineTo(b, top); g.lineTo(b, cell.zero); g.lineTo(b + 1.5 * mm, cell.zero);
       g.stroke();
-    } else {
+    } else if (!cell.left) {
       g.strokeStyle = colours.soft; g.lineWidth = 1; g.beginPath();
       g.moveTo(cell.x, cell.zero - 3 * mm); g.lineTo(cell.x, cell.zero + 3 * mm); g.stroke();
     }
     g.fillStyle = colours[kind(cell.lead)]; g.textBaseline = "top";
-    const x = cell.left ? 6 : cell.x + 4, y = cell.names ? cell.zero - 20 : cell.top + 3;
+    const clear = cell.names || cell.zero - gain * mm > cell.top + NAME_PX; // of the pulse
+    const x = cell.left && clear ? 6 : cell.x + 4, y = cell.names ? cell.zero - 20 : cell.top + 3;
     g.font = "bold 14px system-ui, sans-serif"; g.fillText(cell.name, x, y);
     if (cell.names) {
       g.font = "10px system-ui, sans-serif"; g.fillText(words(cell.lead).at(-1), x, y + 17);

@@ -14,6 +14,7 @@ export function show(state, link, frozen, notice = null) {
   for (const text of state?.warnings ?? []) alarms.push([text, ""]);
   if (state && !state.provenance.length) alarms.push(["waiting for samples", ""]);
   list(byId("alarms"), alarms);
+  byId("patient").textContent = state?.patient ?? "";
   byId("bpm").textContent = state && !link && state.bpm !== null ? state.bpm.toFixed(0) : "--";
   list(byId("facts"), state ? facts(state) : []);
   byId("expected").textContent = state?.expected ? `${state.leads.filter((_, k) => state.provenance[k] === "measured").join(", ")}: ${state.expected}` : "";
@@ -26,8 +27,8 @@ function facts(s) {
   if (s.battery_percent !== null) found.push(`battery ${s.battery_percent} %`);
   if (s.recording.length) found.push(`recording ${s.recording.join(", ")}`);
   found.push(`${s.seconds.toFixed(0)} s`);
-  if (s.deadline_misses) found.push(`${s.deadline_misses} blocks late`);
-  if (s.dropped) found.push(`this browser is slow: ${s.dropped} messages dropped`);
+  if (s.deadline_misses) found.push(`${s.deadline_misses} ${s.deadline_misses === 1 ? "block" : "blocks"} late`);
+  if (s.dropped) found.push(`this browser is slow: ${s.dropped} ${s.dropped === 1 ? "message" : "messages"} dropped`);
   found.push(s.calibration ? `fitted to the patient: ${s.calibration}` : "no patient calibration");
   if (s.device) found.push(s.device_hz ? `${s.device}, ${s.device_hz} Hz` : s.device);
   if (s.engine) found.push(`engine ${s.engine}`);

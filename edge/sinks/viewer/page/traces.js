@@ -5,7 +5,7 @@ const NAMES = [[Q.GAP, "gap", "GAP"], [Q.OFF, "off", "LEAD OFF"], [Q.SETTLING, "
   [Q.CLIPPED, "clipped", "clipped"], [Q.NOISY, "noisy", "noise"], [Q.FILLED, "filled", "filled in"],
   [Q.MISPLACED, "misplaced", "leads exchanged?"]];
 const ERASE_S = 0.25, UV = 1000, UPRIGHT_PX = 14, MARGIN_PX = 3; // lines are wider than their path
-const NAMED_PX = 160; // so often at least is what is wrong named on a sheet that moves
+const NAMED_PX = 160; // what is wrong is named each half of a cell, at most so often, on a sheet that moves
 const FIRST = Int8Array.from({ length: 256 }, (_, bits) => NAMES.findIndex(([bit]) => bits & bit)); // of the names, by bits
 
 /** How far a sheet that scrolls has moved when `head` is its newest sample: a whole number of the screen's pixels, so that what is
@@ -100,7 +100,7 @@ function band(g, history, cell, from, to, x, { mm, gain, colour, perSample }) {
 
 /** Shade what is wrong, and name it. A lead without its value is off; with one it is made without a lead. */
 function shade(g, history, cell, first, to, xOfFirst, { colours, perSample, mm, moves }) {
-  const bits = history.quality[cell.lead], size = history.size, every = moves ? Math.ceil(NAMED_PX / perSample) : 0;
+  const bits = history.quality[cell.lead], size = history.size, every = moves ? Math.ceil(Math.max(NAMED_PX, cell.width / 2) / perSample) : 0;
   const from = every ? Math.max(history.oldest, first - 2 * every) : first, x = xOfFirst - (first - from) * perSample;
   const top = Math.max(cell.top, cell.zero - 9 * mm), bottom = Math.min(cell.top + cell.height, cell.zero + 9 * mm);
   let wrong = false;

@@ -43,7 +43,7 @@ def test_what_is_expected_and_what_is_wrong(chromium: Any) -> None:
     page.close()
 
 
-NAMED = """async ([bits, missing]) => {
+NAMED = """async ([bits, missing, moves, first]) => {
   const { drawCell } = await import("/traces.js"), { History, MISSING } = await import("/stream.js");
   const h = new History(1, 10), n = 100, b = new ArrayBuffer(16 + n * 5), d = new DataView(b);
   const said = [], boxes = [], kept = { fillText: said, fillRect: boxes };
@@ -53,12 +53,13 @@ NAMED = """async ([bits, missing]) => {
     if (missing) d.setInt16(16 + 2 * i, MISSING, true);
   }
   h.take(b);
-  const g = new Proxy({ canvas: { height: 500 }, measureText: (t) => ({ width: 6 * t.length }) }, {
+  const g = new Proxy({ canvas: { height: 500 }, getTransform: () => ({ a: 1 }),
+    measureText: (t) => ({ width: 6 * t.length }) }, {
     get: (o, name) => o[name] ?? ((...a) => { kept[name]?.push(a); }),
     set: () => true });
   const cell = { lead: 0, x: 0, top: 0, width: 1000, height: 200, zero: 100 };
-  drawCell(g, h, cell, [[0, n, 0]], { mm: 5, gain: 10, colours: {}, perSample: 10 });
-  return [said.map(([text]) => text), boxes.map(([x, , w]) => [x, w])]; }"""
+  drawCell(g, h, cell, [[first, n, 0]], { mm: 5, gain: 10, colours: {}, perSample: 10, moves });
+  return [said.map(([text, x]) => moves ? x : text), boxes.map(([x, , w]) => [x, w])]; }"""
 
 
 @pytest.fixture(scope="module")
@@ -89,9 +90,22 @@ def drawing(chromium: Any) -> Iterator[Any]:
 def test_trouble_is_shaded_and_named(
     drawing: Any, bits: int, missing: bool, name: str | None
 ) -> None:
-    said, boxes = drawing.evaluate(NAMED, [int(bits), missing])
+    said, boxes = drawing.evaluate(NAMED, [int(bits), missing, False, 0])
     assert said == ([] if name is None else [name])
     assert boxes == ([] if name is None else [[400, 400]])
+
+
+def test_names_move_with_a_sheet_that_scrolls(drawing: Any) -> None:
+    """Samples 40 to 79, of 10 pixels each, named where they begin, then each half of a cell, 50 samples."""
+    found = []
+    for first in (30, 45, 59):
+        (named, _), begun = (
+            drawing.evaluate(NAMED, [int(Quality.NOISY), False, True, first]),
+            10 * first,
+        )
+        found.append([x + begun for x in named])
+    assert found == [[402], [402], [402]]
+    assert drawing.evaluate(NAMED, [int(Quality.NOISY), False, False, 59])[0] == ["noise"]
 
 
 DARK = """([from, to, top]) => { // the darkest of each column at the height of the pulse's top

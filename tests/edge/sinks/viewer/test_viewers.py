@@ -9,7 +9,6 @@ from edge.sinks.viewer.viewers import MOST, QUEUE, Viewers
 
 async def taken(viewers: Viewers, n_published: int, pause_every: int = 0) -> tuple[list[int], int]:
     """What one browser gets that reads only after all was published, and what it missed."""
-    viewers.start(asyncio.get_running_loop())
     with viewers.joined() as viewer:
         assert viewer is not None
         for i in range(n_published):
@@ -41,7 +40,6 @@ def test_what_nobody_sees_is_not_kept() -> None:
     viewers.publish("before the loop")
 
     async def late() -> list[str]:
-        viewers.start(asyncio.get_running_loop())
         viewers.publish("before anybody")
         with viewers.joined() as viewer:
             assert viewer is not None
@@ -62,7 +60,6 @@ def test_a_crowd_is_turned_away_and_room_is_given_again() -> None:
     viewers = Viewers()
 
     async def crowd() -> None:
-        viewers.start(asyncio.get_running_loop())
         inside = [viewers.joined() for _ in range(MOST)]
         assert all(one.__enter__() is not None for one in inside)
         with viewers.joined() as late:
