@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from benchmarks import against, footprint, multi, peers, scale
+from benchmarks import against, footprint, multi, peers, scale, view
 from benchmarks.errors import BenchmarkError
 from benchmarks.latency import tables
 from benchmarks.report import Table, cell, markdown, target_table
@@ -171,7 +171,9 @@ def all_tables(reports: Reports) -> dict[str, list[Table]]:
         "against": lambda results: [against.table_of(results)],
         "peers": peers.tables,
         "footprint": lambda results: [footprint.table_of(results)],
+        "view": view.tables,
         "fidelity": lambda results: [fidelity_table(results)],
+        "larger": lambda results: [fidelity_table(results)],
         "soak": lambda results: faults.tables(results["faults"]),
     }
     return {

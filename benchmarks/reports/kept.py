@@ -61,10 +61,12 @@ COMMANDS: Mapping[str, Kept] = {
     "robustness": _fidelity("--part", "robustness"),
     "realism": _fidelity("--part", "realism", *_DIAGNOSED),
     "fidelity": _fidelity("--whole"),
+    "larger": _fidelity("--whole", "--larger", "--domains", "test"),
     "morphology": _fidelity(*("--part", "morphology", *_NATIVE), draws=True),
     "subgroups": _fidelity("--part", "subgroups", "--larger", draws=True),
     "small": _fidelity("--model", "small", "--leads", "named", *_NATIVE),
     "misplacement": Kept("misplacement", of_records=True),
+    "view": Kept("view", ("--seconds", "12"), on_request=True),
     "soak": Kept("soak", ("--faults", "15", "--seconds", "86400"), on_request=True),
 }
 """Reports that are kept, in the order in which they are made."""

@@ -113,6 +113,7 @@ MOST_SETS = 40
 """Beyond it, what they tell together is kept."""
 _SHORTENED: Mapping[str, Callable[[Any], Any]] = {
     "fidelity": _methods,
+    "larger": _methods,
     "sets": _sets,
     "small": _sets,
     "every": _sets,
