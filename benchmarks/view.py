@@ -8,7 +8,7 @@ import re
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
@@ -52,11 +52,18 @@ def add(subparsers: Any) -> None:
         "view", help="frames a second in the browser, and what they cost"
     )
     parser.add_argument("--seconds", type=float, default=10.0, help="of each layout and motion")
+    parser.add_argument(
+        "--patients", type=int, default=1, help="more than one: the page of a ward (default 1)"
+    )
     parser.set_defaults(measure=measure, model=None, engine=None)
 
 
 def measure(arguments: argparse.Namespace) -> Result:
     """A live run of the simulator, its page in a headless Chromium of 1920 by 1080, without a GPU."""
+    if arguments.patients > 1:
+        from benchmarks.view_ward import measure_ward
+
+        return measure_ward(arguments)
     results: dict[str, Any] = {}
     with live_view() as (child, address), browser() as chromium, progress("", len(SHEETS)) as work:
         results["chromium"] = chromium.version
@@ -129,9 +136,11 @@ def tables(results: dict[str, Any]) -> list[Table]:
 
 
 @contextmanager
-def live_view() -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """`leadlift run` of the simulator into `view:`, in a process of its own, and its address."""
-    command = [sys.executable, "-m", "edge.cli", "run", "--source", "sim:", "--sink", "view:0"]
+def live_view(
+    program: Sequence[str] = ("edge.cli", "run", "--source", "sim:", "--sink", "view:0"),
+) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """`leadlift run` of the simulator into `view:`, or another program, in a process; and its address."""
+    command = [sys.executable, "-m", *program]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert child.stdout is not None and child.stderr is not None
     try:

@@ -238,6 +238,7 @@ class Ward(Closing):
         return json.dumps(
             {
                 "run": self._run,
+                "dropped": self.viewers.dropped,
                 "leads": LEADS_SHOWN,
                 "columns_hz": COLUMNS_HZ,
                 "patients": [one.state() for one in places],

@@ -9,7 +9,7 @@ const DRAW_MS = 60; // 15 times a second, two columns of each picture: more is n
 const STILL_MS = 1500; // no picture moves under a pointer or a key that is about to open it
 const patients = new Map();
 const look = { hz: 32, rows: 2, colours: {} };
-let run = null, names = ["II", "V1"], touched = -STILL_MS, sorted = "", last = 0, frames = 0;
+let run = null, missed = 0, names = ["II", "V1"], touched = -STILL_MS, sorted = "", last = 0, frames = 0;
 const asked = new URLSearchParams(location.search);
 
 const seen = new IntersectionObserver((entries) => {
@@ -159,6 +159,7 @@ follow(); leads();
 connect({
   onState(found) {
     if (run !== found.run) { [...patients.values()].forEach(forget); sorted = ""; run = found.run; names = found.leads; look.hz = found.columns_hz; }
+    missed = found.dropped;
     for (const state of found.patients) { const one = patient(state.number); show(one, state); one.inks = null; }
     const here = new Set(found.here);
     const now = performance.now(), back = new Set([...patients.values()].filter(({ number }) => here.has(number)).map(({ state }) => state?.name));
@@ -172,4 +173,4 @@ connect({
   onLink(text) { set(byId("link"), text); document.body.classList.toggle("lost", text !== ""); },
 });
 requestAnimationFrame(draw);
-globalThis.leadlift = { stats: () => ({ frames, patients: patients.size, order: [...grid.children].map((card) => card.querySelector(".name").textContent), ends: [...patients.values()].map(({ trace }) => trace.end) }) };
+globalThis.leadlift = { stats: () => ({ frames, missed, patients: patients.size, order: [...grid.children].map((card) => card.querySelector(".name").textContent), ends: [...patients.values()].map(({ trace }) => trace.end) }) };

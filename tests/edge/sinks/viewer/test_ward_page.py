@@ -1,0 +1,91 @@
+"""The page of many patients in a real browser: names, order, keys, the way to twelve leads and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge.files.recording import Metadata
+from edge.leads import LEADS
+from edge.quality import Quality
+from tests.edge.sinks.viewer.in_browser import IN_BROWSER, WAIT_MS, level, until
+
+pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+from edge.sinks.viewer.ward import PatientSink, Ward  # noqa: E402
+
+pytestmark = IN_BROWSER
+HOSTILE = "Bed 10 <img src=x onerror=alert(1)>"
+ORDER = "leadlift.stats().order.join('|')"
+
+
+@pytest.fixture
+def ward() -> Iterator[Ward]:
+    with Ward(port=0) as opened:
+        yield opened
+
+
+@pytest.fixture
+def sinks(ward: Ward) -> list[PatientSink]:
+    made = [ward.sink(name, Metadata(simulated=True)) for name in ("Bed 2", HOSTILE, "Åsa")]
+    for sink in made:
+        sink.write(level(0.2, 2000))
+    off = level(0.2, 500, 2000, V1=Quality.LEAD_OFF)
+    off.ecg_mv[LEADS.index("V1")] = np.nan
+    made[1].write(off)
+    return made
+
+
+@pytest.fixture
+def page(chromium: Any, ward: Ward, sinks: list[PatientSink]) -> Iterator[Any]:
+    context = chromium.new_context(viewport={"width": 1280, "height": 800})
+    opened, wrong = context.new_page(), []
+    opened.set_default_timeout(WAIT_MS)
+    opened.on("console", lambda said: wrong.append(said.text) if said.type == "error" else None)
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.goto(ward.address)
+    until(opened, "leadlift.stats().order.length === 3")
+    yield opened
+    context.close()
+    assert not wrong
+
+
+def test_who_needs_attention_comes_first_and_is_named(page: Any) -> None:
+    assert page.evaluate(ORDER) == f"{HOSTILE}|Åsa|Bed 2"
+    card = page.locator(".patient").first
+    assert "LEAD OFF V1" in card.inner_text() and "simulated" in card.inner_text()
+    assert card.get_attribute("aria-label").startswith(f"{HOSTILE}, ")
+    assert page.locator("main img").count() == 0
+    page.select_option("#order", "name")
+    assert page.evaluate(ORDER) == f"Åsa|Bed 2|{HOSTILE}"  # 2 before 10
+    page.keyboard.press("Escape")
+    page.focus("body")
+    page.fill("#find", "bed")
+    assert page.evaluate(ORDER) == f"Bed 2|{HOSTILE}"
+    assert "3 patients, 2 shown" in page.inner_text("header")
+
+
+def test_keys_open_twelve_leads_and_lead_back(page: Any) -> None:
+    page.keyboard.press("ArrowRight")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("text=LEAD OFF V1")
+    page.wait_for_selector("#ink")
+    assert page.inner_text("#patient") == HOSTILE
+    assert "SIMULATED SIGNAL" in page.inner_text("body")
+    until(page, "leadlift.stats().end === 2500")
+    page.keyboard.press("w")
+    page.wait_for_selector(".patient")
+
+
+def test_a_trace_is_drawn_and_one_who_leaves_is_told(page: Any, sinks: list[PatientSink]) -> None:
+    until(page, "leadlift.stats().ends.every((end) => end >= 256)")
+    until(page, "leadlift.stats().frames > 0")
+    inked = """[...document.querySelectorAll("canvas")].map((c) =>
+      c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0))"""
+    until(page, f"({inked}).every(Boolean)")
+    sinks[2].close()
+    page.wait_for_selector("text=LEFT")
+    assert page.locator(".patient", has_text="LEFT").get_attribute("href") is None
