@@ -49,7 +49,7 @@ def _ranges(
         flat = output.detach().abs().transpose(0, 1).flatten(1)
         seen.setdefault(name, []).append(flat.quantile(QUANTILE, dim=1))
 
-    named = {"stem": student.stem_out}
+    named: dict[str, torch.nn.Module] = {"stem": student.stem_out}
     for i, block in enumerate(blocks):
         named |= {f"{i} inner": block.inner, f"{i} branch": block.branch, f"{i} out": block.out}
     hooks = [module.register_forward_hook(partial(hook, name)) for name, module in named.items()]
