@@ -56,8 +56,8 @@ def _ranges(
     with torch.no_grad():
         for one in batches:
             student(one.ecg, one.mask, one.anchor)
-    for hook in hooks:
-        hook.remove()
+    for one_hook in hooks:
+        one_hook.remove()
     ranges = {name: torch.stack(found).amax(0) for name, found in seen.items()}
     # Each tensor of the stream has a scale of its own: a channel counts by its share of that.
     wide = [found / found.amax() for name, found in ranges.items() if "inner" not in name]

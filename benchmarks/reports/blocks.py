@@ -171,10 +171,9 @@ def all_tables(reports: Reports) -> dict[str, list[Table]]:
         "against": lambda results: [against.table_of(results)],
         "peers": peers.tables,
         "footprint": lambda results: [footprint.table_of(results)],
-        "view": view.tables,
+        "view": lambda results: view.tables(dict(results)),
         "fidelity": lambda results: [fidelity_table(results)],
         "larger": lambda results: [fidelity_table(results)],
-        "soak": lambda results: faults.tables(results["faults"]),
     }
     return {
         name: makers[name](report["results"]) for name, report in reports.items() if name in makers

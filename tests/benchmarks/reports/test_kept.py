@@ -103,7 +103,7 @@ def test_the_small_model_is_in_the_plot_and_its_table_and_is_no_fastest_engine()
     small = {"results": {"test": {"sets": {"II+V1+V5": {"shipped": {"r": r}}}}}}
     reports = {"latency": latency, "fidelity": KEPT["fidelity"], "small": small}
     rows = [row for row in page.methods_table(reports).rows if "small" in str(row[0])]
-    assert rows == [("leadlift small INT8, c", "1.5 µs", "0.765", "0.760 to 0.770")]
+    assert ("leadlift small INT8, c", "1.5 µs", "0.765", "0.760 to 0.770") in rows
     assert "leadlift small INT8, c" in plots.fidelity(reports)
     assert "small" not in plots.ecdf(reports)
     assert (
