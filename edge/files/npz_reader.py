@@ -301,9 +301,7 @@ def _mapped(
         return np.memmap(spool, dtype, "r", 0, shape, order)
 
 
-def _copied(
-    array: NDArray[np.generic], rows: list[int], start: int, stop: int
-) -> NDArray[Any]:
+def _copied(array: NDArray[np.generic], rows: list[int], start: int, stop: int) -> NDArray[Any]:
     """Samples [start, stop) of some rows; what was read of the mapped file does not stay in memory."""
     part = np.asarray(array[rows, start:stop])
     mapping = getattr(array, "_mmap", None)
