@@ -18,7 +18,7 @@ from tests.edge.sinks.viewer.in_browser import IN_BROWSER, WAIT_MS, level, until
 
 pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
 pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
-from edge.sinks.viewer.ward import PatientSink, Ward  # noqa: E402
+from edge.sinks.viewer.ward import PatientSink, Ward
 
 pytestmark = IN_BROWSER
 HOSTILE = "Bed 10 <img src=x onerror=alert(1)>"
