@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from benchmarks import view
+from benchmarks import view, view_ward
 from benchmarks.chromium import executable
 from benchmarks.errors import BenchmarkError
 
@@ -40,10 +40,23 @@ def test_a_short_run_gives_every_figure(monkeypatch: pytest.MonkeyPatch) -> None
     pytest.importorskip("playwright.sync_api", reason="needs leadlift[test]")
     pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
     monkeypatch.setattr(view, "FILL_S", 0.5)
-    result = view.measure(argparse.Namespace(seconds=1.0))
+    result = view.measure(argparse.Namespace(seconds=1.0, patients=1))
     (table,) = result.tables
     assert [row[0] for row in table.rows] == list(view.SHEETS)
     for target in result.targets:
         assert target.judge(result.results)["measured"] is not None or "p50" in target.figure
     for name in view.SHEETS:
         assert result.results[name]["browser_cpu_ms"] > 0
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(executable() is None, reason="needs a Chromium: apt install chromium")
+def test_a_short_run_of_a_ward_gives_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("playwright.sync_api", reason="needs leadlift[test]")
+    pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
+    monkeypatch.setattr(view_ward, "FILL_S", 1.0)
+    result = view.measure(argparse.Namespace(seconds=1.0, patients=4))
+    for target in result.targets:
+        assert target.judge(result.results)["measured"] is not None
+    assert result.results["page"]["frames_drawn"] > 0
+    assert result.results["browser_share_of_a_core"] > 0
