@@ -12,6 +12,7 @@ from benchmarks.fidelity.methods import LINEAR
 from benchmarks.fidelity.realism import IN_FEATURES
 from benchmarks.fidelity.tables import NAMES, mean_with_interval
 from benchmarks.report import Table, markdown
+from benchmarks.reports.card_musts import musts
 from benchmarks.reports.fidelity_blocks import NATIVE, results_of
 from benchmarks.reports.kept import DRAWN_OF, FIDELITY, PLOTS
 from benchmarks.reports.musts import Reports
@@ -37,9 +38,7 @@ PICTURES = {
 }
 """By the name of the file: the report that draws it, and its words."""
 LARGER = "test_100"
-_JUDGED = ("misplacement", "morphology", "realism", "robustness", "diagnosis")
-_JUDGED_TOO = ("fidelity", "sets")
-"""Of many bounds those are shown that were missed."""
+OLDEST = 89  # PTB-XL writes 300 for who is older
 _LEVELS = {
     "st60_uv": "ST at J+60 ms, uV",
     "st80_uv": "ST at J+80 ms, uV",
@@ -66,38 +65,6 @@ def made_of(reports: Reports) -> list[str]:
     ((name, sha256),) = bundles
     dates = sorted(one["date"][:10] for one in about)
     return [f"`{name}.onnx`, SHA-256 `{sha256[:16]}`, measured on {dates[-1]}."]
-
-
-def musts(reports: Reports) -> list[str]:
-    """Every bound on fidelity that was set before, and what was measured."""
-
-    def judged(names: Sequence[str]) -> list[Mapping[str, Any]]:
-        every = [one for name in names for one in reports[name]["targets"]]
-        return [one for one in every if one["met"] is not None]
-
-    more = judged(_JUDGED_TOO)
-    missed = [one for one in more if not one["met"]]
-
-    def rows() -> Iterator[Sequence[object]]:
-        for one in (*judged(_JUDGED), *missed):
-            sign = ">=" if one["at_least"] else "<="
-            bound = f"{sign} {one['bound']:g}"
-            verdict = "met" if one["met"] else "**missed**"
-            yield _named(one["name"]), f"{one['measured']:.4g}", bound, one["unit"], verdict
-
-    n_met = len(more) - len(missed)
-    return [
-        *_table(("what", "measured", "must", "unit", ""), rows()),
-        "",
-        f"Of {len(more)} more bounds, on r, RMSE, amplitude, sigma and sets of leads, {n_met} are met; those"
-        " that are missed stand last in the table.",
-    ]
-
-
-def _named(target: str) -> str:
-    """With its data set in words."""
-    domain, found, rest = target.partition(": ")
-    return f"{NAMES[domain]}: {rest}" if found and domain in NAMES else target
 
 
 def training(reports: Reports) -> list[str]:
@@ -156,7 +123,10 @@ def worst(reports: Reports) -> list[str]:
         for one in results_of(reports, "subgroups")["test"]["worst"]:
             rate = "" if one["rate_bpm"] is None else f"{one['rate_bpm']:.0f}"
             figures = f"{one['r']:.2f}", f"{one['rmse_uv']:.0f}", one["worst_lead"], rate
-            yield one["record_id"], *figures, one["about"], one["age"], one["noted"]
+            age = one["age"]
+            if age and float(age) > OLDEST:
+                age = f"over {OLDEST}"
+            yield one["record_id"], *figures, one["about"], age, one["noted"]
 
     return _table(
         ("record", "r", "RMSE, uV", "worst lead", "bpm", "diagnosis", "age", "noted"), rows()

@@ -119,17 +119,32 @@ def test_every_bound_is_told_met_or_missed() -> None:
         "sets",
     )
     reports: dict[str, Any] = {name: {"targets": []} for name in judged}
-    reports["realism"] = {"targets": [target("a", True), target("mobile: b", False)]}
-    reports["sets"] = {"targets": [target("c", True), target("d", False), target("e", None)]}
+    flagged = [target("test: as named", True), target("test: II is inverted", False)]
+    reports["misplacement"] = {"targets": [{**flagged[0], "at_least": False}, flagged[1]]}
+    reports["realism"] = {"targets": [target("a", True), target("b", False)]}
+    costs = [target(f"float32 - INT8, I, {name}, r", name == "test") for name in ("test", "mobile")]
+    costs[1]["measured"] = 0.6
+    reports["sets"] = {
+        "targets": [target("c", True), target("d", False), target("e", None), *costs]
+    }
     *rows, _, last = block("fidelity-musts", reports)[2:]
     cells = [[cell.strip() for cell in row.strip("|").split("|")] for row in rows]
     assert [(one[0], one[-1]) for one in cells] == [
+        ("electrodes flagged for nothing within 4 s: the worst of 1", "met by all"),
+        (
+            "electrodes exchanged or inverted, flagged within 4 s: the worst of 1",
+            "**missed** by 1 of 1",
+        ),
         ("a", "met"),
-        ("mobile-phone ECG: b", "**missed**"),
+        ("b", "**missed**"),
         ("d", "**missed**"),
+        (
+            "float32 - INT8, r, sets of leads: the worst, I on mobile-phone ECG",
+            "**missed** by 1 of 2",
+        ),
     ]
     assert last.startswith(
-        "Of 2 more bounds, on r, RMSE, amplitude, sigma and sets of leads, 1 are"
+        "Of 4 more bounds, on r, RMSE, amplitude, sigma and sets of leads, 2 are"
     )
 
 
