@@ -202,7 +202,7 @@ def failures_table(failures: list[Mapping[str, Any]]) -> Table:
         ("of them placed again", "placed_again"),
         ("most that one shard takes", "most_arrived"),
         ("silence until they are placed, s", "silent_s"),
-        ("longest queue, s of signal a patient", "queue_s"),
+        ("longest queue, s of all its patients' signal", "queue_s"),
         ("all queues empty after, s", "recovered_s"),
         ("shards with more than they carry", "over"),
         ("CPU to place one, for each shard, us", "cpu_us"),

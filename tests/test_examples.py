@@ -84,6 +84,13 @@ def triton_client(twelve: Path, folder: Path) -> None:
         run("triton_client.py", folder, "127.0.0.1:9", "--probe")
 
 
+def fleet_client(twelve: Path, folder: Path) -> None:
+    """With a fleet: tests/edge/fleet/test_websocket_gateway.py."""
+    pytest.importorskip("websockets", reason="no websockets here: leadlift[fleet]")
+    with pytest.raises(AssertionError, match="ConnectionRefusedError"):
+        run("fleet_client.py", folder, "ws://127.0.0.1:9", "watch", "a", "bed", "station:b", "1")
+
+
 CHECKS = (
     reconstruct_file,
     watch_a_stream,
@@ -91,6 +98,7 @@ CHECKS = (
     own_sink,
     calibrate_a_patient,
     triton_client,
+    fleet_client,
 )
 
 

@@ -7,6 +7,7 @@ import resource
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from runpy import run_path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from edge.fleet.outputs import PatientSinks
 from edge.fleet.websocket_gateway import MAX_MESSAGE_BYTES, WebSocketGateway
 from edge.sinks.viewer.messages import HEADER
 from tests.edge.fleet.local import TICK_S, LocalShard, fleet_of, frames, until
+
+ROOT = Path(__file__).resolve().parents[3]
 
 
 class Served:
@@ -83,6 +86,22 @@ def test_frames_in_blocks_out(tmp_path: Path) -> None:
                 end += n
 
     served(tmp_path, scenario)
+
+
+def test_the_example_is_a_device_and_a_listener(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    main = run_path(str(ROOT / "examples" / "fleet_client.py"))["main"]
+
+    async def scenario(one: Served) -> None:
+        address = f"ws://127.0.0.1:{one.gateway.port}"
+        await main(address, "watch", one.token, "bed", f"station:{one.reader}", "1.5")
+
+    served(tmp_path, scenario)
+    first, *blocks = capsys.readouterr().out.splitlines()
+    assert '"patient": "bed"' in first
+    assert blocks[0].startswith("samples 0 to ")
+    assert all(line.endswith(": 0 values are missing") for line in blocks)
 
 
 @pytest.mark.parametrize(
