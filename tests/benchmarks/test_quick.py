@@ -78,6 +78,7 @@ def test_engines_agree_in_the_quick_form(tmp_path: Path) -> None:
         0 < engines["onnxruntime float32"]["difference_mv"] < 0.5
     )  # eight bits are all that lies between
     exact = set(engines) - {REFERENCE, "onnxruntime float32", "torch float32"}
+    exact = {name for name in exact if not name.endswith("small model")}  # of another decoder
     assert all(engines[name]["difference_mv"] < 1e-4 for name in exact)
     twins = [engines[f"{name} float32"]["difference_mv"] for name in ("torch", "onnxruntime")]
     assert twins[0] == pytest.approx(twins[1], abs=1e-3)
