@@ -56,4 +56,4 @@ async def main(url: str, device: str, token: str, patient: str, reader: str, sec
 
 
 if __name__ == "__main__":
-    asyncio.run(main(*sys.argv[1:]))
+    asyncio.run(main(*sys.argv[1:])) if len(sys.argv) == 7 else sys.exit(__doc__)

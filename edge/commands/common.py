@@ -22,6 +22,7 @@ from edge.commands.outputs import (
     file_of_source,
     is_report,
     makes_several,
+    refuse_placeholders,
 )
 from edge.commands.wiring import takes_labels
 from edge.errors import InputError, LeadliftError, SinkError
@@ -230,6 +231,7 @@ def live_outputs(sinks: Sequence[str], arguments: argparse.Namespace, source: st
         raise UsageError("--json has stdout for itself: leave `terminal:` out, or --json")
     with usage():
         for spec in named:
+            refuse_placeholders(spec)
             check_sink(spec)
             if named.count(spec) > 1:
                 raise InputError(f"sink {spec!r} is given twice: name each output once")

@@ -156,7 +156,7 @@ def _plan(arguments: argparse.Namespace, path: Path, ward: Any) -> Plan:
     from edge.fleet.websocket_gateway import tls
     from edge.metrics.exporter import parse_address
 
-    host, port = parse_address(arguments.listen)
+    host, port = parse_address(arguments.listen, "--listen", 8770)
     if bool(arguments.certificate) != bool(arguments.key):
         raise InputError("TLS takes both: give --certificate and --key")
     context = tls(arguments.certificate, arguments.key) if arguments.certificate else None
@@ -213,7 +213,7 @@ def _is_ward(spec: str) -> bool:
 
 
 def _add_entries(path: Path, arguments: argparse.Namespace) -> int:
-    from edge.fleet.admission import add_entry
+    from edge.fleet.admission import add_entry, is_entry
 
     with usage():
         for kind, given in (("devices", arguments.add_device), ("readers", arguments.add_reader)):
@@ -222,6 +222,8 @@ def _add_entries(path: Path, arguments: argparse.Namespace) -> int:
                 some: Sequence[str] = [one for one in patients.split(",") if one]
                 if kind == "devices" and len(some) > 1:
                     raise InputError(f"{given}: a device is of one patient")
+                if is_entry(path, kind, name):
+                    say(f"{name} was there: its token from before is worth nothing now")
                 token = add_entry(path, kind, name, [*some])
                 print(token if kind == "devices" else f"{name}:{token}", flush=True)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
 from io import BufferedWriter
@@ -16,10 +17,11 @@ from edge.errors import InputError, SinkError
 from edge.files.formats import all_files
 from edge.files.rotation import first_name, split_target
 from edge.notices import say
-from firmware_bridge.new_file import NewFile, part_of, write_file
+from firmware_bridge.new_file import TIME, NewFile, part_of, write_file
 
 T = TypeVar("T")
 _MAX_REPORT_BYTES = 1 << 20
+_PLACEHOLDER = re.compile(r"\{[a-z_]+\}")
 _OF_FILES = ("replay", "serial")  # schemes of sources that name something in the file system
 
 
@@ -46,6 +48,16 @@ def file_of_sink(spec: str) -> str | None:
         return None
     name, rotation = split_target(rest)
     return name if rotation is None else first_name(name)
+
+
+def refuse_placeholders(spec: str) -> None:
+    """Raises InputError for a file's name with a {word} that nothing is put in place of."""
+    unknown = [one for one in _PLACEHOLDER.findall(file_of_sink(spec) or "") if one != TIME]
+    if unknown:
+        raise InputError(
+            f"sink {spec!r}: nothing is put in place of {unknown[0]}: take {TIME}, or with several "
+            "sources {source} or {number}"
+        )
 
 
 def makes_several(spec: str) -> bool:

@@ -136,6 +136,11 @@ def add_entry(path: Path, kind: str, name: str, patients: list[str] | None) -> s
     return token
 
 
+def is_entry(path: Path, kind: str, name: str) -> bool:
+    """Whether the file has this device (`devices`) or reader (`readers`). Raises InputError."""
+    return path.exists() and name in _table(path, _read(path), kind)
+
+
 def _digest(token: str) -> str:
     return hashlib.sha256(token.encode("utf-8", "surrogateescape")).hexdigest()
 

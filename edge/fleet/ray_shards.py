@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
@@ -19,6 +20,7 @@ DEADLINE_S = 2.5
 STARTS_S = 120.0
 """The longest that a shard may take to open its engine."""
 _AGAIN_S = 1.0
+_REACHES_S = 5.0
 _GRACE_S = 0.05  # where this process was stalled itself, the answer is there and was not looked at
 _STORE_BYTES = 128 << 20  # of Ray's shared memory on this machine: a tick of 256 patients is 1 MB
 
@@ -31,6 +33,8 @@ def ray_cluster(address: str | None, n_shards: int) -> Iterator[None]:
     """
     if not find_spec("ray"):
         raise EngineMissingError(MISSING_EXTRA)
+    if address is not None:
+        _reachable(address)
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # it would report home
     import ray
 
@@ -54,6 +58,17 @@ def ray_cluster(address: str | None, n_shards: int) -> Iterator[None]:
         yield
     finally:
         ray.shutdown()
+
+
+def _reachable(address: str) -> None:
+    """Raises ShardLostError for a HOST:PORT where nobody answers: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    if not (host and port.isdecimal()):  # such as `auto`
+        return
+    try:
+        socket.create_connection((host.rpartition("/")[2], int(port)), _REACHES_S).close()
+    except (OSError, OverflowError) as error:
+        raise ShardLostError(f"Ray does not answer at {address}: {error}") from error
 
 
 class RayShard:

@@ -22,14 +22,14 @@ Follow = Callable[["Runtime", "Reconstructor"], AbstractContextManager[None]]
 """Shows a run in the metrics while the context lasts."""
 
 
-def parse_address(text: str) -> tuple[str, int]:
+def parse_address(text: str, of: str = "metrics at", port: int = 9464) -> tuple[str, int]:
     """(host, port) of `[HOST:]PORT`, this machine alone unless a host is given. Raises InputError."""
-    host, _, port = text.rpartition(":")
-    if not (port.isascii() and port.isdecimal() and int(port) < 1 << 16):
+    host, _, given = text.rpartition(":")
+    if not (given.isascii() and given.isdecimal() and int(given) < 1 << 16):
         raise InputError(
-            f"metrics at {text!r}: give a port from 0 to 65535, or HOST:PORT, such as 127.0.0.1:9464"
+            f"{of} {text!r}: give a port from 0 to 65535, or HOST:PORT, such as 127.0.0.1:{port}"
         )
-    return host.strip("[]") or LOOPBACK, int(port)
+    return host.strip("[]") or LOOPBACK, int(given)
 
 
 class Exporter(Closing):

@@ -18,7 +18,7 @@ from edge.commands.archive.inputs import Found, Task, find_records
 from edge.commands.archive.on_ray import on_ray
 from edge.commands.archive.pool import in_processes
 from edge.commands.archive.record import WORK, Outcome, Settings, reconstruct_task
-from edge.commands.common import open_reconstructor, usage
+from edge.commands.common import UsageError, open_reconstructor, usage
 from edge.commands.durations import lasting
 from edge.commands.lead_choice import check_asked
 from edge.commands.one_recording import needed_leads
@@ -99,13 +99,16 @@ def reconstruct_folder(arguments: argparse.Namespace) -> int:
         arguments.patient,
         arguments.overwrite,
     )
+    if arguments.address and not arguments.ray:
+        raise UsageError("--address is of a Ray cluster: give --ray, too")
+    ray = (arguments.address or "") if arguments.ray else None
     found = find_records(source, output, suffix)
     if not found.n_records:
         raise InputError(f"{source} holds no recording: nothing to reconstruct")
     report = Report(found, output)
     try:
         with _alone_in(output):
-            _make_all(settings, report, arguments.jobs or _cores(), arguments.ray)
+            _make_all(settings, report, arguments.jobs or _cores(), ray)
         report.outcome = "failed" if found.refused else "done"
     except BaseException as error:
         if isinstance(error, Exception):

@@ -7,7 +7,7 @@ import argparse
 from edge.commands.common import UsageError
 from edge.files.formats import FORMATS
 
-_OF_A_FOLDER = ("jobs", "format", "json", "ray")
+_OF_A_FOLDER = ("jobs", "format", "json", "ray", "address")
 
 
 def add_archive_options(parser: argparse.ArgumentParser) -> None:
@@ -27,11 +27,14 @@ def add_archive_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--ray",
-        nargs="?",
-        const="",
-        metavar="ADDRESS",
-        help="on Ray: a cluster that is joined at ADDRESS, whose machines see the same folders, or one "
-        "that is started here; --jobs is how many records at a time: pip install 'leadlift[fleet]'",
+        action="store_true",
+        help="on Ray, which is started here; --jobs is how many records at a time: pip install "
+        "'leadlift[fleet]'",
+    )
+    group.add_argument(
+        "--address",
+        metavar="HOST:PORT",
+        help="with --ray: join the cluster there, whose machines see the same folders (or `auto`)",
     )
     group.add_argument(
         "--format",

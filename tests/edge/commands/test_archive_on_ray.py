@@ -69,6 +69,23 @@ def test_a_file_is_not_for_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str
     assert "--ray is for a folder" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("given", "rc", "why"),
+    [
+        (["--address", "nowhere:6379"], 2, "give --ray, too"),
+        (["--ray", "--address", "127.0.0.1:9"], 1, "Ray does not answer at 127.0.0.1:9"),
+    ],
+)
+def test_a_cluster_that_is_not_there_is_told_at_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], rc: int, why: str
+) -> None:
+    if rc == 1:
+        pytest.importorskip("ray", reason="no Ray here: leadlift[fleet]")
+    save(tmp_path / "in" / "a.npz", ecg())
+    assert main(["reconstruct", *given, str(tmp_path / "in"), str(tmp_path / "out")]) == rc
+    assert why in capsys.readouterr().err
+
+
 def check(folder: Path, n: int, seconds: float, tmp_path: Path) -> None:
     """Each is there, once, and as by itself."""
     names = {f"{i // 50}/{i:03d}.npz" for i in range(n)}

@@ -34,11 +34,21 @@ def test_a_device_and_a_reader_are_added(
     assert set(json.loads(path.read_text())) == {"devices", "readers"}
 
 
+def test_who_is_given_a_new_token_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["fleet", "--devices", str(tmp_path / "devices.json"), "--add-device", "watch=bed"]
+    assert main(given) == 0
+    assert capsys.readouterr().err == ""
+    assert main(given) == 0
+    assert "watch was there: its token from before" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("given", "why"),
     [
         (["--listen", "0.0.0.0:0"], "--certificate and --key"),
-        (["--listen", "port"], "port"),
+        (["--listen", "port"], "--listen 'port': give a port"),
         (["--certificate", "a.pem"], "both"),
         (["--certificate", "a.pem", "--key", "b.pem"], "cannot use certificate"),
         (["--publish"], "--mqtt"),

@@ -103,3 +103,16 @@ def test_no_file_is_overwritten(tmp_path: Path, capfd: pytest.CaptureFixture[str
     assert "exists" in capfd.readouterr().err
     assert (tmp_path / "ward-2.edf").read_bytes() == b"mine"
     assert not (tmp_path / "ward-1.edf").exists()
+
+
+@pytest.mark.parametrize(
+    "name", ["{patient}.edf", "{foo}-{time}.csv", "{time}-{patient}.edf?every=1h"]
+)
+def test_a_placeholder_of_another_command_is_no_name(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = ["run", "--source", "sim:", "--sink", f"file:{tmp_path}/{name}", "--seconds", "1"]
+    assert main(given) == 2
+    told = capsys.readouterr().err
+    assert "nothing is put in place of {" in told and len(told.splitlines()) == 1
+    assert not [*tmp_path.iterdir()]
