@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from pathlib import Path
@@ -139,6 +139,11 @@ def markdown(table: Table) -> list[str]:
         for row in rows
     ]
     return [*lines, *(["", table.note] if table.note else [])]
+
+
+def markdown_rows(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> list[str]:
+    """The lines of a table without a title."""
+    return markdown(Table("", columns, [*rows]))
 
 
 def cell(value: object) -> str:

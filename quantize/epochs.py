@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,12 +41,13 @@ class EpochSchedule:
     seed: int = 0
 
 
-class Learner(Generic[ModuleT]):
+class Learner(ABC, Generic[ModuleT]):
     """A network and its loss; what learns beside it, if anything does."""
 
     def __init__(self, network: ModuleT) -> None:
         self.network = network
 
+    @abstractmethod
     def loss(
         self,
         ecg: Tensor,
@@ -54,7 +56,6 @@ class Learner(Generic[ModuleT]):
         generator: torch.Generator,
     ) -> tuple[Tensor, dict[str, float]]:
         """Of (batch, n_leads, n) mV, the records `rows` of all; and its parts, for the log."""
-        raise NotImplementedError
 
     def learn_beside(self) -> dict[str, float]:
         """After each step of the network; what there is to say of it."""

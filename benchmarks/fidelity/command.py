@@ -32,7 +32,7 @@ from benchmarks.fidelity.morphology_report import measure_morphology
 from benchmarks.fidelity.offline_methods import OfflineMethod, offline_methods
 from benchmarks.fidelity.realism import measure_realism
 from benchmarks.fidelity.robustness import measure_robustness
-from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
+from benchmarks.fidelity.scores import Array, Bootstrap, scoring
 from benchmarks.fidelity.subgroups import measure_subgroups
 from benchmarks.fidelity.tables import LARGER, tables
 from benchmarks.fidelity.targets import TARGETS
@@ -41,7 +41,7 @@ from edge.bundle import load_bundle
 from edge.engines.registry import MAKERS
 from edge.leads import RECONSTRUCTED_LEADS
 from edge.progress import progress
-from quantize.data import SCORE_HIGHPASS_HZ, Records, load
+from quantize.data import Records, load
 from quantize.hundred_hz import load_hundred_hz
 from quantize.weights import AAE_FILE, TEACHER_FILE, VAE_FILE
 
@@ -210,10 +210,7 @@ def _measure_methods(arguments: argparse.Namespace) -> Result:
     )
     protocol = {
         "feed": "hop by hop" if hop_by_hop else "whole records",
-        "highpass_hz": SCORE_HIGHPASS_HZ,
-        "scored_s": [FROM_S, TO_S],
-        "bootstrap": f"{RESAMPLES} resamples of patients, seed {arguments.seed}",
-        "records_per_domain": {name: len(r) for name, r in records.items()},
+        **scoring(records, arguments.seed),
         "methods": {
             LINEAR: "population linear map, causal conditioned feed",
             PATIENT_LINEAR: "least squares on the first 2 s of 12 leads of each record",

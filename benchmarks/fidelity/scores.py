@@ -5,12 +5,13 @@ All arrays are (n_records, n_leads, n_samples) in mV unless said otherwise; a sc
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from quantize.data import SCORED_S, zero_phase_highpass
+from quantize.data import SCORE_HIGHPASS_HZ, SCORED_S, zero_phase_highpass
 
 FROM_S, TO_S = SCORED_S
 EDGE_S = 0.08  # PROTOCOL.md: 2,500 samples are scored to 2,480, and 2,450 (larger folds) to 2,430
@@ -27,6 +28,16 @@ def window(n_samples: int, sampling_hz: float, from_s: float = FROM_S) -> slice:
     """The samples of a record that count: not its beginning, and not its last EDGE_S."""
     last = min(round(TO_S * sampling_hz), n_samples - round(EDGE_S * sampling_hz))
     return slice(round(from_s * sampling_hz), last)
+
+
+def scoring(records: Mapping[str, Sized], seed: int) -> dict[str, Any]:
+    """What every report says of how records were scored."""
+    return {
+        "highpass_hz": SCORE_HIGHPASS_HZ,
+        "scored_s": [FROM_S, TO_S],
+        "bootstrap": f"{RESAMPLES} resamples of patients, seed {seed}",
+        "records_per_domain": {name: len(some) for name, some in records.items()},
+    }
 
 
 def scored(ecg_mv: NDArray[np.floating], sampling_hz: float, counts: slice | None = None) -> Array:

@@ -13,13 +13,13 @@ from benchmarks.fidelity.groups import Groups, groups, heart_rates, rows_of_tabl
 from benchmarks.fidelity.method_scores import headline_scores, lead_scores, scored_batches
 from benchmarks.fidelity.methods import Method, Predictions, predict
 from benchmarks.fidelity.plots import figure
-from benchmarks.fidelity.scores import FROM_S, RESAMPLES, TO_S, Array, Bootstrap
+from benchmarks.fidelity.scores import Array, Bootstrap, scoring
 from benchmarks.fidelity.training_data import training_data
 from benchmarks.report import Result, Table
 from edge.bundle import load_bundle
 from edge.leads import RECONSTRUCTED_LEADS, lead_indices
 from edge.progress import progress
-from quantize.data import SCORE_HIGHPASS_HZ, Records
+from quantize.data import Records
 
 ALL = "all"
 N_WORST = 10
@@ -54,10 +54,7 @@ def measure_subgroups(arguments: argparse.Namespace, records: dict[str, Records]
                 plots.draw(arguments.plots, domain, found, scores, made, some, order)
     protocol = {
         "feed": "hop by hop" if hop_by_hop else "whole records",
-        "highpass_hz": SCORE_HIGHPASS_HZ,
-        "scored_s": [FROM_S, TO_S],
-        "bootstrap": f"{RESAMPLES} resamples of patients, seed {arguments.seed}",
-        "records_per_domain": {name: len(r) for name, r in records.items()},
+        **scoring(records, arguments.seed),
         "model": f"bundle {bundle.sha256[:16]}",
     }
     extra = {"protocol": protocol, "training": training_data(arguments.data)}

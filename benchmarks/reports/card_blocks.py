@@ -11,7 +11,7 @@ from benchmarks.fidelity.judged import CALIBRATED, CONDITIONED, REAL, SHIPPED, T
 from benchmarks.fidelity.methods import LINEAR
 from benchmarks.fidelity.realism import IN_FEATURES
 from benchmarks.fidelity.tables import NAMES, mean_with_interval
-from benchmarks.report import Table, markdown
+from benchmarks.report import markdown_rows
 from benchmarks.reports.card_musts import musts
 from benchmarks.reports.fidelity_blocks import NATIVE, results_of
 from benchmarks.reports.kept import DRAWN_OF, FIDELITY, PLOTS
@@ -49,13 +49,6 @@ _LEVELS = {
 }
 
 
-def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> list[str]:
-    table = Table("", columns)
-    for row in rows:
-        table.add(*row)
-    return markdown(table)
-
-
 def made_of(reports: Reports) -> list[str]:
     """The decoder whose card it is. KeyError where its reports are of several decoders."""
     about = [reports[name]["environment"] for name in FIDELITY if name != "small"]
@@ -81,7 +74,7 @@ def training(reports: Reports) -> list[str]:
             for name in dict.fromkeys(name for one in by for name in one):
                 yield kind, name, *(one.get(name, "") for one in by)
 
-    return _table(("by", "group", *(f"at {one}" for one in sources)), rows())
+    return markdown_rows(("by", "group", *(f"at {one}" for one in sources)), rows())
 
 
 def subgroups(domain: str, without: tuple[str, ...], reports: Reports) -> list[str]:
@@ -95,7 +88,7 @@ def subgroups(domain: str, without: tuple[str, ...], reports: Reports) -> list[s
                     r = mean_with_interval(of["r"], 3)
                     yield kind, name, of["n_records"], r, mean_with_interval(of["rmse_uv"], 0)
 
-    return _table(("by", "group", "records", "r", "RMSE, uV"), rows())
+    return markdown_rows(("by", "group", "records", "r", "RMSE, uV"), rows())
 
 
 def other_subgroups(reports: Reports) -> list[str]:
@@ -113,7 +106,7 @@ def other_subgroups(reports: Reports) -> list[str]:
                     rmse = mean_with_interval(of["rmse_uv"], 0)
                     yield NAMES[domain], kind, name, of["n_records"], r, rmse
 
-    return _table(("data", "by", "group", "records", "r", "RMSE, uV"), rows())
+    return markdown_rows(("data", "by", "group", "records", "r", "RMSE, uV"), rows())
 
 
 def worst(reports: Reports) -> list[str]:
@@ -128,7 +121,7 @@ def worst(reports: Reports) -> list[str]:
                 age = f"over {OLDEST}"
             yield one["record_id"], *figures, one["about"], age, one["noted"]
 
-    return _table(
+    return markdown_rows(
         ("record", "r", "RMSE, uV", "worst lead", "bpm", "diagnosis", "age", "noted"), rows()
     )
 
@@ -159,7 +152,7 @@ def morphology(reports: Reports) -> list[str]:
         *("data", "method", *_LEVELS.values(), "ST over 100 uV, of lead-beats"),
         *("of beats, in a lead of five", "SSIM", "bits", "nine leads, MSE mV2, MAE mV"),
     )
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def regression(reports: Reports) -> list[str]:
@@ -185,7 +178,7 @@ def regression(reports: Reports) -> list[str]:
         *("lead", "true R, uV", "slope of the R error", "bias, uV", "limits of agreement, uV"),
         *("QRS, true and reconstructed, ms", "QT, ms"),
     )
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def robustness(reports: Reports) -> list[str]:
@@ -210,7 +203,7 @@ def robustness(reports: Reports) -> list[str]:
         *("disturbed by", "r", "RMSE, uV", "r lost", "RMSE added, uV", "output missing"),
         "flagged as misplaced",
     )
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def auroc(reports: Reports) -> list[str]:
@@ -223,7 +216,7 @@ def auroc(reports: Reports) -> list[str]:
             areas = (mean_with_interval(of["auroc"][arm][MACRO], 3) for arm in ARMS)
             yield f"{NAMES[domain]}, {of['n_records']:,} records", *areas
 
-    return _table(("macro AUROC", *ARMS.values()), rows())
+    return markdown_rows(("macro AUROC", *ARMS.values()), rows())
 
 
 def auroc_by_class(reports: Reports) -> list[str]:
@@ -243,7 +236,7 @@ def auroc_by_class(reports: Reports) -> list[str]:
             *(mean_with_interval(of[name], 3) for name in SUPERCLASSES),
         )
 
-    return _table(("all of fold 10, AUROC", *SUPERCLASSES), rows())
+    return markdown_rows(("all of fold 10, AUROC", *SUPERCLASSES), rows())
 
 
 def _three(value: float | None) -> str:
@@ -291,7 +284,7 @@ def frechet(reports: Reports) -> list[str]:
                 unpaired = f"{one['unpaired']['mean']:.4f} ({low:.4f}-{high:.4f})"
                 yield NAMES[domain], said, f"{one['paired']:.4f}", unpaired
 
-    return _table(("data", "leads", "paired (floor 0)", "unpaired, mean (range)"), rows())
+    return markdown_rows(("data", "leads", "paired (floor 0)", "unpaired, mean (range)"), rows())
 
 
 def told_apart(reports: Reports) -> list[str]:
@@ -310,7 +303,7 @@ def told_apart(reports: Reports) -> list[str]:
         *("what the judge sees", "leadlift, INT8", "linear map", "fitted to one person"),
         "filters alone, from as recorded",
     )
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def picture(kind: str, reports: Reports) -> list[str]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from benchmarks.fidelity.tables import NAMES
-from benchmarks.report import Table, markdown
+from benchmarks.report import markdown_rows
 from benchmarks.reports.musts import Reports
 
 _JUDGED = ("morphology", "realism", "robustness", "diagnosis")
@@ -55,11 +55,8 @@ def musts(reports: Reports) -> list[str]:
                 yield said, *_figures(worst), f"**missed** by {n_missed} of {len(some)}"
 
     n_met = len(more) - len(missed)
-    table = Table("", ("what", "measured", "must", "unit", ""))
-    for row in rows():
-        table.add(*row)
     return [
-        *markdown(table),
+        *markdown_rows(("what", "measured", "must", "unit", ""), rows()),
         "",
         f"Of {len(more)} more bounds, on r, RMSE, amplitude, sigma and sets of leads, {n_met} are met; those"
         " that are missed stand last in the table.",

@@ -12,7 +12,7 @@ from typing import Any
 from benchmarks.fidelity.rivals import L2G, WEARECG
 from benchmarks.fidelity.segments import SEGMENTS
 from benchmarks.fidelity.tables import NAMES
-from benchmarks.report import Table, markdown
+from benchmarks.report import markdown_rows
 from benchmarks.reports.musts import Reports
 from edge.leads import RECONSTRUCTED_LEADS
 
@@ -53,13 +53,6 @@ def _said(label: str) -> str:
     return label.replace("+", ", ")
 
 
-def _table(columns: Sequence[str], rows: Iterator[Sequence[object]]) -> list[str]:
-    table = Table("", columns)
-    for row in rows:
-        table.add(*row)
-    return markdown(table)
-
-
 def headline(reports: Reports) -> list[str]:
     """The README's table: what is worn most."""
     test = _compared(reports)["test"]
@@ -81,7 +74,7 @@ def headline(reports: Reports) -> list[str]:
 
     n = test["shipped"]["n_records"]
     first = f"fold 10 of PTB-XL, {n:,} records of patients it never saw"
-    return _table((first, "population linear map", OURS, "fitted to one person"), rows())
+    return markdown_rows((first, "population linear map", OURS, "fitted to one person"), rows())
 
 
 def elsewhere(reports: Reports) -> list[str]:
@@ -115,7 +108,7 @@ def methods(reports: Reports) -> list[str]:
                 plain(of["calibrated"]["headline"]),
             )
 
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def sets(reports: Reports) -> list[str]:
@@ -139,7 +132,7 @@ def sets(reports: Reports) -> list[str]:
                 f"{ours['ssim']['mean']:.3f} ({ours['linear']['ssim']['mean']:.3f})",
             )
 
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def small(reports: Reports) -> list[str]:
@@ -157,7 +150,7 @@ def small(reports: Reports) -> list[str]:
             yield _said(label), *cells
 
     columns = ("measured", *(c for n in NATIVE for c in (NAMES[n], "r below the default")))
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def every(reports: Reports) -> list[str]:
@@ -188,7 +181,7 @@ def every(reports: Reports) -> list[str]:
         f" unknown leads, {mean('aup_s', 'with_derivable', 3)} and {mean('aup_m', 'with_derivable', 5)} with"
         " derivable ones; in brackets the linear map's. By number of leads, means over all subsets:",
         "",
-        *_table(columns, rows()),
+        *markdown_rows(columns, rows()),
     ]
 
 
@@ -247,7 +240,7 @@ def amplitude(reports: Reports) -> list[str]:
                     ),
                 )
 
-    return _table(("data", "method", *RECONSTRUCTED_LEADS), rows())
+    return markdown_rows(("data", "method", *RECONSTRUCTED_LEADS), rows())
 
 
 def sigma(reports: Reports) -> list[str]:
@@ -263,7 +256,7 @@ def sigma(reports: Reports) -> list[str]:
                 yield NAMES[domain], said, *cells, f"{of['better_than_constant']:.0%}"
 
     columns = ("data", "method", "all", *SEGMENTS, "better than a constant sigma by")
-    return _table(columns, rows())
+    return markdown_rows(columns, rows())
 
 
 def fitted(reports: Reports) -> list[str]:
@@ -289,7 +282,7 @@ def misplaced(reports: Reports) -> list[str]:
                 *(f"{of['share']:.1%} [{of['low']:.1%}-{of['high']:.1%}]" for of in shares),
             )
 
-    return _table(("flagged", *(NAMES[name] for name in domains)), rows())
+    return markdown_rows(("flagged", *(NAMES[name] for name in domains)), rows())
 
 
 def misplaced_named(reports: Reports) -> list[str]:
