@@ -116,7 +116,8 @@ from edge.bundle import load_bundle
 from edge.engines.registry import available
 found = available(load_bundle())
 print(found["torch"].status)
-print(",".join(sorted({"torch", "onnx", "tensorrt", "tensorrt_rtx", "pycuda", "cuda"} & set(sys.modules))))
+heavy = {"torch", "onnx", "tensorrt", "tensorrt_rtx", "pycuda", "cuda.bindings"}
+print(",".join(sorted(heavy & set(sys.modules))))
 """
 
 
