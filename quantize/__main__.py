@@ -150,7 +150,17 @@ def _any_leads_options(name: str, command: argparse.ArgumentParser) -> None:
         add("--start", type=Path, help="checkpoint to go on from, where the folder has none")
         add("--keep", type=Path, metavar="FOLDER", help="copy there, small, where it stands")
         add("--patients", type=_count, help="so many only, drawn at random: a learning curve")
+        add(
+            "--device",
+            choices=("cpu", "cuda"),
+            default="cpu",
+            help="where it trains (default: cpu)",
+        )
         add("--channels", type=_count, help="of its features")
+        add("--dilations", type=_counts, metavar="D,D,...", help="of its blocks")
+        add("--dropout", type=_share, help="of the channels inside its blocks")
+        add("--lookahead", type=int, help="hops that its answer comes late, 0 to 25: a teacher's")
+        add("--rate", type=_share, help="of learning (default: 0.002; of --qat: 0.00004)")
         add("--batch", type=_count, help="records a step (default: 32)")
         add("--narrow", type=Path, metavar="CHECKPOINT", help="begin as the best --channels of it")
         add("--teacher", type=Path, metavar="CHECKPOINT", help="learn from it, too")
@@ -204,6 +214,11 @@ def _count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r}: give a whole number, 1 at least")
     return int(text)
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    """Several of them, with commas between."""
+    return tuple(_count(one.strip()) for one in text.split(","))
 
 
 def _weight(text: str) -> float:

@@ -17,6 +17,7 @@ NOISE_KINDS = ("bw", "em", "ma")  # baseline wander, electrode motion, muscle
 NOISE_HZ = 250.0
 NOISE_RMS_MV = (0.005, 0.08)  # of a record of 0.2 mV rms: 32 to 8 dB
 LEAST_SHARE = 0.25  # of the loudest lead's noise, in the quietest
+LEAST_RMS_MV = 1e-6  # of a piece: a flat one stays flat
 
 
 @dataclass(frozen=True)
@@ -111,12 +112,24 @@ class Noise:
 
     def draw(self, n_leads: int, n_samples: int, rng: np.random.Generator) -> NDArray[np.float32]:
         """(2, n_leads, n_samples) mV for one record, each lead with a piece and a level of its own."""
-        level = np.exp(rng.uniform(*np.log(NOISE_RMS_MV)))
         out = np.empty((2, n_leads, n_samples), np.float32)
-        for lead in range(n_leads):
-            channel = rng.integers(self.signals.shape[1])
-            start = rng.integers(self.signals.shape[2] - n_samples)
+        for lead, (channel, start, level) in enumerate(self.pieces(n_leads, n_samples, rng)):
             piece = self.signals[:, channel, start : start + n_samples]
-            rms = np.sqrt(np.square(piece[1]).mean()) + 1e-6
-            out[:, lead] = piece * np.float32(level * rng.uniform(LEAST_SHARE, 1) / rms)
+            rms = np.sqrt(np.square(piece[1]).mean()) + LEAST_RMS_MV
+            out[:, lead] = piece * np.float32(level / rms)
         return out
+
+    def pieces(
+        self, n_leads: int, n_samples: int, rng: np.random.Generator
+    ) -> list[tuple[int, int, float]]:
+        """For each lead of one record the channel, the first sample, and the level in mV rms."""
+        level = np.exp(rng.uniform(*np.log(NOISE_RMS_MV)))
+        channels, last = self.signals.shape[1], self.signals.shape[2] - n_samples
+        return [
+            (
+                int(rng.integers(channels)),
+                int(rng.integers(last)),
+                float(level * rng.uniform(LEAST_SHARE, 1)),
+            )
+            for _ in range(n_leads)
+        ]

@@ -18,6 +18,7 @@ class Muon(torch.optim.Optimizer):
     A step of a weight has the root mean square of an AdamW step (Liu et al. 2025, arXiv 2502.16982), so both
     kinds share one rate and one weight decay. A convolution of (out, in, width) counts as (out, in * width).
     The state of an AdamW run is taken over: its moments where they are used, else momentum begins anew.
+    Nothing in a step waits for a GPU, so that it can be captured as a graph; there `lr` is a tensor.
     """
 
     def __init__(
@@ -46,19 +47,19 @@ class Muon(torch.optim.Optimizer):
                 state = self.state[weight]
                 plain = weight.ndim < 2 or id(weight) in self._plain
                 change = self._adam if plain else self._orthogonal
-                weight.sub_(change(weight.grad, state, group), alpha=group["lr"])
+                weight.sub_(group["lr"] * change(weight.grad, state, group))
 
     @staticmethod
     def _adam(gradient: torch.Tensor, state: dict[str, Any], group: dict[str, Any]) -> torch.Tensor:
         if not state:
-            state["step"] = torch.tensor(0.0)
+            state["step"] = torch.zeros((), device=gradient.device)
             state["exp_avg"] = torch.zeros_like(gradient)
             state["exp_avg_sq"] = torch.zeros_like(gradient)
-        state["step"] += 1
+        state["step"] = state["step"].to(gradient.device).add_(1)
         first, second = group["betas"]
         state["exp_avg"].lerp_(gradient, 1 - first)
         state["exp_avg_sq"].lerp_(gradient * gradient, 1 - second)
-        steps = float(state["step"])
+        steps = state["step"]
         mean: torch.Tensor = state["exp_avg"] / (1 - first**steps)
         deviation: torch.Tensor = (state["exp_avg_sq"] / (1 - second**steps)).sqrt()
         return mean / (deviation + 1e-8)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -23,8 +24,6 @@ LIKELIHOOD_WEIGHT = 0.1
 TEACHER_WEIGHT = 1.0
 BURN_IN_S = 0.25  # the state starts empty; soon after a reset the output must be of use
 TAIL_S = 0.4  # the zero-phase filter of a crop has no future there
-_TWELVE = torch.from_numpy(twelve_from(INDEPENDENT_LEADS))
-_INDEPENDENT = lead_indices(INDEPENDENT_LEADS)
 
 
 def zero_phase_gain(n: int, sampling_hz: float) -> Tensor:
@@ -35,18 +34,24 @@ def zero_phase_gain(n: int, sampling_hz: float) -> Tensor:
     return torch.cat([torch.zeros(1), 1 / (1 + (corner / warped) ** 4)])
 
 
+PARTS = ("rmse_uv", "r", "nll", "log_variance_ratio", "teacher_uv")
+"""Of a loss, for the log; the ratio is the mean over leads and records of predicted over true variance, the
+last the RMSE to the teacher."""
+
+
 @dataclass(frozen=True)
 class Loss:
     """Total to minimise, and its parts for the log."""
 
     total: Tensor
-    rmse_uv: float
-    r: float
-    nll: float
-    log_variance_ratio: float
-    """Mean over leads and records, of predicted over true."""
-    teacher_uv: float = 0.0
-    """RMSE to the teacher."""
+    parts: Tensor
+    """One value for each of PARTS, where the network is: reading one waits for a GPU."""
+
+    def __getattr__(self, name: str) -> float:
+        """One of PARTS by its name."""
+        if name not in PARTS:
+            raise AttributeError(name)
+        return float(self.parts[PARTS.index(name)])
 
 
 def objective(
@@ -80,8 +85,9 @@ def objective(
     missed, counts = error.detach(), torch.ones_like(rmse)
     sigma_counts = counts
     if unknown is not None:
-        missed = _TWELVE @ missed
-        counts, sigma_counts = unknown[:, _INDEPENDENT], unknown
+        twelve, independent = _leads(missed.device)
+        missed = twelve @ missed
+        counts, sigma_counts = unknown.index_select(1, independent), unknown
     # Of the batch, not of each record: what cannot be known of a patient shall not be invented.
     log_ratio = torch.log((pp + 1e-3) / (tt + 1e-3))
     ratio = (log_ratio * counts).sum(0) / counts.sum(0).clamp_min(1)
@@ -94,20 +100,14 @@ def objective(
         + AMPLITUDE_WEIGHT * ratio.square().mean()
         + LIKELIHOOD_WEIGHT * nll
     )
-    distance = 0.0
+    distance = torch.zeros((), device=total.device)
     if taught is not None:
         apart = (shown - taught)[..., scored]
         from_teacher = torch.sqrt(apart.square().mean(-1) + 1e-6).mean()
         total = total + TEACHER_WEIGHT * from_teacher / RMSE_UNIT_MV
-        distance = float(from_teacher.detach()) * 1000
-    return Loss(
-        total,
-        float(mean_rmse.detach()) * 1000,
-        float(mean_r.detach()),
-        float(nll.detach()),
-        float(ratio.mean().detach()),
-        distance,
-    )
+        distance = from_teacher * 1000
+    parts = (mean_rmse * 1000, mean_r, nll, ratio.mean(), distance)
+    return Loss(total, torch.stack(parts).detach())
 
 
 def _mean(values: Tensor, counts: Tensor) -> Tensor:
@@ -118,6 +118,18 @@ def _mean(values: Tensor, counts: Tensor) -> Tensor:
 def zero_phase(residual: Tensor, sampling_hz: float) -> Tensor:
     """(..., n_samples) through the scoring high-pass."""
     n = residual.shape[-1]
-    spectrum = torch.fft.rfft(residual, 2 * n) * zero_phase_gain(2 * n, sampling_hz)
+    spectrum = torch.fft.rfft(residual, 2 * n) * _gain(2 * n, sampling_hz, residual.device)
     shown: Tensor = torch.fft.irfft(spectrum, 2 * n)[..., :n]
     return shown
+
+
+@lru_cache(maxsize=16)
+def _gain(n: int, sampling_hz: float, device: torch.device) -> Tensor:
+    return zero_phase_gain(n, sampling_hz).to(device)
+
+
+@lru_cache
+def _leads(device: torch.device) -> tuple[Tensor, Tensor]:
+    """(12, 8) INDEPENDENT_LEADS to LEADS, and their rows."""
+    twelve = torch.from_numpy(twelve_from(INDEPENDENT_LEADS))
+    return twelve.to(device), torch.as_tensor(lead_indices(INDEPENDENT_LEADS), device=device)

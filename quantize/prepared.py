@@ -115,7 +115,8 @@ def kept(file: Path | None, make: Callable[[], NDArray[NumberT]]) -> NDArray[Num
             partial.replace(file)
         except OSError as error:
             raise QuantizeError(f"cannot write {file}: {error.strerror}") from error
-    stored: NDArray[NumberT] = np.load(file, mmap_mode="r", allow_pickle=False)
+    # Copy on write, since torch takes only what may be written to; nothing is.
+    stored: NDArray[NumberT] = np.load(file, mmap_mode="c", allow_pickle=False)
     return stored
 
 

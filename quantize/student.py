@@ -138,6 +138,7 @@ class CausalConv(nn.Module):
             self.conv.out_channels,
             self.conv.kernel_size[0],
             dilation=self.conv.dilation[0],
+            device=self.conv.weight.device,
         )
         folded.weight.data = self.conv.weight.data * gain[:, None, None]
         assert folded.bias is not None
@@ -198,7 +199,7 @@ class Student(Network):
         """What the heads read, (batch, channels, frames); arguments as in `forward`."""
         predicted = torch.einsum("boi,bint->bont", anchor, ecg)
         stem = torch.cat([ecg.flatten(1, 2), mask, predicted.flatten(1, 2)], 1)
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.trunk_bfloat16):
+        with torch.autocast(ecg.device.type, torch.bfloat16, enabled=self.trunk_bfloat16):
             x = self.stem_out(torch.relu(self.stem(self.input(stem))))
             for block in self.blocks:
                 x = block(x)

@@ -18,7 +18,7 @@ from quantize.augment import Augmentation
 from quantize.data import SCORED_S
 from quantize.feed import Batch, Feed, samples_from_frames
 from quantize.network import Network
-from quantize.objective import Loss, objective
+from quantize.objective import PARTS, Loss, objective
 from quantize.prepared import Prepared
 
 SAMPLING_HZ = 250.0  # of the records that train, and of the decoder
@@ -166,10 +166,8 @@ def step_loss(
 
 def mean_losses(losses: list[Loss]) -> dict[str, float]:
     """Means of the parts over the steps of an epoch."""
-    names = ("rmse_uv", "r", "nll", "log_variance_ratio", "teacher_uv")
-    return {
-        name: round(sum(getattr(loss, name) for loss in losses) / len(losses), 4) for name in names
-    }
+    means = torch.stack([loss.parts for loss in losses]).double().mean(0).tolist()
+    return {name: round(mean, 4) for name, mean in zip(PARTS, means, strict=True)}
 
 
 def validate(network: Network, records: Prepared, feed: Feed) -> dict[str, float]:
@@ -188,16 +186,26 @@ class Averager(Generic[ModuleT]):
 
     def __init__(self, network: ModuleT, decay: float) -> None:
         self.averaged, self.decay, self.steps = copy.deepcopy(network), decay, 0
+        self._share = torch.ones((), device=next(network.parameters()).device)
 
     def update(self, network: nn.Module) -> None:
         """Move a step towards `network`; the first steps count for more, so that the start is forgotten."""
+        self.advance()
+        self.blend(network)
+
+    def advance(self) -> None:
+        """Count a step: by how much it moves."""
         decay = min(self.decay, self.steps / (self.steps + EARLY_STEPS))
+        self._share.fill_(1 - decay)
         self.steps += 1
+
+    def blend(self, network: nn.Module) -> None:
+        """Move by what `advance` found: work for the device alone."""
         with torch.no_grad():
             for ours, theirs in zip(
                 self.averaged.state_dict().values(), network.state_dict().values(), strict=True
             ):
                 if ours.is_floating_point():
-                    ours.lerp_(theirs, 1 - decay)
+                    ours.lerp_(theirs, self._share.to(ours.dtype))
                 else:
                     ours.copy_(theirs)

@@ -1,7 +1,7 @@
 """From records to what an any-lead network sees: the leads known, their mask, the anchor, what is open.
 
-As `quantize.feed`, with the twelve LEADS in and the eight INDEPENDENT_LEADS out. Each batch has the
-randomness of its step alone, so a run goes on from any step as if it had not been interrupted.
+As `quantize.feed`, with the twelve LEADS in and the eight INDEPENDENT_LEADS out, on any device of torch. Each
+batch has the randomness of its step alone, so a run goes on from any step as if it had not been interrupted.
 
 The leads of a crop stay the same: where they change within a record, what was trained so costs 3 to 7 % of
 RMSE for a second, and nothing after it (83 records of fold 9, six changes, step 2,700).
@@ -9,68 +9,47 @@ RMSE for a second, and nothing after it (83 records of fold 9, six changes, step
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from itertools import groupby
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
-from edge.calibrate.fit import shrunk
 from edge.lead_subsets import N_CLASSES, TWELVE, anchor_of, known, projection
 from edge.leads import INDEPENDENT_LEADS
+from quantize.any_leads.drawn import Drawn, Draws, Mixture
 from quantize.any_leads.sampling import Sampling
-from quantize.augment import Augmentation, Noise, lead_maps
-from quantize.errors import QuantizeError
-from quantize.feed import COLD_STARTS, Batch
-from quantize.prepared import RESIDUAL, SEEN, TRUTH, Prepared
+from quantize.augment import LEAST_RMS_MV, Augmentation, Noise
+from quantize.feed import Batch
+from quantize.prepared import RESIDUAL, SEEN, TRUTH
 
-_TWELVE = TWELVE.astype(np.float32)
-WHITE_NOISE_RMS_MV = (0.002, 0.015)  # white noise on the inputs: an amplifier's, good and poor
-
-
-@dataclass(frozen=True)
-class Source:
-    """Records of one kind, all of one length."""
-
-    records: Prepared
-    rows: NDArray[np.intp]
-    """Which of them train."""
-    share: float
-    """Of what is drawn."""
-
-
-class Mixture:
-    """Records of several kinds, drawn by their shares, every one of a kind as often as the others."""
-
-    def __init__(self, *sources: Source) -> None:
-        if not sources or not all(len(source.rows) for source in sources):
-            raise QuantizeError("no records to train on: ask for more patients")
-        self.sources = sources
-        shares = np.array([source.share for source in sources])
-        self._until = np.cumsum(shares / shares.sum())
-
-    def __len__(self) -> int:
-        return sum(len(source.rows) for source in self.sources)
-
-    def draw(self, n: int, rng: np.random.Generator) -> list[tuple[Prepared, int]]:
-        """n records, each with its row."""
-        kind = np.minimum(np.searchsorted(self._until, rng.random(n)), len(self.sources) - 1)
-        drawn = [self.sources[k] for k in kind.tolist()]
-        return [(one.records, int(rng.choice(one.rows))) for one in drawn]
+CPU = torch.device("cpu")
 
 
 class AnyFeed:
     """Turns records into batches of any leads, with the anchors of one second-moment matrix."""
 
     def __init__(
-        self, moments: NDArray[np.float64], hop: int = 4, noise: Noise | None = None
+        self,
+        moments: NDArray[np.float64],
+        hop: int = 4,
+        noise: Noise | None = None,
+        device: torch.device = CPU,
     ) -> None:
-        self.moments, self.hop, self.noise = moments, hop, noise
+        self.moments, self.hop, self.noise, self.device = moments, hop, noise, device
         every = range(N_CLASSES)
         self.known = np.stack([known(c) for c in every]).astype(np.float32)
         self.anchors = np.stack([anchor_of(moments, c) for c in every]).astype(np.float32)
         self.projections = np.stack([projection(c) for c in every]).astype(np.float32)
+        self._known, self._projections, self._twelve = (
+            torch.from_numpy(one.astype(np.float32)).to(device)
+            for one in (self.known, self.projections, TWELVE)
+        )
+        self._noise = None if noise is None else torch.from_numpy(noise.signals).to(device)
 
     def batches(
         self,
@@ -82,68 +61,107 @@ class AnyFeed:
         seed: int,
         steps: range,
     ) -> Iterator[Batch]:
-        """A batch for each step: augmented, cropped at random to `n_samples`, of leads drawn anew."""
-        for step in steps:
-            rng = np.random.default_rng((seed, step))
-            yield self._drawn(mixture, size, augmentation, sampling, n_samples, rng)
+        """A batch for each step: augmented, cropped at random to `n_samples`, of leads drawn anew.
+
+        For a GPU the records go there, and other processes draw ahead.
+        """
+        draws = Draws(
+            mixture,
+            self.anchors,
+            self.moments,
+            self.hop,
+            self.noise,
+            augmentation,
+            sampling,
+            size,
+            n_samples,
+            seed,
+        )
+        workers = 0 if self.device == CPU else max(1, (os.cpu_count() or 1) - 2)
+        ahead = draws.ahead(steps, workers)
+        signals = mixture.signals(self.device)
+        for drawn in ahead:
+            yield self.rendered(drawn, signals, n_samples)
+
+    def rendered(
+        self, drawn: Drawn, signals: dict[tuple[int, int], Tensor], n_samples: int
+    ) -> Batch:
+        """The batch of a draw, from records as `Mixture.signals` gives them."""
+        size = len(drawn.crops)
+        parts = torch.empty((size, 3, len(INDEPENDENT_LEADS), n_samples), device=self.device)
+        at = 0
+        for key, some in groupby(drawn.crops, lambda crop: (crop.source, crop.pace)):
+            crops = list(some)
+            rows = self._put([crop.row for crop in crops])
+            hops = self._put([crop.start // self.hop for crop in crops])
+            windows = signals[key].unfold(-1, n_samples, self.hop)
+            parts[at : at + len(crops)] = windows[rows, :, :, hops]
+            at += len(crops)
+        maps = self._put(drawn.maps)
+        residual, seen, truth = (maps @ parts[:, kind] for kind in (RESIDUAL, SEEN, TRUTH))
+        if drawn.noisy:
+            self._add_noise(residual, seen, drawn.noisy)
+        if drawn.white:
+            rows, levels = (self._put(one) for one in zip(*drawn.white, strict=True))
+            source = torch.Generator(self.device).manual_seed(drawn.seed)
+            noise = torch.randn(
+                len(rows), *residual.shape[1:], device=self.device, generator=source
+            )
+            noise *= levels.float()[:, None, None]
+            residual[rows] += noise
+            seen[rows] += noise
+        return self._batch(residual, seen, truth, drawn.classes, drawn.anchor)
 
     def whole(self, signals: NDArray[np.floating], which: int) -> Batch:
         """Records of one pace as `Prepared.signals` keeps them, all of one class."""
-        residual, seen, truth = signals.astype(np.float32).swapaxes(0, 1)
+        residual, seen, truth = (
+            self._put(np.ascontiguousarray(one))
+            for one in signals.astype(np.float32).swapaxes(0, 1)
+        )
         classes = np.full(len(signals), which)
         return self._batch(residual, seen, truth, classes, self.anchors[classes])
 
-    def _drawn(
+    def _add_noise(
         self,
-        mixture: Mixture,
-        size: int,
-        augmentation: Augmentation,
-        sampling: Sampling,
-        n: int,
-        rng: np.random.Generator,
-    ) -> Batch:
-        drawn = mixture.draw(size, rng)
-        parts = np.empty((3, size, len(INDEPENDENT_LEADS), n), np.float32)
-        # A stream starts cold: so does every fourth batch, at the first sample of its records.
-        cold = rng.random() < COLD_STARTS
-        for i, (records, row) in enumerate(drawn):
-            pace, at = records.crop(n, self.hop, augmentation.stretch, cold, rng)
-            parts[:, i] = records.signals[pace][row, :, :, at]
-        maps = lead_maps(augmentation, size, rng)
-        residual, seen, truth = (maps @ parts[kind] for kind in (RESIDUAL, SEEN, TRUTH))
-        classes = sampling.draw(size, rng)
-        anchor = self.anchors[classes].copy()
-        for i in np.flatnonzero(rng.random(size) < augmentation.own_anchor).tolist():
-            records, row = drawn[i]
-            own = maps[i] @ records.moments[row] @ maps[i].T
-            anchor[i] = anchor_of(shrunk(own, self.moments), int(classes[i]))
-        if self.noise is not None:
-            self.noise.add(residual, seen, augmentation.noise, rng)
-        for i in np.flatnonzero(rng.random(size) < augmentation.white_noise).tolist():
-            level = np.float32(np.exp(rng.uniform(*np.log(WHITE_NOISE_RMS_MV))))
-            white_noise = level * rng.standard_normal(residual[i].shape, np.float32)
-            residual[i] += white_noise
-            seen[i] += white_noise
-        return self._batch(residual, seen, truth, classes, anchor)
+        residual: Tensor,
+        seen: Tensor,
+        noisy: list[tuple[int, list[tuple[int, int, float]]]],
+    ) -> None:
+        assert self._noise is not None
+        every = [piece for _, pieces in noisy for piece in pieces]
+        channels, starts, levels = (self._put(one) for one in zip(*every, strict=True))
+        n = residual.shape[-1]
+        pieces = self._noise.unfold(-1, n, 1)[:, channels, starts]  # (2, crops * leads, n)
+        rms = pieces[1].square().mean(-1).sqrt() + LEAST_RMS_MV
+        pieces = pieces * (levels.float() / rms)[:, None]
+        rows = self._put([i for i, _ in noisy])
+        for to, noise in zip((residual, seen), pieces, strict=True):
+            to[rows] += noise.unflatten(0, (len(noisy), -1))
 
     def _batch(
         self,
-        residual: NDArray[np.float32],
-        seen: NDArray[np.float32],
-        truth: NDArray[np.float32],
+        residual: Tensor,
+        seen: Tensor,
+        truth: Tensor,
         classes: NDArray[np.intp],
-        anchor: NDArray[np.float32],
+        anchors: NDArray[np.float32],
     ) -> Batch:
-        on = self.known[classes][:, :, None]
-        shown = (_TWELVE @ residual) * on
-        base = anchor @ ((_TWELVE @ seen) * on)
+        which, anchor = self._put(classes), self._put(anchors)
+        on = self._known[which][:, :, None]
+        shown = (self._twelve @ residual) * on
+        base = anchor @ ((self._twelve @ seen) * on)
         frames = shown.shape[-1] // self.hop
-        framed = torch.from_numpy(shown.reshape(*shown.shape[:2], frames, self.hop))
+        framed = shown.unflatten(-1, (frames, self.hop))
         return Batch(
             framed.transpose(2, 3).contiguous(),
-            torch.from_numpy(np.repeat(on, frames, 2)),
-            torch.from_numpy(anchor),
-            torch.from_numpy(truth - base),
-            torch.from_numpy(truth),
-            projection=torch.from_numpy(self.projections[classes]),
+            on.repeat_interleave(frames, 2),
+            anchor,
+            truth - base,
+            truth,
+            projection=self._projections[which],
         )
+
+    def _put(self, values: Any) -> Tensor:
+        """On the device; from pinned memory, since a copy from other memory waits for the GPU."""
+        here = torch.as_tensor(values)
+        return here if self.device == CPU else here.pin_memory().to(self.device, non_blocking=True)

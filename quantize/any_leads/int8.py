@@ -43,17 +43,20 @@ class Taught(Experiment):
     def of(cls, experiment: Experiment, teacher: Student) -> Taught:
         """The experiment, taught."""
         parts = {one.name: getattr(experiment, one.name) for one in fields(Experiment)}
-        return cls(**parts, teacher=teacher)
+        return cls(**parts, teacher=teacher.to(experiment.feed.device))
 
     def batches(self, schedule: AnySchedule, seed: int, steps: range) -> Iterator[Batch]:
         """What is drawn at these steps, taught."""
         assert self.teacher is not None
         for batch in super().batches(schedule, seed, steps):
             assert batch.projection is not None
+            late = self.teacher.late_samples
             with torch.no_grad():
                 framed, _ = self.teacher(batch.ecg, batch.mask, batch.anchor)
-                taught = zero_phase(batch.projection @ samples_from_frames(framed), SAMPLING_HZ)
-            yield replace(batch, taught=taught)
+                made = batch.projection @ samples_from_frames(framed)
+                # Of the end it has not seen what it waits for; that is not scored, if not far off.
+                made = torch.cat([made[..., late:], batch.target[..., made.shape[-1] - late :]], -1)
+            yield replace(batch, taught=zero_phase(made, SAMPLING_HZ))
 
 
 def quantised(
@@ -63,6 +66,7 @@ def quantised(
     folder: Path,
     steps: int,
     say: Callable[[str], None] = print,
+    rate: float = RATE,
 ) -> Student:
     """From a checkpoint in float32 so many steps with quantisation in the loop, on calm records.
 
@@ -76,7 +80,9 @@ def quantised(
         sampling=experiment.sampling.settled(),
     )
     experiment = Taught.of(calm, before.student())
-    schedule = replace(schedule, rate=RATE, warm_up=0, bfloat16=False)  # codes need all their bits
+    # Codes need all their bits.
+    schedule = replace(schedule, rate=rate, warm_up=0, bfloat16=False)
+    torch.backends.cudnn.allow_tf32 = False
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
     about |= {key: value for key, value in before.about.items() if key.startswith(KEPT)}
@@ -84,7 +90,7 @@ def quantised(
         at = None
 
     def make() -> Student:
-        student = without_dropout(before.student())
+        student = without_dropout(before.student()).to(experiment.feed.device)
         if at is not None:
             return student.fold().set_mode("quantize")
         batches = list(experiment.batches(schedule, schedule.seed + 1, range(CALIBRATION_STEPS)))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.functional import pad
 
 from edge.lead_subsets import (
     INDEPENDENT_ROWS,
@@ -103,9 +104,13 @@ def reconstructed(
     batch = feed.whole(scored.signals[at], which)
     assert batch.projection is not None
     with torch.inference_mode():
-        framed = network(batch.ecg, batch.mask, batch.anchor)
-        residual, log_sigma = (samples_from_frames(one) for one in framed)
-        residual = batch.projection[:, rows] @ residual
+        # What comes late is waited for: behind the end of the records lie zeros.
+        ecg, mask = (pad(one, (0, network.config.lookahead)) for one in (batch.ecg, batch.mask))
+        framed = network(ecg, mask, batch.anchor)
+        residual, log_sigma = (
+            samples_from_frames(one)[..., network.late_samples :].cpu() for one in framed
+        )
+        residual = batch.projection[:, rows].cpu() @ residual
     linear = feed.anchors[which].astype(np.float64) @ (
         (TWELVE @ scored.seen[at]) * certain[:, None]
     )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known
@@ -18,7 +19,8 @@ from edge.signal.conditioning import Conditioning
 from quantize.any_leads.adversarial import ADVERSARIAL, adversarial
 from quantize.any_leads.adversarial import STEPS as ADVERSARIAL_STEPS
 from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean
-from quantize.any_leads.feed import AnyFeed, Mixture, Source
+from quantize.any_leads.drawn import Mixture, Source
+from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.int8 import QAT, Taught, quantised
 from quantize.any_leads.narrower import BATCHES, narrowed
 from quantize.any_leads.realism import PRELIMINARY, realism
@@ -58,15 +60,15 @@ def any_leads(given: argparse.Namespace) -> int:
         schedule = replace(schedule, steps=QUICK_STEPS, batch=16, warm_up=20, average=0.95)
     if given.steps is not None:
         schedule = replace(schedule, steps=given.steps)
-    if given.batch is not None:
-        schedule = replace(schedule, batch=given.batch)
+    schedule = replace(schedule, **_given(given, "batch", "rate"))
     config = QUICK_CONFIG if given.quick else CONFIG
-    if given.channels is not None:
-        config = replace(config, channels=given.channels)
+    config = replace(config, **_given(given, "channels", "dilations", "dropout", "lookahead"))
     if given.narrow:
         config = replace(config, dropout=0.0)  # what is small has no channel to spare
     if given.narrow and given.start:
         raise QuantizeError("--start goes on from a checkpoint, --narrow begins anew: give one")
+    if given.device != "cpu" and (given.narrow or given.adversarial is not None):
+        raise QuantizeError("--narrow and --adversarial run on the CPU: leave --device out")
     if given.adversarial_steps and given.adversarial is None:
         raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
     source = given.run / (LAST if given.cooldown else COOLDOWN)
@@ -94,12 +96,18 @@ def any_leads(given: argparse.Namespace) -> int:
         how = given.adversarial, given.adversarial_steps or ADVERSARIAL_STEPS
         adversarial(experiment, schedule, source, given.run, *how)
     elif given.qat:
-        quantised(experiment, schedule, source, given.run, given.qat)
+        at_rate = _given(given, "rate")
+        quantised(experiment, schedule, source, given.run, given.qat, **at_rate)
     elif given.cooldown:
         cool(make, experiment, schedule, given.run, given.cooldown)
     else:
         train_any(make, experiment, schedule, given.run, start=given.start)
     return 0
+
+
+def _given(given: argparse.Namespace, *names: str) -> dict[str, Any]:
+    """The options among these that were given."""
+    return {name: value for name in names if (value := getattr(given, name)) is not None}
 
 
 def any_leads_scores(given: argparse.Namespace) -> int:
@@ -199,9 +207,17 @@ def _experiment(given: argparse.Namespace, begun: Path | None) -> Experiment:
     moments = mean_moments(sources) if begun is None else _moments(load_checkpoint(begun).about)
     about["moments"] = moments.tolist()
     noise = Noise.load(spec, hop)
-    feed = AnyFeed(moments, hop, noise)
+    feed = AnyFeed(moments, hop, noise, _device(given.device))
     mixture = Mixture(*(one for one in sources if len(one.rows)))
     return Experiment(mixture, feed, AUGMENTATION, sampling, _validation(feed), about)
+
+
+def _device(name: str) -> torch.device:
+    """Raises QuantizeError where this torch has none such."""
+    if name == "cuda" and not torch.cuda.is_available():
+        raise QuantizeError("torch finds no GPU: leave --device out, or install torch for CUDA")
+    torch.backends.cudnn.benchmark = True  # every batch has the same shape
+    return torch.device(name)
 
 
 def chosen_rows(sources: list[Records], patients: int | None, seed: int) -> list[NDArray[np.intp]]:

@@ -18,20 +18,23 @@ import torch
 
 from edge.progress import followed
 from quantize.any_leads.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from quantize.any_leads.feed import AnyFeed, Mixture
+from quantize.any_leads.drawn import Mixture
+from quantize.any_leads.feed import AnyFeed
+from quantize.any_leads.one_step import OneStep
 from quantize.any_leads.sampling import Sampling
 from quantize.augment import Augmentation
 from quantize.feed import Batch
 from quantize.muon import Muon
 from quantize.objective import Loss
 from quantize.student import Block, Student
-from quantize.train import SAMPLING_HZ, Averager, mean_losses, step_loss
+from quantize.train import SAMPLING_HZ, Averager, mean_losses
 
 if TYPE_CHECKING:
     from quantize.any_leads.adversarial import Adversary
 
 LAST, COOLDOWN = "last.safetensors", "cooldown.safetensors"
 SAY_EVERY, SAVE_EVERY, VALIDATE_EVERY = 50, 100, 500
+GPU_EVERY = 10  # times as many: its steps are as much shorter
 COOLDOWN_AVERAGE = 0.99  # the rate falls: what is averaged must be young
 
 
@@ -164,7 +167,7 @@ def run_steps(
     for the checkpoint; an `adversary` adds to the loss and learns after each step.
     """
     torch.manual_seed(schedule.seed)
-    network = make()
+    network = make().to(experiment.feed.device)
     averager = Averager(network, average)
     optimiser = Muon(
         network.parameters(),
@@ -184,27 +187,22 @@ def run_steps(
     about = {"schedule": asdict(schedule), **experiment.about, **(more or {})}
     if cooled:
         about |= {"cooled_from": span.start, "cooled_to": span.stop}
+    take = OneStep(network, optimiser, averager, adversary)
     batches = experiment.batches(schedule, schedule.seed, range(first, span.stop))
     losses: list[Loss] = []
     told: list[float] = []
+    slower = 1 if experiment.feed.device.type == "cpu" else GPU_EVERY
     begun = time.monotonic()
     shown = followed(batches, "training", len(span), skipped=first - span.start)
     for step, batch in enumerate(shown, first):
-        for group in optimiser.param_groups:
-            group["lr"] = rate_at(step, schedule, span if cooled else None)
         torch.manual_seed((schedule.seed << 32) + step)  # dropout too is that of the step alone
-        loss = step_loss(network, batch, term=None if adversary is None else adversary.term)
-        optimiser.zero_grad(set_to_none=True)
-        loss.total.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
-        optimiser.step()
-        averager.update(network)
+        loss = take(batch, rate_at(step, schedule, span if cooled else None))
         if adversary is not None:
             told.append(adversary.learn())
         losses.append(loss)
         done = step + 1
         ends = done == span.stop
-        if done % SAY_EVERY == 0 or ends:
+        if done % (SAY_EVERY * slower) == 0 or ends:
             row: dict[str, object] = {
                 "step": done,
                 "rate": round(rate_at(step, schedule, span if cooled else None), 6),
@@ -213,14 +211,14 @@ def run_steps(
             }
             if told:
                 row["told_apart"] = round(sum(told) / len(told), 4)
-            if experiment.validate is not None and (done % VALIDATE_EVERY == 0 or ends):
+            if experiment.validate is not None and (done % (VALIDATE_EVERY * slower) == 0 or ends):
                 row["validation"] = experiment.validate(averager.averaged)
             file.parent.mkdir(parents=True, exist_ok=True)
             with (file.parent / "log.jsonl").open("a") as log:
                 log.write(json.dumps(row) + "\n")
             say(json.dumps(row))
             losses, told, begun = [], [], time.monotonic()
-        if done % SAVE_EVERY == 0 or ends:
+        if done % (SAVE_EVERY * slower) == 0 or ends:
             beside = None if adversary is None else adversary.tensors()
             save_checkpoint(file, network, averager, optimiser, {**about, "step": done}, beside)
     averager.averaged.trunk_bfloat16 = False

@@ -11,7 +11,8 @@ from quantize.data import Records
 from tests.benchmarks.synthetic import simulated_records
 
 if TYPE_CHECKING:
-    from quantize.any_leads.feed import AnyFeed, Mixture
+    from quantize.any_leads.drawn import Mixture
+    from quantize.any_leads.feed import AnyFeed
     from quantize.any_leads.train import Experiment
     from quantize.student import StudentConfig
 
@@ -27,7 +28,7 @@ def mixture(simulated: Records) -> Mixture:
     pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
     pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
     from edge.signal.conditioning import Conditioning
-    from quantize.any_leads.feed import Mixture, Source
+    from quantize.any_leads.drawn import Mixture, Source
     from quantize.hundred_hz import rows_of
     from quantize.prepared import prepare
 

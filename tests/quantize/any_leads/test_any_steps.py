@@ -16,7 +16,7 @@ from quantize.__main__ import main
 from quantize.any_leads import steps
 from quantize.any_leads.card import sets_card
 from quantize.any_leads.checkpoint import load_checkpoint
-from quantize.any_leads.feed import Mixture, Source
+from quantize.any_leads.drawn import Mixture, Source
 from quantize.any_leads.steps import chosen_rows, mean_moments
 from quantize.any_leads.train import LAST
 from quantize.data import Records
