@@ -14,10 +14,10 @@ from typing import Any, Protocol
 
 from edge.errors import InputError, LeadliftError, ShardLostError
 from edge.fleet.batch import Batch, Made, batch_of
+from edge.fleet.decoder import Decoder
 from edge.fleet.patient import OpenSinks, Patient
 from edge.fleet.placement import preferred
 from edge.fleet.waiting import Run
-from edge.leads import Provenance
 from edge.live.telemetry import Histogram
 from edge.samples import TwelveLeadBlock
 
@@ -68,15 +68,13 @@ class Fleet:
         self,
         links: Sequence[ShardLink],
         *,
-        sampling_hz: float,
-        hop: int,
-        provenance_of: Callable[[tuple[str, ...]], tuple[Provenance, ...]],
+        decoder: Decoder,
         open_sinks: OpenSinks,
         tick_s: float = TICK_S,
         idle_s: float = IDLE_S,
         say: Callable[[str], object] = lambda line: None,
     ) -> None:
-        """`provenance_of` says of measured leads where the twelve then come from."""
+        """`decoder` is what all `links` run."""
         self.lanes = {link.name: Lane(link) for link in links}
         self.patients: dict[str, Patient] = {}
         """Whose streams go on, by name."""
@@ -86,11 +84,12 @@ class Fleet:
         """Blocks that took more than two ticks."""
         self.totals = dict.fromkeys(TOTALS, 0)
         """Of streams that have ended."""
-        self._hz, self._hop = sampling_hz, hop
+        self._decoder = decoder
+        self._hz, self._hop = decoder.sampling_hz, decoder.hop
         self._tick_s, self._idle_s, self._say = tick_s, idle_s, say
-        self._most_at_once = max(hop, round(tick_s * sampling_hz))
+        self._most_at_once = max(self._hop, round(tick_s * self._hz))
         """Samples of a patient in one step, a frame more or less: what a failure may cost."""
-        self._provenance_of, self._open_sinks = provenance_of, open_sinks
+        self._open_sinks = open_sinks
         self._unplaced: dict[str, Patient] = {}
         self._streams = 0
         self._stopping = asyncio.Event()
@@ -212,7 +211,11 @@ class Fleet:
     async def _step(self, lane: Lane, runs: dict[str, Run]) -> None:
         patients = {key: lane.patients[key] for key in runs}
         leads = {key: patient.leads for key, patient in patients.items()}
-        batch = batch_of(runs, leads, lane.leaving)
+        coming = {key: patient for key, patient in patients.items() if not patient.joined}
+        if coming:
+            await asyncio.to_thread(self._prepare, [*coming.values()])
+        calibrations = {key: p.calibration for key, p in coming.items() if p.calibration}
+        batch = batch_of(runs, leads, lane.leaving, calibrations)
         try:
             made = await lane.link.step(batch)
         except ShardLostError as error:
@@ -225,19 +228,26 @@ class Fleet:
             patient.refused = made.refused.get(key, "")
         await asyncio.to_thread(self._write, runs, patients, made)
 
+    def _prepare(self, coming: list[Patient]) -> None:
+        """On a thread: it reads files."""
+        for patient in coming:
+            self._decoder.prepare(patient, self._say)
+
     def _write(self, runs: dict[str, Run], patients: dict[str, Patient], made: Made) -> None:
         """On a thread: what was made, to the outputs of each."""
         anew = set(made.anew)
         late_ns = round(2e9 * self._tick_s)
         for key, first, ecg_mv, sigma_mv, quality in made:
             patient, run = patients[key], runs[key]
-            provenance = self._provenance_of(patient.leads)
+            provenance = self._decoder.provenance(patient.leads)
             ledger, _ = patient.open(provenance, self._open_sinks, self._say)
             block = TwelveLeadBlock(
                 *(ecg_mv, sigma_mv, quality, first, self._hz, provenance),
                 arrival_ns=run.arrival_ns,
                 acquired_ns=run.acquired_ns,
             )
+            assert patient.watch is not None
+            block = patient.watch.follow(block)
             self._tell(patient, patient.write(ledger.follow(block, anew=key in anew)))
             took_ns = monotonic_ns() - run.arrival_ns
             self.latency.record(took_ns)
@@ -339,6 +349,10 @@ class Fleet:
             **totals,
             "patients": len(self.patients),
             "patients_unplaced": self.unplaced,
+            "patients_calibrated": sum(bool(p.calibration) for p in self.patients.values()),
+            "patients_misplaced": sum(
+                p.watch is not None and p.watch.found for p in self.patients.values()
+            ),
             "slots": self.slots,
             "deadline_misses": self.deadline_misses,
             "latency_us": self.latency.summary_us(),

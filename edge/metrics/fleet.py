@@ -27,6 +27,8 @@ COUNTERS = {
 GAUGES = {
     "patients": ("patients", "Patients whose streams go on."),
     "patients_unplaced": ("patients_unplaced", "Patients who wait for a shard with room."),
+    "patients_calibrated": ("patients_calibrated", "Patients to whom the decoder is fitted."),
+    "patients_misplaced": ("patients_misplaced", "Patients whose electrodes seem exchanged."),
     "slots": ("slots", "Patients that there is room for."),
 }
 SHARDS = {
