@@ -125,7 +125,7 @@ def fleet(arguments: argparse.Namespace) -> int:
             plan = _plan(arguments, path, ward)
         service = Service(plan, say)
         if exporter is not None:
-            exporter.follow_fleet(service.report)
+            exporter.follow_fleet(service.report, service.latency)
         timer = _timer(arguments.seconds, service.stop)
 
         def on_open() -> None:

@@ -20,6 +20,7 @@ from edge.fleet.outputs import PatientSinks
 from edge.fleet.ray_shards import DEADLINE_S, RayShard, ray_cluster
 from edge.fleet.websocket_gateway import WebSocketGateway
 from edge.live.description import model_in_words, prefilter
+from edge.live.telemetry import Histogram
 from edge.multi_reconstructor import MultiReconstructor
 from edge.sinks.viewer.access import is_loopback
 from edge.sinks.viewer.viewers import Message
@@ -149,6 +150,10 @@ class Service:
     async def pids(self) -> dict[str, int]:
         """The process of each shard."""
         return {shard.name: await shard.ask("pid", within_s=10.0) for shard in self._shards}
+
+    def latency(self) -> Histogram:
+        """From the arrival of a block's oldest byte to all outputs written; empty before the start."""
+        return Histogram() if self.fleet is None else self.fleet.latency
 
     def report(self) -> dict[str, Any]:
         """Plain values for JSON."""
