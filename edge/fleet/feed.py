@@ -88,7 +88,10 @@ class Listeners:
     def publish(self, patient: str, message: Message) -> None:
         """See Publish."""
         if isinstance(message, str) and message.startswith('{"patient"'):
-            self._states[patient] = message
+            if json.loads(message).get("ended"):  # nothing is kept of who is not here
+                self._states.pop(patient, None)
+            else:
+                self._states[patient] = message
         viewers = self._by_patient.get(patient)
         if viewers is not None:
             viewers.publish(message)
