@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -35,14 +36,13 @@ def made(sent: list[bytes], first: int, end: int, patient: Patient | None) -> ND
         return np.asarray(one.push(measured).ecg_mv)
 
 
-def test_a_calibration_goes_where_its_patient_goes(
-    tmp_path: Path, shipped_bundle: Bundle, untrained_bundle: Bundle
-) -> None:
+def test_a_calibration_goes_where_its_patient_goes(tmp_path: Path, shipped_bundle: Bundle) -> None:
     calibration = some_patient(shipped_bundle)
     names = [f"bed-{i}" for i in range(6)]
     for name in names[:4]:
         (tmp_path / f"{name}.json").write_text(calibration.as_json())
-    (tmp_path / "bed-4.json").write_text(some_patient(untrained_bundle).as_json())
+    of_another_model = replace(calibration, bundle_sha256="0" * 64)
+    (tmp_path / "bed-4.json").write_text(of_another_model.as_json())
     sent = {name: frames(2.4, seed=i) for i, name in enumerate(names)}
     kept: dict[str, Kept] = {}
     told: list[str] = []
