@@ -31,7 +31,8 @@ class MisplacementWatch:
         self._check = MisplacementCheck(leads, moments, sampling_hz)
         self._rows = lead_indices(tuple(leads), LEADS)
         self._say = say
-        self._found = False
+        self.found = False
+        """Whether leads were found misplaced."""
 
     def follow(self, block: TwelveLeadBlock) -> TwelveLeadBlock:
         """The block, with MISPLACED in the quality of all leads from the sample on at which it was found."""
@@ -42,10 +43,10 @@ class MisplacementWatch:
             if np.count_nonzero(quality):
                 measured = np.where(quality == 0, measured, np.nan)
             found = self._check.push(measured)
-            start, self._found = self._check.used, found is not None
+            start, self.found = self._check.used, found is not None
             if found is not None:
                 self._say(str(found))
-        if not self._found or start == block.n_samples:
+        if not self.found or start == block.n_samples:
             return block
         flagged = block.quality.copy()
         flagged[:, start:] |= np.uint8(Quality.MISPLACED)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from edge.commands.common import Subparsers, usage
-from edge.commands.outputs import add_overwrite_option, check_outputs, write_output
+from edge.commands.outputs import add_overwrite_option, check_outputs, write_folder
 from edge.errors import InputError, SinkError
 from firmware_bridge.new_file import stamped
 
@@ -64,12 +64,14 @@ def run(arguments: argparse.Namespace) -> int:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise SinkError(f"cannot make the folder {folder}: {error.strerror}") from error
+        raise SinkError(
+            f"cannot make the folder {folder}: {error.strerror}: name another one"
+        ) from error
     outputs = [("the export", str(folder / name)) for name in files]
     with usage():
         check_outputs(outputs, {"the model": arguments.bundle}, overwrite=arguments.overwrite)
-    for (what, path), text in zip(outputs, files.values(), strict=True):
-        write_output(what, path, text, overwrite=arguments.overwrite)
+    written = {name: text.encode() for name, text in files.items()}
+    write_folder("the export", folder, written, overwrite=arguments.overwrite)
     takes = "any leads" if leads is None else ", ".join(leads)
     print(f"{folder}: {len(files)} files, {bundle.manifest.name} ({takes}) as C99")
     print(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
 from edge.commands.common import MAINS_HZ, Subparsers, add_model_options, usage
+from edge.commands.outputs import write_folder
 from edge.errors import InputError, SinkError
-from firmware_bridge.new_file import stamped, write_file
+from firmware_bridge.new_file import stamped
 
 CHOICES = ("python", "onnxruntime", "tensorrt")
 
@@ -52,21 +52,21 @@ def run(arguments: argparse.Namespace) -> int:
         sections(wanted, bundle.manifest.sampling_hz)
     files = repository_files(bundle, arguments.backend, settings)
     with usage():
-        _make(folder, files)
+        _check_empty(folder)
+    write_folder("the model repository", folder, files, overwrite=False)
     print(
         f"{folder}: {len(files)} files, {bundle.manifest.name} for Triton's {arguments.backend} backend"
     )
     return 0
 
 
-def _make(folder: Path, files: Mapping[str, bytes]) -> None:
-    """All of the files, the configuration last. Raises InputError for a folder that holds something."""
+def _check_empty(folder: Path) -> None:
+    """Raises InputError for a folder that holds something, and for what is none."""
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"{folder} is a file: name a new folder")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if next(folder.iterdir(), None) is not None:
-            raise InputError(f"{folder} holds something already: name a new folder")
-        for name, data in files.items():
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            write_file(folder / name, data)
+        held = folder.exists() and next(folder.iterdir(), None) is not None
     except OSError as error:
-        raise SinkError(f"cannot write to {folder}: {error.strerror}") from error
+        raise SinkError(f"cannot read {folder}: {error.strerror}: name a new folder") from error
+    if held:
+        raise InputError(f"{folder} holds something already: name a new folder")

@@ -87,6 +87,11 @@ def add(subparsers: Any) -> None:
         metavar="mqtt[s]://[USER@]HOST[:PORT]",
         help=f"take devices of this broker, too; its password comes in {_PASSWORD}",
     )
+    option(
+        "--calibrations",
+        metavar="DIR",
+        help="apply DIR/PATIENT.json, as `leadlift calibrate` writes it, to each patient who has one",
+    )
     option("--publish", action="store_true", help="send the blocks to the broker, too")
     option(
         "--sink",
@@ -120,7 +125,7 @@ def fleet(arguments: argparse.Namespace) -> int:
             plan = _plan(arguments, path, ward)
         service = Service(plan, say)
         if exporter is not None:
-            exporter.follow_fleet(service.report)
+            exporter.follow_fleet(service.report, service.latency)
         timer = _timer(arguments.seconds, service.stop)
 
         def on_open() -> None:
@@ -149,6 +154,7 @@ def fleet(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace, path: Path, ward: Any) -> Plan:
     """Raises InputError."""
     from edge.fleet.admission import Admission
+    from edge.fleet.decoder import calibrations_in
     from edge.fleet.mqtt_gateway import Broker
     from edge.fleet.outputs import check_file
     from edge.fleet.ray_shards import DEADLINE_S
@@ -156,6 +162,7 @@ def _plan(arguments: argparse.Namespace, path: Path, ward: Any) -> Plan:
     from edge.fleet.websocket_gateway import tls
     from edge.metrics.exporter import parse_address
 
+    folder = arguments.calibrations
     host, port = parse_address(arguments.listen, "--listen", 8770)
     if bool(arguments.certificate) != bool(arguments.key):
         raise InputError("TLS takes both: give --certificate and --key")
@@ -179,6 +186,7 @@ def _plan(arguments: argparse.Namespace, path: Path, ward: Any) -> Plan:
         publishes=arguments.publish,
         files=files,
         ward=ward,
+        calibrations=None if folder is None else calibrations_in(folder),
         deadline_s=arguments.deadline or DEADLINE_S,
         options={
             "model": arguments.model,

@@ -8,6 +8,7 @@ import os
 import re
 import unicodedata
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from io import BufferedWriter
 from itertools import combinations
 from pathlib import Path
@@ -149,6 +150,34 @@ def write_output(what: str, path: str, text: str, *, overwrite: bool) -> None:
         write_file(path, text.encode(), overwrite=overwrite)
     except OSError as error:
         raise SinkError(f"cannot write {what} {path}: {error.strerror}") from error
+
+
+def write_folder(what: str, folder: Path, files: Mapping[str, bytes], *, overwrite: bool) -> None:
+    """Make `files`, by their paths in `folder`; of what fails nothing new is left, so it can be tried again.
+
+    Raises SinkError, naming `what` it is.
+    """
+    new: list[Path] = []
+    try:
+        for name, data in files.items():
+            path = folder / name
+            for one in reversed(path.parents):
+                if not one.exists():
+                    one.mkdir()
+                    new.append(one)
+            was_there = os.path.lexists(path)
+            write_file(path, data, overwrite=overwrite)
+            new += [] if was_there else [path]
+    except BaseException as error:
+        for one in reversed(new):
+            with suppress(OSError):
+                one.rmdir() if one.is_dir() else one.unlink()
+        if not isinstance(error, OSError):
+            raise
+        raise SinkError(
+            f"cannot write {what} to {folder}: {error.strerror}; nothing of it was left there: make room, or "
+            "name another folder"
+        ) from error
 
 
 def make_file(path: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.fleet.waiting import Run
+from edge.patient.patient import Patient as Calibration
 from edge.samples import FLOAT32
 
 Floats = NDArray[np.float32]
@@ -32,6 +33,8 @@ class Batch:
     """As `ecg_mv`, of those."""
     leaving: list[str] = field(default_factory=list)
     """Patients whose slots are free from now on."""
+    calibrations: dict[str, Calibration] = field(default_factory=dict)
+    """Of those who come and have one."""
 
     def __iter__(self) -> Iterator[tuple[str, int, tuple[str, ...], Floats, Bits | None]]:
         """(name, first sample, leads, (n_leads, n) mV, bits or None) of each patient."""
@@ -58,7 +61,10 @@ class Batch:
 
 
 def batch_of(
-    runs: Mapping[str, Run], leads: Mapping[str, tuple[str, ...]], leaving: list[str]
+    runs: Mapping[str, Run],
+    leads: Mapping[str, tuple[str, ...]],
+    leaving: list[str],
+    calibrations: dict[str, Calibration] | None = None,
 ) -> Batch:
     """`runs` of patients who have `leads`."""
     bits = [run.quality.ravel() for run in runs.values() if run.quality is not None]
@@ -73,6 +79,7 @@ def batch_of(
         [i for i, run in enumerate(runs.values()) if run.quality is not None],
         np.concatenate(bits) if bits else np.empty(0, np.uint8),
         leaving,
+        calibrations or {},
     )
 
 

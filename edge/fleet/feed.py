@@ -1,8 +1,9 @@
 """Blocks to whoever listens to a patient: as the view's messages, over any transport.
 
-The first message is text, `{"patient", "device", "simulated", "sampling_hz", "leads", "provenance"}`; blocks
-are the bytes of `edge.sinks.viewer.messages`, with `first_sample` as the position; markers are text,
-`{"markers": [[sample, text], ...]}`; the last message of a stream is `{"patient", "ended": true}`.
+The first message is text, `{"patient", "device", "simulated", "calibration", "sampling_hz", "leads",
+"provenance"}`; blocks are the bytes of `edge.sinks.viewer.messages`, with `first_sample` as the position;
+markers are text, `{"markers": [[sample, text], ...]}`; the last message of a stream is
+`{"patient", "ended": true}`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,23 @@ Publish = Callable[[str, Message], object]
 class FeedSink(Closing):
     """One patient's blocks as messages."""
 
-    def __init__(self, patient: str, device: str, *, simulated: bool, publish: Publish) -> None:
+    def __init__(
+        self,
+        patient: str,
+        device: str,
+        *,
+        simulated: bool,
+        publish: Publish,
+        calibration: str = "",
+    ) -> None:
+        """`calibration` is that which is applied, in words."""
         self._patient, self._publish = patient, publish
-        self._said = {"patient": patient, "device": device, "simulated": simulated}
+        self._said = {
+            "patient": patient,
+            "device": device,
+            "simulated": simulated,
+            "calibration": calibration,
+        }
         self._state = ""
 
     def write(self, block: TwelveLeadBlock) -> None:
@@ -73,7 +88,10 @@ class Listeners:
     def publish(self, patient: str, message: Message) -> None:
         """See Publish."""
         if isinstance(message, str) and message.startswith('{"patient"'):
-            self._states[patient] = message
+            if json.loads(message).get("ended"):  # nothing is kept of who is not here
+                self._states.pop(patient, None)
+            else:
+                self._states[patient] = message
         viewers = self._by_patient.get(patient)
         if viewers is not None:
             viewers.publish(message)

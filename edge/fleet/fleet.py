@@ -6,7 +6,7 @@ It knows neither Ray nor a network: shards are `ShardLink`s, devices call `recei
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from time import monotonic_ns
@@ -14,10 +14,11 @@ from typing import Any, Protocol
 
 from edge.errors import InputError, LeadliftError, ShardLostError
 from edge.fleet.batch import Batch, Made, batch_of
+from edge.fleet.counts import Counts
+from edge.fleet.decoder import Decoder
 from edge.fleet.patient import OpenSinks, Patient
 from edge.fleet.placement import preferred
 from edge.fleet.waiting import Run
-from edge.leads import Provenance
 from edge.live.telemetry import Histogram
 from edge.samples import TwelveLeadBlock
 
@@ -68,15 +69,13 @@ class Fleet:
         self,
         links: Sequence[ShardLink],
         *,
-        sampling_hz: float,
-        hop: int,
-        provenance_of: Callable[[tuple[str, ...]], tuple[Provenance, ...]],
+        decoder: Decoder,
         open_sinks: OpenSinks,
         tick_s: float = TICK_S,
         idle_s: float = IDLE_S,
         say: Callable[[str], object] = lambda line: None,
     ) -> None:
-        """`provenance_of` says of measured leads where the twelve then come from."""
+        """`decoder` is what all `links` run."""
         self.lanes = {link.name: Lane(link) for link in links}
         self.patients: dict[str, Patient] = {}
         """Whose streams go on, by name."""
@@ -84,13 +83,14 @@ class Fleet:
         """From the arrival of a block's oldest byte to all outputs written."""
         self.deadline_misses = 0
         """Blocks that took more than two ticks."""
-        self.totals = dict.fromkeys(TOTALS, 0)
-        """Of streams that have ended."""
-        self._hz, self._hop = sampling_hz, hop
+        self.counts = Counts()
+        """Of all streams of this run."""
+        self._decoder = decoder
+        self._hz, self._hop = decoder.sampling_hz, decoder.hop
         self._tick_s, self._idle_s, self._say = tick_s, idle_s, say
-        self._most_at_once = max(hop, round(tick_s * sampling_hz))
+        self._most_at_once = max(self._hop, round(tick_s * self._hz))
         """Samples of a patient in one step, a frame more or less: what a failure may cost."""
-        self._provenance_of, self._open_sinks = provenance_of, open_sinks
+        self._open_sinks = open_sinks
         self._unplaced: dict[str, Patient] = {}
         self._streams = 0
         self._stopping = asyncio.Event()
@@ -118,6 +118,7 @@ class Fleet:
             most = round(WAITING_S * self._hz)
             patient = Patient(name, device, f"{name}#{self._streams}", self._hz, most)
             self.patients[name] = patient
+            self.counts.begin(patient)
         elif patient.device != device:
             raise InputError(
                 f"{patient.device} is the device of {name} now: another may send {self._idle_s:.0f} s "
@@ -212,7 +213,11 @@ class Fleet:
     async def _step(self, lane: Lane, runs: dict[str, Run]) -> None:
         patients = {key: lane.patients[key] for key in runs}
         leads = {key: patient.leads for key, patient in patients.items()}
-        batch = batch_of(runs, leads, lane.leaving)
+        coming = {key: patient for key, patient in patients.items() if not patient.joined}
+        if coming:
+            await asyncio.to_thread(self._prepare, [*coming.values()])
+        calibrations = {key: p.calibration for key, p in coming.items() if p.calibration}
+        batch = batch_of(runs, leads, lane.leaving, calibrations)
         try:
             made = await lane.link.step(batch)
         except ShardLostError as error:
@@ -223,25 +228,32 @@ class Fleet:
         for key, patient in patients.items():
             patient.joined = key not in made.refused
             patient.refused = made.refused.get(key, "")
-        await asyncio.to_thread(self._write, runs, patients, made)
+        for took_ns in await asyncio.to_thread(self._write, runs, patients, made):
+            self.latency.record(took_ns)
+            self.deadline_misses += took_ns > round(2e9 * self._tick_s)
 
-    def _write(self, runs: dict[str, Run], patients: dict[str, Patient], made: Made) -> None:
-        """On a thread: what was made, to the outputs of each."""
-        anew = set(made.anew)
-        late_ns = round(2e9 * self._tick_s)
+    def _prepare(self, coming: list[Patient]) -> None:
+        """On a thread: it reads files."""
+        for patient in coming:
+            self._decoder.prepare(patient, self._say)
+
+    def _write(self, runs: dict[str, Run], patients: dict[str, Patient], made: Made) -> list[int]:
+        """On a thread: what was made, to the outputs of each; the ns from first byte to there."""
+        anew, took_ns = set(made.anew), []
         for key, first, ecg_mv, sigma_mv, quality in made:
             patient, run = patients[key], runs[key]
-            provenance = self._provenance_of(patient.leads)
+            provenance = self._decoder.provenance(patient.leads)
             ledger, _ = patient.open(provenance, self._open_sinks, self._say)
             block = TwelveLeadBlock(
                 *(ecg_mv, sigma_mv, quality, first, self._hz, provenance),
                 arrival_ns=run.arrival_ns,
                 acquired_ns=run.acquired_ns,
             )
+            assert patient.watch is not None
+            block = patient.watch.follow(block)
             self._tell(patient, patient.write(ledger.follow(block, anew=key in anew)))
-            took_ns = monotonic_ns() - run.arrival_ns
-            self.latency.record(took_ns)
-            self.deadline_misses += took_ns > late_ns
+            took_ns.append(monotonic_ns() - run.arrival_ns)
+        return took_ns
 
     async def _lost(
         self, lane: Lane, runs: dict[str, Run], patients: dict[str, Patient], error: Exception
@@ -315,30 +327,25 @@ class Fleet:
         if self.patients.get(patient.name) is patient:
             del self.patients[patient.name]
             if not patient.leads:  # it is on no shard
-                self._count(patient)
+                self.counts.end(patient)
 
     async def _finish(self, patient: Patient) -> None:
-        self._count(patient)
+        self.counts.end(patient)
         self._tell(patient, await asyncio.to_thread(patient.close))
-
-    def _count(self, patient: Patient) -> None:
-        for name, n in counts_of(patient).items():
-            self.totals[name] += n
 
     def _tell(self, patient: Patient, failure: str) -> None:
         if failure:
             self._say(f"warning: {patient.name}: {failure}")
 
     def report(self) -> dict[str, Any]:
-        """Plain values for JSON: the shards, and the counts of all streams of this run."""
-        totals = dict(self.totals)
-        for patient in self.patients.values():
-            for name, n in counts_of(patient).items():
-                totals[name] += n
+        """Plain values for JSON, from any thread: the shards, and the counts of all streams of this run."""
+        patients = [*self.patients.values()]
         return {
-            **totals,
-            "patients": len(self.patients),
+            **self.counts.totals(),
+            "patients": len(patients),
             "patients_unplaced": self.unplaced,
+            "patients_calibrated": sum(bool(p.calibration) for p in patients),
+            "patients_misplaced": sum(p.watch is not None and p.watch.found for p in patients),
             "slots": self.slots,
             "deadline_misses": self.deadline_misses,
             "latency_us": self.latency.summary_us(),
@@ -352,27 +359,3 @@ class Fleet:
                 for name, lane in self.lanes.items()
             },
         }
-
-
-TOTALS = (
-    *("samples_in", "samples_lost", "gaps", "corrupt", "corrupt_bytes", "restarts"),
-    *("samples_shed", "samples_lost_by_shards", "samples_out", "samples_missing", "began_anew"),
-)
-
-
-def counts_of(patient: Patient) -> Mapping[str, int]:
-    """Each of TOTALS of one stream."""
-    counters, ledger = patient.stream.ingest.counters, patient.ledger
-    return {
-        "samples_in": counters.samples_in,
-        "samples_lost": counters.samples_lost,
-        "gaps": counters.gaps,
-        "corrupt": counters.corrupt,
-        "corrupt_bytes": counters.corrupt_bytes,
-        "restarts": counters.restarts,
-        "samples_shed": patient.waiting.samples_shed,
-        "samples_lost_by_shards": patient.samples_lost_by_shards,
-        "samples_out": 0 if ledger is None else ledger.samples_out,
-        "samples_missing": 0 if ledger is None else ledger.samples_missing,
-        "began_anew": 0 if ledger is None else ledger.began_anew,
-    }

@@ -53,7 +53,11 @@ class PatientSinks:
         simulated = info is not None and info.simulated
         sinks: dict[str, Sink] = {
             "feed": FeedSink(
-                patient.name, patient.device, simulated=simulated, publish=self._publish
+                patient.name,
+                patient.device,
+                simulated=simulated,
+                publish=self._publish,
+                calibration=patient.calibrated,
             )
         }
         for spec in self._files:

@@ -13,6 +13,8 @@ from edge.fleet.ledger import Ledger
 from edge.fleet.waiting import Run, Waiting
 from edge.leads import Provenance
 from edge.live.outputs import Outputs
+from edge.misplacement_watch import MisplacementWatch
+from edge.patient.patient import Patient as Calibration
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import Sink
 
@@ -38,6 +40,10 @@ class Patient:
         """Why no shard takes it."""
         self.heard_ns = monotonic_ns()
         """When bytes last arrived."""
+        self.calibration: Calibration | None = None
+        """Of this person, for every shard that the stream comes to."""
+        self.watch: MisplacementWatch | None = None
+        """From the first step on."""
         self.started_at: datetime | None = None
         self.ledger: Ledger | None = None
         self.outputs: Outputs | None = None
@@ -56,6 +62,11 @@ class Patient:
                 self.started_at = datetime.now().astimezone() - lasting
             self.waiting.put(block)
 
+    @property
+    def calibrated(self) -> str:
+        """The calibration in words; empty for none."""
+        return "" if self.calibration is None else self.calibration.in_words()
+
     def metadata(self, prefilter: str, model: str) -> Metadata:
         """What a recording says of itself."""
         info = self.stream.ingest.info
@@ -66,6 +77,7 @@ class Patient:
             simulated=info is not None and info.simulated,
             started_at=self.started_at,
             source=f"fleet:{self.device}",
+            calibration=self.calibrated,
         )
 
     # Below: of the thread that writes, one at a time.

@@ -7,20 +7,20 @@ import ssl
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from functools import lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from edge.errors import InputError
 from edge.fleet.admission import Admission
+from edge.fleet.decoder import Decoder
 from edge.fleet.feed import Listeners
 from edge.fleet.fleet import Fleet
 from edge.fleet.mqtt_gateway import Broker, MqttGateway
 from edge.fleet.outputs import PatientSinks
 from edge.fleet.ray_shards import DEADLINE_S, RayShard, ray_cluster
 from edge.fleet.websocket_gateway import WebSocketGateway
-from edge.lead_set import LeadSet
-from edge.leads import Provenance
 from edge.live.description import model_in_words, prefilter
+from edge.live.telemetry import Histogram
 from edge.multi_reconstructor import MultiReconstructor
 from edge.sinks.viewer.access import is_loopback
 from edge.sinks.viewer.viewers import Message
@@ -50,6 +50,8 @@ class Plan:
     """Whether blocks go to the broker, too."""
     files: Sequence[str] = ()
     ward: Ward | None = None
+    calibrations: Path | None = None
+    """Folder of a PATIENT.json for each patient who has one."""
     deadline_s: float = DEADLINE_S
     """Of a shard's answer."""
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -93,12 +95,8 @@ class Service:
         check_host(plan.host, secure=plan.tls is not None)
         self._loop = asyncio.get_running_loop()
         with MultiReconstructor.open(slots=1, **plan.options) as one:  # what is wrong is said here
-            manifest, hz, hop = one.engine.manifest, one.sampling_hz, one.hop
+            decoder = Decoder(one.bundle, plan.calibrations)
             words = {"prefilter": prefilter(one.conditioning), "model": model_in_words(one.bundle)}
-
-        @lru_cache(maxsize=1024)
-        def provenance_of(leads: tuple[str, ...]) -> tuple[Provenance, ...]:
-            return LeadSet(manifest, leads).provenance
 
         with ray_cluster(plan.address, plan.shards):
             self._shards = [
@@ -110,9 +108,7 @@ class Service:
             sinks = PatientSinks(plan.files, plan.ward, self._publish, words, self._say)
             self.fleet = Fleet(
                 self._shards,
-                sampling_hz=hz,
-                hop=hop,
-                provenance_of=provenance_of,
+                decoder=decoder,
                 open_sinks=sinks,
                 say=self._say,
             )
@@ -154,6 +150,10 @@ class Service:
     async def pids(self) -> dict[str, int]:
         """The process of each shard."""
         return {shard.name: await shard.ask("pid", within_s=10.0) for shard in self._shards}
+
+    def latency(self) -> Histogram:
+        """From the arrival of a block's oldest byte to all outputs written; empty before the start."""
+        return Histogram() if self.fleet is None else self.fleet.latency
 
     def report(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -11,6 +11,7 @@ import numpy as np
 from edge.errors import LeadliftError
 from edge.fleet.batch import Batch, Made
 from edge.multi_reconstructor import MultiReconstructor
+from edge.patient.patient import Patient as Calibration
 from edge.samples import TwelveLeadBlock
 
 
@@ -35,7 +36,7 @@ class Shard:
         hop = self._multi.hop
         for name, first, leads, ecg_mv, quality in batch:
             try:
-                if self._arrive(name, first, leads):
+                if self._arrive(name, first, leads, batch.calibrations.get(name)):
                     anew.append(name)
             except LeadliftError as error:
                 refused[name] = str(error)
@@ -68,12 +69,14 @@ class Shard:
         """CPU time of the process so far."""
         return time.process_time()
 
-    def _arrive(self, name: str, first: int, leads: tuple[str, ...]) -> bool:
+    def _arrive(
+        self, name: str, first: int, leads: tuple[str, ...], calibration: Calibration | None
+    ) -> bool:
         """Be ready for the sample `first`; whether the patient was not known. Raises as `join` does."""
         if name in self._ends and self._leads[name] != leads:
             self._leave(name)
         if name not in self._ends:
-            self._multi.join(name, leads)
+            self._multi.join(name, leads, calibration)
             self._bases[name], self._leads[name] = first, leads
             return True
         missing = first - self._ends[name]

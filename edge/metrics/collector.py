@@ -12,7 +12,7 @@ import numpy as np
 
 from edge import __version__
 from edge.leads import LEADS
-from edge.metrics.tables import BUCKETS_MS, COUNTERS, GAUGES, HISTOGRAMS, LEAD_GAUGES
+from edge.metrics.tables import BUCKETS_MS, COUNTERS, GAUGES, HISTOGRAMS, LEAD_GAUGES, buckets
 from edge.sinks.picture import LivePicture
 
 if TYPE_CHECKING:
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from edge.sinks.picture import Picture
 
 _PREFIX = "leadlift_"
-_BOUNDS_NS = [round(ms * 1e6) for ms in BUCKETS_MS]
-_LE = [str(ms / 1e3) for ms in BUCKETS_MS] + ["+Inf"]
 
 
 class Watched:
@@ -128,8 +126,7 @@ class Collector:
             histogram = HistogramMetricFamily(_PREFIX + name, text, labels=["source"])
             for run in runs:
                 seen = run.runtime.latency.stages[stage]
-                buckets = list(zip(_LE, map(float, seen.at_most(_BOUNDS_NS)), strict=True))
-                histogram.add_metric([run.source], buckets, seen.total_ns * 1e-9)
+                histogram.add_metric([run.source], buckets(seen, BUCKETS_MS), seen.total_ns * 1e-9)
             yield histogram
 
     def _gauges(

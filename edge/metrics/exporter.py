@@ -14,6 +14,7 @@ from firmware_bridge.closing import Closing
 
 if TYPE_CHECKING:
     from edge.live.runtime import Runtime
+    from edge.live.telemetry import Histogram
     from edge.reconstructor import Reconstructor
 
 LOOPBACK = "127.0.0.1"
@@ -69,9 +70,11 @@ class Exporter(Closing):
             source, runtime, reconstructor
         )
 
-    def follow_fleet(self, report: Callable[[], dict[str, Any]]) -> None:
-        """Shows a fleet, by the report of its service."""
-        self._registry.register(FleetCollector(report))
+    def follow_fleet(
+        self, report: Callable[[], dict[str, Any]], latency: Callable[[], Histogram]
+    ) -> None:
+        """Shows a fleet, by the report and the latencies of its service."""
+        self._registry.register(FleetCollector(report, latency))
 
     def close(self) -> None:
         """Serve no more; a second call does nothing."""

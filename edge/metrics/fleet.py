@@ -5,6 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from edge import __version__
+from edge.live.telemetry import Histogram
+from edge.metrics.tables import FLEET_BUCKETS_MS, buckets
+
 if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric
 
@@ -14,6 +18,8 @@ COUNTERS = {
     "samples_reconstructed": ("samples_out", "Samples of twelve leads, at the decoder's rate."),
     "samples_missing": ("samples_missing", "Samples that were not reconstructed, of any cause."),
     "samples_lost": ("samples_lost", "Samples that devices took and that never arrived."),
+    "gaps": ("gaps", "Interruptions of the streams of devices."),
+    "device_restarts": ("restarts", "Times a device began anew."),
     "samples_shed": ("samples_shed", "Samples that made room for newer ones: overload."),
     "samples_lost_by_shards": (
         "samples_lost_by_shards",
@@ -27,6 +33,8 @@ COUNTERS = {
 GAUGES = {
     "patients": ("patients", "Patients whose streams go on."),
     "patients_unplaced": ("patients_unplaced", "Patients who wait for a shard with room."),
+    "patients_calibrated": ("patients_calibrated", "Patients to whom the decoder is fitted."),
+    "patients_misplaced": ("patients_misplaced", "Patients whose electrodes seem exchanged."),
     "slots": ("slots", "Patients that there is room for."),
 }
 SHARDS = {
@@ -41,15 +49,31 @@ GATEWAYS = ("websocket", "mqtt")
 class FleetCollector:
     """What a registry of prometheus-client asks at each scrape."""
 
-    def __init__(self, report: Callable[[], dict[str, Any]]) -> None:
-        """`report` is `Service.report`."""
-        self._report = report
+    def __init__(
+        self, report: Callable[[], dict[str, Any]], latency: Callable[[], Histogram]
+    ) -> None:
+        """Those of `Service`."""
+        self._report, self._latency = report, latency
 
     def collect(self) -> Iterator[Metric]:
         """The families; those of shards have a sample for each."""
-        from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+        from prometheus_client.core import (
+            CounterMetricFamily,
+            GaugeMetricFamily,
+            HistogramMetricFamily,
+            InfoMetricFamily,
+        )
 
         report = self._report()
+        about_engine = {"engine": str(report.get("engine", "")), "version": __version__}
+        yield InfoMetricFamily(PREFIX + "engine", "What reconstructs.", about_engine)
+        latency = self._latency()
+        yield HistogramMetricFamily(
+            PREFIX + "latency_seconds",
+            "From the arrival of a block's first byte to the block in every output.",
+            buckets(latency, FLEET_BUCKETS_MS),
+            latency.total_ns * 1e-9,
+        )
         for name, (entry, text) in COUNTERS.items():
             yield CounterMetricFamily(PREFIX + name, text, value=report.get(entry, 0))
         for name, (entry, text) in GAUGES.items():

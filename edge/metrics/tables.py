@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from edge.live.telemetry import Histogram
+
 COUNTERS = {
     # metric, without `leadlift_` and `_total`: (entry of the report, help)
     "samples_received": ("samples_in", "Samples of each lead that arrived, at the device's rate."),
@@ -61,4 +65,13 @@ HISTOGRAMS = {
 }
 """Each has the label `source`."""
 
+FLEET_BUCKETS_MS = (10, 20, 50, 100, 150, 200, 240, 300, 500, 1000, 2000, 3000, 6000)
+"""Of a fleet: 240 ms are its deadline, two ticks."""
 BUCKETS_MS = (0.2, 0.5, 1, 2, 3, 5, 7.5, 10, 16, 20, 31, 50, 100, 200, 500, 1000)
+
+
+def buckets(histogram: Histogram, bounds_ms: Sequence[float]) -> list[tuple[str, float]]:
+    """(upper bound in s as text, durations up to it), as prometheus-client takes them."""
+    counts = histogram.at_most([round(ms * 1e6) for ms in bounds_ms])
+    bounds = [str(ms / 1e3) for ms in bounds_ms]
+    return list(zip([*bounds, "+Inf"], map(float, counts), strict=True))

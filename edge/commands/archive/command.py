@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
@@ -17,7 +18,7 @@ from typing import Any
 from edge.commands.archive.inputs import Found, Task, find_records
 from edge.commands.archive.on_ray import on_ray
 from edge.commands.archive.pool import in_processes
-from edge.commands.archive.record import WORK, Outcome, Settings, reconstruct_task
+from edge.commands.archive.record import MADE, WORK, Outcome, Settings, reconstruct_task, told
 from edge.commands.common import UsageError, open_reconstructor, usage
 from edge.commands.durations import lasting
 from edge.commands.lead_choice import check_asked
@@ -98,6 +99,7 @@ def reconstruct_folder(arguments: argparse.Namespace) -> int:
         argparse.Namespace(**{name: getattr(arguments, name) for name in kept}),
         arguments.patient,
         arguments.overwrite,
+        uuid.uuid4().hex,
     )
     if arguments.address and not arguments.ray:
         raise UsageError("--address is of a Ray cluster: give --ray, too")
@@ -137,7 +139,7 @@ def _make_all(settings: Settings, report: Report, jobs: int, ray: str | None) ->
     tasks = list(report.found.tasks)
     if not tasks:
         return
-    told: set[str] = set()
+    shown: set[str] = set()
     repeated = 0
     work = partial(reconstruct_task, settings)
     n_bytes = sum(task.n_bytes for task in tasks)
@@ -152,6 +154,7 @@ def _make_all(settings: Settings, report: Report, jobs: int, ray: str | None) ->
     ):
         for n, (task, outcome) in enumerate(made, 1):
             report.take(task, outcome)
+            told(settings, task)
             if outcome is not None and outcome.stops:
                 raise SinkError(f"{outcome.reason}; mend that, and the same command goes on")
             if outcome is not None and outcome.state == "left" and bar.total is not None:
@@ -161,12 +164,12 @@ def _make_all(settings: Settings, report: Report, jobs: int, ray: str | None) ->
             bar.what = f"reconstructing, {n} of {len(tasks)} records"
             for text in outcome.warnings if outcome is not None else ():
                 alike = text.replace(task.source, "").replace(Path(task.source).name, "")
-                repeated += alike in told
-                if alike not in told:
+                repeated += alike in shown
+                if alike not in shown:
                     LOG.warning(
                         "%s", text if Path(task.source).name in text else f"{task.source}: {text}"
                     )
-                told.add(alike)
+                shown.add(alike)
     if repeated:
         LOG.warning("%d warnings like these of other records: --json lists them", repeated)
 
@@ -186,6 +189,8 @@ def _alone_in(output: Path) -> Iterator[None]:
             for left in work.iterdir():
                 if left.is_dir() and not left.suffix:  # never whole: of a worker that was killed
                     shutil.rmtree(left, ignore_errors=True)
+                elif left.suffix == MADE:  # of a run that was killed
+                    left.unlink()
             with suppress(OSError):
                 if [path.name for path in work.iterdir()] == ["lock"]:
                     (work / "lock").unlink()

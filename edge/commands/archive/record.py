@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 
 WORK = ".leadlift"
 """In the folder of the outputs: what is not whole yet."""
+MADE = ".made"
+"""Ending of a file that names the run which made a record, until that run has been told so."""
 _NEW, _AGAIN = ".new", ".again"  # a whole record that is being given its name; over an earlier one
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
@@ -48,6 +50,8 @@ class Settings:
     """What `open_reconstructor` takes of the command line."""
     patient: str | None
     overwrite: bool
+    run: str
+    """Another one in each run."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +67,11 @@ class Outcome:
     warnings: tuple[str, ...] = ()
     stops: bool = False
     """No other record can be made, either."""
+
+
+def told(settings: Settings, task: Task) -> None:
+    """The outcome of a record has arrived: what is left there is of an earlier run from now on."""
+    _part(settings, task).with_suffix(MADE).unlink(missing_ok=True)
 
 
 _opened: list[tuple[Settings, Reconstructor, tuple[str, ...] | None]] = []
@@ -119,8 +128,10 @@ def _make(
 ) -> tuple[str, float]:
     """(`done` or `left`, seconds of signal)."""
     final = settings.folder / task.output
-    name = hashlib.sha256(os.fsencode(task.output)).hexdigest()[:24]
-    part = settings.folder / WORK / name
+    part = _part(settings, task)
+    made_by = part.with_suffix(MADE)
+    # Its worker died between the names and the report: done again, so that all of it is reported.
+    untold = made_by.exists() and made_by.read_text() == settings.run
     for ending in (_NEW, _AGAIN):  # a worker that was killed as it gave the names
         if (ready := part.with_suffix(ending)).is_dir():
             _give_names(ready, final)
@@ -130,7 +141,7 @@ def _make(
         seconds = record.n_samples / record.sampling_hz
         there = [path for path in all_files(final, written=True) if _holds_something(path)]
         ours, same = _earlier(final, record, metadata, reconstructor) if there else (False, False)
-        if same and not settings.overwrite:
+        if same and not (untold or settings.overwrite):
             return "left", seconds
         if there and not (ours or settings.overwrite):
             raise SinkError(
@@ -152,8 +163,15 @@ def _make(
     if there:
         for path in set(there[1:]) - {final.with_name(one.name) for one in made}:
             path.unlink()  # such as the markers of an earlier one that had some
+    made_by.write_text(settings.run)
     _give_names(part.rename(part.with_suffix(_AGAIN if there else _NEW)), final)
     return "done", seconds
+
+
+def _part(settings: Settings, task: Task) -> Path:
+    """Where a record grows; with an ending, what is known of it."""
+    name = hashlib.sha256(os.fsencode(task.output)).hexdigest()[:24]
+    return settings.folder / WORK / name
 
 
 def _holds_something(path: Path) -> bool:

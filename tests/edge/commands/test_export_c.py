@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,26 @@ def test_time_in_the_name_makes_a_new_folder(tmp_path: Path) -> None:
     assert main(["export-c", str(tmp_path / "decoder-{time}")]) == 0
     (folder,) = tmp_path.iterdir()
     assert re.fullmatch(r"decoder-\d{8}T\d{6}", folder.name)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="limits of a process are POSIX")
+@pytest.mark.parametrize(
+    ("command", "there"), [("export-c", False), ("export-triton", False), ("export-triton", True)]
+)
+def test_an_export_that_fails_midway_can_be_tried_again(
+    command: str, there: bool, tmp_path: Path
+) -> None:
+    out = tmp_path / "new" / "export"
+    if there:
+        out.mkdir(parents=True)
+    program = [sys.executable, "-m", "edge.cli", command, str(out)]
+    limited = ["sh", "-c", 'ulimit -f 16 && exec "$@"', "sh", *program]  # a disk that fills
+    done = subprocess.run(limited, capture_output=True, text=True, timeout=60, check=False)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1 and done.stdout == ""
+    assert "nothing of it was left there: make room" in line
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert main([command, str(out)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,11 @@ from numpy.typing import NDArray
 
 from edge.errors import ShardLostError
 from edge.fleet.batch import Batch, Made
+from edge.fleet.decoder import Decoder
 from edge.fleet.device_stream import DeviceStream
 from edge.fleet.fleet import Fleet
 from edge.fleet.patient import OpenSinks, Patient
 from edge.fleet.shard import Shard
-from edge.lead_set import LeadSet
 from edge.reconstructor import Reconstructor
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import Sink
@@ -32,10 +33,11 @@ def frames(
     frames_hz: float = 5.0,
     leads: Sequence[str] = ("II", "V1", "V5"),
     session: int = 0,
+    signal: EcgSimulator | None = None,
 ) -> list[bytes]:
     """What a wearable sends in so many seconds, `frames_hz` pieces a second."""
     info = stream_info(hz, leads, session=session)
-    signal = EcgSimulator(hz, seed=seed)
+    signal = signal or EcgSimulator(hz, seed=seed)
     device = VirtualWearable(signal, info, frames_hz=frames_hz, vary_frames=False)
     sent: list[bytes] = []
     while (frame := device.next_frame()) is not None and frame.due_s <= seconds + 1e-6:
@@ -114,14 +116,16 @@ def sinks(kept: dict[str, Kept]) -> OpenSinks:
     return open_sinks
 
 
-def fleet_of(links: Sequence[LocalShard], open_sinks: OpenSinks, **given: Any) -> Fleet:
+def fleet_of(
+    links: Sequence[LocalShard],
+    open_sinks: OpenSinks,
+    calibrations: Path | None = None,
+    **given: Any,
+) -> Fleet:
     """A fleet that is fed faster than life."""
-    manifest = links[0].shard._multi.engine.manifest
     return Fleet(
         links,
-        sampling_hz=manifest.sampling_hz,
-        hop=manifest.hop,
-        provenance_of=lambda leads: LeadSet(manifest, leads).provenance,
+        decoder=Decoder(links[0].shard._multi.bundle, calibrations),
         open_sinks=open_sinks,
         tick_s=TICK_S,
         **given,

@@ -6,6 +6,8 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +29,25 @@ A_TICK = 30 + 3  # samples; less than a hop may wait for the next frame
 HEARTS = 8  # signals; patients share them
 
 
-async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[str, Any]:
-    """Two shards, one of them killed; what became of it."""
+@dataclass
+class Failure:
+    """What happens to one of the two shards, and when."""
+
+    tick: int
+    victim: Callable[[dict[str, int]], str] = lambda pids: "shard-0"
+    """Of the process of each shard."""
+    happens: Callable[[int], object] = lambda pid: os.kill(pid, signal.SIGKILL)
+    """To the process of that shard."""
+
+
+async def killed(
+    folder: Path,
+    patients: int,
+    ticks: int,
+    failure: Failure,
+    **given: Any,
+) -> dict[str, Any]:
+    """Two shards, one of them killed; what became of it. `given` is of the Plan."""
     add_entry(folder / "devices.json", "devices", "watch", None)
     told: list[str] = []
     plan = Plan(
@@ -36,8 +55,8 @@ async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[
         shards=2,
         slots=patients,
         files=[f"file:{folder}/{{patient}}.npz"],
-        deadline_s=20.0,  # Ray tells of a death; a machine that others use, too, is no reason
-        options={"engine": "onnxruntime"},
+        # Ray tells of a death; a machine that others use, too, is no reason.
+        **{"deadline_s": 20.0, "options": {"engine": "onnxruntime"}, **given},
     )
     service, opened = Service(plan, told.append), asyncio.Event()
     running = asyncio.create_task(service.run(opened.set))
@@ -51,14 +70,15 @@ async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[
     try:
         sent = [frames(ticks * TICK_S, seed=i, frames_hz=FRAMES_HZ) for i in range(HEARTS)]
         names = [f"bed-{i}" for i in range(patients)]
-        pids, due = await service.pids(), time.monotonic()
+        pids = await service.pids()
+        victim, due = failure.victim(pids), time.monotonic()
         killed_s, went_on_s = 0.0, 0.0
         hit: set[str] = set()
         for i in range(ticks):
-            if i == kill_at:
-                hit = {patient.name for patient in fleet.lanes["shard-0"].patients.values()}
-                os.kill(pids["shard-0"], signal.SIGKILL)
+            if i == failure.tick:
+                hit = {patient.name for patient in fleet.lanes[victim].patients.values()}
                 killed_s = time.monotonic()
+                failure.happens(pids[victim])
             for k, name in enumerate(names):
                 fleet.receive(name, name, sent[k % HEARTS][i])
             due = max(due + TICK_S, time.monotonic())
@@ -73,14 +93,15 @@ async def killed(folder: Path, patients: int, ticks: int, kill_at: int) -> dict[
     finally:
         service.stop()
         await running
-    return {**service.report(), "hit": hit, "went_on_s": went_on_s, "told": told, "sent": sent}
+    kept = {"hit": hit, "victim": victim, "went_on_s": went_on_s, "told": told, "sent": sent}
+    return {**service.report(), **kept}
 
 
 def check(folder: Path, found: dict[str, Any], patients: int, ticks: int) -> None:
     """One tick at most is lost, of the patients of the dead shard alone, flagged, and counted once."""
     hit = found["hit"]
     assert 0 < len(hit) < patients, found["told"]
-    assert found["shards"]["shard-0"]["failures"] == 1 and found["samples_shed"] == 0
+    assert found["shards"][found["victim"]]["failures"] == 1 and found["samples_shed"] == 0
     assert found["began_anew"] == len(hit), found["told"]
     assert found["went_on_s"] > 0
     lost_in_all = 0
@@ -100,13 +121,13 @@ def check(folder: Path, found: dict[str, Any], patients: int, ticks: int) -> Non
 
 
 def test_a_shard_is_killed_and_its_patients_go_on(tmp_path: Path) -> None:
-    found = asyncio.run(killed(tmp_path, 6, 25, 8))
+    found = asyncio.run(killed(tmp_path, 6, 25, Failure(8)))
     check(tmp_path, found, 6, 25)
 
 
 @pytest.mark.slow
 @pytest.mark.realtime
 def test_two_shards_of_64_patients_lose_a_tick_when_one_is_killed(tmp_path: Path) -> None:
-    found = asyncio.run(killed(tmp_path, 128, 120, 30))
+    found = asyncio.run(killed(tmp_path, 128, 120, Failure(30)))
     check(tmp_path, found, 128, 120)
     assert found["went_on_s"] < GO_ON_S

@@ -49,6 +49,16 @@ def value(families: dict[str, Any], name: str, sample: str = "", **labels: str) 
     return float(found[0])
 
 
+def names_in(page: dict[str, Any]) -> set[str]:
+    """The metrics that the queries of a dashboard ask for, at least one each."""
+    queries = [one["expr"] for panel in page["panels"] for one in panel["targets"]]
+    queries += [one["query"]["query"] for one in page["templating"]["list"][1:]]
+    found = [NAME.findall(query) for query in queries]
+    assert all(found), queries[found.index([])]
+    assert len({panel["id"] for panel in page["panels"]}) == len(page["panels"])
+    return {name for names in found for name in names}
+
+
 def lossy() -> Source:
     """Nine seconds of a device of which frames are lost, damaged and doubled, and an electrode comes off."""
     device = MemoryDevice()
@@ -159,13 +169,11 @@ def test_the_dashboard_shows_metrics_that_exist(
 ) -> None:
     families, _ = runs
     page = json.loads((OPS / "grafana.json").read_text(encoding="utf-8"))
-    targets = [one["expr"] for panel in page["panels"] for one in panel["targets"]]
-    used = {name for expression in targets for name in NAME.findall(expression)}
+    used = names_in(page)
     there = {sample.name for family in families.values() for sample in family.samples}
     there |= {f"leadlift_{name}" for name in GAUGES}  # one without a value has no sample
     assert len(used) > 10
     assert used <= there, used - there
-    assert len({panel["id"] for panel in page["panels"]}) == len(page["panels"])
 
 
 def test_buckets_never_claim_what_is_longer() -> None:

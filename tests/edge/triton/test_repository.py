@@ -90,7 +90,7 @@ def test_the_decoder_alone_has_the_tensors_of_its_graph(
     ("arguments", "code", "said"),
     [
         (["full"], 2, "full holds something already: name a new folder"),
-        (["file"], 1, "cannot write to file: File exists"),
+        (["file"], 2, "file is a file: name a new folder"),
         (["new", "--model", "nothing.onnx"], 1, "cannot read the model nothing.onnx"),
         (["new", "--engine", "abacus"], 2, "unknown engine 'abacus': use auto, tensorrt"),
         (["new", "--lowpass", "900"], 2, "filter corner 900 Hz does not fit"),
