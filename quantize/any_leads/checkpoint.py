@@ -51,13 +51,22 @@ class Checkpoint:
     def put_into(
         self, network: Student, averager: Averager[Student], optimiser: torch.optim.Optimizer
     ) -> None:
-        """Go on from here, whatever the dropout. Raises QuantizeError for a network of another shape."""
+        """Go on from here, whatever the dropout. Raises QuantizeError for a network of another shape.
+
+        Of a network alone, as `write_mean` leaves it, the optimiser begins anew.
+        """
         if replace(self.config(), dropout=network.config.dropout) != network.config:
             raise QuantizeError(
                 f"the run has a network of {self.config()}, not {network.config}: take another --run"
             )
         if not self.under(NETWORK):
-            raise QuantizeError("this checkpoint is a network alone: go on from one of a run")
+            if self.about.get("quantised"):
+                raise QuantizeError(
+                    "this checkpoint was trained for INT8: go on from one of float32"
+                )
+            network.load_state_dict(self.under(AVERAGED))
+            averager.averaged.load_state_dict(self.under(AVERAGED))
+            return
         network.load_state_dict(self.under(NETWORK))
         averager.averaged.load_state_dict(self.under(AVERAGED))
         averager.steps = int(self.about["averaged_steps"])

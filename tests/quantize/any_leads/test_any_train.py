@@ -16,6 +16,7 @@ pytest.importorskip("safetensors", reason="checkpoints need safetensors: install
 from quantize.any_leads import train as module
 from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean
 from quantize.any_leads.feed import AnyFeed
+from quantize.any_leads.int8 import QAT, quantised
 from quantize.any_leads.sampling import Sampling
 from quantize.any_leads.train import (
     COOLDOWN,
@@ -202,11 +203,9 @@ def test_what_is_kept_goes_on_and_scores(
         assert value.dtype == cooled.state_dict()[name].dtype
         torch.testing.assert_close(value, cooled.state_dict()[name], rtol=1e-3, atol=1e-6)
     longer, said = replace(SCHEDULE, steps=7), []
-    run, student = kept / "run.safetensors", kept / "student.safetensors"
+    run = kept / "run.safetensors"
     train_any(make, experiment, longer, tmp_path / "later", said.append, run)
     assert said[0] == "going on after step 6"
-    with pytest.raises(QuantizeError, match="a network alone"):
-        train_any(make, experiment, longer, tmp_path / "not", silent, student)
 
 
 @pytest.mark.parametrize("what", ["missing", "other", "text"])
@@ -251,14 +250,23 @@ def test_the_mean_of_cooled_networks_is_a_network_that_int8_training_takes(
     for name, value in found.student().state_dict().items():
         if value.is_floating_point():
             torch.testing.assert_close(value, (one[name] + other[name]) / 2)
-    with pytest.raises(QuantizeError, match="a network alone"):
+    # A network alone: no step is left at 10, one is at 11, and then the optimiser begins anew.
+    for steps, folder in ((10, "same"), (11, "on")):
+        schedule, file = replace(SCHEDULE, steps=steps), tmp_path / "mean.safetensors"
+        to = tmp_path / folder
+        got = train_any(lambda: Student(small), experiment, schedule, to, silent, start=file)
+        same = [
+            torch.equal(value, found.student().state_dict()[name])
+            for name, value in got.state_dict().items()
+            if name.endswith("conv.weight")
+        ]
+        assert all(same) == (steps == 10)
+    int8 = tmp_path / "int8"
+    quantised(experiment, SCHEDULE, tmp_path / "mean.safetensors", int8, 1, silent)
+    write_mean([int8 / QAT], int8 / "alone.safetensors")
+    with pytest.raises(QuantizeError, match="trained for INT8"):
         train_any(
-            lambda: Student(small),
-            experiment,
-            SCHEDULE,
-            tmp_path / "new",
-            silent,
-            start=tmp_path / "mean.safetensors",
+            lambda: Student(small), experiment, SCHEDULE, int8, silent, int8 / "alone.safetensors"
         )
     write_mean(files[:1], files[1])
     assert load_checkpoint(files[1]).about["mean_of"] == [8]
