@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
 
 import pydicom
 from hypothesis import HealthCheck, given, settings

@@ -43,7 +43,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea", "dcm"])
 def test_what_was_recorded_until_then_is_intact(small: Path, kind: str, rotation: str) -> None:
     if kind == "dcm" and find_spec("pydicom") is None:
-        pytest.skip("DICOM is pydicom's: install leadlift[test]")
+        pytest.skip("DICOM is pydicom's: install '.[test]'")
     n = 0
     sink = open_sink(f"file:{small}/a.{kind}{rotation}", HZ, metadata=Metadata())
     with pytest.raises(SinkError) as caught:

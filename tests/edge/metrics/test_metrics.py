@@ -24,7 +24,7 @@ from edge.reconstructor import Reconstructor
 from firmware_bridge.source import Source
 from tests.edge.fakes import MemoryDevice
 
-pytest.importorskip("prometheus_client", reason="pip install 'leadlift[metrics]'")
+pytest.importorskip("prometheus_client", reason="pip install '.[metrics]'")
 OPS = Path(__file__).parents[3] / "containers"
 NAME = re.compile(r"\bleadlift_[a-z_]+")
 

@@ -27,9 +27,9 @@ from edge.sinks.viewer.viewers import MOST, QUEUE
 from tests.edge.sinks.blocks import block, ecg
 from tests.edge.sinks.viewer.test_messages import unpacked
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("starlette", reason="the view needs leadlift[view]")
-client = pytest.importorskip("websockets.sync.client", reason="the view needs leadlift[view]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("starlette", reason="the view needs '.[view]'")
+client = pytest.importorskip("websockets.sync.client", reason="the view needs '.[view]'")
 exceptions = pytest.importorskip("websockets.exceptions")
 HZ, WAIT_S = 250.0, 20.0
 

@@ -14,9 +14,9 @@ from edge.files.recording import Metadata
 from tests.edge.sinks.blocks import block, ecg
 from tests.edge.sinks.viewer.test_messages import unpacked
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("starlette", reason="the view needs leadlift[view]")
-client = pytest.importorskip("websockets.sync.client", reason="the view needs leadlift[view]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("starlette", reason="the view needs '.[view]'")
+client = pytest.importorskip("websockets.sync.client", reason="the view needs '.[view]'")
 exceptions = pytest.importorskip("websockets.exceptions")
 from edge.sinks.viewer.ward import Ward
 from edge.sinks.viewer.ward_summary import HEAD, ONE

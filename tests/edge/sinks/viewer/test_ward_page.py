@@ -16,8 +16,8 @@ from edge.leads import LEADS
 from edge.quality import Quality
 from tests.edge.sinks.viewer.in_browser import IN_BROWSER, WAIT_MS, level, until
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
 from edge.sinks.viewer.ward import PatientSink, Ward
 
 pytestmark = IN_BROWSER
