@@ -211,7 +211,7 @@ def test_a_port_that_is_taken_is_one_line(
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter_module, "find_spec", lambda name: None)
-    with pytest.raises(SinkError, match=r"leadlift\[metrics\]"):
+    with pytest.raises(SinkError, match=r"\.\[metrics\]"):
         Exporter()
 
 

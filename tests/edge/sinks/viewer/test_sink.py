@@ -327,7 +327,7 @@ def test_without_a_port_any_free_one_will_do() -> None:
 
 def test_without_the_libraries_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(SinkError, match=r"pip install 'leadlift\[view\]'"):
+    with pytest.raises(SinkError, match=r"pip install '\.\[view\]'"):
         open_sink("view:0", HZ)
 
 

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 import pytest
 
 from edge.errors import SinkError
 from edge.files.recording import Metadata
+from edge.leads import LEADS
 from tests.edge.sinks.blocks import block, ecg
 from tests.edge.sinks.viewer.test_messages import unpacked
 
@@ -60,6 +63,30 @@ def test_the_page_of_all_is_told_of_each_who_comes_and_leaves(ward: Ward) -> Non
         while len(left := states(browser)["here"]) > 1:
             pass
         assert left == here[1:] and ward.sink("Bed 1", Metadata()).name == "Bed 1"
+
+
+def test_each_browser_is_sent_the_leads_that_it_asks_for(ward: Ward) -> None:
+    one = ward.sink("Bed 1", Metadata())
+    one.write(block(sent := ecg(500)))
+    asked = {"": ("II", "V1"), "?leads=V4,avf": ("V4", "aVF"), "?leads=V1": ("V1",)}
+    with ExitStack() as opened:
+        browsers = {q: opened.enter_context(looking(ward, f"ward{q}")) for q in asked}
+        for _ in range(2):  # the greeting, and what comes after it
+            for query, browser in browsers.items():
+                said, columns = states(browser), None
+                assert tuple(said["leads"]) == asked[query]
+                sources = said["patients"][0]["sources"]
+                expected = {"II": "measured", "V1": "measured", "V4": "reconstructed"}
+                assert sources[0] == expected[asked[query][0]]
+                while not isinstance(columns, bytes):
+                    columns = browser.recv(WAIT_S)
+                n = ONE.unpack_from(columns, HEAD.size)[1]
+                assert HEAD.unpack_from(columns)[1] == len(sources) == len(asked[query])
+                low = np.frombuffer(columns, "<i2", n, HEAD.size + ONE.size)
+                row = LEADS.index(asked[query][0])
+                assert low.max() <= np.ceil(1000 * sent[row].max())
+                assert low[0] == pytest.approx(1000 * sent[row, :7].min(), abs=1.0)
+            one.write(block(sent := ecg(500), 500))
 
 
 @pytest.mark.parametrize("name", ["Bed 1", "Å & b/?#", "<img src=x onerror=alert(1)>"])
