@@ -71,6 +71,16 @@ def test_what_was_recorded_until_then_is_intact(small: Path, kind: str, rotation
     np.testing.assert_allclose(got, expected[:, : got.shape[1]], atol=0.00026)
 
 
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+def test_where_nothing_finds_room_nothing_is_left_and_that_is_said(small: Path, kind: str) -> None:
+    (small / "ballast").write_bytes(bytes(390_000))
+    sink = open_sink(f"file:{small}/a.{kind}", HZ, metadata=Metadata())
+    with pytest.raises(SinkError, match="No space left on device; nothing was recorded in it"):
+        sink.write(block(ecg(60 * HZ)))
+    sink.close()
+    assert [path.name for path in small.iterdir()] == ["ballast"]
+
+
 @pytest.mark.realtime
 def test_a_run_goes_on_without_the_file_and_ends_with_1(small: Path, tmp_path: Path) -> None:
     (small / "ballast").write_bytes(bytes(360_000))
