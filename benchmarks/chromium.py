@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from benchmarks.errors import BenchmarkError
+from firmware_bridge.extras import install_extra
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 QUIET = (
@@ -35,7 +36,7 @@ def browser() -> Iterator[Any]:
     try:
         from playwright.sync_api import sync_playwright
     except ImportError as error:
-        raise BenchmarkError(f"{error}: pip install 'leadlift[test]'") from error
+        raise BenchmarkError(f"{error}: {install_extra('test')}") from error
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
         try:

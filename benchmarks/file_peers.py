@@ -18,6 +18,7 @@ from edge.bundle import load_bundle
 from edge.files.records import open_record
 from edge.leads import LEADS
 from edge.signal.conditioning import Conditioner
+from firmware_bridge.extras import install_extra
 from firmware_bridge.simulators.ecg import EcgSimulator
 
 UNITS_PER_MV = 1000  # as PTB-XL's records
@@ -28,7 +29,7 @@ OURS, WFDB, NEUROKIT = "leadlift", "wfdb", "neurokit2 ecg_clean"
 NO_READER = (
     "it reads BIOPAC, OpenSignals and XDF alone, and leadlift none of these: its cleaning is timed"
 )
-MISSING = "pip install 'leadlift[peers]'"
+MISSING = install_extra("peers")
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from edge.bundle import load_bundle
 from edge.live.ring import Ring
 from edge.progress import followed, progress
 from edge.signal.conditioning import Conditioner, sections
+from firmware_bridge.extras import install_extra
 
 RATES_HZ = (250.0, 1000.0, 10_000.0)
 CHANNELS = 3
@@ -152,7 +153,7 @@ def _mne_lsl(hz: float) -> Iterator[dict[str, Step]]:
         from mne_lsl.lsl import StreamInfo, StreamOutlet
         from mne_lsl.stream import StreamLSL
     except ImportError as error:
-        raise AbsentError(f"{error}: pip install 'leadlift[peers]'") from error
+        raise AbsentError(f"{error}: {install_extra('peers')}") from error
     name = f"leadlift-peers-{hz:g}"
     info = StreamInfo(name, "ECG", CHANNELS, hz, "float32", name)
     outlet = StreamOutlet(info)
@@ -185,7 +186,7 @@ def _brainflow(hz: float) -> Iterator[dict[str, Step]]:
         from brainflow.board_shim import BoardIds, BoardShim, BrainFlowInputParams
         from brainflow.data_filter import DataFilter
     except ImportError as error:
-        raise AbsentError(f"{error}: pip install 'leadlift[peers]'") from error
+        raise AbsentError(f"{error}: {install_extra('peers')}") from error
     BoardShim.disable_board_logger()
     n, master = round(WINDOW_S * hz), BoardIds.SYNTHETIC_BOARD
     played = np.zeros((BoardShim.get_num_rows(master), PLAYED))

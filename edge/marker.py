@@ -11,6 +11,8 @@ MAX_BYTES = 240
 """Of a text in UTF-8: fits a data record of EDF+, an annotation of WFDB and a line of a screen."""
 PREFIX = "marker: "
 """Before the text in an annotation or a comment: nobody's text is taken for one of ours."""
+BEGAN_ANEW = "decoder began anew"
+"""Marker of the block from which on another decoder, or the same one restarted, makes the leads."""
 
 # Controls, lone surrogates, line and paragraph separators: no line of a file or a screen can hold them.
 _REFUSED = frozenset({"Cc", "Cs", "Zl", "Zp"})

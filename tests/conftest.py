@@ -114,9 +114,7 @@ def moments() -> np.ndarray:
 @pytest.fixture(scope="session")
 def tiny_student(moments: np.ndarray) -> Student:
     """A student of small shape with random weights, heads included, folded and with scales."""
-    torch = pytest.importorskip(
-        "torch", reason="the tiny bundle needs torch: install leadlift[test]"
-    )
+    torch = pytest.importorskip("torch", reason="the tiny bundle needs torch: install '.[test]'")
     from quantize.student import Student, StudentConfig
 
     with torch.random.fork_rng():
@@ -146,7 +144,7 @@ def tiny_student(moments: np.ndarray) -> Student:
 @pytest.fixture(scope="session")
 def tiny_bundle(tiny_student: Student, moments: np.ndarray) -> Bundle:
     """A bundle that was never trained: small, quick, and its residual is not zero."""
-    pytest.importorskip("onnx", reason="the tiny bundle needs onnx: install leadlift[test]")
+    pytest.importorskip("onnx", reason="the tiny bundle needs onnx: install '.[test]'")
     from quantize.export import bundle_from_student
 
     return read_bundle(bundle_from_student(tiny_student, moments, Conditioning(), name="tiny"))
@@ -155,7 +153,7 @@ def tiny_bundle(tiny_student: Student, moments: np.ndarray) -> Bundle:
 @pytest.fixture(scope="session")
 def untrained_bundle(moments: np.ndarray) -> Bundle:
     """A bundle of a student as it is before the first step of training: the linear map."""
-    torch = pytest.importorskip("torch", reason="the untrained bundle needs torch: leadlift[test]")
+    torch = pytest.importorskip("torch", reason="the untrained bundle needs torch: '.[test]'")
     from quantize.export import bundle_from_student
     from quantize.student import Student, StudentConfig
 
@@ -185,7 +183,7 @@ def any_bundle(request: pytest.FixtureRequest) -> Bundle:
 @pytest.fixture(scope="session")
 def ptbxl_fold10() -> Records:
     """The PTB-XL records that nothing was trained on or chosen on."""
-    pytest.importorskip("scipy", reason="real records need scipy: install leadlift[test]")
+    pytest.importorskip("scipy", reason="real records need scipy: install '.[test]'")
     from quantize.data import data_folder, load
     from quantize.errors import QuantizeError
 

@@ -342,10 +342,10 @@ def test_commands_of_the_readme_exist(
     if program == "leadlift":
         run = main
     elif program.endswith(" quantize"):
-        pytest.importorskip("scipy", reason="quantize needs leadlift[test]")
+        pytest.importorskip("scipy", reason="quantize needs '.[test]'")
         from quantize.__main__ import main as run  # type: ignore[assignment]
     elif program.endswith(" benchmarks"):
-        pytest.importorskip("scipy", reason="benchmarks needs leadlift[test]")
+        pytest.importorskip("scipy", reason="benchmarks needs '.[test]'")
         from benchmarks.__main__ import main as run  # type: ignore[assignment]
     else:
         assert (ROOT / program.split()[-1].replace(".", "/")).exists(), program

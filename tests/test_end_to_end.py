@@ -24,7 +24,7 @@ SECONDS = 9.0
 @pytest.fixture
 def record() -> np.ndarray:
     """A fold-10 record, (8, 2500) float32 mV, rows INDEPENDENT_LEADS."""
-    pytest.importorskip("scipy", reason="quantize.data needs scipy: install leadlift[test]")
+    pytest.importorskip("scipy", reason="quantize.data needs scipy: install '.[test]'")
     from quantize.data import load
     from quantize.errors import QuantizeError
 

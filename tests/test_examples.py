@@ -86,7 +86,7 @@ def triton_client(twelve: Path, folder: Path) -> None:
 
 def fleet_client(twelve: Path, folder: Path) -> None:
     """With a fleet: tests/edge/fleet/test_websocket_gateway.py."""
-    pytest.importorskip("websockets", reason="no websockets here: leadlift[fleet]")
+    pytest.importorskip("websockets", reason="no websockets here: '.[fleet]'")
     with pytest.raises(AssertionError, match="ConnectionRefusedError"):
         run("fleet_client.py", folder, "ws://127.0.0.1:9", "watch", "a", "bed", "station:b", "1")
 

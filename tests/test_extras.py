@@ -53,3 +53,22 @@ def test_ci_pins_tensorrt_rtx_within_its_range() -> None:
         if name.startswith("tensorrt"):
             assert requirement.specifier.contains(pinned[name])
     assert len(set(pinned.values())) == 1, "libraries and bindings are of one release"
+
+
+def test_a_hint_names_an_extra_that_is_there() -> None:
+    config = configparser.ConfigParser()
+    config.read(ROOT / "setup.cfg", encoding="utf-8")
+    there = set(config["options.extras_require"])
+    named: dict[str, set[str]] = {}
+    folders = ("edge", "firmware_bridge", "quantize", "benchmarks", "docs", "examples", "tests")
+    pages = [*ROOT.glob("*.md"), *ROOT.glob(".github/*.md"), *ROOT.glob("containers/*")]
+    for folder in folders:
+        pages += [p for p in (ROOT / folder).rglob("*") if p.suffix in (".py", ".md")]
+    for path in pages:
+        text = path.read_text(encoding="utf-8")
+        said = re.findall(r"""install_extra\(["'](.+?)["']\)|'\.\[([a-z,-]+)\]'""", text)
+        named[str(path)] = {name for pair in said for part in pair for name in part.split(",")}
+        assert not re.search(r"leadlift\[[a-z]", text), f"{path}: leadlift is on no package index"
+    named = {path: names - {""} for path, names in named.items()}
+    assert sum(map(len, named.values())) > 40
+    assert not {path: names - there for path, names in named.items() if names - there}

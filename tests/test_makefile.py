@@ -13,7 +13,7 @@ import pytest
 from tests.quantize.published.physionet import served, tree
 
 for package in ("torch", "onnx", "safetensors", "scipy", "requests"):
-    pytest.importorskip(package, reason=f"training needs {package}: install leadlift[test]")
+    pytest.importorskip(package, reason=f"training needs {package}: install '.[test]'")
 
 CHECKOUT = Path(__file__).parents[1]
 

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.errors import BenchmarkError
+from firmware_bridge.extras import install_extra
 
 FEWEST_BEATS = 3  # neurokit2 needs some to know the rate
 METHOD = "dwt"  # of neurokit2's delineation: discrete wavelets
@@ -44,7 +45,7 @@ def need_neurokit() -> ModuleType:
         import neurokit2
     except ImportError as error:
         raise BenchmarkError(
-            f"morphology needs neurokit2 ({error}): pip install -e '.[morphology]'"
+            f"morphology needs neurokit2 ({error}): {install_extra('morphology')}"
         ) from error
     return neurokit2  # type: ignore[no-any-return]
 

@@ -15,6 +15,7 @@ from benchmarks.fidelity.methods import truth_mv
 from benchmarks.fidelity.scores import Array, scored
 from edge.leads import LEADS, lead_indices
 from edge.progress import followed
+from firmware_bridge.extras import install_extra
 from quantize.classifier.auroc import auroc
 from quantize.classifier.records import at_classifier_rate, superclasses
 from quantize.data import load
@@ -66,7 +67,7 @@ def judges(chosen: str | None, data: Path | None, cache: Path | None) -> tuple[J
         import torch  # noqa: F401
     except ImportError as error:
         raise BenchmarkError(
-            f"a classifier needs torch ({error}): pip install -e '.[train]'"
+            f"a classifier needs torch ({error}): {install_extra('train')}"
         ) from error
     if chosen is None:
         return ours(), ours(THREE_LEADS_FILE)

@@ -22,6 +22,7 @@ from benchmarks.fidelity.methods import LINEAR, Predictions, sha256_of, truth_mv
 from benchmarks.fidelity.scores import Array, record_scores, scored
 from benchmarks.fidelity.tables import NOT_MEASURED
 from edge.leads import LEADS, RECONSTRUCTED_LEADS, lead_indices
+from firmware_bridge.extras import install_extra
 from quantize.data import Records
 
 TRUTH, SHIPPED = "truth", "shipped"
@@ -95,7 +96,7 @@ def mutual_information(truth: Array, predicted: Array) -> Array:
         from sklearn.feature_selection import mutual_info_regression
     except ImportError as error:
         raise BenchmarkError(
-            f"mutual information needs scikit-learn ({error}): pip install -e '.[morphology]'"
+            f"mutual information needs scikit-learn ({error}): {install_extra('morphology')}"
         ) from error
     return np.array(
         [

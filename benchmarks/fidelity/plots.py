@@ -14,6 +14,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity.scores import Array
 from benchmarks.fidelity.tables import NAMES
 from edge.leads import RECONSTRUCTED_LEADS
+from firmware_bridge.extras import install_extra
 from quantize.classifier.auroc import roc
 from quantize.classifier.records import SUPERCLASSES
 
@@ -34,7 +35,7 @@ def figure(width: float, height: float) -> Figure:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise BenchmarkError(
-            f"--plots needs matplotlib ({error}): pip install -e '.[plot]'"
+            f"--plots needs matplotlib ({error}): {install_extra('plot')}"
         ) from error
     return Figure((width, height), layout="constrained")
 

@@ -19,6 +19,7 @@ from edge.bundle import Bundle, Manifest, write_bundle
 from edge.engines.base import Array, Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine, session_options
 from edge.lead_set import LeadSet
+from firmware_bridge.extras import install_extra
 from firmware_bridge.simulators.ecg import EcgSimulator
 
 OFFLINE_S = 60.0  # the piece that `Reconstructor.push` works off at once
@@ -62,7 +63,7 @@ def float32_bundle(bundle: Bundle) -> Bundle:
         import onnx
     except ImportError as error:
         raise BenchmarkError(
-            f"the float32 twin needs onnx ({error}): pip install 'leadlift[train]'"
+            f"the float32 twin needs onnx ({error}): {install_extra('train')}"
         ) from error
     from edge.engines.graph_rewrites import float32_graph
 
@@ -116,7 +117,7 @@ def optimised_nodes(bundle: Bundle) -> list[Any]:
         import onnx
     except ImportError as error:
         raise BenchmarkError(
-            f"counting operators needs onnx ({error}): pip install 'leadlift[train]'"
+            f"counting operators needs onnx ({error}): {install_extra('train')}"
         ) from error
     import onnxruntime
 

@@ -19,6 +19,7 @@ from edge.engines.base import Array, Engine
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.engines.registry import AUTO, REFERENCE, open_engine
 from edge.errors import EngineError
+from firmware_bridge.extras import install_extra
 
 ON_A_GPU = ("tensorrt",)
 FLOAT32 = ("onnxruntime float32", "torch float32")
@@ -105,7 +106,7 @@ def one_thread_of_torch() -> Iterator[None]:
     try:
         import torch
     except ImportError as error:
-        raise BenchmarkError(f"{error}: pip install 'leadlift[train]'") from error
+        raise BenchmarkError(f"{error}: {install_extra('train')}") from error
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

@@ -15,6 +15,7 @@ from benchmarks.fidelity.scores import scored
 from edge.bundle import Bundle
 from edge.leads import LEADS
 from edge.sheet.excerpt import Excerpt, Trace, middle
+from firmware_bridge.extras import install_extra
 from quantize.data import SCORE_HIGHPASS_HZ, Records
 
 REAL, RECONSTRUCTED = "real", "reconstructed"
@@ -86,7 +87,7 @@ def draw(folder: Path, names: list[str], every: Iterator[Excerpt]) -> None:
         import matplotlib.figure  # noqa: F401
     except ImportError as error:
         raise BenchmarkError(
-            f"sheets need matplotlib ({error}): pip install -e '.[plot]'"
+            f"sheets need matplotlib ({error}): {install_extra('plot')}"
         ) from error
     from edge.sheet.drawing import Heading, save
 

@@ -11,9 +11,10 @@ from collections.abc import Iterator
 
 from edge.commands.common import Subparsers
 from edge.errors import InputError
+from firmware_bridge.extras import install_extra
 
 SHELLS = ("bash", "zsh", "tcsh")
-NOT_INSTALLED = "writing completions needs shtab: pip install 'leadlift[completion]'"
+NOT_INSTALLED = f"writing completions needs shtab: {install_extra('completion')}"
 FILES = (
     "FILE",
     "PATH",

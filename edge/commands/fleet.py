@@ -25,6 +25,7 @@ from edge.commands.metrics import add_metrics_option, metrics
 from edge.errors import InputError
 from edge.notices import say
 from edge.sinks.registry import check_sink
+from firmware_bridge.extras import install_extra
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def add(subparsers: Any) -> None:
     """Register the command."""
     parser = subparsers.add_parser(
         "fleet",
-        help="many patients on several processes or machines: pip install 'leadlift[fleet]'",
+        help=f"many patients on several processes or machines: {install_extra('fleet')}",
         description="Reconstructs many patients at once. Devices send frames of the wire format over "
         "WebSocket (/devices/NAME) or MQTT, each with a token; blocks go to listeners, to files and to a "
         "page of all. A shard that dies costs its patients a tick, as NaN and GAP.",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from edge.commands.common import usage
 from edge.notices import say
+from firmware_bridge.extras import install_extra
 
 if TYPE_CHECKING:
     from edge.metrics.exporter import Exporter
@@ -20,7 +21,7 @@ def add_metrics_option(parser: argparse.ArgumentParser) -> None:
         "--metrics",
         metavar="[HOST:]PORT",
         help="serve counts, latency, heart rate and quality for Prometheus at http://HOST:PORT/metrics "
-        "(default host: this machine alone): pip install 'leadlift[metrics]'",
+        f"(default host: this machine alone): {install_extra('metrics')}",
     )
 
 

@@ -16,6 +16,7 @@ from edge.errors import InputError
 from edge.files.formats import readable
 from edge.leads import LEADS, Provenance
 from edge.progress import followed
+from firmware_bridge.extras import install_extra
 from firmware_bridge.new_file import stamped
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 FORMS = ("pdf", "png", "svg")
 MOST_PAGES = 360
 """An hour: what a person leafs through."""
-NOT_INSTALLED = "drawing a sheet needs matplotlib: pip install 'leadlift[plot]'"
+NOT_INSTALLED = f"drawing a sheet needs matplotlib: {install_extra('plot')}"
 
 
 def add(subparsers: Subparsers) -> None:

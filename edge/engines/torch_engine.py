@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.bundle import Bundle
 from edge.engines.base import Array, Engine
 from edge.errors import EngineError
+from firmware_bridge.extras import install_extra
 
 if TYPE_CHECKING:
     import torch
@@ -35,7 +36,7 @@ class TorchEngine(Engine):
             from onnx import helper, numpy_helper
         except ImportError as error:
             raise EngineError(
-                f"the torch engine needs torch and onnx ({error}): pip install 'leadlift[train]'"
+                f"the torch engine needs torch and onnx ({error}): {install_extra('train')}"
             ) from error
         self._torch = torch
         graph = onnx.load_from_string(bundle.data).graph

@@ -79,6 +79,8 @@ class CsvRecord(Record):
         lines = [] if head is None else head.data.split(b"\n", _SNIFFED_LINES)[:_SNIFFED_LINES]
         self._dialect = dialect = sniff([self._text.decode(line) for line in lines])
         if head is None or (dialect.first_line is None and not dialect.labels):
+            if head is None or not any(lines):
+                raise InputError(f"{path} is empty: give another recording")
             raise InputError(
                 f"{path} has no header: begin with a line of lead names, as in II,V1,V5"
             )

@@ -98,6 +98,8 @@ class CsvSink(RecordingSink):
         data = "".join(self._pending).encode()
         self._pending.clear()
         self._pending_samples = 0
+        if not data:
+            return
         size = None if self.output.is_stream else self._file.tell()  # a pipe has no position
         try:
             while data:

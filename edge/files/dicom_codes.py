@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from edge.errors import LeadliftError
+from firmware_bridge.extras import install_extra
 
 TWELVE_LEAD_ECG = "1.2.840.10008.5.1.4.1.1.9.1.1"
 GENERAL_ECG = "1.2.840.10008.5.1.4.1.1.9.1.2"
@@ -42,6 +43,4 @@ def need_pydicom(error_class: type[LeadliftError]) -> None:
     try:
         import pydicom  # noqa: F401
     except ImportError as error:
-        raise error_class(
-            f"DICOM needs pydicom: pip install 'leadlift[dicom]' ({error})"
-        ) from error
+        raise error_class(f"DICOM needs pydicom: {install_extra('dicom')} ({error})") from error

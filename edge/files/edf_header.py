@@ -159,7 +159,7 @@ def _n_signals(fixed: bytes, size: int, path: Path, warnings: list[str]) -> int:
         said = by_length
     if said is None or not said.is_integer():
         raise InputError(
-            f"{path} is no EDF file: its number of signals is {_text(fixed[252:256])!r}"
+            f"{path} is no EDF file: its number of signals is {_text(fixed[252:256])!r}: give another"
         )
     if said < 1:
         raise InputError(f"{path} holds no signals: nothing to reconstruct")

@@ -134,7 +134,7 @@ DICOM = Format(
     (".dcm",),
     _read_dicom,
     _write_dicom,
-    "needs leadlift[dicom]; OUT_sigma.dcm beside it: sigma, quality, half a microvolt a step",
+    "needs pydicom; OUT_sigma.dcm beside it: sigma, quality, half a microvolt a step",
 )
 FORMATS = (EDF, BDF, NPZ, CSV, WFDB, DICOM)
 

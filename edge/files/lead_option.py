@@ -9,14 +9,15 @@ from edge.leads import LEADS
 from firmware_bridge.lead_names import lead_of
 
 _QUOTED = r"\"(?:[^\"]|\"\")*\"|'(?:[^']|'')*'"
-_ENTRY = re.compile(rf"\s*({_QUOTED}|[^,=]*?)\s*(?:(=)\s*({_QUOTED}|[^,]*?)\s*)?,")
+_ENTRY = re.compile(rf"\s*({_QUOTED}|[^,;=]*?)\s*(?:(=)\s*({_QUOTED}|[^,;]*?)\s*)?[,;]")
 
 
 def parse_leads(text: str, option: str = "--leads") -> tuple[str, ...] | dict[str, str]:
     """Leads in order, or a mapping of leads to labels of the file.
 
     `II,V1,V5` is the first; labels as the file spells them (`ECG II,V1-Ref`) and `II='CH1',V1='CH2'` are the
-    second. A label with a comma stands in quotes, single or double, doubled inside.
+    second. A label with a comma or semicolon stands in quotes, single or double, doubled inside. Leads
+    alone may have semicolons or blanks between them.
 
     Raises InputError, which names the `option`, for an entry that names no lead.
     """
@@ -29,6 +30,13 @@ def parse_leads(text: str, option: str = "--leads") -> tuple[str, ...] | dict[st
         at = found.end()
         name, label = _unquoted(found[1]), _unquoted(found[3] or "")
         lead = lead_of(name)
+        several = name.split() if lead is None and not found[2] else []
+        if len(several) > 1 and all(map(lead_of, several)):
+            entries = f"{','.join(several)},{entries[at:]}"
+            at = 0
+            continue
+        if not name:
+            raise InputError(f"{option}: a lead is missing in {text!r}: write II,V1,V5")
         if lead is None:
             example = next(one for one in ("II", "V1", "V5", *LEADS) if one not in leads)
             raise InputError(

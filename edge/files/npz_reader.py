@@ -100,7 +100,9 @@ class NpzRecord(Record):
             raise InputError(f"{path}: {error}") from error
         except _DAMAGED as error:
             why = printable((str(error) or type(error).__name__).splitlines()[0][:200])
-            raise InputError(f"cannot read {path} as NPZ, it is damaged: {why}") from error
+            raise InputError(
+                f"cannot read {path} as NPZ, it is damaged ({why}): copy it anew"
+            ) from error
         labels = _labels(given.get("leads"), options, sum(self._ecg.shape[:1]))
         if self._ecg.ndim != 2 or self._ecg.shape[0] != len(labels):
             turned = self._ecg.ndim == 2 and self._ecg.shape[1] == len(labels)

@@ -172,7 +172,7 @@ class NpzSink(RecordingSink):
 
     def failure(self, error: OSError) -> SinkError:
         """The one line for a system error, with where the recording is."""
-        if not self._opened:
+        if not self._opened or not self._spool.exists():
             return super().failure(error)
         return SinkError(
             f"cannot write {self.target}: {error.strerror or error}; what was recorded is kept in "

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
+from edge.files.csv_times import is_count_label, is_time_label
 from edge.marker import Marker
 from firmware_bridge.closing import Closing
 from firmware_bridge.lead_names import (
@@ -249,7 +250,11 @@ def _missing(
         if name is None and lead_of(label)
     ]
     beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
-    free = [x for x, name in zip(labels, named, strict=True) if not name and not is_eeg(x)]
+    free = [
+        x
+        for x, name in zip(labels, named, strict=True)
+        if not (name or is_eeg(x) or is_time_label(x) or is_count_label(x))
+    ]
     ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
     there = [lead for lead in wanted if lead in named]
     if missing and there and not free:

@@ -149,8 +149,8 @@ class RecordingSink(Closing, ABC):
             if self._unmarked and self.provenance is not None:
                 self._mark_all()
         except (OSError, SinkError) as error:
-            failure = error if isinstance(error, SinkError) else self.failure(error)
             self._abandon()
+            failure = error if isinstance(error, SinkError) else self.failure(error)
             raise failure from error
 
     def _write(self, block: TwelveLeadBlock) -> None:
@@ -218,6 +218,11 @@ class RecordingSink(Closing, ABC):
         if not self._opened:
             return SinkError(f"cannot write {self.target}: {why}")
         part = self.output.growing
+        if not part.exists():
+            return SinkError(
+                f"cannot write {self.target}: {why}; nothing was recorded in it, make room or "
+                "choose another place"
+            )
         kept = "kept" if part == self.output.path else f"kept in {part}"
         return SinkError(
             f"cannot write {self.target}: {why}; what was recorded until then is {kept}, "

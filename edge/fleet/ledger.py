@@ -11,14 +11,12 @@ from dataclasses import replace
 import numpy as np
 
 from edge.leads import LEADS, Provenance
-from edge.marker import Marker
+from edge.marker import BEGAN_ANEW, Marker
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 
 MOST_FILLED_S = 10.0
 """A longer hole is a jump of the index, which sinks show as any long gap: it is not held in memory."""
-BEGAN_ANEW = "decoder began anew"
-"""Marker of the block from which on another shard, or the same one restarted, makes the leads."""
 
 
 class Ledger:

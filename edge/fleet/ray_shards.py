@@ -13,8 +13,9 @@ from typing import Any
 
 from edge.errors import EngineMissingError, ShardLostError
 from edge.fleet.batch import Batch, Made
+from firmware_bridge.extras import install_extra
 
-MISSING_EXTRA = "a fleet needs other libraries: pip install 'leadlift[fleet]'"
+MISSING_EXTRA = f"a fleet needs other libraries: {install_extra('fleet')}"
 DEADLINE_S = 2.5
 """For a step, joins and all. Ray tells of a death at once; of one that hangs, or of a node, nobody tells."""
 STARTS_S = 120.0

@@ -11,6 +11,7 @@ from edge.errors import InputError, SinkError
 from edge.metrics.collector import Collector
 from edge.metrics.fleet import FleetCollector
 from firmware_bridge.closing import Closing
+from firmware_bridge.extras import install_extra
 
 if TYPE_CHECKING:
     from edge.live.runtime import Runtime
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
     from edge.reconstructor import Reconstructor
 
 LOOPBACK = "127.0.0.1"
-MISSING_EXTRA = "metrics need another library: pip install 'leadlift[metrics]'"
+MISSING_EXTRA = f"metrics need another library: {install_extra('metrics')}"
 Follow = Callable[["Runtime", "Reconstructor"], AbstractContextManager[None]]
 """Shows a run in the metrics while the context lasts."""
 

@@ -18,6 +18,7 @@ from edge.errors import InputError
 from edge.expected import Card, Expected
 from edge.files.recording import Metadata, MetadataSource, Timeline
 from edge.leads import LEADS, Provenance
+from edge.marker import BEGAN_ANEW
 from edge.quality import Quality
 from edge.samples import SampleBlock, TwelveLeadBlock
 from edge.signal.heart_rate import HeartRate
@@ -119,6 +120,7 @@ class LivePicture:
         self._sigma_mv = self._ecg_mv.copy()
         self._quality = np.full((len(self.leads), n), Quality.GAP, np.uint8)
         self._end = 0
+        self._anew: int | None = None  # the position from which on stream or decoder began anew
         self._provenance: tuple[Provenance, ...] | None = None
         self._timeline = Timeline(sampling_hz)
         self._markers: deque[tuple[int, str]] = deque(maxlen=MOST_MARKERS)
@@ -150,13 +152,16 @@ class LivePicture:
         if self._ask is not None:
             self._metadata, self._ask = self._ask(), None
         with self._lock:
-            missing, _ = self._timeline.place(block)
+            missing, anew = self._timeline.place(block)
             self._store(np.nan, np.nan, Quality.GAP, missing)
             self._store(block.ecg_mv, sigma_mv, quality, block.n_samples)
             self._provenance = provenance
             if isinstance(block, TwelveLeadBlock):
                 for one in block.markers:
                     self._markers.append((self._timeline.position_of(one.sample), one.text))
+                anew = anew or any(one.text == BEGAN_ANEW for one in block.markers)
+            if anew:
+                self._anew = self._end - block.n_samples
 
     def _store(
         self,
@@ -223,6 +228,11 @@ class LivePicture:
         with self._lock:
             first = self._end - seconds * self.sampling_hz
             return sorted(one for one in self._markers if one[0] >= first)
+
+    def began_anew(self, seconds: float) -> bool:
+        """Whether the stream, or the decoder, began anew in the last `seconds` of signal."""
+        with self._lock:
+            return self._anew is not None and self._end - self._anew <= seconds * self.sampling_hz
 
     def _bpm(self) -> float:
         """The heart rate up to now, from what came since the last snapshot."""

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from firmware_bridge.errors import TransportError
+from firmware_bridge.extras import install_extra
 
-REMEDY = "pip install 'leadlift[lsl]'"
+REMEDY = install_extra("lsl")
 _QUIET = "[log]\nlevel = -3\n"  # liblsl writes on stderr what leadlift says in its own words
 _CONFIGURATIONS = ("lsl_api.cfg", "~/lsl_api/lsl_api.cfg", "/etc/lsl_api/lsl_api.cfg")
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from edge.progress import followed
 from firmware_bridge.closing import Closing
+from firmware_bridge.extras import install_extra
 from quantize.errors import QuantizeError
 from quantize.published.sets import CHECKSUMS, PHYSIONET, DataSet
 
@@ -63,9 +64,7 @@ class Server(Closing):
                 from requests.adapters import HTTPAdapter
                 from urllib3.util.retry import Retry
             except ImportError as error:
-                raise QuantizeError(
-                    "fetching needs requests: pip install 'leadlift[train]'"
-                ) from error
+                raise QuantizeError(f"fetching needs requests: {install_extra('train')}") from error
             again = Retry(
                 RETRIES, backoff_factor=WAIT_S, status_forcelist=(429, 500, 502, 503, 504)
             )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("scipy", reason="benchmarks on records need scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="benchmarks on records need scipy: install '.[test]'")
 
 from benchmarks.__main__ import main
 from benchmarks.misplacement import share, targets

@@ -15,7 +15,7 @@ from benchmarks.errors import BenchmarkError
 from benchmarks.file_peers import check_same, cleaning, reading
 from benchmarks.peers import OURS, compared
 
-pytest.importorskip("scipy", reason="needs leadlift[test]")
+pytest.importorskip("scipy", reason="needs '.[test]'")
 
 
 def test_ours_beside_itself_is_one() -> None:
@@ -51,12 +51,12 @@ def test_peers_that_are_missing_are_skipped_by_name(
         "neurokit2, reading",
         "neurokit2 ecg_clean",
     }
-    assert "leadlift[peers]" in capsys.readouterr().out
+    assert "'.[peers]'" in capsys.readouterr().out
 
 
 def test_others_read_the_values_that_were_written_as_we_do(tmp_path: Path) -> None:
     """The comparison is of readers of one record, and an other's values end it."""
-    pytest.importorskip("wfdb", reason="needs leadlift[peers]")
+    pytest.importorskip("wfdb", reason="needs '.[peers]'")
     skipped: dict[str, str] = {}
     with reading(2.0, 500.0, skipped) as steps:
         assert set(steps) == {OURS, "wfdb"}
@@ -66,7 +66,7 @@ def test_others_read_the_values_that_were_written_as_we_do(tmp_path: Path) -> No
 
 
 def test_neurokit_cleans_what_our_filters_take() -> None:
-    pytest.importorskip("neurokit2", reason="needs leadlift[peers]")
+    pytest.importorskip("neurokit2", reason="needs '.[peers]'")
     skipped: dict[str, str] = {}
     steps = cleaning(None, 4.0, skipped)
     assert not skipped

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("onnx", reason="benchmarks of the decoder need leadlift[test]")
-pytest.importorskip("scipy", reason="benchmarks of the filters need leadlift[test]")
-pytest.importorskip("torch", reason="benchmarks beside other networks need leadlift[test]")
+pytest.importorskip("onnx", reason="benchmarks of the decoder need '.[test]'")
+pytest.importorskip("scipy", reason="benchmarks of the filters need '.[test]'")
+pytest.importorskip("torch", reason="benchmarks beside other networks need '.[test]'")
 
 from benchmarks.__main__ import MEASUREMENTS, main, parser
 from benchmarks.against import EARLIER, EARLIER_OFFLINE

@@ -37,8 +37,8 @@ def test_processor_time_grows_with_work() -> None:
 @pytest.mark.browser
 @pytest.mark.skipif(executable() is None, reason="needs a Chromium: apt install chromium")
 def test_a_short_run_gives_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("playwright.sync_api", reason="needs leadlift[test]")
-    pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
+    pytest.importorskip("playwright.sync_api", reason="needs '.[test]'")
+    pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
     monkeypatch.setattr(view, "FILL_S", 0.5)
     result = view.measure(argparse.Namespace(seconds=1.0, patients=1))
     (table,) = result.tables
@@ -52,8 +52,8 @@ def test_a_short_run_gives_every_figure(monkeypatch: pytest.MonkeyPatch) -> None
 @pytest.mark.browser
 @pytest.mark.skipif(executable() is None, reason="needs a Chromium: apt install chromium")
 def test_a_short_run_of_a_ward_gives_every_figure(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("playwright.sync_api", reason="needs leadlift[test]")
-    pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
+    pytest.importorskip("playwright.sync_api", reason="needs '.[test]'")
+    pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
     monkeypatch.setattr(view_ward, "FILL_S", 1.0)
     result = view.measure(argparse.Namespace(seconds=1.0, patients=4))
     for target in result.targets:

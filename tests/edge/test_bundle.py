@@ -39,7 +39,7 @@ class LooseManifest:
 
 def graph_of(bundle: Bundle) -> bytes:
     """The bundle's ONNX bytes without manifest and checksum."""
-    onnx = pytest.importorskip("onnx", reason="reading a graph needs onnx: install leadlift[test]")
+    onnx = pytest.importorskip("onnx", reason="reading a graph needs onnx: install '.[test]'")
     model = onnx.load_from_string(bundle.data)
     del model.metadata_props[:]
     return bytes(model.SerializeToString(deterministic=True))
@@ -85,7 +85,7 @@ def test_what_ships_is_sound(shipped_bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("which", ["any_bundle", "shipped_bundle"])
 def test_onnx_tools_read_it(which: str, request: pytest.FixtureRequest) -> None:
-    onnx = pytest.importorskip("onnx", reason="the checker is onnx's: install leadlift[test]")
+    onnx = pytest.importorskip("onnx", reason="the checker is onnx's: install '.[test]'")
     bundle = request.getfixturevalue(which)
     model = onnx.load_from_string(bundle.data)
     onnx.checker.check_model(model, full_check=True)

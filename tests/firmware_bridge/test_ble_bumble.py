@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
-pytest.importorskip("bumble", reason="a negotiated MTU needs bumble: install leadlift[test]")
+pytest.importorskip("bumble", reason="a negotiated MTU needs bumble: install '.[test]'")
 
 from bumble.link import LocalLink
 

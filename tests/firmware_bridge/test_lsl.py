@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("mne_lsl", reason="LSL needs MNE-LSL: pip install 'leadlift[lsl]'")
+pytest.importorskip("mne_lsl", reason="LSL needs MNE-LSL: pip install '.[lsl]'")
 
 from firmware_bridge.errors import NotFoundError, PeerError, TransportError, TransportLost
 from firmware_bridge.events import Gap, Marked, Notice, RateSource, Samples, StreamInfo

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the autoencoder needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the autoencoder needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="weights need safetensors: install '.[test]'")
 
 from edge.lead_subsets import class_of, known
 from edge.leads import INDEPENDENT_LEADS, lead_indices

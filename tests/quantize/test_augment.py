@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
 
 from edge.signal.conditioning import Conditioning
 from firmware_bridge.simulators.ecg import LEAD_VECTORS

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("torch", reason="quantize needs torch: install leadlift[test]")
-pytest.importorskip("onnx", reason="quantize needs onnx: install leadlift[test]")
-pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
+pytest.importorskip("torch", reason="quantize needs torch: install '.[test]'")
+pytest.importorskip("onnx", reason="quantize needs onnx: install '.[test]'")
+pytest.importorskip("safetensors", reason="weights need safetensors: install '.[test]'")
 
 from edge.bundle import load_bundle
 from quantize.__main__ import main

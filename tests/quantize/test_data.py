@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
 
 from quantize.data import Records, load, second_moments, zero_phase_highpass
 from quantize.errors import QuantizeError

@@ -7,8 +7,8 @@ import copy
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="export needs torch: install leadlift[test]")
-pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="export needs torch: install '.[test]'")
+pytest.importorskip("onnx", reason="export needs onnx: install '.[test]'")
 
 from edge.bundle import Bundle, read_bundle
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the feed makes tensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the feed makes tensors: install '.[test]'")
 
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioner, Conditioning

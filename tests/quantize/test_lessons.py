@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="a teacher needs torch: install leadlift[test]")
-pytest.importorskip("safetensors", reason="a teacher needs safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="a teacher needs torch: install '.[test]'")
+pytest.importorskip("safetensors", reason="a teacher needs safetensors: install '.[test]'")
 
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, RECONSTRUCTED_LEADS
 from edge.signal.conditioning import Conditioning

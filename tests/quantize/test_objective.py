@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the objective needs torch: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the objective needs torch: install '.[test]'")
 
 from quantize.data import zero_phase_highpass
 from quantize.objective import BURN_IN_S, TAIL_S, objective, zero_phase, zero_phase_gain

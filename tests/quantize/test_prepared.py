@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
 
 from edge.leads import INDEPENDENT_LEADS
 from edge.signal.conditioning import Conditioner, Conditioning

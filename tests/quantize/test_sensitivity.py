@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-pytest.importorskip("torch", reason="quantize needs torch: install leadlift[test]")
-onnx = pytest.importorskip("onnx", reason="quantize needs onnx: install leadlift[test]")
+pytest.importorskip("torch", reason="quantize needs torch: install '.[test]'")
+onnx = pytest.importorskip("onnx", reason="quantize needs onnx: install '.[test]'")
 
 from onnx import numpy_helper
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the student needs torch: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the student needs torch: install '.[test]'")
 
 from quantize.errors import QuantizeError
 from quantize.student import MAX_LOOKAHEAD, QMAX, Quantizer, Student, StudentConfig, weight_scale

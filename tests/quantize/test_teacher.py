@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the teacher needs torch: install leadlift[test]")
-pytest.importorskip("safetensors", reason="the teacher needs safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the teacher needs torch: install '.[test]'")
+pytest.importorskip("safetensors", reason="the teacher needs safetensors: install '.[test]'")
 
 from quantize.errors import QuantizeError
 from quantize.feed import Batch

@@ -6,6 +6,7 @@ import argparse
 
 from edge.commands.common import UsageError
 from edge.files.formats import FORMATS
+from firmware_bridge.extras import install_extra
 
 _OF_A_FOLDER = ("jobs", "format", "json", "ray", "address")
 
@@ -28,8 +29,8 @@ def add_archive_options(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--ray",
         action="store_true",
-        help="on Ray, which is started here; --jobs is how many records at a time: pip install "
-        "'leadlift[fleet]'",
+        help="on Ray, which is started here; --jobs is how many records at a time: "
+        f"{install_extra('fleet')}",
     )
     group.add_argument(
         "--address",

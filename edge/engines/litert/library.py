@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edge.errors import EngineBuildError, EngineMissingError
 from edge.installed import installed_version
 from edge.jetpack import importable
+from firmware_bridge.extras import install_extra
 
 DISTRIBUTION = "ai-edge-litert"
 MODULES = ("ai_edge_litert", "flatbuffers")
@@ -29,8 +30,8 @@ def require() -> None:
     missing = [module for module in MODULES if not importable(module)]
     if missing:
         raise EngineMissingError(
-            f"the litert engine needs {', '.join(missing)}: pip install 'leadlift[litert]', or use --engine"
-            " onnxruntime"
+            f"the litert engine needs {', '.join(missing)}: {install_extra('litert')}, or use"
+            " --engine onnxruntime"
         )
 
 

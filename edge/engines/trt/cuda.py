@@ -32,6 +32,7 @@ from edge.errors import (
     EngineMissingError,
     InputError,
 )
+from firmware_bridge.extras import install_extra
 
 WAIT_S = 10.0  # longest wait for a stream: thousands of steps; a GPU that needs longer hangs
 LOCK_S = 2 * WAIT_S  # longest wait for another thread's turn, which ends in at most one such wait
@@ -55,7 +56,7 @@ def open_cuda(device: int = 0) -> Cuda:
         ) from error
     if importlib.util.find_spec("pycuda") is None:
         raise EngineMissingError(
-            "pycuda is not installed: pip install 'leadlift[jetson]', with the CUDA toolkit's nvcc on the"
+            f"pycuda is not installed: {install_extra('jetson')}, with the CUDA toolkit's nvcc on the"
             " PATH"
         )
     try:

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from edge.errors import DeviceError, EngineError
+from firmware_bridge.extras import install_extra
 
 TOUCHED = (
     "CUstream",
@@ -75,7 +76,7 @@ def load_bindings() -> Any:
     except ImportError as error:
         raise GraphCaptureError(
             f"cuda.bindings does not import ({str(error).splitlines()[0]}):"
-            " pip install 'leadlift[jetson]'"
+            f" {install_extra('jetson')}"
         ) from error
 
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from edge.bundle import Bundle
 from edge.errors import EngineBuildError, EngineMissingError, InputError
+from firmware_bridge.extras import install_extra
 
 if TYPE_CHECKING:
     import onnx
@@ -37,7 +38,7 @@ def static_int8_graph(bundle: Bundle, frames: int) -> bytes:
         from edge.engines.graph_rewrites import tensorrt_graph
     except ImportError as error:
         raise EngineMissingError(
-            f"TensorRT needs onnx to rewrite the model ({error}): pip install 'leadlift[jetson]'"
+            f"TensorRT needs onnx to rewrite the model ({error}): {install_extra('jetson')}"
         ) from error
     try:
         model = onnx.load_from_string(bundle.data)

@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from edge.errors import EngineBuildError, EngineMissingError
 from edge.jetpack import PACKAGES
+from firmware_bridge.extras import install_extra
 
 Progress = Callable[[str, int, int], None]
 """Called with (phase, steps done, steps) while the builder works, in whatever thread it works in."""
@@ -159,7 +160,7 @@ def load_library(names: Sequence[str] = LIBRARIES) -> TensorRtLibrary:
             reasons.append(f"{name} does not import ({str(error).splitlines()[0]})")
     raise EngineMissingError(
         f"no TensorRT here: {'; '.join(reasons)}: on a Jetson install JetPack's python3-libnvinfer and"
-        " use a venv with --system-site-packages, on a workstation pip install 'leadlift[trt-rtx]'"
+        f" use a venv with --system-site-packages, on a workstation {install_extra('trt-rtx')}"
     )
 
 

@@ -38,6 +38,11 @@ class Told(Protocol):
         """Those that look on."""
         ...
 
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Those that the browsers are sent."""
+        ...
+
     def greeting(self) -> Iterable[Message]:
         """The messages that a browser gets first."""
         ...
@@ -62,10 +67,10 @@ def pages(home: str = "index.html") -> dict[str, tuple[str, bytes]]:
 def make_app(
     access: Access,
     channel_of: Callable[[str], Told | None],
-    ward: Told | None = None,
+    ward: Callable[[str], Told] | None = None,
 ) -> Starlette:
     """The application. `channel_of` gives what is told of a patient, by name; `ward`, where there
-    is one, what is told of all, on a page of its own."""
+    is one, what is told of all, on a page of its own, by the leads that the page asks for."""
     from starlette.applications import Starlette
     from starlette.responses import PlainTextResponse, Response
     from starlette.routing import Route, WebSocketRoute
@@ -88,7 +93,7 @@ def make_app(
             await socket.accept()
             await socket.close(GONE, "this patient is not here now")
             return
-        with told.viewers.joined() as viewer:
+        with told.viewers.joined(told.leads) as viewer:
             await socket.accept()
             if viewer is None:
                 await socket.close(TOO_MANY, "too many browsers look on: close one")
@@ -98,11 +103,12 @@ def make_app(
     async def live(socket: WebSocket) -> None:
         await serve(socket, channel_of(socket.query_params.get("patient", "")))
 
-    async def all_of_them(socket: WebSocket) -> None:
-        await serve(socket, ward)
-
     sockets = [WebSocketRoute("/live", live)]
     if ward is not None:
+
+        async def all_of_them(socket: WebSocket) -> None:
+            await serve(socket, ward(socket.query_params.get("leads", "")))
+
         sockets.append(WebSocketRoute("/ward", all_of_them))
     named = pages("index.html" if ward is None else "ward.html").items()
     return Starlette(routes=[*(page(path, kind, body) for path, (kind, body) in named), *sockets])

@@ -56,6 +56,11 @@ class Channel:
         if noted:
             self.viewers.publish(marks(noted))
 
+    @property
+    def leads(self) -> tuple[str, ...]:
+        """Those that the browsers are sent: all of them."""
+        return self.picture.leads
+
     def greeting(self) -> Iterator[Message]:
         """The state and the last seconds: a page that comes, or comes back, begins with a trace."""
         picture = self.picture.snapshot(SECONDS)

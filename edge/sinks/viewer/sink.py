@@ -14,9 +14,10 @@ from edge.sinks.viewer.app import make_app
 from edge.sinks.viewer.channel import Channel
 from edge.sinks.viewer.server import Server, bind
 from firmware_bridge.closing import Closing
+from firmware_bridge.extras import install_extra
 
 STATE_EVERY_S = 0.5
-MISSING_EXTRA = "the view in a browser needs more libraries: pip install 'leadlift[view]'"
+MISSING_EXTRA = f"the view in a browser needs more libraries: {install_extra('view')}"
 
 
 class ViewSink(Closing):

@@ -21,7 +21,9 @@ MOST = 32
 class Viewer:
     """One browser's queue; used on the loop's thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, leads: tuple[str, ...] = ()) -> None:
+        self.leads = leads
+        """Those that it is sent."""
         self.dropped = 0
         """Messages that it was too slow for."""
         self._waiting: deque[Message] = deque(maxlen=QUEUE)
@@ -79,13 +81,14 @@ class Viewers:
                 self._loop.call_soon_threadsafe(self._deliver)
 
     @contextmanager
-    def joined(self) -> Iterator[Viewer | None]:
-        """A queue for one more browser while it stays, on this loop; None where there are too many."""
+    def joined(self, leads: tuple[str, ...] = ()) -> Iterator[Viewer | None]:
+        """A queue for one more browser, which is sent `leads`, while it stays, on this loop; None where there
+        are too many."""
         self._loop = asyncio.get_running_loop()
         if len(self._viewers) >= MOST:
             yield None
             return
-        viewer = Viewer()
+        viewer = Viewer(leads)
         self._viewers.add(viewer)
         try:
             yield viewer

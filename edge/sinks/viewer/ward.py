@@ -6,10 +6,13 @@ import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from time import monotonic
+from typing import Any
 
 from edge.errors import SinkError
 from edge.files.recording import MetadataSource
+from edge.leads import LEADS
 from edge.samples import TwelveLeadBlock
 from edge.sinks.base import LiveStatus, MarkCallable
 from edge.sinks.picture import RECENT_S
@@ -19,14 +22,15 @@ from edge.sinks.viewer.channel import Channel
 from edge.sinks.viewer.marking import Wish
 from edge.sinks.viewer.server import Server, bind
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
-from edge.sinks.viewer.viewers import END, Message, Viewers
+from edge.sinks.viewer.viewers import END, Message, Viewer, Viewers
 from edge.sinks.viewer.ward_summary import (
+    ANEW_S,
     COLUMNS_HZ,
-    LEADS_SHOWN,
     MOST_NAME,
     Columns,
     bounded,
     columns,
+    leads_asked,
     pack_columns,
     patient_state,
     start_of,
@@ -51,7 +55,6 @@ class PatientSink(Closing):
         self.number, self.name, self.channel = number, name, channel
         self.last_s = monotonic()  # when a sample came
         self.told: int | None = None  # column that the ward's browsers were told before
-        self._rows = [channel.picture.leads.index(lead) for lead in LEADS_SHOWN]
         self._ward = ward
         self._closed = False
 
@@ -75,21 +78,33 @@ class PatientSink(Closing):
         """What browsers were too slow for: of this patient's twelve leads."""
         return {"view_messages_dropped": self.channel.viewers.dropped}
 
-    def since(self, column: int) -> Columns:
-        """Columns from this one on, as far as they are kept."""
+    def since(self, column: int, leads: Sequence[str]) -> Columns:
+        """Columns of these leads from this one on, as far as they are kept."""
         picture = self.channel.picture
-        first = start_of(max(column, 0), picture.sampling_hz)
-        return columns(*picture.since(first, self._rows), picture.sampling_hz)
+        first, rows = start_of(max(column, 0), picture.sampling_hz), map(picture.leads.index, leads)
+        return columns(*picture.since(first, list(rows)), picture.sampling_hz)
 
     def ago(self, seconds: float) -> int:
         """The column so many seconds before the newest sample."""
         picture = self.channel.picture
         return max(0, int((picture.end / picture.sampling_hz - seconds) * COLUMNS_HZ))
 
-    def state(self) -> dict[str, object]:
+    def state(self) -> dict[str, Any]:
         """What stands beside the traces."""
-        picture = self.channel.picture.snapshot(RECENT_S)
-        return patient_state(self.number, self.name, picture, monotonic() - self.last_s)
+        picture, silent_s = self.channel.picture.snapshot(RECENT_S), monotonic() - self.last_s
+        anew = self.channel.picture.began_anew(ANEW_S)
+        return patient_state(self.number, self.name, picture, silent_s, anew=anew)
+
+
+class _Shown:
+    """The ward as a browser sees it that asks for some leads."""
+
+    def __init__(self, ward: Ward, asked: str) -> None:
+        self.viewers, self.leads, self.record = ward.viewers, leads_asked(asked), ward.record
+        self._ward = ward
+
+    def greeting(self) -> Iterator[Message]:
+        return self._ward.greeting(self.leads)
 
 
 class Ward(Closing):
@@ -112,7 +127,9 @@ class Ward(Closing):
         self._closed = False
         access = Access.on(host)
         listener = bind(host, port)
-        self._server = Server(make_app(access, self._channel, self), listener, self._tick, TICK_S)
+        self._server = Server(
+            make_app(access, self._channel, partial(_Shown, self)), listener, self._tick, TICK_S
+        )
         self._address = address_of(host, self._server.port, access)
 
     @property
@@ -188,13 +205,13 @@ class Ward(Closing):
         if self._server.failure is not None:
             raise SinkError(f"view: the server has failed: {self._server.failure}: start it anew")
 
-    def greeting(self) -> Iterator[Message]:
-        """Of every patient the words and the last seconds, some patients in a message."""
+    def greeting(self, leads: Sequence[str]) -> Iterator[Message]:
+        """Of every patient the words and the last seconds of these leads, some patients in a message."""
         places = self._all()
         for at in range(0, max(len(places), 1), AT_ONCE):
             some = places[at : at + AT_ONCE]
-            yield self._states(some)
-            yield pack_columns([(one.number, one.since(one.ago(SPAN_S))) for one in some])
+            yield self._states([one.state() for one in some], leads)
+            yield pack_columns([(one.number, one.since(one.ago(SPAN_S), leads)) for one in some])
 
     def record(self, wish: Wish) -> str:
         """Why a marker of this page is not recorded: it shows no single patient."""
@@ -219,29 +236,40 @@ class Ward(Closing):
             for place in places:
                 place.told = None
             return
-        messages: list[Message] = []
-        for at in range(0, len(places), AT_ONCE):
-            new = []
-            for one in places[at : at + AT_ONCE]:
-                found = one.since(one.ago(1.0) if one.told is None else one.told)
-                one.told = found.end
-                if found.low_uv.shape[1]:
-                    new.append((one.number, found))
-            if new:
-                messages.append(pack_columns(new))
-        messages.append(self._states(places[self._ticks % PARTS :: PARTS]))
+        by_leads: dict[tuple[str, ...], list[Viewer]] = {}
         for viewer in self.viewers:
-            for message in messages:
-                viewer.put(message)
+            by_leads.setdefault(viewer.leads, []).append(viewer)
+        wanted = [lead for lead in LEADS if any(lead in leads for leads in by_leads)]
+        new = []
+        for one in places:
+            found = one.since(one.ago(1.0) if one.told is None else one.told, wanted)
+            one.told = found.end
+            if found.low_uv.shape[1]:
+                new.append((one.number, found))
+        states = [one.state() for one in places[self._ticks % PARTS :: PARTS]]
+        for leads, viewers in by_leads.items():
+            rows = [wanted.index(lead) for lead in leads]
+            mine = [(number, found.of(rows)) for number, found in new]
+            parts = range(0, len(mine), AT_ONCE)
+            messages: list[Message] = [pack_columns(mine[at : at + AT_ONCE]) for at in parts]
+            messages.append(self._states(states, leads))
+            for viewer in viewers:
+                for message in messages:
+                    viewer.put(message)
 
-    def _states(self, places: Sequence[PatientSink]) -> str:
+    def _states(self, states: Sequence[dict[str, Any]], leads: Sequence[str]) -> str:
+        rows = [LEADS.index(lead) for lead in leads]
+        shown = [
+            {**one, "sources": [one["sources"][row] for row in rows if one["sources"]]}
+            for one in states
+        ]
         return json.dumps(
             {
                 "run": self._run,
                 "dropped": self.viewers.dropped,
-                "leads": LEADS_SHOWN,
+                "leads": leads,
                 "columns_hz": COLUMNS_HZ,
-                "patients": [one.state() for one in places],
+                "patients": shown,
                 "here": [one.number for one in self._all()],
             }
         )

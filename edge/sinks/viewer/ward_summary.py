@@ -17,16 +17,22 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.leads import Provenance
+from edge.leads import LEADS, Provenance
 from edge.quality import Quality
 from edge.sinks.picture import RECENT_S, Picture
 from edge.sinks.viewer.messages import MISSING_ECG, in_uv
+from firmware_bridge.lead_names import lead_of
 
 LEADS_SHOWN = ("II", "V1")
+"""Unless a page asks for others."""
+MOST_LEADS = 2
+"""In one small picture."""
 COLUMNS_HZ = 32.0
 """6 s across 190 pixels: more cannot be seen in a small picture."""
 STALE_S = 3.0
 """Without a sample for so long a patient needs attention; a device sends every 0.24 s at the slowest."""
+ANEW_S = 10.0
+"""Whoever began anew needs attention for so long: the filters settle, and what came before may be missing."""
 MOST_NAME, MOST_WORDS = 64, 120
 VERSION = 1
 HEAD, ONE = struct.Struct("<BBHI"), struct.Struct("<IHHd")
@@ -47,6 +53,17 @@ class Columns:
     def end(self) -> int:
         """The column after the last."""
         return self.first + int(self.low_uv.shape[1])
+
+    def of(self, rows: Sequence[int]) -> Columns:
+        """Those of some leads."""
+        at = list(rows)
+        return Columns(self.first, self.low_uv[at], self.high_uv[at], self.quality[at])
+
+
+def leads_asked(text: str) -> tuple[str, ...]:
+    """The leads that an address asks for, as in `V5,II`, each once; LEADS_SHOWN where it names none."""
+    found = dict.fromkeys(lead_of(name) for name in text[:MOST_WORDS].split(","))
+    return tuple(name for name in found if name in LEADS)[:MOST_LEADS] or LEADS_SHOWN
 
 
 def start_of(column: int, sampling_hz: float) -> int:
@@ -81,38 +98,42 @@ def _int16(values_mv: NDArray[np.float32]) -> NDArray[np.int16]:
 
 
 def pack_columns(found: Sequence[tuple[int, Columns]]) -> bytes:
-    """One message of (number of the patient, columns)."""
-    parts = [HEAD.pack(VERSION, len(LEADS_SHOWN), len(found), 0)]
+    """One message of (number of the patient, columns), all of the same leads."""
+    n_leads = len(found[0][1].low_uv) if found else 0
+    parts = [HEAD.pack(VERSION, n_leads, len(found), 0)]
     for number, one in found:
         parts.append(ONE.pack(number, one.low_uv.shape[1], 0, one.first))
         parts += [one.low_uv.tobytes(), one.high_uv.tobytes(), one.quality.tobytes()]
     return b"".join(parts)
 
 
-def patient_state(number: int, name: str, picture: Picture, silent_s: float) -> dict[str, Any]:
-    """What stands beside the traces of one patient, for JSON; `silent_s` since the last sample."""
+def patient_state(
+    number: int, name: str, picture: Picture, silent_s: float, *, anew: bool = False
+) -> dict[str, Any]:
+    """What stands beside the traces of one patient, for JSON; `silent_s` since the last sample, `anew`: the
+    stream or the decoder began anew. `sources` are those of all leads."""
     status = picture.status
     recent = np.bitwise_or.reduce(
         picture.quality[:, -max(1, round(RECENT_S * picture.sampling_hz)) :], axis=1, initial=0
     )
     live = silent_s < STALE_S and not status.in_outage and picture.provenance is not None
-    rows = [picture.leads.index(lead) for lead in LEADS_SHOWN]
-    sources = [] if picture.provenance is None else [str(picture.provenance[row]) for row in rows]
     return {
         "number": number,
         "name": name,
         "bpm": round(picture.bpm) if live and isfinite(picture.bpm) else None,
-        "attention": attention(picture, recent, silent_s),
+        "attention": attention(picture, recent, silent_s, anew=anew),
         "words": words(picture, recent) if live else [],
         "link": _link(picture),
         "device": bounded(picture.device, MOST_WORDS),
         "calibration": bounded(picture.calibration, MOST_WORDS),
         "simulated": picture.simulated,
-        "sources": sources,
+        "sources": [str(source) for source in picture.provenance or ()],
     }
 
 
-def attention(picture: Picture, recent: NDArray[np.uint8], silent_s: float) -> list[str]:
+def attention(
+    picture: Picture, recent: NDArray[np.uint8], silent_s: float, *, anew: bool = False
+) -> list[str]:
     """Why somebody should look at this patient, the most important first; `recent` bits of each lead."""
     found = []
     if picture.status.in_outage:
@@ -129,6 +150,8 @@ def attention(picture: Picture, recent: NDArray[np.uint8], silent_s: float) -> l
         found.append("GAP")
     if np.any(recent & Quality.MISPLACED):
         found.append("MISPLACED")
+    if anew:
+        found.append("BEGAN ANEW")
     return found
 
 

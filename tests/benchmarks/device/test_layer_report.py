@@ -21,7 +21,7 @@ from tests.edge.engines.trt.rtx import (
     spoiled,
 )
 
-onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install '.[test]'")
 
 from edge.engines.graph_rewrites import int8_graph
 from edge.engines.trt.graph import static_int8_graph

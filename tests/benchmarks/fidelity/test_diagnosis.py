@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="a classifier needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="benchmarks on records need scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="a classifier needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="benchmarks on records need scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="weights need safetensors: install '.[test]'")
 
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError
@@ -175,7 +175,7 @@ def write_ptbxl(folder: Path, records: Records, split: list[str], superclass: li
 def test_the_command_on_real_records(
     ptbxl_fold10: Records, weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="plots need matplotlib: install leadlift[plot]")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: install '.[plot]'")
     out, cache = tmp_path / "diagnosis.json", tmp_path / "cache"
     asked = ["fidelity", "--part", "diagnosis", "--domains", "test", "--limit", "24"]
     asked += ["--json", str(out), "--cache", str(cache), "--classifier", str(weights)]

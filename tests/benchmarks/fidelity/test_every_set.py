@@ -10,7 +10,7 @@ from benchmarks.fidelity.scores import Bootstrap
 from benchmarks.fidelity.set_scores import N_BINS, N_PLACES, OF_MAP, SetScores
 from edge.lead_subsets import class_of, classes_of, every_subset, known, label
 
-pytest.importorskip("torch", reason="the comparison of sets comes from quantize: leadlift[test]")
+pytest.importorskip("torch", reason="the comparison of sets comes from quantize: '.[test]'")
 N_RECORDS = 3
 BOOTSTRAP = Bootstrap(["a", "b", "c"])
 

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-pytest.importorskip("neurokit2", reason="fiducials need neurokit2: install leadlift[test]")
+pytest.importorskip("neurokit2", reason="fiducials need neurokit2: install '.[test]'")
 
 from benchmarks.errors import BenchmarkError
 from benchmarks.fidelity.fiducials import delineated, fiducials

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("neurokit2", reason="morphology needs neurokit2: install leadlift[test]")
+pytest.importorskip("neurokit2", reason="morphology needs neurokit2: install '.[test]'")
 
 from benchmarks.__main__ import main
 from benchmarks.fidelity.fiducials import Fiducials
@@ -197,7 +197,7 @@ def test_the_command_on_real_records(
 ) -> None:
     out = tmp_path / "morphology.json"
     asked = ["fidelity", "--part", "morphology", "--domains", "test", "--limit", "5"]
-    pytest.importorskip("matplotlib", reason="plots need matplotlib: install leadlift[plot]")
+    pytest.importorskip("matplotlib", reason="plots need matplotlib: install '.[plot]'")
     asked += ["--cache", str(tmp_path / "cache"), "--plots", str(tmp_path)]
     assert main([*asked, "--json", str(out)]) == 0
     assert (tmp_path / "agreement-test.png").stat().st_size > 10_000

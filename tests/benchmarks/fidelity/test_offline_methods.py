@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="teachers need torch: install leadlift[test]")
-pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="teachers need torch: install '.[test]'")
+pytest.importorskip("safetensors", reason="weights need safetensors: install '.[test]'")
 
 from benchmarks.fidelity.methods import Method, linear_predictions, predict
 from benchmarks.fidelity.offline_methods import offline_methods

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="a classifier needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="benchmarks on records need scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="a classifier needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="benchmarks on records need scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="weights need safetensors: install '.[test]'")
 
 from benchmarks.__main__ import parser
 from benchmarks.errors import BenchmarkError

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="rivals need torch: install leadlift[test]")
-pytest.importorskip("safetensors", reason="weights need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="rivals need torch: install '.[test]'")
+pytest.importorskip("safetensors", reason="weights need safetensors: install '.[test]'")
 
 from benchmarks.fidelity.lead_sets import asked, evaluate_sets, label_of
 from benchmarks.fidelity.methods import Method

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="benchmarks on records need scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="benchmarks on records need scipy: install '.[test]'")
 
 from benchmarks.__main__ import main
 from benchmarks.fidelity.disturbances import (

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="benchmarks on records need scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="benchmarks on records need scipy: install '.[test]'")
 
 from benchmarks.__main__ import main
 from benchmarks.fidelity.groups import FEWEST, groups, heart_rates
@@ -126,7 +126,7 @@ def test_means_of_groups_are_those_of_their_records_and_the_worst_come_first() -
 def test_the_command_writes_figures_and_a_report(
     ptbxl_fold10: object, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("matplotlib", reason="figures need matplotlib: install leadlift[test]")
+    pytest.importorskip("matplotlib", reason="figures need matplotlib: install '.[test]'")
     report, plots = tmp_path / "subgroups.json", tmp_path / "plots"
     part = ["fidelity", "--part", "subgroups", "--whole", "--domains", "test", "--limit", "11"]
     assert main([*part, "--plots", str(plots), "--json", str(report)]) == 0

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("scipy", reason="benchmarks need leadlift[test]")
-pytest.importorskip("torch", reason="benchmarks of other networks need leadlift[test]")
+pytest.importorskip("scipy", reason="benchmarks need '.[test]'")
+pytest.importorskip("torch", reason="benchmarks of other networks need '.[test]'")
 
 from benchmarks.reports.blocks import block
 from benchmarks.reports.fidelity_blocks import NATIVE

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("scipy", reason="benchmarks need leadlift[test]")
-pytest.importorskip("torch", reason="benchmarks of other networks need leadlift[test]")
+pytest.importorskip("scipy", reason="benchmarks need '.[test]'")
+pytest.importorskip("torch", reason="benchmarks of other networks need '.[test]'")
 
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError

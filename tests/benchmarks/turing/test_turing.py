@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="the kit needs scipy: install leadlift[test]")
-pytest.importorskip("matplotlib", reason="sheets need matplotlib: install leadlift[plot]")
+pytest.importorskip("scipy", reason="the kit needs scipy: install '.[test]'")
+pytest.importorskip("matplotlib", reason="sheets need matplotlib: install '.[plot]'")
 
 from benchmarks.__main__ import main
 from benchmarks.errors import BenchmarkError

@@ -13,7 +13,7 @@ from edge.c_export.network import for_leads, network_of
 from edge.c_export.onnx_graph import read_graph
 from edge.errors import EngineBuildError, InputError
 
-onnx: Any = pytest.importorskip("onnx", reason="graphs are changed with onnx: leadlift[test]")
+onnx: Any = pytest.importorskip("onnx", reason="graphs are changed with onnx: '.[test]'")
 Change = Callable[[Any], None]
 
 

@@ -53,8 +53,8 @@ def decoder(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def small_bundle(moments: NDArray[np.float64]) -> Bundle:
     """Takes any leads, has 64 channels and two blocks, sigma grows with the amplitude; never trained."""
-    torch = pytest.importorskip("torch", reason="the small network needs torch: leadlift[test]")
-    pytest.importorskip("onnx", reason="the small network needs onnx: install leadlift[test]")
+    torch = pytest.importorskip("torch", reason="the small network needs torch: '.[test]'")
+    pytest.importorskip("onnx", reason="the small network needs onnx: install '.[test]'")
     from quantize.export import bundle_from_student
     from quantize.student import Student, StudentConfig
 

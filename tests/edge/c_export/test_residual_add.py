@@ -41,7 +41,7 @@ def test_integers_are_found_for_scales_as_training_gives_them() -> None:
 @pytest.mark.parametrize("block", range(4))
 def test_float_add_is_what_onnxruntime_computes(shipped_bundle: Bundle, block: int) -> None:
     """All pairs of codes through its operator, with the scales of the bundle."""
-    onnx = pytest.importorskip("onnx", reason="the graph is made with onnx: leadlift[test]")
+    onnx = pytest.importorskip("onnx", reason="the graph is made with onnx: '.[test]'")
     import onnxruntime
     from onnx import TensorProto, helper
 

@@ -117,7 +117,7 @@ def test_run_takes_what_the_device_has_and_says_so(
     ("leads", "code", "says"),
     [
         ("", 2, "--leads: no lead is named: write II,V1,V5"),
-        ("I,", 2, "unknown lead ''"),
+        ("I,", 2, "a lead is missing in 'I,'"),
         ("I,V9", 2, "unknown lead 'V9'"),
         ("I,I", 2, "I is given twice"),
         ("II='CH1'", 2, "which channel is which is said in --source"),

@@ -29,7 +29,7 @@ from tests.edge.commands.test_archive import (
 
 
 def has_ray() -> None:
-    pytest.importorskip("ray", reason="no ray here: pip install 'leadlift[fleet]'")
+    pytest.importorskip("ray", reason="no ray here: pip install '.[fleet]'")
 
 
 def killer(folder: Path, task: str) -> tuple[str, int]:
@@ -60,7 +60,7 @@ def test_without_ray_a_line_names_the_extra(
     monkeypatch.setitem(sys.modules, "ray", None)
     save(tmp_path / "in" / "a.npz", ecg())
     assert main(["reconstruct", str(tmp_path / "in"), str(tmp_path / "out"), "--ray"]) == 1
-    assert "leadlift[fleet]" in capsys.readouterr().err
+    assert "'.[fleet]'" in capsys.readouterr().err
 
 
 def test_a_file_is_not_for_ray(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -80,7 +80,7 @@ def test_a_cluster_that_is_not_there_is_told_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], given: list[str], rc: int, why: str
 ) -> None:
     if rc == 1:
-        pytest.importorskip("ray", reason="no Ray here: leadlift[fleet]")
+        pytest.importorskip("ray", reason="no Ray here: '.[fleet]'")
     save(tmp_path / "in" / "a.npz", ecg())
     assert main(["reconstruct", *given, str(tmp_path / "in"), str(tmp_path / "out")]) == rc
     assert why in capsys.readouterr().err

@@ -48,7 +48,7 @@ def said_into_nothing(*command: str, cwd: Path, **more: object) -> str:
 )
 def test_it_ends_without_a_word(command: list[str], tmp_path: Path) -> None:
     if "benchmarks" in command:
-        pytest.importorskip("scipy", reason="benchmarks need leadlift[test]")
+        pytest.importorskip("scipy", reason="benchmarks need '.[test]'")
     assert said_into_nothing(*command, cwd=tmp_path) == ""
 
 

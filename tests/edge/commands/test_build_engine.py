@@ -37,7 +37,7 @@ def test_it_builds_for_a_gpu_that_is_not_here(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], shipped_bundle: Bundle
 ) -> None:
     library = rtx_library()
-    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    pytest.importorskip("onnx", reason="building needs onnx: install '.[jetson]'")
     out, report = tmp_path / "out.engine", tmp_path / "report.json"
     arguments = ["build-engine", "--compute-capability", DEVICE, "--output", str(out)]
     assert main([*arguments, "--report", str(report)]) == 0
@@ -58,7 +58,7 @@ def test_it_builds_for_a_gpu_that_is_not_here(
 
 def test_one_length_is_written_under_the_name_that_was_given(tmp_path: Path) -> None:
     rtx_library()
-    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    pytest.importorskip("onnx", reason="building needs onnx: install '.[jetson]'")
     out = tmp_path / "out.engine"
     arguments = ["build-engine", "--compute-capability", DEVICE, "--frames", "2"]
     assert main([*arguments, "--output", str(out)]) == 0
@@ -67,14 +67,14 @@ def test_one_length_is_written_under_the_name_that_was_given(tmp_path: Path) -> 
 
 def test_a_gpu_that_the_library_does_not_know(capsys: pytest.CaptureFixture[str]) -> None:
     rtx_library()
-    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    pytest.importorskip("onnx", reason="building needs onnx: install '.[jetson]'")
     assert main(["build-engine", "--compute-capability", "1.1"]) == 1
     assert "does not build for compute capability 1.1" in capsys.readouterr().err
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     rtx_library()
-    pytest.importorskip("onnx", reason="building needs onnx: install leadlift[jetson]")
+    pytest.importorskip("onnx", reason="building needs onnx: install '.[jetson]'")
     nowhere = tmp_path / "none" / "out.engine"
     arguments = ["build-engine", "--compute-capability", DEVICE, "--frames", "1"]
     assert main([*arguments, "--output", str(nowhere)]) == 1

@@ -11,7 +11,7 @@ import pytest
 
 from edge.cli import main
 
-pytest.importorskip("shtab", reason="completion needs shtab: install leadlift[completion]")
+pytest.importorskip("shtab", reason="completion needs shtab: install '.[completion]'")
 BASH = shutil.which("bash")
 
 ASK = """

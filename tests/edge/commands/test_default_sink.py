@@ -24,7 +24,7 @@ sys.exit(main())
 HAS_VIEW = all(importlib.util.find_spec(name) for name in ("starlette", "uvicorn", "websockets"))
 
 
-@pytest.mark.skipif(not HAS_VIEW, reason="the view needs leadlift[view]")
+@pytest.mark.skipif(not HAS_VIEW, reason="the view needs '.[view]'")
 def test_the_view_where_its_libraries_are(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["run", "--source", "sim:", "--seconds", "1"]) == 0
     out, err = capsys.readouterr()
@@ -32,7 +32,7 @@ def test_the_view_where_its_libraries_are(capsys: pytest.CaptureFixture[str]) ->
     assert "view: shows it and nothing is recorded; to record give --sink file:{time}.edf" in err
 
 
-@pytest.mark.skipif(not HAS_VIEW, reason="the view needs leadlift[view]")
+@pytest.mark.skipif(not HAS_VIEW, reason="the view needs '.[view]'")
 def test_a_source_that_does_not_open_is_all_that_is_said(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
@@ -73,7 +73,7 @@ def test_a_line_where_nothing_would_show_it(
     assert main(["run", "--source", "sim:"]) == 2
     out, err = capsys.readouterr()
     assert out == "" and len(err.splitlines()) == 1
-    assert "give --sink file:{time}.edf" in err and "pip install 'leadlift[view]'" in err
+    assert "give --sink file:{time}.edf" in err and "pip install '.[view]'" in err
 
 
 def test_a_source_is_asked_for(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 pytest.importorskip(
-    "mne_lsl.lsl", reason="LSL needs MNE-LSL: pip install 'leadlift[lsl]'", exc_type=ImportError
+    "mne_lsl.lsl", reason="LSL needs MNE-LSL: pip install '.[lsl]'", exc_type=ImportError
 )
 
 from edge.cli import main

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="a sheet is drawn by matplotlib: install leadlift[test]")
+pytest.importorskip("matplotlib", reason="a sheet is drawn by matplotlib: install '.[test]'")
 
 from edge.cli import main
 from edge.files.recording import Metadata
@@ -124,5 +124,5 @@ def test_without_matplotlib_it_says_how_to_get_it(
     monkeypatch.setitem(sys.modules, "matplotlib.figure", None)
     assert main(["plot", str(recording)]) == 1
     [line] = capsys.readouterr().err.splitlines()
-    assert "needs matplotlib: pip install 'leadlift[plot]'" in line
+    assert "needs matplotlib: pip install '.[plot]'" in line
     assert not Path("out.pdf").exists()

@@ -17,7 +17,7 @@ import pytest
 from edge.cli import main
 from edge.commands.browser import has_browser
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 
 
 @contextmanager
@@ -75,7 +75,7 @@ def test_without_the_libraries_or_headless_the_demo_serves_nothing(
     assert main(["demo", "--seconds", "1", *([] if missing else ["--headless"])]) == 0
     said = capsys.readouterr()
     assert "http://" not in said.out
-    assert ("pip install 'leadlift[view]'" in said.err) is missing
+    assert ("pip install '.[view]'" in said.err) is missing
 
 
 def test_a_port_that_is_none_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:

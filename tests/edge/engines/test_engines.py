@@ -34,7 +34,7 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 )
 def engine(request: pytest.FixtureRequest, bundle: Bundle) -> Iterator[Engine]:
     if request.param == "torch":
-        pytest.importorskip("torch", reason="the torch engine needs torch: install leadlift[test]")
+        pytest.importorskip("torch", reason="the torch engine needs torch: install '.[test]'")
     try:
         opened = open_engine(bundle, request.param).engine
     except (
@@ -60,7 +60,7 @@ def assert_agree(one: np.ndarray, other: np.ndarray) -> None:
 
 @pytest.mark.parametrize("present", [(True, True, True), (True, False, True), (False, True, False)])
 def test_torch_and_onnxruntime_agree(bundle: Bundle, present: tuple[bool, ...]) -> None:
-    pytest.importorskip("torch", reason="torch is the reference: install leadlift[test]")
+    pytest.importorskip("torch", reason="torch is the reference: install '.[test]'")
     given = given_from_leads(bundle.manifest, three_leads(300 * bundle.manifest.hop), present)
     engines = [open_engine(bundle, name).engine for name in ("torch", "onnxruntime")]
     (expected, expected_sigma), (ecg_mv, log_sigma) = (run(engine, given) for engine in engines)
@@ -71,7 +71,7 @@ def test_torch_and_onnxruntime_agree(bundle: Bundle, present: tuple[bool, ...]) 
 
 
 def test_torch_and_onnxruntime_agree_on_real_records(shipped_bundle: Bundle, ptbxl_fold10) -> None:  # type: ignore[no-untyped-def]
-    pytest.importorskip("torch", reason="torch is the reference: install leadlift[test]")
+    pytest.importorskip("torch", reason="torch is the reference: install '.[test]'")
     torch_engine, runtime = (
         open_engine(shipped_bundle, name).engine for name in ("torch", "onnxruntime")
     )
@@ -165,7 +165,7 @@ def test_a_snapshot_continues_where_it_was_taken(engine: Engine) -> None:
 
 
 def test_a_snapshot_moves_between_engines(bundle: Bundle) -> None:
-    pytest.importorskip("torch", reason="torch is the other engine: install leadlift[test]")
+    pytest.importorskip("torch", reason="torch is the other engine: install '.[test]'")
     first, second = halves(simulated(bundle.manifest, 120), 61)
     for source, target in (("torch", "onnxruntime"), ("onnxruntime", "torch")):
         one, other = (open_engine(bundle, name).engine for name in (source, target))

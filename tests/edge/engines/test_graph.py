@@ -12,7 +12,7 @@ from edge.engines.onnxruntime_engine import open_session
 from edge.errors import EngineError
 from tests.edge.engines.given import simulated
 
-onnx = pytest.importorskip("onnx", reason="reading a graph needs onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="reading a graph needs onnx: install '.[test]'")
 
 
 @pytest.fixture(params=["tiny_bundle", "shipped_bundle"])
@@ -62,7 +62,7 @@ def test_a_batch_runs_like_its_members(bundle: Bundle) -> None:
 
 
 def test_the_optimised_graph_is_integer_but_for_the_head(bundle: Bundle) -> None:
-    pytest.importorskip("torch", reason="quantize needs torch: install leadlift[test]")
+    pytest.importorskip("torch", reason="quantize needs torch: install '.[test]'")
     from quantize.verify import optimised_operators
 
     operators = optimised_operators(bundle)

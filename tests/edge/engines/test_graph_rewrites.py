@@ -14,7 +14,7 @@ from tests.edge.engines.given import int8_bundle, run, simulated
 if TYPE_CHECKING:
     from quantize.student import Student
 
-onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install '.[test]'")
 
 from edge.engines.graph_rewrites import float32_graph, int8_graph, rewritten_states
 

@@ -48,7 +48,7 @@ def test_where_nothing_else_works_auto_takes_onnxruntime_and_says_what_is_missin
 
 
 def test_an_engine_by_name(shipped_bundle: Bundle) -> None:
-    pytest.importorskip("torch", reason="the torch engine needs torch: install leadlift[test]")
+    pytest.importorskip("torch", reason="the torch engine needs torch: install '.[test]'")
     for name in ("onnxruntime", "torch"):
         with open_engine(shipped_bundle, name).engine as engine:
             assert engine.name == name

@@ -17,8 +17,8 @@ from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.leads import INPUT_LEADS
 from tests.edge.engines.given import given_from_leads, int8_bundle, run
 
-pytest.importorskip("onnx", reason="the int8 graph is made with onnx: install leadlift[test]")
-pytest.importorskip("torch", reason="torch is the reference: install leadlift[test]")
+pytest.importorskip("onnx", reason="the int8 graph is made with onnx: install '.[test]'")
+pytest.importorskip("torch", reason="torch is the reference: install '.[test]'")
 
 from edge.engines.torch_engine import TorchEngine
 

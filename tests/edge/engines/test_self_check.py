@@ -65,7 +65,7 @@ def test_a_right_engine_agrees_and_is_reset(any_bundle: Bundle) -> None:
 
 
 def test_torch_agrees(shipped_bundle: Bundle) -> None:
-    pytest.importorskip("torch", reason="the torch engine needs torch: install leadlift[test]")
+    pytest.importorskip("torch", reason="the torch engine needs torch: install '.[test]'")
     from edge.engines.torch_engine import TorchEngine
 
     with TorchEngine(shipped_bundle) as engine, OnnxRuntimeEngine(shipped_bundle) as reference:
@@ -113,7 +113,7 @@ def test_the_streams_move_what_they_must(shipped_bundle: Bundle) -> None:
 
 @pytest.mark.parametrize("weight", [np.nan, np.inf, 1e38])
 def test_weights_that_give_no_numbers_are_refused(shipped_bundle: Bundle, weight: float) -> None:
-    onnx = pytest.importorskip("onnx", reason="a graph is damaged with onnx: leadlift[test]")
+    onnx = pytest.importorskip("onnx", reason="a graph is damaged with onnx: '.[test]'")
     model = onnx.load_from_string(shipped_bundle.data)
     for constant in model.graph.initializer:
         if constant.name == "head_weight":

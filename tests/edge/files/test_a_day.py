@@ -56,7 +56,7 @@ def simulated() -> np.ndarray:
 def needs(kind: str) -> None:
     """Skip what this system cannot do."""
     if kind == "dcm" and find_spec("pydicom") is None:
-        pytest.skip("DICOM is pydicom's: install leadlift[test]")
+        pytest.skip("DICOM is pydicom's: install '.[test]'")
     if np.isnan(read_memory().peak_mb):
         pytest.skip("the system does not say how much memory is in use")
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
 
 import pydicom
 from hypothesis import HealthCheck, given, settings
@@ -211,7 +211,7 @@ def test_without_pydicom_both_ends_say_how_to_get_it(
     path = tmp_path / "in.dcm"
     path.write_bytes(bytes(128) + b"DICM")
     monkeypatch.setitem(sys.modules, "pydicom", None)
-    with pytest.raises(SinkError, match=r"pip install 'leadlift\[dicom\]'"):
+    with pytest.raises(SinkError, match=r"pip install '\.\[dicom\]'"):
         DicomSink(tmp_path / "out.dcm", 250.0, KNOWN)
-    with pytest.raises(InputError, match=r"pip install 'leadlift\[dicom\]'"):
+    with pytest.raises(InputError, match=r"pip install '\.\[dicom\]'"):
         open_record(path)

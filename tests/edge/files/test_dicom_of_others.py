@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
 
 from datetime import datetime
 

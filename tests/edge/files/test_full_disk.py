@@ -43,7 +43,7 @@ def small(tmp_path: Path) -> Iterator[Path]:
 @pytest.mark.parametrize("kind", ["edf", "npz", "csv", "hea", "dcm"])
 def test_what_was_recorded_until_then_is_intact(small: Path, kind: str, rotation: str) -> None:
     if kind == "dcm" and find_spec("pydicom") is None:
-        pytest.skip("DICOM is pydicom's: install leadlift[test]")
+        pytest.skip("DICOM is pydicom's: install '.[test]'")
     n = 0
     sink = open_sink(f"file:{small}/a.{kind}{rotation}", HZ, metadata=Metadata())
     with pytest.raises(SinkError) as caught:
@@ -69,6 +69,16 @@ def test_what_was_recorded_until_then_is_intact(small: Path, kind: str, rotation
     assert got.shape[1] >= HZ * (n - 1) >= 5 * HZ
     expected = np.concatenate([ecg(HZ, i) for i in range(-(-got.shape[1] // HZ))], axis=1)
     np.testing.assert_allclose(got, expected[:, : got.shape[1]], atol=0.00026)
+
+
+@pytest.mark.parametrize("kind", ["npz", "csv"])
+def test_where_nothing_finds_room_nothing_is_left_and_that_is_said(small: Path, kind: str) -> None:
+    (small / "ballast").write_bytes(bytes(390_000))
+    sink = open_sink(f"file:{small}/a.{kind}", HZ, metadata=Metadata())
+    with pytest.raises(SinkError, match="No space left on device; nothing was recorded in it"):
+        sink.write(block(ecg(60 * HZ)))
+    sink.close()
+    assert [path.name for path in small.iterdir()] == ["ballast"]
 
 
 @pytest.mark.realtime

@@ -44,7 +44,7 @@ while True:  # as fast as it goes: most of the time is spent in writes
 
 def needs(kind: str) -> None:
     if kind == "dcm" and find_spec("pydicom") is None:
-        pytest.skip("DICOM is pydicom's: install leadlift[test]")
+        pytest.skip("DICOM is pydicom's: install '.[test]'")
 
 
 def killed(target: str, wait_s: float) -> int:
@@ -137,7 +137,7 @@ def two_states(tmp_path: Path, n_before: int) -> tuple[Path, list[bytes], list[b
 def test_a_dicom_file_is_mended_from_every_state_of_a_write(
     tmp_path: Path, n_before: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+    pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
     path, before, after = two_states(tmp_path, n_before)
     whole = np.concatenate([ecg(n_before), ecg(250, 1)], axis=1)
     grown = [len(two) - len(one) for one, two in zip(before, after, strict=True)]
@@ -183,7 +183,7 @@ def test_a_dicom_file_is_mended_from_every_state_of_a_write(
 
 
 def test_an_object_of_another_writer_is_left_alone(tmp_path: Path) -> None:
-    pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+    pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
     from pydicom.data import get_testdata_file
 
     data = Path(str(get_testdata_file("waveform_ecg.dcm"))).read_bytes()

@@ -129,7 +129,7 @@ def test_annotations_of_an_edf_of_others_are_markers(tmp_path: Path) -> None:
 
 
 def test_a_csv_reader_of_others_passes_over_them(tmp_path: Path) -> None:
-    pd = pytest.importorskip("pandas", reason="pandas is the oracle: install leadlift[test]")
+    pd = pytest.importorskip("pandas", reason="pandas is the oracle: install '.[test]'")
     path = record(tmp_path / "out.csv", MARKERS)
     assert len(pd.read_csv(path, comment="#")) == 2000
     assert '# marker: 0.008000 s: Übelkeit 😀, "links" \\ %s # x\n' in path.read_text("utf-8")
@@ -143,7 +143,7 @@ def test_numpy_has_them_as_plain_arrays(tmp_path: Path) -> None:
 
 @OF_WFDB
 def test_wfdb_reads_them(tmp_path: Path) -> None:
-    wfdb = pytest.importorskip("wfdb", reason="wfdb is the oracle: install leadlift[test]")
+    wfdb = pytest.importorskip("wfdb", reason="wfdb is the oracle: install '.[test]'")
     far = Marker("far", 150_000)
     path = record(tmp_path / "out.hea", [*MARKERS, far], n_samples=200_000)
     found = wfdb.rdann(str(path.with_suffix("")), "atr")
@@ -154,7 +154,7 @@ def test_wfdb_reads_them(tmp_path: Path) -> None:
 
 @OF_WFDB
 def test_annotations_of_a_wfdb_record_of_others(tmp_path: Path) -> None:
-    wfdb = pytest.importorskip("wfdb", reason="wfdb is the oracle: install leadlift[test]")
+    wfdb = pytest.importorskip("wfdb", reason="wfdb is the oracle: install '.[test]'")
     wfdb.wrsamp("a", 250, ["mV"], ["II"], np.zeros((9000, 1)), fmt=["16"], write_dir=str(tmp_path))
     notes = {
         "symbol": ["N", "+", "N"],
@@ -188,7 +188,7 @@ def test_a_stale_file_of_annotations_goes_with_its_record(tmp_path: Path) -> Non
 
 
 def test_dicom_has_them_as_waveform_annotations(tmp_path: Path) -> None:
-    pydicom = pytest.importorskip("pydicom", reason="DICOM needs leadlift[dicom]")
+    pydicom = pytest.importorskip("pydicom", reason="DICOM needs '.[dicom]'")
     path = record(tmp_path / "out.dcm", MARKERS)
     ds = pydicom.dcmread(path)
     items = ds.WaveformAnnotationSequence
@@ -199,7 +199,7 @@ def test_dicom_has_them_as_waveform_annotations(tmp_path: Path) -> None:
 
 
 def test_more_than_a_dicom_file_has_room_for_are_counted(tmp_path: Path) -> None:
-    pytest.importorskip("pydicom", reason="DICOM needs leadlift[dicom]")
+    pytest.importorskip("pydicom", reason="DICOM needs '.[dicom]'")
     path = tmp_path / "out.dcm"
     with open_sink(f"file:{path}", 250.0) as sink:
         many = tuple(Marker("x" * 200, i) for i in range(500))

@@ -45,7 +45,7 @@ def sigma() -> NDArray[np.float32]:
 def recorded(tmp_path: Path, request: pytest.FixtureRequest) -> Path:
     """The recording in the format that a test is marked with."""
     if request.param == "dcm":
-        pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+        pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
     path = tmp_path / f"a.{request.param}"
     values, quality = sent(), np.zeros((12, N), np.uint8)
     quality[6, OFF] = Quality.LEAD_OFF
@@ -75,7 +75,7 @@ def check_sigma(got_mv: NDArray[np.floating]) -> None:
 
 @in_("edf")
 def test_mne_reads_edf(recorded: Path) -> None:
-    mne = pytest.importorskip("mne", reason="mne reads EDF here: leadlift[test]")
+    mne = pytest.importorskip("mne", reason="mne reads EDF here: '.[test]'")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         raw = mne.io.read_raw_edf(recorded, preload=True, verbose="error")
@@ -92,7 +92,7 @@ def test_mne_reads_edf(recorded: Path) -> None:
 
 @in_("edf")
 def test_pyedflib_reads_edf(recorded: Path) -> None:
-    pyedflib = pytest.importorskip("pyedflib", reason="the strict reader: install leadlift[test]")
+    pyedflib = pytest.importorskip("pyedflib", reason="the strict reader: install '.[test]'")
     with pyedflib.EdfReader(str(recorded)) as reader:
         labels = [*(f"ECG {lead}" for lead in LEADS), "quality"]
         assert reader.getSignalLabels() == [*labels, *(f"sigma {lead}" for lead in LEADS)]
@@ -107,7 +107,7 @@ def test_pyedflib_reads_edf(recorded: Path) -> None:
 
 @in_("edf")
 def test_edfio_reads_edf(recorded: Path) -> None:
-    edfio = pytest.importorskip("edfio", reason="a reader of EDF+: install leadlift[test]")
+    edfio = pytest.importorskip("edfio", reason="a reader of EDF+: install '.[test]'")
     found = edfio.read_edf(recorded)
     assert (found.startdate, found.starttime) == (START.date(), START.time().replace(microsecond=0))
     check(np.stack([signal.data for signal in found.signals[:12]]), missing=0.0)
@@ -117,7 +117,7 @@ def test_edfio_reads_edf(recorded: Path) -> None:
 
 @in_("hea")
 def test_wfdb_reads_wfdb(recorded: Path) -> None:
-    pytest.importorskip("wfdb", reason="PhysioNet's reader: install leadlift[test]")
+    pytest.importorskip("wfdb", reason="PhysioNet's reader: install '.[test]'")
     from tests.edge.files.oracle import wfdb
 
     found = wfdb.rdrecord(str(recorded.with_suffix("")))
@@ -132,7 +132,7 @@ def test_wfdb_reads_wfdb(recorded: Path) -> None:
 
 @in_("dcm")
 def test_pydicom_reads_dicom(recorded: Path) -> None:
-    pydicom = pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+    pydicom = pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
     found, beside = (pydicom.dcmread(recorded.with_name(name)) for name in ("a.dcm", "a_sigma.dcm"))
     [group] = found.WaveformSequence
     channels = group.ChannelDefinitionSequence
@@ -153,7 +153,7 @@ def test_pydicom_reads_dicom(recorded: Path) -> None:
 
 @in_("csv")
 def test_pandas_reads_csv(recorded: Path) -> None:
-    pd = pytest.importorskip("pandas", reason="reads CSV here: install leadlift[test]")
+    pd = pytest.importorskip("pandas", reason="reads CSV here: install '.[test]'")
     table = pd.read_csv(recorded, comment="#")
     sigmas = [f"sigma_{lead}" for lead in LEADS]
     assert list(table.columns) == ["time_s", *LEADS, "quality", *sigmas]

@@ -229,7 +229,7 @@ def test_csv_without_times_needs_its_rate(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("", "no header"),
+        ("", "odd.csv is empty: give another"),
         ("# only: comments\n", "no header"),
         ("II,V1,V5\n", "no samples"),
         ("# sampling_hz: fast\nII,V1,V5\n1,2,3\n", "'fast' is no number"),

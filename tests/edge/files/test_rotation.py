@@ -36,7 +36,7 @@ LEFT_OUT = slice(round(5.1 * HZ), round(5.5 * HZ))
 
 def needs(kind: str) -> None:
     if kind == "dcm" and find_spec("pydicom") is None:
-        pytest.skip("DICOM is pydicom's: install leadlift[test]")
+        pytest.skip("DICOM is pydicom's: install '.[test]'")
 
 
 def stream(cuts: list[int]) -> list[NDArray[np.int64]]:

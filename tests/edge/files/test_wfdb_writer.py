@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("wfdb", reason="wfdb is the oracle: install leadlift[test]")
+pytest.importorskip("wfdb", reason="wfdb is the oracle: install '.[test]'")
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

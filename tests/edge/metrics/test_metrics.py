@@ -24,7 +24,7 @@ from edge.reconstructor import Reconstructor
 from firmware_bridge.source import Source
 from tests.edge.fakes import MemoryDevice
 
-pytest.importorskip("prometheus_client", reason="pip install 'leadlift[metrics]'")
+pytest.importorskip("prometheus_client", reason="pip install '.[metrics]'")
 OPS = Path(__file__).parents[3] / "containers"
 NAME = re.compile(r"\bleadlift_[a-z_]+")
 
@@ -219,7 +219,7 @@ def test_a_port_that_is_taken_is_one_line(
 
 def test_without_the_library_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(exporter_module, "find_spec", lambda name: None)
-    with pytest.raises(SinkError, match=r"leadlift\[metrics\]"):
+    with pytest.raises(SinkError, match=r"\.\[metrics\]"):
         Exporter()
 
 

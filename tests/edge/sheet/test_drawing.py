@@ -9,7 +9,7 @@ from io import BytesIO
 import numpy as np
 import pytest
 
-pytest.importorskip("matplotlib", reason="a sheet is drawn by matplotlib: install leadlift[test]")
+pytest.importorskip("matplotlib", reason="a sheet is drawn by matplotlib: install '.[test]'")
 from matplotlib.figure import Figure
 from matplotlib.image import imread
 from numpy.typing import NDArray

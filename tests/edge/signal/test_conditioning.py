@@ -39,7 +39,7 @@ SPECS = [
 @pytest.fixture
 def signal() -> Any:
     """scipy.signal, the reference."""
-    return pytest.importorskip("scipy.signal", reason="scipy is the reference: leadlift[test]")
+    return pytest.importorskip("scipy.signal", reason="scipy is the reference: '.[test]'")
 
 
 def sos(cascade: list[tuple[float, ...]]) -> np.ndarray:

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 lsl = pytest.importorskip(
-    "mne_lsl.lsl", reason="LSL needs MNE-LSL: pip install 'leadlift[lsl]'", exc_type=ImportError
+    "mne_lsl.lsl", reason="LSL needs MNE-LSL: pip install '.[lsl]'", exc_type=ImportError
 )
 
 from edge.errors import SinkError

@@ -22,7 +22,7 @@ def missing(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("missing")
 def test_the_sink_and_the_source_say_how_to_get_it() -> None:
-    with pytest.raises(SinkError, match=r"pip install 'leadlift\[lsl\]'") as said:
+    with pytest.raises(SinkError, match=r"pip install '\.\[lsl\]'") as said:
         open_sink("lsl:", 250.0)
     assert "\n" not in str(said.value)
 
@@ -31,7 +31,7 @@ def test_the_sink_and_the_source_say_how_to_get_it() -> None:
             pass
 
     for spec in ("lsl:x", "sim:?markers=x"):
-        with pytest.raises(TransportError, match=r"pip install 'leadlift\[lsl\]'"):
+        with pytest.raises(TransportError, match=r"pip install '\.\[lsl\]'"):
             asyncio.run(read(spec))
     (line,) = lsl_lines(0.1)
     assert line.startswith("no LSL here: lsl: needs MNE-LSL")

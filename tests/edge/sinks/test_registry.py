@@ -31,7 +31,7 @@ from edge.sinks.terminal import TerminalSink
 )
 def test_file_format_follows_the_extension(tmp_path: Path, name: str, kind: type) -> None:
     if kind is DicomSink:
-        pytest.importorskip("pydicom", reason="DICOM is pydicom's: install leadlift[test]")
+        pytest.importorskip("pydicom", reason="DICOM is pydicom's: install '.[test]'")
     with open_sink(f"file:{tmp_path / name}", 250.0) as sink:
         assert type(sink) is kind
 

@@ -25,8 +25,8 @@ def simulated() -> Records:
 @pytest.fixture(scope="session")
 def mixture(simulated: Records) -> Mixture:
     """Four records of 6 s at three paces, two of 4 s at one: the shorter ones as often as the longer."""
-    pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
-    pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+    pytest.importorskip("torch", reason="training needs torch: install '.[test]'")
+    pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
     from edge.signal.conditioning import Conditioning
     from quantize.any_leads.drawn import Mixture, Source
     from quantize.hundred_hz import rows_of

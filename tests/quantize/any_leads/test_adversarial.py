@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="training needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install '.[test]'")
 
 from edge.lead_subsets import TWELVE
 from quantize.__main__ import main

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
-pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="training needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install '.[test]'")
+pytest.importorskip("onnx", reason="export needs onnx: install '.[test]'")
 
 from edge.bundle import load_bundle
 from edge.lead_subsets import INDEPENDENT_ROWS, TWELVE, class_of, known

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the feed makes tensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the feed makes tensors: install '.[test]'")
 
 from edge.lead_subsets import TWELVE, class_of
 from edge.leads import INDEPENDENT_LEADS, INPUT_LEADS, LEADS, RECONSTRUCTED_LEADS

@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="training needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install '.[test]'")
 
 from quantize.any_leads import train as module
 from quantize.any_leads.checkpoint import keep, load_checkpoint, write_mean

@@ -69,7 +69,7 @@ def test_scores_are_read_back_or_refused(tmp_path: Path) -> None:
 
 def test_the_export_puts_it_into_the_bundle_where_it_is_found(tmp_path: Path) -> None:
     for needed in ("torch", "onnx", "safetensors"):
-        pytest.importorskip(needed, reason="exporting needs leadlift[test]")
+        pytest.importorskip(needed, reason="exporting needs '.[test]'")
     from quantize.__main__ import main
 
     file, output = tmp_path / "scores.json", tmp_path / "bundle.onnx"

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="training needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install '.[test]'")
 
 from quantize.any_leads import int8
 from quantize.any_leads import train as train_module
@@ -109,7 +109,7 @@ def test_its_graph_is_today_s_with_wider_ends(
     experiment: Experiment, small: StudentConfig, tmp_path: Path, float32: bool
 ) -> None:
     """Leads, mask and anchor in; anchor times leads plus residual and twelve log sigmas out."""
-    pytest.importorskip("onnx", reason="export needs onnx: install leadlift[test]")
+    pytest.importorskip("onnx", reason="export needs onnx: install '.[test]'")
     onnxruntime = pytest.importorskip("onnxruntime", reason="graphs need onnxruntime")
     from quantize.export import graph_from_student
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
-pytest.importorskip("safetensors", reason="checkpoints need safetensors: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="training needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
+pytest.importorskip("safetensors", reason="checkpoints need safetensors: install '.[test]'")
 
 from quantize.any_leads.narrower import narrowed
 from quantize.any_leads.train import AnySchedule, Experiment, train_any

@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="the network needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="the network needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
 
 from benchmarks.fidelity.scores import record_scores, scored
 from edge.lead_subsets import INDEPENDENT_ROWS, N_CLASSES, class_of, known

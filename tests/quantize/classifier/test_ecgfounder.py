@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="ECGFounder needs torch: install leadlift[test]")
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="ECGFounder needs torch: install '.[test]'")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
 
 from quantize.classifier.ecgfounder import (
     EcgFounder,

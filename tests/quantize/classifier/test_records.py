@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-pytest.importorskip("scipy", reason="quantize needs scipy: install leadlift[test]")
+pytest.importorskip("scipy", reason="quantize needs scipy: install '.[test]'")
 
 from edge.leads import LEADS
 from quantize.classifier.records import (

@@ -10,8 +10,8 @@ import pytest
 
 from tests.quantize.published.physionet import served, tree, twelve_uv, write_record, write_sums
 
-pytest.importorskip("requests", reason="fetching needs requests: install leadlift[test]")
-pytest.importorskip("scipy", reason="another rate needs scipy: install leadlift[test]")
+pytest.importorskip("requests", reason="fetching needs requests: install '.[test]'")
+pytest.importorskip("scipy", reason="another rate needs scipy: install '.[test]'")
 
 from edge.leads import INDEPENDENT_LEADS, lead_indices
 from quantize.__main__ import main

@@ -9,7 +9,7 @@ import pytest
 
 from tests.quantize.published.physionet import Served, served, tree
 
-pytest.importorskip("requests", reason="fetching needs requests: install leadlift[test]")
+pytest.importorskip("requests", reason="fetching needs requests: install '.[test]'")
 
 from quantize.errors import QuantizeError
 from quantize.published import fetch as fetching

@@ -3,7 +3,7 @@ const asked = new URLSearchParams(location.search), patient = asked.get("patient
 if (patient !== null) {
   const back = document.getElementById("ward"), name = document.getElementById("patient");
   asked.delete("patient");
-  back.href = `./${asked.size ? `?${asked}` : ""}`;
+  back.href = `./${asked.size ? `?${asked}`.replaceAll("%2C", ",") : ""}`;
   back.hidden = name.hidden = false;
   document.title = `${patient} - leadlift`;
   addEventListener("keydown", (event) => {

@@ -4,6 +4,7 @@ import { Markers, Noting } from "./markers.js";
 import { LAYOUT_NAMES, arrange, drawPaper } from "./paper.js";
 import { sheet as printedSheet, words as said, writeWords } from "./sheet.js";
 import { show } from "./status.js";
+import { followTheme } from "./theme.js";
 import { History, connect } from "./stream.js";
 import { arrived, drawCell, scrolled, stretches, swept } from "./traces.js";
 
@@ -237,15 +238,9 @@ function snapshot() {
   }, "image/png");
 }
 
-function theme() {
-  const root = document.documentElement;
-  root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark";
-  readColours();
-}
-
 const next = (names, now) => names[(names.indexOf(now) + 1) % names.length];
 const KEYS = {
-  " ": () => freeze(frozen === null), f: () => freeze(frozen === null), c: toggleCalipers, p: snapshot, t: theme,
+  " ": () => freeze(frozen === null), f: () => freeze(frozen === null), c: toggleCalipers, p: snapshot, t: () => theme(),
   m: () => note(), d: () => print(),
   l: () => set("layout", next(LAYOUT_NAMES, view.layout)), s: () => set("motion", next(["sweep", "scroll"], view.motion)),
   "[": () => step("speed", -1), "]": () => step("speed", 1), "+": () => step("gain", 1), "=": () => step("gain", 1), "-": () => step("gain", -1),
@@ -319,12 +314,9 @@ const send = connect({
 });
 const noting = new Noting(send, tell);
 addEventListener("beforeprint", prepare);
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => { document.documentElement.dataset.theme = dark.matches ? "dark" : "light"; readColours(); };
-dark.addEventListener("change", follow);
 new ResizeObserver(layOut).observe(sheet);
 byId("layout").value = view.layout;
-follow();
+const theme = followTheme(readColours);
 requestAnimationFrame(draw);
 
 /** For tests and for whoever looks for a fault: how things stand. */

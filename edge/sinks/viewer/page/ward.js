@@ -1,5 +1,7 @@
 // The page of all patients: a small picture and words of each, in an order that puts first who needs attention.
 import { SmallPicture } from "./ward_picture.js";
+import { followTheme } from "./theme.js";
+import { STATES, addressOf, followChoice, showLeads } from "./ward_choice.js";
 import { Trace, connect, unpack } from "./ward_stream.js";
 
 const byId = (id) => document.getElementById(id), grid = byId("patients"), root = document.documentElement;
@@ -9,8 +11,7 @@ const DRAW_MS = 60; // 15 times a second, two columns of each picture: more is n
 const STILL_MS = 1500; // no picture moves under a pointer or a key that is about to open it
 const patients = new Map();
 const look = { hz: 32, rows: 2, colours: {} };
-let run = null, missed = 0, names = ["II", "V1"], touched = -STILL_MS, sorted = "", last = 0, frames = 0;
-const asked = new URLSearchParams(location.search);
+let run = null, missed = 0, names = [], touched = -STILL_MS, sorted = "", last = 0, frames = 0;
 
 const seen = new IntersectionObserver((entries) => {
   for (const { target, isIntersecting } of entries) target.picture.seen = isIntersecting;
@@ -21,8 +22,8 @@ function patient(number) {
   const found = patients.get(number);
   if (found) return found;
   const card = byId("one").content.firstElementChild.cloneNode(true), canvas = card.querySelector("canvas");
-  const one = { number, card, picture: new SmallPicture(canvas), trace: new Trace(names.length), state: null, needed: -HELD_MS };
-  for (const name of ["name", "bpm", "marks", "facts"]) one[name] = card.querySelector(`.${name}`);
+  const one = { number, card, picture: new SmallPicture(canvas), labels: [...card.querySelectorAll("i")], trace: new Trace(names.length), state: null, was: {} };
+  for (const name of ["name", "bpm", "marks", "sources", "facts"]) one[name] = card.querySelector(`.${name}`);
   canvas.picture = one.picture;
   seen.observe(canvas); sized.observe(canvas);
   patients.set(number, one);
@@ -48,7 +49,7 @@ const set = (element, text) => { if (element.textContent !== text) element.textC
 function show(one, state) {
   const renewed = JSON.stringify(one.state?.sources) !== JSON.stringify(state.sources);
   one.state = state;
-  if (state.attention.length) one.needed = performance.now();
+  for (const name in STATES) if (says(one, name)) one.was[name] = performance.now();
   set(one.name, state.name); one.name.title = state.name;
   set(one.bpm, state.bpm === null ? "--" : String(state.bpm));
   const marks = [...state.attention.map((text) => [text, "alarm"]), ...(state.simulated ? [["simulated", "simulated"]] : []), ...state.words.map((text) => [text, ""])];
@@ -61,10 +62,16 @@ function show(one, state) {
   one.facts.title = one.facts.textContent;
   one.card.classList.toggle("needs", state.attention.length > 0);
   one.card.setAttribute("aria-label", [state.name, ...state.attention, state.bpm === null ? "no heart rate" : `${state.bpm} bpm`, ...(state.simulated ? ["simulated"] : []), ...state.words].join(", "));
-  asked.set("patient", state.name);
-  one.card.href = `patient?${asked}`;
-  if (renewed) one.picture.drawn = null;
+  one.card.href = addressOf(state.name);
+  if (!renewed) return;
+  one.inks = one.picture.drawn = null;
+  one.labels.forEach((label, k) => set(label, state.sources.length ? names[k] ?? "" : ""));
+  set(one.sources, names.map((name, k) => [name, state.sources[k] ?? "measured"]).filter(([, source]) => source !== "measured").map((pair) => pair.join(" ")).join(", "));
 }
+
+const says = ({ state }, name) => state.attention.some((text) => STATES[name].test(text));
+/** Whether a state is so, or was a moment ago. */
+const lately = (one, name, now) => says(one, name) || now - (one.was[name] ?? -HELD_MS) < HELD_MS;
 
 const inks = ({ state }) => names.map((_, k) => {
   const source = state?.sources[k] ?? "";
@@ -75,11 +82,11 @@ const inks = ({ state }) => names.map((_, k) => {
 
 const compare = new Intl.Collator(undefined, { numeric: true }).compare;
 function arrange(now) {
-  const wanted = byId("find").value.trim().toLocaleLowerCase(), order = byId("order").value;
+  const wanted = byId("find").value.trim().toLocaleLowerCase(), order = byId("order").value, kind = byId("show").value;
   const ready = [...patients.values()].filter(({ state }) => state);
-  const needs = (one) => now - one.needed < HELD_MS;
+  const needs = (one) => lately(one, "needs", now);
   const rank = (a, b) => order === "came" ? a.number - b.number : (order === "attention" && needs(b) - needs(a)) || compare(a.state.name, b.state.name) || a.number - b.number;
-  const shown = ready.filter(({ state }) => state.name.toLocaleLowerCase().includes(wanted)).sort(rank);
+  const shown = ready.filter((one) => one.state.name.toLocaleLowerCase().includes(wanted) && (kind === "all" || lately(one, kind, now))).sort(rank);
   const needing = ready.filter(({ state }) => state.attention.length).length;
   set(byId("count"), ready.length === 0 ? "no patients yet" : `${ready.length} ${ready.length === 1 ? "patient" : "patients"}${shown.length < ready.length ? `, ${shown.length} shown` : ""}`);
   set(byId("needing"), needing ? `! ${needing} ${needing === 1 ? "needs" : "need"} attention` : "");
@@ -91,8 +98,7 @@ function arrange(now) {
   if (grid.contains(focused)) focused.focus({ preventScroll: true });
 }
 
-function at(now) { touched = -STILL_MS; arrange(now); keep(); }
-const keep = () => { for (const name of ["find", "order", "leads"]) sessionStorage.setItem(`ward ${name}`, byId(name).value); };
+function arrangeNow() { touched = -STILL_MS; for (const { card, state } of patients.values()) if (card.hasAttribute("href")) card.href = addressOf(state.name); arrange(performance.now()); }
 
 // Drawing.
 
@@ -114,12 +120,13 @@ function readColours() {
   again();
 }
 
-function theme() { root.dataset.theme = root.dataset.theme === "dark" ? "light" : "dark"; readColours(); }
-
-function leads() {
-  look.rows = Number(byId("leads").value);
+/** Other leads come: what was kept of each trace was of those before. */
+function renew(leads) {
+  names = leads; look.rows = names.length;
   grid.classList.toggle("single", look.rows === 1);
-  again(); keep();
+  for (const one of patients.values()) { one.trace = new Trace(names.length); one.picture.head = null; if (one.state) one.state.sources = []; }
+  showLeads(names);
+  again();
 }
 
 // Keys.
@@ -138,29 +145,23 @@ addEventListener("keydown", (event) => {
   touched = performance.now();
   if (event.ctrlKey || event.metaKey || event.altKey) return;
   const typing = event.target.closest("input, select");
-  if (event.key === "Escape" && event.target === byId("find")) { byId("find").value = ""; at(performance.now()); }
+  if (event.key === "Escape" && event.target === byId("find")) { byId("find").value = ""; byId("find").dispatchEvent(new Event("input")); }
   if (typing) return;
   if (event.key === "/") { byId("find").focus(); event.preventDefault(); }
   else if (event.key === "t") theme();
+  else if (choose(event.key)) return;
   else if (/^(Arrow.*|Home|End)$/.test(event.key)) step(event);
 });
 for (const kind of ["pointermove", "pointerdown", "touchstart"]) addEventListener(kind, () => { touched = performance.now(); }, { passive: true });
-byId("find").addEventListener("input", () => at(performance.now()));
-byId("order").addEventListener("change", () => at(performance.now()));
-byId("leads").addEventListener("change", leads);
+const theme = followTheme(readColours), choose = followChoice(arrangeNow, () => ask());
 byId("theme").addEventListener("click", theme);
-for (const name of ["find", "order", "leads"]) byId(name).value = sessionStorage.getItem(`ward ${name}`) ?? byId(name).value;
 
-const dark = matchMedia("(prefers-color-scheme: dark)");
-const follow = () => { root.dataset.theme = dark.matches ? "dark" : "light"; readColours(); };
-dark.addEventListener("change", follow);
-follow(); leads();
-
-connect({
+const ask = connect({
   onState(found) {
-    if (run !== found.run) { [...patients.values()].forEach(forget); sorted = ""; run = found.run; names = found.leads; look.hz = found.columns_hz; }
+    if (run !== found.run) { [...patients.values()].forEach(forget); sorted = ""; run = found.run; look.hz = found.columns_hz; }
+    if (String(names) !== String(found.leads)) renew(found.leads);
     missed = found.dropped;
-    for (const state of found.patients) { const one = patient(state.number); show(one, state); one.inks = null; }
+    for (const state of found.patients) show(patient(state.number), state);
     const here = new Set(found.here);
     const now = performance.now(), back = new Set([...patients.values()].filter(({ number }) => here.has(number)).map(({ state }) => state?.name));
     for (const one of [...patients.values()]) {
@@ -173,4 +174,4 @@ connect({
   onLink(text) { set(byId("link"), text); document.body.classList.toggle("lost", text !== ""); },
 });
 requestAnimationFrame(draw);
-globalThis.leadlift = { stats: () => ({ frames, missed, patients: patients.size, order: [...grid.children].map((card) => card.querySelector(".name").textContent), ends: [...patients.values()].map(({ trace }) => trace.end) }) };
+globalThis.leadlift = { stats: () => ({ frames, missed, patients: patients.size, leads: names, order: [...grid.children].map((card) => card.querySelector(".name").textContent), ends: [...patients.values()].map(({ trace }) => trace.end) }) };

@@ -40,23 +40,31 @@ export function unpack(buffer, put) {
   return from === buffer.byteLength;
 }
 
-/** Calls `onState(object)`, `onColumns(ArrayBuffer)` and `onLink(text, "" while it is up)` for ever. */
+/** Calls `onState(object)`, `onColumns(ArrayBuffer)` and `onLink(text, "" while it is up)` for ever. Returns what asks
+    anew, once the address says something else. */
 export function connect({ onState, onColumns, onLink }) {
-  let wait = FIRST_WAIT_MS;
+  let wait = FIRST_WAIT_MS, current = null, timer = 0;
   const open = () => {
+    clearTimeout(timer);
     const scheme = location.protocol === "https:" ? "wss" : "ws";
     const socket = new WebSocket(`${scheme}://${location.host}/ward${location.search}`);
+    const before = current;
+    current = socket;
+    before?.close();
     socket.binaryType = "arraybuffer";
     socket.onmessage = ({ data }) => {
+      if (socket !== current) return;
       wait = FIRST_WAIT_MS;
       onLink("");
       if (typeof data === "string") onState(JSON.parse(data)); else onColumns(data);
     };
     socket.onclose = ({ reason }) => {
+      if (socket !== current) return;
       onLink(reason || "no connection to leadlift, trying again: nothing here is live");
-      setTimeout(open, wait * (0.75 + Math.random() / 2)); // not all browsers at the same moment
+      timer = setTimeout(open, wait * (0.75 + Math.random() / 2)); // not all browsers at the same moment
       wait = Math.min(wait * 2, LONGEST_WAIT_MS);
     };
   };
   open();
+  return open;
 }

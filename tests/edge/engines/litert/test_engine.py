@@ -40,7 +40,7 @@ def test_without_litert_one_line_names_the_extra_and_auto_goes_on(
     with pytest.raises(EngineMissingError) as refused:
         registry.open_engine(shipped_bundle, "litert")
     said = str(refused.value)
-    assert said.startswith("the litert engine needs no_such_litert: pip install 'leadlift[litert]'")
+    assert said.startswith("the litert engine needs no_such_litert: pip install '.[litert]'")
     assert "--engine onnxruntime" in said and "\n" not in said
     monkeypatch.setattr(registry, "AUTO", ("litert", "onnxruntime"))
     choice = registry.open_engine(shipped_bundle)

@@ -16,7 +16,7 @@ DEVICE = "8.6"  # one that TensorRT-RTX builds for without its being here
 def rtx_library() -> TensorRtLibrary:
     """The library, or a skip that names what is missing."""
     module = pytest.importorskip(
-        "tensorrt_rtx_bindings", reason="building needs TensorRT-RTX: install leadlift[trt-rtx]"
+        "tensorrt_rtx_bindings", reason="building needs TensorRT-RTX: install '.[trt-rtx]'"
     )
     return library_from_module(module, "tensorrt_rtx")
 

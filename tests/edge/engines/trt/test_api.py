@@ -52,7 +52,7 @@ def surfaces() -> dict[str, Surface]:
 @pytest.fixture(scope="module")
 def rtx() -> Surface:
     if importlib.util.find_spec(RTX) is None:
-        pytest.skip("TensorRT-RTX is not here: pip install 'leadlift[trt-rtx]'")
+        pytest.skip("TensorRT-RTX is not here: pip install '.[trt-rtx]'")
     return surface_of(None, RTX)
 
 

@@ -21,7 +21,7 @@ from edge.engines.trt.library import TensorRtLibrary
 from edge.errors import EngineBuildError
 from tests.edge.engines.trt.rtx import DEVICE, node_of, rtx_library, set_constant, spoiled
 
-onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install '.[test]'")
 
 from edge.engines.trt.graph import static_int8_graph
 

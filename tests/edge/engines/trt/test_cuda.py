@@ -305,7 +305,7 @@ def test_what_is_reached_on_pycuda_is_known() -> None:
 
 def test_pycuda_has_what_is_reached() -> None:
     driver = pytest.importorskip(
-        "pycuda.driver", reason="pycuda is not here: install leadlift[jetson]", exc_type=ImportError
+        "pycuda.driver", reason="pycuda is not here: install '.[jetson]'", exc_type=ImportError
     )
     assert [name for name in pycuda_touched() if not hasattr(driver, name)] == []
     for name in ("push", "pop", "detach", "get_current"):

@@ -47,7 +47,7 @@ def test_names_and_texts_of_errors_are_cudas_own() -> None:
     runtime, driver = (
         pytest.importorskip(
             f"cuda.bindings.{part}",
-            reason="cuda.bindings is not here: install leadlift[jetson]",
+            reason="cuda.bindings is not here: install '.[jetson]'",
             exc_type=ImportError,
         )
         for part in ("runtime", "driver")

@@ -106,7 +106,7 @@ def test_a_failed_launch_is_typed(gpu: FakeGpu, cuda: Cuda) -> None:
 def test_cuda_bindings_have_what_is_reached() -> None:
     driver = pytest.importorskip(
         "cuda.bindings.driver",
-        reason="cuda.bindings is not here: install leadlift[jetson]",
+        reason="cuda.bindings is not here: install '.[jetson]'",
         exc_type=ImportError,
     )
     for entry in cuda_graph.TOUCHED:

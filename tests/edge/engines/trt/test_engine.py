@@ -22,7 +22,7 @@ from edge.errors import (
 from tests.edge.engines.given import run, simulated
 from tests.edge.engines.trt.tensorrt_bench import Bench
 
-pytest.importorskip("onnx", reason="TensorRT's graph is made with onnx: install leadlift[test]")
+pytest.importorskip("onnx", reason="TensorRT's graph is made with onnx: install '.[test]'")
 
 from edge.engines.trt.engine import TensorRtEngine
 

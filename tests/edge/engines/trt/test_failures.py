@@ -31,7 +31,7 @@ from tests.edge.engines.trt.fake_gpu import FakeFaultError, FakeGpu
 from tests.edge.engines.trt.rtx import DEVICE, rtx_library
 from tests.edge.engines.trt.tensorrt_bench import Bench
 
-pytest.importorskip("onnx", reason="TensorRT's graph is made with onnx: install leadlift[test]")
+pytest.importorskip("onnx", reason="TensorRT's graph is made with onnx: install '.[test]'")
 
 
 @pytest.mark.parametrize(

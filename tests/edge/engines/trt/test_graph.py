@@ -17,7 +17,7 @@ from edge.errors import EngineBuildError, InputError
 from tests.edge.engines.given import Given, given_from_leads, run, simulated
 from tests.edge.engines.trt.rtx import constant_of, node_of, set_constant, spoiled
 
-onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install leadlift[test]")
+onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install '.[test]'")
 
 from edge.engines.graph_rewrites import rewritten_states, tensorrt_graph
 from edge.engines.trt.graph import MAX_FRAMES, static_int8_graph

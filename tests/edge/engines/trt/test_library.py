@@ -77,7 +77,7 @@ def test_nothing_is_imported_to_find_that_nothing_is_there() -> None:
     assert imported == "[]"
     assert "tensorrt is not installed; tensorrt_rtx is not installed" in line
     assert "python3-libnvinfer" in line
-    assert "pip install 'leadlift[trt-rtx]'" in line
+    assert "pip install '.[trt-rtx]'" in line
 
 
 def test_a_library_whose_own_libraries_are_missing_is_named_with_the_reason(

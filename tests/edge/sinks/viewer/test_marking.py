@@ -16,7 +16,7 @@ from edge.sinks.viewer.marking import MOST as MOST_MARKERS
 from edge.sinks.viewer.sink import ViewSink
 from tests.edge.sinks.blocks import block, ecg
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 from tests.edge.sinks.viewer.test_sink import HZ, WAIT_S, looking
 
 if TYPE_CHECKING:

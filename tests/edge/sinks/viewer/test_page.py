@@ -13,8 +13,8 @@ from edge.quality import Quality
 from edge.sinks.viewer.sink import ViewSink
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, levels, shown, until
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
 pytestmark = IN_BROWSER
 RAISED_MV = 0.4  # stays in its row at every gain
 

@@ -17,8 +17,8 @@ from edge.sinks.viewer.sink import ViewSink
 from tests.edge.sinks.blocks import block
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, INKED, level, shown, until
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
 pytestmark = IN_BROWSER
 
 

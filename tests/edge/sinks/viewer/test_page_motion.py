@@ -19,8 +19,8 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from tests.edge.sinks.blocks import block
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, WAIT_MS, until
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
 pytestmark = IN_BROWSER
 BEFORE, LIVE, PIECE = 2000, 1000, 50  # samples; the columns of 3x4 and the rows of 12x1 begin anew
 

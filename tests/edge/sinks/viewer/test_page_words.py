@@ -16,8 +16,8 @@ from edge.sinks.viewer.sink import ViewSink
 from tests.edge.cards import carded
 from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, shown
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
 pytestmark = IN_BROWSER
 
 

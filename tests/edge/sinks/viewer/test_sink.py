@@ -27,9 +27,9 @@ from edge.sinks.viewer.viewers import MOST, QUEUE
 from tests.edge.sinks.blocks import block, ecg
 from tests.edge.sinks.viewer.test_messages import unpacked
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("starlette", reason="the view needs leadlift[view]")
-client = pytest.importorskip("websockets.sync.client", reason="the view needs leadlift[view]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("starlette", reason="the view needs '.[view]'")
+client = pytest.importorskip("websockets.sync.client", reason="the view needs '.[view]'")
 exceptions = pytest.importorskip("websockets.exceptions")
 HZ, WAIT_S = 250.0, 20.0
 
@@ -327,7 +327,7 @@ def test_without_a_port_any_free_one_will_do() -> None:
 
 def test_without_the_libraries_it_says_how_to_get_them(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "uvicorn", None)
-    with pytest.raises(SinkError, match=r"pip install 'leadlift\[view\]'"):
+    with pytest.raises(SinkError, match=r"pip install '\.\[view\]'"):
         open_sink("view:0", HZ)
 
 

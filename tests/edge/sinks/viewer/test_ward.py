@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import ExitStack
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+import numpy as np
 import pytest
 
 from edge.errors import SinkError
 from edge.files.recording import Metadata
+from edge.leads import LEADS
 from tests.edge.sinks.blocks import block, ecg
 from tests.edge.sinks.viewer.test_messages import unpacked
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("starlette", reason="the view needs leadlift[view]")
-client = pytest.importorskip("websockets.sync.client", reason="the view needs leadlift[view]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("starlette", reason="the view needs '.[view]'")
+client = pytest.importorskip("websockets.sync.client", reason="the view needs '.[view]'")
 exceptions = pytest.importorskip("websockets.exceptions")
 from edge.sinks.viewer.ward import Ward
-from edge.sinks.viewer.ward_summary import HEAD, ONE
+from edge.sinks.viewer.ward_summary import HEAD, ONE, columns
 
 WAIT_S = 20.0
 
@@ -60,6 +63,32 @@ def test_the_page_of_all_is_told_of_each_who_comes_and_leaves(ward: Ward) -> Non
         while len(left := states(browser)["here"]) > 1:
             pass
         assert left == here[1:] and ward.sink("Bed 1", Metadata()).name == "Bed 1"
+
+
+def test_each_browser_is_sent_the_leads_that_it_asks_for(ward: Ward) -> None:
+    one = ward.sink("Bed 1", Metadata())
+    asked = {"": ("II", "V1"), "?leads=V4,avf": ("V4", "aVF"), "?leads=V1": ("V1",)}
+    source = {"II": "measured", "V1": "measured", "V4": "reconstructed"}
+    with ExitStack() as opened:
+        browsers = {q: opened.enter_context(looking(ward, f"ward{q}")) for q in asked}
+        for browser in browsers.values():
+            states(browser)  # the greeting
+        one.write(block(sent := ecg(500)))
+        for query, browser in browsers.items():
+            leads, message = asked[query], b""
+            while len(message) <= HEAD.size + ONE.size or isinstance(message, str):
+                message = browser.recv(WAIT_S)
+            sources: list[str] = []
+            while not sources:  # each patient's words come once a second
+                said = states(browser)
+                sources = [one for patient in said["patients"] for one in patient["sources"]]
+            assert tuple(said["leads"]) == leads and sources[0] == source[leads[0]]
+            assert HEAD.unpack_from(message)[1] == len(sources) == len(leads)
+            n, first = map(int, ONE.unpack_from(message, HEAD.size)[1::2])
+            rows = sent[[LEADS.index(lead) for lead in leads]]
+            made = columns(0, rows, np.zeros(rows.shape, np.uint8), 250.0)
+            low = np.frombuffer(message, "<i2", n * len(leads), HEAD.size + ONE.size)
+            np.testing.assert_array_equal(low.reshape(-1, n), made.low_uv[:, first:], strict=True)
 
 
 @pytest.mark.parametrize("name", ["Bed 1", "Å & b/?#", "<img src=x onerror=alert(1)>"])

@@ -16,12 +16,13 @@ from edge.leads import LEADS
 from edge.quality import Quality
 from tests.edge.sinks.viewer.in_browser import IN_BROWSER, WAIT_MS, level, until
 
-pytest.importorskip("uvicorn", reason="the view needs leadlift[view]")
-pytest.importorskip("playwright.sync_api", reason="the page's tests need leadlift[test]")
+pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
+pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
 from edge.sinks.viewer.ward import PatientSink, Ward
 
 pytestmark = IN_BROWSER
 HOSTILE = "Bed 10 <img src=x onerror=alert(1)>"
+THEME = "document.documentElement.dataset.theme"
 ORDER = "leadlift.stats().order.join('|')"
 
 
@@ -106,5 +107,65 @@ def test_a_trace_is_drawn_and_one_who_leaves_is_told(page: Any, sinks: list[Pati
       c.getContext("2d").getImageData(0, 0, c.width, c.height).data.some((v) => v > 0))"""
     until(page, f"({inked}).every(Boolean)")
     sinks[2].close()
-    page.wait_for_selector("text=LEFT")
+    page.wait_for_selector(".marks >> text=LEFT")
     assert page.locator(".patient", has_text="LEFT").get_attribute("href") is None
+
+
+def test_light_or_dark_goes_along_to_one_patient_and_back(page: Any) -> None:
+    assert page.evaluate(THEME) == "light"
+    page.keyboard.press("t")
+    page.locator(".patient").first.click()
+    page.wait_for_selector("#ink")
+    assert page.evaluate(THEME) == "dark"
+    page.reload()
+    assert page.evaluate(THEME) == "dark"
+    page.keyboard.press("t")
+    page.go_back()  # the browser's own way
+    page.wait_for_selector(".patient")
+    assert page.evaluate(THEME) == "light"
+    page.emulate_media(color_scheme="dark")  # nothing else is chosen: the system's counts
+    until(page, f"{THEME} === 'dark'")
+
+
+def test_leads_are_chosen_by_control_key_or_address_which_keeps_them(page: Any) -> None:
+    shown, words = "leadlift.stats().leads.join()", ".patient .sources"
+    assert page.evaluate(shown) == "II,V1" and "?" not in page.url
+    assert page.locator(words).first.inner_text() == ""
+    page.select_option("#lower", "V4")
+    until(page, f"{shown} === 'II,V4'")
+    page.locator(words, has_text="V4 reconstructed").first.wait_for()
+    page.focus("body")
+    page.keyboard.press("l")
+    until(page, f"{shown} === 'III,V4'")
+    page.keyboard.press("Shift+L")
+    until(page, f"{shown} === 'III,V5'")
+    assert page.url.endswith("?leads=III,V5")
+    until(page, "leadlift.stats().ends.every((end) => end >= 256)")
+    page.locator(".patient").first.click()
+    page.wait_for_selector("#ink")
+    page.keyboard.press("w")
+    page.wait_for_selector(".patient")
+    until(page, f"{shown} === 'III,V5'")
+    assert page.locator("#upper").input_value() == "III"
+    page.select_option("#lower", "none")
+    until(page, f"{shown} === 'III'")
+    page.select_option("#upper", "II")
+    page.select_option("#lower", "V1")
+    until(page, f"{shown} === 'II,V1'")
+    assert "?" not in page.url
+
+
+def test_who_is_shown_by_state(page: Any, sinks: list[PatientSink]) -> None:
+    page.select_option("#show", "off")
+    assert page.evaluate(ORDER) == HOSTILE and page.url.endswith("?show=off")
+    page.reload()
+    page.wait_for_selector(".patient")
+    until(page, f"{ORDER} === '{HOSTILE}'")
+    page.select_option("#show", "misplaced")
+    assert page.evaluate(ORDER) == "" and "3 patients, 0 shown" in page.inner_text("header")
+    page.select_option("#show", "left")
+    sinks[0].close()
+    until(page, f"{ORDER} === 'Bed 2'")
+    page.focus("body")
+    page.keyboard.press("s")  # the first again
+    until(page, f"{ORDER}.split('|').length === 3")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,15 +12,18 @@ from hypothesis import strategies as st
 
 from edge.files.recording import Metadata
 from edge.leads import LEADS
+from edge.marker import BEGAN_ANEW, Marker
 from edge.quality import Quality
 from edge.sinks.base import LiveStatus
 from edge.sinks.picture import LivePicture
 from edge.sinks.viewer.messages import MISSING_ECG
 from edge.sinks.viewer.ward_summary import (
+    ANEW_S,
     COLUMNS_HZ,
     STALE_S,
     bounded,
     columns,
+    leads_asked,
     pack_columns,
     patient_state,
     start_of,
@@ -99,6 +103,38 @@ def test_who_needs_attention(
     assert (said["attention"], said["words"]) == (attention, words)
     assert len(said["device"]) == 120
     assert said["bpm"] is None or not (outage or silent_s)
+
+
+@pytest.mark.parametrize(
+    ("asked", "leads"),
+    [
+        ("", ("II", "V1")),
+        ("V5,II", ("V5", "II")),
+        ("avf", ("aVF",)),
+        (" v2 , V2,Lead_III", ("V2", "III")),
+        ("V7,,V3", ("V3",)),
+        ("I,V1,V2", ("I", "V1")),
+        ("nonsense", ("II", "V1")),
+        ("V3," * 10_000, ("V3",)),
+    ],
+)
+def test_leads_that_an_address_asks_for(asked: str, leads: tuple[str, ...]) -> None:
+    assert leads_asked(asked) == leads
+
+
+@pytest.mark.parametrize("how", ["marker", "index"])
+def test_who_began_anew_needs_attention_for_a_while(how: str) -> None:
+    picture = LivePicture(HZ)
+    picture.push(block(ecg(500)))
+    assert not picture.began_anew(ANEW_S)
+    anew = block(ecg(500), 500 if how == "marker" else 0)
+    markers = (Marker(BEGAN_ANEW, 500),) if how == "marker" else ()
+    picture.push(replace(anew, markers=markers))
+    assert picture.began_anew(ANEW_S)
+    said = patient_state(1, "a", picture.snapshot(1.0), 0.0, anew=True)
+    assert said["attention"] == ["BEGAN ANEW"]
+    picture.push(block(ecg(2500), 1000 if how == "marker" else 500))
+    assert not picture.began_anew(ANEW_S)
 
 
 def test_before_the_first_sample() -> None:
