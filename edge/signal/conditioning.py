@@ -26,6 +26,9 @@ from edge.signal.filters import Section, biquad, highpass1, slowest_mode
 
 BLOCK_HOPS = 8  # a block of 32 samples: cheap for one hop, and for hours of signal
 BATCH_BLOCKS = 64
+# A BLAS takes rows and columns in groups and may sum what is left over in another order (OpenBLAS for AVX-512
+# does). Products of whole groups have the same bits for one stream and among many, of a hop and of a block.
+GROUP = 8
 
 # No beat holds its sign this far from the baseline for this long; an electrode step does. Counted in blocks.
 STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.7))
@@ -123,6 +126,11 @@ def block_map(
     return rows, rest
 
 
+def in_groups(n: int) -> int:
+    """The next multiple of GROUP: rows or columns of a product of which `n` are wanted."""
+    return -(-n // GROUP) * GROUP
+
+
 def _largest(values: NDArray[np.float64]) -> float:
     """The largest absolute value; several times faster than `max` on a few of them."""
     size = np.abs(values).ravel()
@@ -157,7 +165,7 @@ class Conditioner:
         hop: int,
         open_block: NDArray[np.float64] | None = None,
     ) -> None:
-        """`open_block` is where to keep the block in work, (n_inner of `block_map`, n_leads)."""
+        """`open_block` keeps the block in work, in the first columns of (n_inner, in_groups(n_leads))."""
         self.spec, self.sampling_hz, self.n_leads, self.hop = spec, sampling_hz, n_leads, hop
         n = BLOCK_HOPS * hop
         self._map, self._rest = block_map(spec, sampling_hz, hop)
@@ -173,10 +181,12 @@ class Conditioner:
         self._wrong = per_sum * np.array([[1.0], [mode.residual]])
         self._hop_sums = np.repeat(np.eye(BLOCK_HOPS), hop, axis=1)
         # The open block: its state and samples, and what they give. Views save a hop their making.
-        self._z = np.zeros((n_states + n, n_leads)) if open_block is None else open_block
-        self._result = np.zeros((len(self._map), n_leads))
-        self._outputs = self._result[: 2 * n].reshape(2, n, n_leads)
-        self._states = self._result[2 * n :].reshape(BLOCK_HOPS, n_states, n_leads)
+        n_columns = in_groups(n_leads)
+        self._columns = np.zeros((n_states + n, n_columns)) if open_block is None else open_block
+        self._z = self._columns[:, :n_leads]
+        self._result = np.zeros((len(self._map), n_columns))
+        self._outputs = self._result[: 2 * n, :n_leads].reshape(2, n, n_leads)
+        self._states = self._result[2 * n :, :n_leads].reshape(BLOCK_HOPS, n_states, n_leads)
         self._hops = [self._hop_of_block(at) for at in range(BLOCK_HOPS)]
         self.reset()
 
@@ -189,9 +199,11 @@ class Conditioner:
         first = self._n_states + at * hop
         samples = self._z[first : first + hop].T
         rows = np.concatenate([np.arange(hop), n + np.arange(hop)]) + at * hop
-        if _rows_stand_alone(*self._map.shape, self.n_leads, hop):
-            made = np.zeros((2 * hop, self.n_leads))
-            return samples, self._map[rows], made, made.reshape(2, hop, -1).swapaxes(1, 2)
+        n_columns = self._columns.shape[1]
+        if _rows_stand_alone(*self._map.shape, n_columns, hop):
+            made = np.zeros((2 * hop, n_columns))
+            outputs = made[:, : self.n_leads].reshape(2, hop, -1).swapaxes(1, 2)
+            return samples, self._map[rows], made, outputs
         outputs = self._outputs[:, at * hop : (at + 1) * hop].swapaxes(1, 2)
         return samples, self._map, self._result, outputs
 
@@ -254,7 +266,7 @@ class Conditioner:
         """
         samples, rows, made, outputs = self._hops[self.filled]
         samples[...] = ecg_mv
-        np.dot(rows, self._z, made)
+        np.dot(rows, self._columns, made)
         out[...] = outputs
         self.count_hop()
 
@@ -313,7 +325,7 @@ class Conditioner:
 
     def _evaluate(self) -> None:
         if not self._evaluated:
-            np.dot(self._map, self._z, self._result)
+            np.dot(self._map, self._columns, self._result)
             self._evaluated = True
 
     def _end_block(self) -> None:
@@ -356,15 +368,15 @@ class Conditioner:
         z, limit = self._z, self._no_step
         for i, (block, row) in enumerate(zip(blocks, result, strict=True)):
             z[n_states:] = block
-            np.dot(self._map, z, row)
-            if _largest(np.dot(self._hop_sums, row[:n])) > limit:
+            np.dot(self._map, self._columns, row)
+            if _largest(np.dot(self._hop_sums, row[:n, : self.n_leads])) > limit:
                 n_blocks = i  # a step may begin here: it is looked for hop by hop
                 break
-            z[:n_states] = row[-n_states:]
+            z[:n_states] = row[-n_states:, : self.n_leads]
         z[n_states:] = 0.0
         at = slice(at.start, at.start + n_blocks * n)
-        out[0, at] = result[:n_blocks, :n].reshape(-1, self.n_leads)
-        out[1, at] = result[:n_blocks, n : 2 * n].reshape(-1, self.n_leads)
+        made = result[:n_blocks, : 2 * n, : self.n_leads].reshape(n_blocks, 2, n, self.n_leads)
+        out[:, at] = made.swapaxes(0, 1).reshape(2, n_blocks * n, self.n_leads)
         return n_blocks * BLOCK_HOPS
 
     def _look_for_steps(self, conditioned: NDArray[np.float64]) -> None:
