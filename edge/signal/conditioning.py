@@ -32,9 +32,8 @@ GROUP = 8
 
 # No beat holds its sign this far from the baseline for this long; an electrode step does. Counted in blocks.
 STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.7))
-SETTLING_S = (
-    2.0  # two beats or so, whose mean is the baseline; the faster filters have forgotten by then
-)
+# Two beats or so, whose mean is the baseline; the faster filters have forgotten by then.
+SETTLING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +169,8 @@ class Conditioner:
         n = BLOCK_HOPS * hop
         self._map, self._rest = block_map(spec, sampling_hz, hop)
         n_states = self._n_states = len(self._rest)
-        self._rules = [(mv, math.ceil(s * sampling_hz / n)) for mv, s in STEP_RULES_MV_S]
+        levels, seconds = np.array(STEP_RULES_MV_S).T[:, :, None]
+        self._levels, self._n_blocks = levels, np.ceil(seconds * sampling_hz / n)
         # No rule looks at a hop whose sum is within this; the last bits are for rounding.
         self._no_step = STEP_RULES_MV_S[-1][0] * hop * (1 - 1e-9)
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
@@ -215,7 +215,7 @@ class Conditioner:
         self._evaluated = False  # whether `_result` is that of all of these
         self._restart = np.ones(self.n_leads, bool)
         self._restarting = True
-        self._beyond = np.zeros((len(self._rules), self.n_leads), np.int64)
+        self._beyond = np.zeros((len(self._levels), self.n_leads), np.int64)
         self._is_beyond = False
         self._settling = np.zeros(self.n_leads, np.int64)
         self._is_settling = False
@@ -306,22 +306,24 @@ class Conditioner:
 
     def _settle(self, out: NDArray[np.float32], n_hops: int) -> None:
         """Take what is left of a wrong start out of filtered hops, (2, n, n_leads) mV, of settling leads."""
-        leads = np.flatnonzero(self._settling)
-        # Sample after sample, so that the sum has the same bits however the stream is cut.
-        sums = np.cumsum(np.concatenate([self._sum[None, leads], out[0][:, leads]]), axis=0)
-        begin = (self._settling_hops - self._settling[leads]) * self.hop
-        at = begin + np.arange(n_hops * self.hop)[:, None]
-        known = np.repeat(sums[: -1 : self.hop], self.hop, axis=0)  # at the begin of each hop
-        out[:, :, leads] -= self._wrong[:, at] * known
-        self._sum[leads] = sums[-1]
-        self._settling[leads] -= n_hops
-        self._is_settling = bool(self._settling.any())
-        settled = leads[self._settling[leads] == 0]
-        if len(settled):
+        hop, n, settled = self.hop, n_hops * self.hop, []
+        for lead in np.flatnonzero(self._settling).tolist():
+            # Sample after sample, so that the sum has the same bits however the stream is cut.
+            seen, left = out[:, :, lead], int(self._settling[lead])
+            sums = np.cumsum(np.concatenate([self._sum[lead : lead + 1], seen[0]]))
+            begin = (self._settling_hops - left) * hop
+            wrong = self._wrong[:, begin : begin + n].reshape(2, n_hops, hop)
+            seen -= (wrong * sums[:-1:hop, None]).reshape(2, n)  # as known at the begin of each hop
+            self._sum[lead] = sums[-1]
+            self._settling[lead] = left - n_hops
+            if left == n_hops:
+                settled.append(lead)
+        if settled:
+            self._is_settling = bool(self._settling.any())
             if self.filled:
                 self._close_block()
-            left = self._wrong[0, -1] * self._sum[settled]
-            self._z[: self._n_states, settled] -= self._mode[:, None] * left
+            left_over = self._wrong[0, -1] * self._sum[settled]
+            self._z[: self._n_states, settled] -= self._mode[:, None] * left_over
 
     def _evaluate(self) -> None:
         if not self._evaluated:
@@ -384,16 +386,15 @@ class Conditioner:
 
         The half, so that a step is noticed within a block and a half wherever it falls.
         """
-        hops = conditioned.reshape(BLOCK_HOPS, self.hop, self.n_leads)[BLOCK_HOPS // 2 :]
-        sums = hops.sum(1)
+        sums = conditioned.reshape(BLOCK_HOPS, self.hop, -1)[BLOCK_HOPS // 2 :].sum(1)
         if not self._is_beyond and _largest(sums) <= self._no_step:
             return
         mean = sums / self.hop
         low, high = mean.min(0), mean.max(0)
-        for run, (level_mv, n_blocks) in zip(self._beyond, self._rules, strict=True):
-            sign = (low > level_mv).astype(np.int64) - (high < -level_mv)
-            run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
-            self._restart |= np.abs(run) >= n_blocks
+        sign = (low > self._levels).astype(np.int64) - (high < -self._levels)
+        run = self._beyond
+        run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
+        self._restart |= (np.abs(run) >= self._n_blocks).any(0)
         self._is_beyond = bool(self._beyond.any())
         self._restarting = bool(self._restart.any())
         self.is_settling = self._is_settling or self._restarting
