@@ -200,12 +200,12 @@ class Product:
         )
         self.of = map_.dot if at_once else self._one_by_one
 
-    def _one_by_one(self, columns: NDArray[Any]) -> NDArray[Any]:
+    def _one_by_one(self, columns: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         n = self._n
         parts = [
             self._map.dot(columns[:, at : at + n].copy()) for at in range(0, columns.shape[1], n)
         ]
-        return np.concatenate(parts, 1)
+        return np.concatenate(parts, 1, out)
 
 
 @cache
