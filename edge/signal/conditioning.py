@@ -359,7 +359,7 @@ class Conditioner:
     def _whole_blocks(
         self, samples: NDArray[np.floating], done: int, left: int, out: NDArray[np.float32]
     ) -> int:
-        """The common case of long input: blocks before a baseline step may be; hops filtered."""
+        """The common case of long input: whole blocks, up to one that may be of a step; hops filtered."""
         n, n_states = BLOCK_HOPS * self.hop, self._n_states
         n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
         if self.filled or self._is_beyond:
@@ -371,30 +371,30 @@ class Conditioner:
         for i, (block, row) in enumerate(zip(blocks, result, strict=True)):
             z[n_states:] = block
             np.dot(self._map, self._columns, row)
-            if _largest(np.dot(self._hop_sums, row[:n, : self.n_leads])) > limit:
-                n_blocks = i  # a step may begin here: it is looked for hop by hop
-                break
             z[:n_states] = row[-n_states:, : self.n_leads]
+            if _largest(np.dot(self._hop_sums, row[:n, : self.n_leads])) > limit:
+                self._look_for_steps(row[:n, : self.n_leads])
+                if self._is_beyond or self._restarting:
+                    n_blocks = i + 1
+                    break
         z[n_states:] = 0.0
-        at = slice(at.start, at.start + n_blocks * n)
         made = result[:n_blocks, : 2 * n, : self.n_leads].reshape(n_blocks, 2, n, self.n_leads)
-        out[:, at] = made.swapaxes(0, 1).reshape(2, n_blocks * n, self.n_leads)
+        n *= n_blocks
+        out[:, at.start : at.start + n] = made.swapaxes(0, 1).reshape(2, n, self.n_leads)
         return n_blocks * BLOCK_HOPS
 
     def _look_for_steps(self, conditioned: NDArray[np.float64]) -> None:
         """Apply the step rules to the second half of a full block, (block samples, n_leads) mV.
 
-        The half, so that a step is noticed within a block and a half wherever it falls.
-        """
+        So a step is noticed within a block and a half wherever it falls."""
         sums = conditioned.reshape(BLOCK_HOPS, self.hop, -1)[BLOCK_HOPS // 2 :].sum(1)
         if not self._is_beyond and _largest(sums) <= self._no_step:
             return
         mean = sums / self.hop
         low, high = mean.min(0), mean.max(0)
         sign = (low > self._levels).astype(np.int64) - (high < -self._levels)
-        run = self._beyond
-        run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
-        self._restart |= (np.abs(run) >= self._n_blocks).any(0)
+        self._beyond = np.where(sign * self._beyond > 0, self._beyond + sign, sign)  # signed run
+        self._restart |= (np.abs(self._beyond) >= self._n_blocks).any(0)
         self._is_beyond = bool(self._beyond.any())
         self._restarting = bool(self._restart.any())
         self.is_settling = self._is_settling or self._restarting
