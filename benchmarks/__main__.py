@@ -101,6 +101,7 @@ def measure(arguments: argparse.Namespace) -> int:
     about["load_after"] = load_average()
     judged = result.judged()
     print(f"{about['cpu']}, {about['cores']} cores, load {_loads(about)}, {about['kernel']}")
+    print(f"NumPy with {about['blas']}")
     if _busy(about):
         print("Something else was running: durations are longer than this machine's own.")
     asked = target_table([row for row in judged if row["met"] is not None or row["undecided"]])

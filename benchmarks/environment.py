@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import subprocess
+from contextlib import suppress
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from edge.bundle import Bundle
 
@@ -18,6 +23,11 @@ PACKAGES = (
 SEED = 0  # of simulated signals, random weights and resampled rounds, where no --seed is given
 INT8_INSTRUCTIONS = ("avx_vnni", "avx512_vnni", "amx_int8", "asimddp", "i8mm")
 _GOVERNOR = Path("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor")
+_OPENBLAS_CORE = (
+    "scipy_openblas_get_corename64_",
+    "openblas_get_corename64_",
+    "openblas_get_corename",
+)
 _GIT_S = 10.0  # a repository on a slow disk answers within seconds
 
 
@@ -37,6 +47,7 @@ def environment(
         "kernel": f"{platform.system()} {platform.release()} {platform.machine()}",
         "python": platform.python_version(),
         "packages": {name: package_version(name) for name in PACKAGES},
+        "blas": blas(),
         "leadlift": package_version("leadlift"),
         "git_commit": git_commit(),
         "bundle": None if bundle is None else bundle.manifest.name,
@@ -79,6 +90,29 @@ def int8_instructions() -> list[str]:
         name, _, value = line.partition(":")
         if name.strip() in ("flags", "Features"):
             return sorted(set(value.split()) & set(INT8_INSTRUCTIONS))
+    return []
+
+
+def blas() -> str:
+    """NumPy's linear algebra, whose kernels OpenBLAS took here, and the variable that told it to."""
+    config: Any = np.show_config(mode="dicts")
+    about = config["Build Dependencies"]["blas"]
+    said = [f"{about.get('name')} {about.get('version', '')}".rstrip(), *_openblas_kernels()]
+    if "OPENBLAS_CORETYPE" in os.environ:
+        said.append(f"OPENBLAS_CORETYPE={os.environ['OPENBLAS_CORETYPE']}")
+    return ", ".join(said)
+
+
+def _openblas_kernels() -> list[str]:
+    """As the library in this process says; SciPy and torch may bring more of them, NumPy's comes first."""
+    maps = (_text(Path("/proc/self/maps")) or "").splitlines()
+    files = {line.split()[-1] for line in maps if "openblas" in line}
+    for file in sorted(files, key=lambda file: "numpy" not in file):
+        for name in _OPENBLAS_CORE:
+            with suppress(AttributeError, OSError):
+                core = getattr(ctypes.CDLL(file), name)
+                core.restype = ctypes.c_char_p
+                return [f"kernels {core().decode()}"]
     return []
 
 

@@ -43,6 +43,7 @@ def where(report: Mapping[str, Any]) -> str:
         for name in ("numpy", "onnxruntime", "torch")
         if packages.get(name)
     )
+    versions += f" ({about['blas']})" if about.get("blas") else ""
     instructions = ", ".join(about["int8_instructions"]) or "no INT8 instructions"
     return (
         f"{about['cpu']}, {about['cores']} cores ({instructions}), {about['kernel']}, governor"

@@ -17,7 +17,7 @@ from benchmarks.soak.collector import Collector
 from benchmarks.soak.comparison import SAME_MV
 from benchmarks.soak.device import DEVICE_HZ
 from benchmarks.soak.episode import RECOVERY_S, Episode, Equipment, run_episode
-from benchmarks.soak.memory import fill, settled_mb, slope
+from benchmarks.soak.memory import fill, fill_numpy, settled_mb, slope
 from benchmarks.soak.schedule import Kind, seconds_of_each
 from benchmarks.soak.transport import Gates
 from edge.bundle import load_bundle
@@ -83,6 +83,7 @@ def measure_faults(arguments: argparse.Namespace) -> Result:
         tools = Equipment(live, reference, collector, gates, Path(name), small, can_view())
         for reconstructor in (live, reference):
             fill(reconstructor)
+        fill_numpy()
         for k in range(arguments.first, arguments.first + n):
             episode = run_episode(tools, (arguments.faults, k), each_s, arguments.every_kind)
             totals.add(episode)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import struct
-from urllib.parse import urlsplit
 
 from benchmarks.soak.schedule import Fault, Kind
 
@@ -29,10 +28,13 @@ class Looker:
             return
         self.close()
         if begins:
-            where = urlsplit(self._address)
-            self._socket = socket.create_connection((where.hostname, where.port), _CONNECT_S)
+            here = self._address.split("/")[
+                2
+            ]  # urlsplit keeps addresses: memory would seem to grow
+            host, _, port = here.rpartition(":")
+            self._socket = socket.create_connection((host, int(port)), _CONNECT_S)
             self._socket.sendall(
-                f"GET /live HTTP/1.1\r\nHost: {where.netloc}\r\nUpgrade: websocket\r\n"
+                f"GET /live HTTP/1.1\r\nHost: {here}\r\nUpgrade: websocket\r\n"
                 "Connection: Upgrade\r\nSec-WebSocket-Version: 13\r\n"
                 "Sec-WebSocket-Key: bGVhZGxpZnQgc29hayB0ZQ==\r\n\r\n".encode()
             )

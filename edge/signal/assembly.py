@@ -19,8 +19,8 @@ MAX_LOG_SIGMA = math.log(1.0)  # mV: the size of a QRS; a decoder that is less s
 _MOST = np.array(MAX_LOG_SIGMA, np.float32)
 
 
-Product = Callable[[NDArray[Any]], NDArray[Any]]
-"""A map put to columns, as `matrix.dot`."""
+Product = Callable[..., NDArray[Any]]
+"""A map put to columns, in an array of its own or in the second argument, as `matrix.dot`."""
 
 
 class Assembly:
@@ -61,7 +61,9 @@ class Assembly:
         """
         np.subtract(self.conditioned, self.residual, self._below)
         self._below64[...] = self._below
-        self._slow = anchor(self._below64)
+        anchor(
+            self._below64, self._slow
+        )  # in place: what is kept for long is not to wander in memory
 
     def predict_of(self, anchor: NDArray[np.float64], at: slice) -> None:
         """The same of the samples `at`, by an anchor of their own, once all are predicted."""

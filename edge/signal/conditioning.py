@@ -26,12 +26,14 @@ from edge.signal.filters import Section, biquad, highpass1, slowest_mode
 
 BLOCK_HOPS = 8  # a block of 32 samples: cheap for one hop, and for hours of signal
 BATCH_BLOCKS = 64
+# A BLAS takes rows and columns in groups and may sum what is left over in another order (OpenBLAS for AVX-512
+# does). Products of whole groups have the same bits for one stream and among many, of a hop and of a block.
+GROUP = 8
 
 # No beat holds its sign this far from the baseline for this long; an electrode step does. Counted in blocks.
 STEP_RULES_MV_S = ((5.0, 0.1), (1.5, 0.7))
-SETTLING_S = (
-    2.0  # two beats or so, whose mean is the baseline; the faster filters have forgotten by then
-)
+# Two beats or so, whose mean is the baseline; the faster filters have forgotten by then.
+SETTLING_S = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +125,11 @@ def block_map(
     return rows, rest
 
 
+def in_groups(n: int) -> int:
+    """The next multiple of GROUP: rows or columns of a product of which `n` are wanted."""
+    return -(-n // GROUP) * GROUP
+
+
 def _largest(values: NDArray[np.float64]) -> float:
     """The largest absolute value; several times faster than `max` on a few of them."""
     size = np.abs(values).ravel()
@@ -157,12 +164,13 @@ class Conditioner:
         hop: int,
         open_block: NDArray[np.float64] | None = None,
     ) -> None:
-        """`open_block` is where to keep the block in work, (n_inner of `block_map`, n_leads)."""
+        """`open_block` keeps the block in work, in the first columns of (n_inner, in_groups(n_leads))."""
         self.spec, self.sampling_hz, self.n_leads, self.hop = spec, sampling_hz, n_leads, hop
         n = BLOCK_HOPS * hop
         self._map, self._rest = block_map(spec, sampling_hz, hop)
         n_states = self._n_states = len(self._rest)
-        self._rules = [(mv, math.ceil(s * sampling_hz / n)) for mv, s in STEP_RULES_MV_S]
+        levels, seconds = np.array(STEP_RULES_MV_S).T[:, :, None]
+        self._levels, self._n_blocks = levels, np.ceil(seconds * sampling_hz / n)
         # No rule looks at a hop whose sum is within this; the last bits are for rounding.
         self._no_step = STEP_RULES_MV_S[-1][0] * hop * (1 - 1e-9)
         self._settling_hops = math.ceil(SETTLING_S * sampling_hz / hop)
@@ -173,10 +181,12 @@ class Conditioner:
         self._wrong = per_sum * np.array([[1.0], [mode.residual]])
         self._hop_sums = np.repeat(np.eye(BLOCK_HOPS), hop, axis=1)
         # The open block: its state and samples, and what they give. Views save a hop their making.
-        self._z = np.zeros((n_states + n, n_leads)) if open_block is None else open_block
-        self._result = np.zeros((len(self._map), n_leads))
-        self._outputs = self._result[: 2 * n].reshape(2, n, n_leads)
-        self._states = self._result[2 * n :].reshape(BLOCK_HOPS, n_states, n_leads)
+        n_columns = in_groups(n_leads)
+        self._columns = np.zeros((n_states + n, n_columns)) if open_block is None else open_block
+        self._z = self._columns[:, :n_leads]
+        self._result = np.zeros((len(self._map), n_columns))
+        self._outputs = self._result[: 2 * n, :n_leads].reshape(2, n, n_leads)
+        self._states = self._result[2 * n :, :n_leads].reshape(BLOCK_HOPS, n_states, n_leads)
         self._hops = [self._hop_of_block(at) for at in range(BLOCK_HOPS)]
         self.reset()
 
@@ -189,9 +199,11 @@ class Conditioner:
         first = self._n_states + at * hop
         samples = self._z[first : first + hop].T
         rows = np.concatenate([np.arange(hop), n + np.arange(hop)]) + at * hop
-        if _rows_stand_alone(*self._map.shape, self.n_leads, hop):
-            made = np.zeros((2 * hop, self.n_leads))
-            return samples, self._map[rows], made, made.reshape(2, hop, -1).swapaxes(1, 2)
+        n_columns = self._columns.shape[1]
+        if _rows_stand_alone(*self._map.shape, n_columns, hop):
+            made = np.zeros((2 * hop, n_columns))
+            outputs = made[:, : self.n_leads].reshape(2, hop, -1).swapaxes(1, 2)
+            return samples, self._map[rows], made, outputs
         outputs = self._outputs[:, at * hop : (at + 1) * hop].swapaxes(1, 2)
         return samples, self._map, self._result, outputs
 
@@ -203,7 +215,7 @@ class Conditioner:
         self._evaluated = False  # whether `_result` is that of all of these
         self._restart = np.ones(self.n_leads, bool)
         self._restarting = True
-        self._beyond = np.zeros((len(self._rules), self.n_leads), np.int64)
+        self._beyond = np.zeros((len(self._levels), self.n_leads), np.int64)
         self._is_beyond = False
         self._settling = np.zeros(self.n_leads, np.int64)
         self._is_settling = False
@@ -254,7 +266,7 @@ class Conditioner:
         """
         samples, rows, made, outputs = self._hops[self.filled]
         samples[...] = ecg_mv
-        np.dot(rows, self._z, made)
+        np.dot(rows, self._columns, made)
         out[...] = outputs
         self.count_hop()
 
@@ -294,26 +306,28 @@ class Conditioner:
 
     def _settle(self, out: NDArray[np.float32], n_hops: int) -> None:
         """Take what is left of a wrong start out of filtered hops, (2, n, n_leads) mV, of settling leads."""
-        leads = np.flatnonzero(self._settling)
-        # Sample after sample, so that the sum has the same bits however the stream is cut.
-        sums = np.cumsum(np.concatenate([self._sum[None, leads], out[0][:, leads]]), axis=0)
-        begin = (self._settling_hops - self._settling[leads]) * self.hop
-        at = begin + np.arange(n_hops * self.hop)[:, None]
-        known = np.repeat(sums[: -1 : self.hop], self.hop, axis=0)  # at the begin of each hop
-        out[:, :, leads] -= self._wrong[:, at] * known
-        self._sum[leads] = sums[-1]
-        self._settling[leads] -= n_hops
-        self._is_settling = bool(self._settling.any())
-        settled = leads[self._settling[leads] == 0]
-        if len(settled):
+        hop, n, settled = self.hop, n_hops * self.hop, []
+        for lead in np.flatnonzero(self._settling).tolist():
+            # Sample after sample, so that the sum has the same bits however the stream is cut.
+            seen, left = out[:, :, lead], int(self._settling[lead])
+            sums = np.cumsum(np.concatenate([self._sum[lead : lead + 1], seen[0]]))
+            begin = (self._settling_hops - left) * hop
+            wrong = self._wrong[:, begin : begin + n].reshape(2, n_hops, hop)
+            seen -= (wrong * sums[:-1:hop, None]).reshape(2, n)  # as known at the begin of each hop
+            self._sum[lead] = sums[-1]
+            self._settling[lead] = left - n_hops
+            if left == n_hops:
+                settled.append(lead)
+        if settled:
+            self._is_settling = bool(self._settling.any())
             if self.filled:
                 self._close_block()
-            left = self._wrong[0, -1] * self._sum[settled]
-            self._z[: self._n_states, settled] -= self._mode[:, None] * left
+            left_over = self._wrong[0, -1] * self._sum[settled]
+            self._z[: self._n_states, settled] -= self._mode[:, None] * left_over
 
     def _evaluate(self) -> None:
         if not self._evaluated:
-            np.dot(self._map, self._z, self._result)
+            np.dot(self._map, self._columns, self._result)
             self._evaluated = True
 
     def _end_block(self) -> None:
@@ -345,7 +359,7 @@ class Conditioner:
     def _whole_blocks(
         self, samples: NDArray[np.floating], done: int, left: int, out: NDArray[np.float32]
     ) -> int:
-        """The common case of long input: blocks before a baseline step may be; hops filtered."""
+        """The common case of long input: whole blocks, up to one that may be of a step; hops filtered."""
         n, n_states = BLOCK_HOPS * self.hop, self._n_states
         n_blocks = min(left // BLOCK_HOPS, BATCH_BLOCKS)
         if self.filled or self._is_beyond:
@@ -356,32 +370,31 @@ class Conditioner:
         z, limit = self._z, self._no_step
         for i, (block, row) in enumerate(zip(blocks, result, strict=True)):
             z[n_states:] = block
-            np.dot(self._map, z, row)
-            if _largest(np.dot(self._hop_sums, row[:n])) > limit:
-                n_blocks = i  # a step may begin here: it is looked for hop by hop
-                break
-            z[:n_states] = row[-n_states:]
+            np.dot(self._map, self._columns, row)
+            z[:n_states] = row[-n_states:, : self.n_leads]
+            if _largest(np.dot(self._hop_sums, row[:n, : self.n_leads])) > limit:
+                self._look_for_steps(row[:n, : self.n_leads])
+                if self._is_beyond or self._restarting:
+                    n_blocks = i + 1
+                    break
         z[n_states:] = 0.0
-        at = slice(at.start, at.start + n_blocks * n)
-        out[0, at] = result[:n_blocks, :n].reshape(-1, self.n_leads)
-        out[1, at] = result[:n_blocks, n : 2 * n].reshape(-1, self.n_leads)
+        made = result[:n_blocks, : 2 * n, : self.n_leads].reshape(n_blocks, 2, n, self.n_leads)
+        n *= n_blocks
+        out[:, at.start : at.start + n] = made.swapaxes(0, 1).reshape(2, n, self.n_leads)
         return n_blocks * BLOCK_HOPS
 
     def _look_for_steps(self, conditioned: NDArray[np.float64]) -> None:
         """Apply the step rules to the second half of a full block, (block samples, n_leads) mV.
 
-        The half, so that a step is noticed within a block and a half wherever it falls.
-        """
-        hops = conditioned.reshape(BLOCK_HOPS, self.hop, self.n_leads)[BLOCK_HOPS // 2 :]
-        sums = hops.sum(1)
+        So a step is noticed within a block and a half wherever it falls."""
+        sums = conditioned.reshape(BLOCK_HOPS, self.hop, -1)[BLOCK_HOPS // 2 :].sum(1)
         if not self._is_beyond and _largest(sums) <= self._no_step:
             return
         mean = sums / self.hop
         low, high = mean.min(0), mean.max(0)
-        for run, (level_mv, n_blocks) in zip(self._beyond, self._rules, strict=True):
-            sign = (low > level_mv).astype(np.int64) - (high < -level_mv)
-            run[:] = np.where(sign * run > 0, run + sign, sign)  # signed run length
-            self._restart |= np.abs(run) >= n_blocks
+        sign = (low > self._levels).astype(np.int64) - (high < -self._levels)
+        self._beyond = np.where(sign * self._beyond > 0, self._beyond + sign, sign)  # signed run
+        self._restart |= (np.abs(self._beyond) >= self._n_blocks).any(0)
         self._is_beyond = bool(self._beyond.any())
         self._restarting = bool(self._restart.any())
         self.is_settling = self._is_settling or self._restarting

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.signal.conditioning import BLOCK_HOPS, Conditioner, Conditioning, block_map
+from edge.signal.conditioning import BLOCK_HOPS, Conditioner, Conditioning, block_map, in_groups
 from edge.signal.presence import NOISY_BLOCK_HOPS, Kept, Presence
 
 Rows = NDArray[np.intp]
@@ -52,8 +52,11 @@ class Conditioners:
             self._one_map[_used(len(self._one_map), self._n_states, hop)]
         )
         self._one = Conditioner(spec, sampling_hz, n_leads, hop)
-        self._z = np.zeros((self._map.shape[1], n_streams, n_leads))
-        self._flat = self._z.reshape(-1)
+        # In whole groups a stream's own Conditioner sees columns of the next ones, too; the last, spare ones.
+        n_columns = in_groups((n_streams - 1) * n_leads + in_groups(n_leads))
+        self._columns = np.zeros((self._map.shape[1], n_columns))
+        self._z = self._columns[:, : n_streams * n_leads].reshape(-1, n_streams, n_leads)
+        self._flat = self._columns.reshape(-1)
         self.filled = np.zeros(n_streams, np.intp)
         """Hops in the open block of each stream that was taken."""
         self.widen(1)
@@ -64,23 +67,24 @@ class Conditioners:
             len(self._one_map), len(self._z), self._n_states, self._hop, self._n_leads, width
         )
         """Whether that has the bits of each stream alone, on this machine."""
-        n_columns = width * self._n_leads
-        self._blocks = self._z.reshape(len(self._z), -1)[:, :n_columns]
-        self._made = np.zeros((len(self._map), n_columns))
-        states = self._made[-self._n_states :]  # after the last hop
+        wanted = width * self._n_leads
+        self._blocks = self._columns[:, : in_groups(wanted)]
+        self._made = np.zeros((len(self._map), in_groups(wanted)))
+        states = self._made[-self._n_states :, :wanted]  # after the last hop
         self._after = states.reshape(-1, width, self._n_leads)
         n = BLOCK_HOPS * self._hop
-        second_half = self._made[n // 2 : n]
+        second_half = self._made[n // 2 : n, :wanted]
         self._looked_at = second_half.reshape(-1, self._hop, width, self._n_leads)
 
     def open(self, row: int) -> Conditioner:
         """The conditioner of stream `row`, whose block stands here."""
-        z = self._z[:, row]
-        return Conditioner(self._spec, self._sampling_hz, self._n_leads, self._hop, z)
+        first = row * self._n_leads
+        columns = self._columns[:, first : first + in_groups(self._n_leads)]
+        return Conditioner(self._spec, self._sampling_hz, self._n_leads, self._hop, columns)
 
     def places(self, places: Places) -> tuple[Rows, Rows]:
         """Where a hop goes, and where both its outputs come from, (2, n_leads, n, hop)."""
-        to = places.of_columns(self._n_states, self._flat.size // len(self._z))
+        to = places.of_columns(self._n_states, self._columns.shape[1])
         first = (0, BLOCK_HOPS * self._hop)
         made = np.array([places.of_columns(at, self._made.shape[1]) for at in first])
         return to, np.ascontiguousarray(made.swapaxes(1, 2))
@@ -94,9 +98,7 @@ class Conditioners:
         """
         filled = self.filled[rows]
         to, made = places
-        self._flat[to + (filled * (self._hop * self._flat.size // len(self._z)))[:, None, None]] = (
-            ecg_mv
-        )
+        self._flat[to + (filled * (self._hop * self._columns.shape[1]))[:, None, None]] = ecg_mv
         self._map.dot(self._blocks, self._made)
         at = made + (filled * (self._hop * self._made.shape[1]))[:, None]
         self._made.take(at, None, out, "clip")
@@ -198,12 +200,12 @@ class Product:
         )
         self.of = map_.dot if at_once else self._one_by_one
 
-    def _one_by_one(self, columns: NDArray[Any]) -> NDArray[Any]:
+    def _one_by_one(self, columns: NDArray[Any], out: NDArray[Any] | None = None) -> NDArray[Any]:
         n = self._n
         parts = [
             self._map.dot(columns[:, at : at + n].copy()) for at in range(0, columns.shape[1], n)
         ]
-        return np.concatenate(parts, 1)
+        return np.concatenate(parts, 1, out)
 
 
 @cache
@@ -224,8 +226,9 @@ def _stands_alone(map_: bytes, dtype: str, n_inner: int, n_columns: int, n_strea
 
 
 def _used(n_rows: int, n_states: int, hop: int) -> Rows:
-    """Rows of a block's map: both outputs of every sample, and the states after the last hop."""
-    return np.array([*range(2 * BLOCK_HOPS * hop), *range(n_rows - n_states, n_rows)], np.intp)
+    """Rows of a block's map: both outputs of every sample, and the states after the last hop, at the end."""
+    last = range(n_rows - in_groups(n_states), n_rows)
+    return np.array([*range(2 * BLOCK_HOPS * hop), *last], np.intp)
 
 
 @cache
@@ -233,19 +236,19 @@ def _filters_stand_alone(
     n_rows: int, n_inner: int, n_states: int, hop: int, n_leads: int, n_streams: int
 ) -> bool:
     """Whether the conditioners' product has the bits of the hops, and of the blocks, of each stream alone."""
-    rng = np.random.default_rng(0)
-    one_map, columns = (
-        rng.normal(size=(n_rows, n_inner)),
-        rng.normal(size=(n_inner, n_streams * n_leads)),
-    )
+    rng, n_alone = np.random.default_rng(0), in_groups(n_leads)
+    one_map = rng.normal(size=(n_rows, n_inner))
+    columns = rng.normal(size=(n_inner, in_groups((n_streams - 1) * n_leads + n_alone)))
     used, n = _used(n_rows, n_states, hop), BLOCK_HOPS * hop
-    whole = one_map[used].dot(columns)
+    whole = one_map[used].dot(columns[:, : in_groups(n_streams * n_leads)])
     hops = [np.r_[at : at + hop, n + at : n + at + hop] for at in range(0, n, hop)]
     for first in range(0, n_streams * n_leads, n_leads):
-        here, alone = whole[:, first : first + n_leads], columns[:, first : first + n_leads]
-        if not np.array_equal(one_map.dot(alone)[used], here):
+        here, alone = whole[:, first : first + n_leads], columns[:, first : first + n_alone]
+        if not np.array_equal(one_map.dot(alone)[used, :n_leads], here):
             return False
-        if not all(np.array_equal(one_map[rows].dot(alone), here[rows]) for rows in hops):
+        if not all(
+            np.array_equal(one_map[rows].dot(alone)[:, :n_leads], here[rows]) for rows in hops
+        ):
             return False
     return True
 

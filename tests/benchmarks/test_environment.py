@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 from pathlib import Path
 
-from benchmarks.environment import environment, git_commit, load_average
+import pytest
+
+from benchmarks.environment import blas, environment, git_commit, load_average
 from edge.bundle import load_bundle
 
 
@@ -22,6 +25,16 @@ def test_every_report_names_machine_versions_and_bundle() -> None:
     assert isinstance(versions, dict) and versions["numpy"].count(".") >= 2
     load = load_average()
     assert load is None or len(load) == 3
+
+
+def test_a_report_says_which_kernels_of_openblas_ran(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("OPENBLAS_CORETYPE", raising=False)
+    usual = blas()
+    assert usual and "OPENBLAS" not in usual
+    if "openblas" in usual and platform.system() == "Linux":
+        assert "kernels " in usual
+    monkeypatch.setenv("OPENBLAS_CORETYPE", "Haswell")
+    assert blas() == f"{usual}, OPENBLAS_CORETYPE=Haswell"
 
 
 def test_a_commit_says_whether_the_tree_is_that_commit(tmp_path: Path) -> None:
