@@ -136,7 +136,8 @@ class Draws:
                 pieces = self.noise.pieces(len(INDEPENDENT_LEADS), self.n_samples, rng)
                 noisy.append((i, pieces))
         loud = np.flatnonzero(rng.random(size) < how.white_noise)
-        levels = np.exp(rng.uniform(*np.log(WHITE_NOISE_RMS_MV), len(loud)))
+        low, high = np.log(WHITE_NOISE_RMS_MV)
+        levels = np.exp(rng.uniform(low, high, len(loud)))
         white = list(zip(loud.tolist(), levels.tolist(), strict=True))
         return Drawn(crops, maps, classes, anchor, noisy, white, int(rng.integers(1 << 62)))
 
@@ -148,7 +149,7 @@ class Draws:
             sampler=steps,
             num_workers=workers,
             multiprocessing_context="fork" if workers else None,  # others would copy the records
-            collate_fn=_as_it_is,
+            collate_fn=_as_it_is,  # type: ignore[arg-type]  # there is no list without batch_size
         )
         return iter(loader)
 

@@ -136,7 +136,7 @@ class AnyFeed:
         pieces = pieces * (levels.float() / rms)[:, None]
         rows = self._put([i for i, _ in noisy])
         for to, noise in zip((residual, seen), pieces, strict=True):
-            to[rows] += noise.unflatten(0, (len(noisy), -1))
+            to[rows] += noise.view(len(noisy), -1, n)
 
     def _batch(
         self,
@@ -151,7 +151,7 @@ class AnyFeed:
         shown = (self._twelve @ residual) * on
         base = anchor @ ((self._twelve @ seen) * on)
         frames = shown.shape[-1] // self.hop
-        framed = shown.unflatten(-1, (frames, self.hop))
+        framed = shown.view(*shown.shape[:2], frames, self.hop)
         return Batch(
             framed.transpose(2, 3).contiguous(),
             on.repeat_interleave(frames, 2),

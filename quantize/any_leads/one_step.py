@@ -77,7 +77,7 @@ class OneStep:
 
     def _aside(self, batch: Batch) -> Loss:
         """On a stream of its own, as capturing asks for what goes before it."""
-        aside = torch.cuda.Stream()
+        aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
             loss = self._steps(batch)
