@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
             add("--remark", help="for the training card")
     verifier = commands.add_parser("verify", help="torch = ONNX Runtime = streamed, or fail")
     costs = commands.add_parser("sensitivity", help="what quantising each tensor costs, alone")
+    prior = commands.add_parser(
+        "calibration-prior", help="what calibrations of patients look like, for every set of leads"
+    )
+    prior.add_argument("--records", type=_count, default=300, help="that train (default: 300)")
+    prior.add_argument("--jobs", type=_count, default=1, help="processes at work")
+    prior.add_argument("--output", type=Path, help="default: the file that ships")
     for command in (verifier, costs):
         command.add_argument("--model", type=Path)
         command.add_argument("--records", type=int, default=200)
@@ -280,6 +286,12 @@ def _verify(given: argparse.Namespace) -> int:
     return 1 if beyond_bounds(figures) else 0
 
 
+def _calibration_prior(given: argparse.Namespace) -> int:
+    from quantize.calibration_prior import calibration_prior
+
+    return calibration_prior(given)
+
+
 def _sensitivity(given: argparse.Namespace) -> int:
     from quantize.sensitivity import line, sensitivity, weights_of
     from quantize.steps import load_student
@@ -310,6 +322,7 @@ _COMMANDS = {
     "data": _data,
     "verify": _verify,
     "sensitivity": _sensitivity,
+    "calibration-prior": _calibration_prior,
 }
 
 if __name__ == "__main__":

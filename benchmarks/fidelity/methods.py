@@ -254,7 +254,8 @@ def file_of(method: Method, name: str, data_sha256: str, hop_by_hop: bool) -> st
         how += f"-without-{'-'.join(method.off)}"
     if method.calibration_s is not None:
         how += f"-patient{method.calibration_s:g}"
-    code = sha256_of(*sorted(Path(edge.__file__).parent.rglob("*.py")))
+    folder = Path(edge.__file__).parent
+    code = sha256_of(*sorted([*folder.rglob("*.py"), *folder.rglob("*.npz")]))
     digests = (method.bundle.sha256, data_sha256, code)
     return "-".join((name, method.engine, how, *(digest[:16] for digest in digests)))
 
