@@ -163,7 +163,7 @@ def _fit(
     present = np.zeros(len(LEADS), bool)
     present[inputs[~off]] = True
     features = Features.of(which := int(classes_of(present)))
-    known_of = completed(present)[np.ix_(lead_indices(features.known), inputs)]
+    known_of = completed(present)[lead_indices(features.known)][:, inputs]
     # Derived from a lead that is off: nobody will see it.
     predicted = np.nan_to_num(block.ecg_mv[outputs].astype(np.float64))
     seen = np.concatenate([known_of @ np.where(off[:, None], 0.0, block.ecg_mv[inputs]), predicted])
