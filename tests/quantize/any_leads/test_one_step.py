@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-torch = pytest.importorskip("torch", reason="training needs torch: install leadlift[test]")
+torch = pytest.importorskip("torch", reason="training needs torch: pip install '.[test]'")
 
 from edge.signal.conditioning import Conditioning
 from quantize.any_leads.drawn import Mixture
