@@ -39,7 +39,7 @@ def test_what_a_worker_made_and_could_not_report_is_done(
     ray: bool, overwrite: bool, tmp_path: Path
 ) -> None:
     if ray:
-        pytest.importorskip("ray", reason="no ray here: pip install 'leadlift[fleet]'")
+        pytest.importorskip("ray", reason="no ray here: pip install '.[fleet]'")
     for name in ("a", "b", "c"):
         save(tmp_path / "in" / f"{name}.npz", ecg()[:2], LEADS[:2])
     out = tmp_path / "out"

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("prometheus_client", reason="pip install 'leadlift[metrics]'")
+pytest.importorskip("prometheus_client", reason="pip install '.[metrics]'")
 
 from edge.fleet.fleet import Fleet
 from edge.metrics.exporter import Exporter

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-pytest.importorskip("ray", reason="no ray here: pip install 'leadlift[fleet]'")
+pytest.importorskip("ray", reason="no ray here: pip install '.[fleet]'")
 pytest.importorskip("websockets", reason="no websockets here")
 
 from tests.edge.fleet.test_ray_fleet import GO_ON_S, Failure, check, killed
