@@ -39,7 +39,7 @@ from edge.signal.resampling import FILE_DELAY_S, RateConverter
 MAX_S = 60.0  # a minute: more adds nothing, and the fit's memory is bounded
 SKIP_S = 0.25  # the decoder's start, where its state is still empty
 HIGHPASS_HZ = 1.0  # cosines below are projected out: in 2 s lower ones cannot be told from drift
-ANCHOR_SHARE = 0.25  # of the reference in the moments: 44.6 uV; 0 gives 44.8, 0.8 gives 45.1
+ANCHOR_SHARE = 0.25  # of the reference in the moments; with a ridge 0 cost 0.2 uV, 0.8 cost 0.5
 RIDGE = (
     0.002  # of the mean power of the regressors, for RIDGE_S: of a first fit, which finds the noise
 )

@@ -69,6 +69,7 @@ def any_leads(given: argparse.Namespace) -> int:
         raise QuantizeError("--start goes on from a checkpoint, --narrow begins anew: give one")
     if given.device != "cpu" and (given.narrow or given.adversarial is not None):
         raise QuantizeError("--narrow and --adversarial run on the CPU: leave --device out")
+    _device(given.device)  # is there, before minutes go by
     if given.adversarial_steps and given.adversarial is None:
         raise QuantizeError("--adversarial-steps is how long --adversarial WEIGHT goes: give both")
     source = given.run / (LAST if given.cooldown else COOLDOWN)

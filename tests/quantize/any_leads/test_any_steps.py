@@ -96,6 +96,44 @@ def test_what_was_not_run_is_one_line(
     assert len(lines) == 1 and said in lines[0]
 
 
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ([], "torch finds no GPU"),
+        (["--narrow", "wide.safetensors"], "run on the CPU"),
+        (["--adversarial", "0.1"], "run on the CPU"),
+        (["--lookahead", "26"], "give one from 0 to 25"),
+    ],
+    ids=str,
+)
+def test_what_no_gpu_can_do_here_is_one_line(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    more: list[str],
+    said: str,
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert main(["any-leads", "--device", "cuda", "--run", str(tmp_path / "run"), *more]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1 and said in lines[0]
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_network_of_another_shape_is_made_as_asked(
+    ptbxl_fold10: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "VALIDATION_RECORDS", 2)
+    shape = ["--channels", "8", "--dilations", "1,2, 4", "--dropout", "0.2", "--lookahead", "3"]
+    more = ["--rate", "0.001", "--batch", "4", "--steps", "2"]
+    assert main(["any-leads", "--quick", "--run", str(tmp_path / "run"), *shape, *more]) == 0
+    made = load_checkpoint(tmp_path / "run" / LAST)
+    config = made.config()
+    assert (config.channels, config.dilations) == (8, (1, 2, 4))
+    assert (config.dropout, config.lookahead) == (0.2, 3)
+    assert (made.about["schedule"]["rate"], made.about["schedule"]["batch"]) == (0.001, 4)
+
+
 @pytest.mark.parametrize("value", ["-0.1", "1.5", "nan", "half"])
 def test_a_share_that_is_none_is_refused(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):

@@ -145,3 +145,28 @@ def test_headroom_is_for_codes_after_a_relu(experiment: Experiment, small: Stude
         scales.append([(q.signed, q.scale.item()) for q in student.quantizers()])
     for (signed, tight), (_, wide) in zip(*scales, strict=True):
         assert wide == pytest.approx(tight * (1 if signed else 2))
+
+
+class Late(torch.nn.Module):
+    """A teacher that knows the targets, and says them so many samples late."""
+
+    late_samples = 8
+
+    def __init__(self, target: torch.Tensor) -> None:
+        super().__init__()
+        self.target = target
+
+    def forward(self, ecg: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, None]:
+        late = torch.nn.functional.pad(self.target, (self.late_samples, -self.late_samples))
+        return late.unflatten(-1, (-1, ecg.shape[2])).transpose(2, 3), None
+
+
+def test_what_a_teacher_says_late_is_taught_in_its_place(experiment: Experiment) -> None:
+    (plain,) = experiment.batches(SCHEDULE, 0, range(1))
+    teacher = Late(plain.target)
+    (batch,) = Taught.of(experiment, teacher).batches(SCHEDULE, 0, range(1))  # type: ignore[arg-type]
+    assert plain.projection is not None and batch.taught is not None
+    heard = plain.target.shape[-1] - teacher.late_samples
+    expected = plain.target.clone()
+    expected[..., :heard] = (plain.projection @ plain.target)[..., :heard]
+    torch.testing.assert_close(batch.taught, zero_phase(expected, SAMPLING_HZ))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -22,7 +23,14 @@ from edge.leads import (
 from edge.signal.conditioning import Conditioner, Conditioning
 from quantize.any_leads.feed import AnyFeed
 from quantize.any_leads.sampling import NAMED_SETS
-from quantize.any_leads.scores import costly_leads, gain_by_number, r_and_rmse, score_sets
+from quantize.any_leads.scores import (
+    costly_leads,
+    gain_by_number,
+    r_and_rmse,
+    reconstructed,
+    score_sets,
+    scored_signals,
+)
 from quantize.data import Records
 from quantize.feed import ALL_ON, Feed
 from quantize.network import FIRST_LOG_SIGMA
@@ -186,3 +194,31 @@ def test_gains_are_averaged_over_subsets_not_classes() -> None:
     assert by_number[1] == 0 and by_number[7] == 0
     assert by_number[2] == pytest.approx(15 / 66)
     assert by_number[6] == pytest.approx(1 / 924)
+
+
+class Late(torch.nn.Module):
+    """Knows the targets, and says them two hops late; after the end of the record, too."""
+
+    late_samples = 8
+    config = SimpleNamespace(lookahead=2)
+
+    def __init__(self, target: torch.Tensor) -> None:
+        super().__init__()
+        self.target = target
+
+    def forward(self, ecg: torch.Tensor, *_: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        late = torch.nn.functional.pad(self.target, (self.late_samples, 0))
+        framed = late.unflatten(-1, (-1, ecg.shape[2])).transpose(2, 3)
+        assert framed.shape[-1] == ecg.shape[-1]
+        return framed, torch.zeros(len(ecg), len(LEADS), *ecg.shape[2:])
+
+
+def test_what_a_network_says_late_is_scored_in_its_place(feed: AnyFeed, records: Records) -> None:
+    which = class_of(INPUT_LEADS)
+    signals = scored_signals(records, Conditioning(), 4)
+    whole = feed.whole(signals.signals, which)
+    rows = ~known(which)[INDEPENDENT_ROWS]
+    network = Late(whole.target)
+    linear, shown, _ = reconstructed(network, feed, signals, slice(3), which)  # type: ignore[arg-type]
+    missed, left = (np.square(signals.truth - one)[:, rows].mean() for one in (linear, shown))
+    assert left < 0.01 * missed
