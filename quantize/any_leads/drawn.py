@@ -114,7 +114,7 @@ class Draws:
     def __getitem__(self, step: int) -> Drawn:
         rng, size = np.random.default_rng((self.seed, step)), self.size
         how = self.augmentation
-        records = [(kind, row) for kind, row in self.mixture.draw(size, rng)]
+        records = self.mixture.draw(size, rng)
         # A stream starts cold: so does every fourth batch, at the first sample of its records.
         cold = rng.random() < COLD_STARTS
         crops = []

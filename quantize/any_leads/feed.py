@@ -42,12 +42,10 @@ class AnyFeed:
     ) -> None:
         self.moments, self.hop, self.noise, self.device = moments, hop, noise, device
         every = range(N_CLASSES)
-        self.known = np.stack([known(c) for c in every]).astype(np.float32)
         self.anchors = np.stack([anchor_of(moments, c) for c in every]).astype(np.float32)
-        self.projections = np.stack([projection(c) for c in every]).astype(np.float32)
+        of_classes = np.stack([known(c) for c in every]), np.stack([projection(c) for c in every])
         self._known, self._projections, self._twelve = (
-            torch.from_numpy(one.astype(np.float32)).to(device)
-            for one in (self.known, self.projections, TWELVE)
+            torch.from_numpy(one.astype(np.float32)).to(device) for one in (*of_classes, TWELVE)
         )
         self._noise = None if noise is None else torch.from_numpy(noise.signals).to(device)
 
