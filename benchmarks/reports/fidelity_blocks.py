@@ -185,6 +185,32 @@ def every(reports: Reports) -> list[str]:
     ]
 
 
+def every_elsewhere(reports: Reports) -> list[str]:
+    """All sets of leads, on data that chose nothing."""
+    found = results_of(reports, "every")
+    n_records = reports["every"]["protocol"]["records_per_domain"]
+
+    def rows() -> Iterator[Sequence[object]]:
+        for domain in NATIVE:
+            of = found[domain]["every"]
+            worse = (of[f"worse_than_linear_in_{one}"]["n"] for one in ("rmse", "r"))
+            gains = " ".join(f"{gain['mean']:.3f}" for gain in of["gain_in_r"].values())
+            ours, linear = (of["aup_s"][name]["unknown"]["mean"] for name in ("shipped", "linear"))
+            costly = of["costly_leads"]["n"]
+            yield NAMES[domain], n_records[domain], *worse, costly, gains, f"{ours:.3f} ({linear:.3f})"
+
+    columns = (
+        "data",
+        "records",
+        "sets not better than the linear map in RMSE",
+        "sets worse in r by 0.002",
+        "added leads that cost over 0.5 uV",
+        "gain in r over the linear map, 1 to 7 leads",
+        "AUP_S (linear map)",
+    )
+    return markdown_rows(columns, rows())
+
+
 def _none(n: int) -> str:
     return "none is" if n == 0 else "1 is" if n == 1 else f"{n} are"
 
@@ -310,6 +336,7 @@ BLOCKS: Mapping[str, Callable[[Reports], list[str]]] = {
     "sets": sets,
     "small": small,
     "every": every,
+    "every-elsewhere": every_elsewhere,
     "int8-costs": int8_costs,
     "amplitude": amplitude,
     "sigma": sigma,

@@ -55,7 +55,7 @@ COMMANDS: Mapping[str, Kept] = {
     "against": Kept("against"),
     "peers": Kept("peers"),
     "footprint": Kept("footprint"),
-    "every": _fidelity("--leads", "every", "--domains", "validation", "--limit", "100"),
+    "every": _fidelity("--leads", "every", "--limit", "100"),
     "sets": _fidelity(*("--leads", "named", "--rivals", "--calibration", "2"), float_bundle=True),
     "diagnosis": _fidelity("--part", "diagnosis", *_DIAGNOSED),
     "robustness": _fidelity("--part", "robustness"),

@@ -207,10 +207,12 @@ def _most_likely(x: Array, y: Array, noise: Array, prior: Prior) -> tuple[Array,
     """
     gram, product = x @ x.T, y @ x.T
     weights, found = [], []
-    for one, seen, mean in zip(noise, product, prior.linear, strict=True):
+    for one, seen, precision, linear in zip(
+        noise, product, prior.precision, prior.linear, strict=True
+    ):
         share = CORRELATED * one
         both = np.linalg.solve(
-            gram + share * prior.precision, np.column_stack([seen + share * mean, gram])
+            gram + share * precision, np.column_stack([seen + share * linear, gram])
         )
         weights.append(both[:, 0])
         found.append(np.trace(both[:, 1:]))

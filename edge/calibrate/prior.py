@@ -1,7 +1,8 @@
 """What the calibrations of other patients look like: the prior of a patient's map, by what is measured.
 
 For each class of leads (`edge.lead_subsets`) the mean and the covariance over patients of the weights that
-fit ten seconds of each; one covariance for all outputs. `quantize.calibration_prior` makes the file.
+fit ten seconds of each; one covariance for all outputs, by a factor of each output.
+`quantize.calibration_prior` makes the file.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from edge.patient.patient import TAPS
 
 FILE = Path(__file__).with_name("prior.npz")
 FLOOR = 1e-4  # of the variance of a weight: none is certain
+FACTOR_ROUNDS = 4  # covariance and factors in turn; then nothing moves any more
 
 Array = NDArray[np.float64]
 
@@ -51,7 +53,7 @@ class Prior:
     """A Gaussian over the weights of each output, in information form."""
 
     precision: Array
-    """(n, n) with n = n_taps * n_features; for each tap the known leads, then the open ones."""
+    """(n_outputs, n, n), n = n_taps * n_features; for each tap the known leads, then the open ones."""
     linear: Array
     """(n_outputs, n) precision times mean."""
 
@@ -60,54 +62,66 @@ class Prior:
         kept = [one in features.known or one in outputs for one in features.known + features.open]
         every = np.flatnonzero(np.tile(kept, len(TAPS)))
         rows = lead_indices(outputs, features.open)
-        return Prior(self.precision[every][:, every], self.linear[rows][:, every])
+        return Prior(self.precision[np.ix_(rows, every, every)], self.linear[np.ix_(rows, every)])
 
 
 def prior_of(which: int) -> Prior:
     """The prior of a class that leaves something open."""
-    means, factors = _stored()[which]
+    means, factors, spreads = _stored()[which]
     n = len(TAPS) * len(Features.of(which))
     lower = np.zeros((n, n))
     lower[np.tril_indices(n)] = factors
-    precision = lower @ lower.T
-    return Prior(precision, means.reshape(-1, n).astype(np.float64) @ precision)
+    precision = lower @ lower.T / spreads.astype(np.float64)[:, None, None]
+    mean = means.reshape(-1, n, 1).astype(np.float64)
+    return Prior(precision, (precision @ mean)[..., 0])
 
 
-Packed = tuple[NDArray[np.float16], NDArray[np.float16]]
-"""Of a class the means and the lower factor of the precision, their rows end to end."""
+Packed = tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]
+"""Of a class the means, the lower factor of the precision, their rows end to end, and of each output by what
+factor the variances of its weights exceed those of all outputs."""
 
 
 def packed(weights: NDArray[np.floating]) -> Packed:
-    """Of patients' weights, (n_patients, n_outputs, n)."""
+    """Of patients' weights, (n_patients, n_outputs, n): most likely for what is normal (Dutilleul 1999)."""
     mean = weights.mean(0)
-    spread = (weights - mean).reshape(-1, weights.shape[2])
-    covariance = spread.T @ spread / len(spread) + FLOOR * np.eye(weights.shape[2])
-    lower = np.linalg.cholesky(np.linalg.inv(covariance))
-    return mean.ravel().astype(np.float16), lower[np.tril_indices(len(lower))].astype(np.float16)
+    apart = weights - mean
+    n_patients, n_outputs, n = apart.shape
+    factors = np.ones(n_outputs)
+    for _ in range(FACTOR_ROUNDS):
+        even = (apart / np.sqrt(factors)[:, None]).reshape(-1, n)
+        covariance = even.T @ even / len(even) + FLOOR * np.eye(n)
+        precision = np.linalg.inv(covariance)
+        factors = np.einsum("poi,ij,poj->o", apart, precision, apart, optimize=True) / (
+            n_patients * n
+        )
+    lower = np.linalg.cholesky(precision)
+    rows = lower[np.tril_indices(n)]
+    return mean.ravel().astype(np.float16), rows.astype(np.float16), factors.astype(np.float16)
 
 
 def write_priors(file: Path, priors: Mapping[int, Packed]) -> None:
     """All of them, each array as one."""
-    means, factors = zip(*priors.values(), strict=True)
+    means, factors, spreads = zip(*priors.values(), strict=True)
     np.savez(
         file,
         classes=np.array(list(priors), np.int16),
         means=np.concatenate(means),
         factors=np.concatenate(factors),
+        spreads=np.concatenate(spreads),
     )
 
 
 @cache
 def _stored() -> dict[int, Packed]:
     with np.load(FILE, allow_pickle=False) as stored:
-        classes, means, factors = (stored[name] for name in ("classes", "means", "factors"))
-    found, mean_at, factor_at = {}, 0, 0
+        classes, *arrays = (stored[name] for name in ("classes", "means", "factors", "spreads"))
+    found, at = {}, [0, 0, 0]
     for which in classes.tolist():
         features = Features.of(which)
-        n = len(TAPS) * len(features)
-        mean_to, factor_to = mean_at + len(features.open) * n, factor_at + n * (n + 1) // 2
-        found[which] = means[mean_at:mean_to], factors[factor_at:factor_to]
-        mean_at, factor_at = mean_to, factor_to
+        n, n_outputs = len(TAPS) * len(features), len(features.open)
+        to = [at[0] + n_outputs * n, at[1] + n * (n + 1) // 2, at[2] + n_outputs]
+        means, factors, spreads = (one[a:b] for one, a, b in zip(arrays, at, to, strict=True))
+        found[which], at = (means, factors, spreads), to
     return found
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 
 from quantize.any_leads.checkpoint import load_checkpoint
+from quantize.any_leads.scales import refine_scales
 from quantize.any_leads.train import (
     COOLDOWN_AVERAGE,
     AnySchedule,
@@ -31,6 +32,7 @@ STEM_RANGE_MV = 4.0  # a code of the input is 31 uV; what is beyond, tall hearts
 KEPT = ("adversarial_", "teacher_")  # what the card says of the steps in float32
 HEADROOM = 1.5  # large hearts saturate less
 EQUALISE_STEPS = 12  # batches, the first of CALIBRATION_STEPS
+REFINE_STEPS = 16  # as many
 
 
 @dataclass(frozen=True)
@@ -96,7 +98,9 @@ def quantised(
         batches = list(experiment.batches(schedule, schedule.seed + 1, range(CALIBRATION_STEPS)))
         student.input.scale.fill_(STEM_RANGE_MV / QMAX)
         equalise(student.eval().fold(), batches[:EQUALISE_STEPS])
-        return calibrate(student, batches, HEADROOM, QUANTILE)
+        return refine_scales(
+            calibrate(student, batches, HEADROOM, QUANTILE), batches[:REFINE_STEPS]
+        )
 
     return run_steps(
         make,

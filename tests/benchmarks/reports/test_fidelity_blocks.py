@@ -160,3 +160,19 @@ def test_a_kept_report_is_small_and_its_figures_are_the_same() -> None:
     assert kept["arguments"] == {"limit": None}
     assert kept["results"] == {"test": {"r": {"mean": 0.12346, "mean_95": [0.1, 0.2]}}}
     assert slim(given)["results"] == given["results"]  # of times: all of it
+
+
+def test_all_sets_on_data_that_chose_nothing() -> None:
+    def every(worse: int) -> dict[str, Any]:
+        found = {f"worse_than_linear_in_{one}": {"n": worse} for one in ("rmse", "r")}
+        areas = {name: {"unknown": around(0.6)} for name in ("shipped", "linear")}
+        gains = {str(n): around(0.1 * n) for n in (1, 2)}
+        return {**found, "costly_leads": {"n": 4}, "gain_in_r": gains, "aup_s": areas}
+
+    results = {name: {"every": every(i)} for i, name in enumerate(NATIVE)}
+    counts = {"records_per_domain": dict.fromkeys(NATIVE, 9)}
+    lines = block("every-elsewhere", {"every": {"results": results, "protocol": counts}})
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert [row[1:] for row in rows] == [
+        ["9", str(i), str(i), "4", "0.100 0.200", "0.600 (0.600)"] for i in range(len(NATIVE))
+    ]

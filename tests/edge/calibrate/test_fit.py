@@ -190,14 +190,14 @@ def test_a_noisy_reference_finds_less_and_stays_near_the_maps_of_others(
     noise = 0.05 * np.random.default_rng(0).standard_normal((8, clean.shape[1]))
     noisy = clean[INDEPENDENT] + noise.astype(np.float32)
     prior = prior_of(class_of(INPUT_LEADS))
-    mean = np.linalg.solve(prior.precision, prior.linear.T).T
+    mean = np.linalg.solve(prior.precision, prior.linear[..., None])[..., 0]
     r = opened(shipped_bundle)
     distances = []
     for ecg_mv in (clean[INDEPENDENT], noisy):
         weights = (
             calibrate(r, ecg_mv, 250.0, INDEPENDENT_LEADS, trust_order=True).maps["111"].weights
         )
-        distances.append(np.einsum("on,nm,om->", weights - mean, prior.precision, weights - mean))
+        distances.append(np.einsum("on,onm,om->", weights - mean, prior.precision, weights - mean))
     assert distances[1] < distances[0]
 
 

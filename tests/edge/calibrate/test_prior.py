@@ -6,12 +6,18 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from edge.calibrate import prior as module
-from edge.calibrate.prior import Features, open_classes, packed, prior_of, write_priors
+from edge.calibrate.prior import Features, Prior, open_classes, packed, prior_of, write_priors
 from edge.lead_subsets import class_of, classes_of, every_subset
 from edge.leads import LEADS
 from edge.patient.patient import TAPS
+
+
+def mean_of(prior: Prior) -> NDArray[np.float64]:
+    """(n_outputs, n)."""
+    return np.asarray(np.linalg.solve(prior.precision, prior.linear[..., None])[..., 0])
 
 
 def test_every_set_that_leaves_a_lead_open_has_one() -> None:
@@ -20,12 +26,12 @@ def test_every_set_that_leaves_a_lead_open_has_one() -> None:
     assert set(classes_of(every_subset()).tolist()) - set(classes) == {class_of(LEADS)}
     for which in classes:
         features, prior = Features.of(which), prior_of(which)
-        n = len(TAPS) * len(features)
-        assert prior.precision.shape == (n, n)
-        assert prior.linear.shape == (len(features.open), n)
+        n, n_outputs = len(TAPS) * len(features), len(features.open)
+        assert prior.precision.shape == (n_outputs, n, n)
+        assert prior.linear.shape == (n_outputs, n)
         assert np.isfinite(prior.linear).all()
-        assert np.linalg.eigvalsh(prior.precision)[0] > 0
-        assert np.abs(np.linalg.solve(prior.precision, prior.linear.T)).max() < 5
+        assert np.linalg.eigvalsh(prior.precision).min() > 0
+        assert np.abs(mean_of(prior)).max() < 5
 
 
 @pytest.mark.parametrize(
@@ -50,13 +56,15 @@ def test_without_a_prediction_is_the_gaussian_given_that_it_weighs_nothing() -> 
     outputs = ("V1", "V2", "V3", "V4", "V6")  # I is a limb lead of the set, and off
     some = prior.without(features, outputs)
     gone = np.tile([lead == "I" for lead in features.known + features.open], len(TAPS))
-    covariance = np.linalg.inv(prior.precision)
-    mean = (covariance @ prior.linear.T).T[1:]  # of I, the first output, nothing is asked
-    between = covariance[np.ix_(~gone, gone)] @ np.linalg.inv(covariance[np.ix_(gone, gone)])
-    expected = covariance[np.ix_(~gone, ~gone)] - between @ covariance[np.ix_(gone, ~gone)]
-    np.testing.assert_allclose(np.linalg.inv(some.precision), expected, atol=1e-8)
-    shifted = mean[:, ~gone] - mean[:, gone] @ between.T
-    np.testing.assert_allclose(np.linalg.solve(some.precision, some.linear.T).T, shifted, atol=1e-8)
+    means, precisions = mean_of(prior)[1:], prior.precision[1:]  # of I, the first, nothing is asked
+    for one, left, mean, precision in zip(
+        some.precision, mean_of(some), means, precisions, strict=True
+    ):
+        covariance = np.linalg.inv(precision)
+        between = covariance[np.ix_(~gone, gone)] @ np.linalg.inv(covariance[np.ix_(gone, gone)])
+        expected = covariance[np.ix_(~gone, ~gone)] - between @ covariance[np.ix_(gone, ~gone)]
+        np.testing.assert_allclose(np.linalg.inv(one), expected, atol=1e-8)
+        np.testing.assert_allclose(left, mean[~gone] - between @ mean[gone], atol=1e-8)
 
 
 def test_what_is_written_is_what_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -64,8 +72,9 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     made = {}
     for leads in (("I", "II", "V1", "V2", "V3", "V5"), ("II", "V1", "V2", "V3", "V5", "V6")):
         features = Features.of(class_of(leads))
-        n = len(TAPS) * len(features)
-        made[class_of(leads)] = 0.1 * rng.standard_normal((400, len(features.open), n)) + 0.2
+        shape = 400, len(features.open), len(TAPS) * len(features)
+        spread = np.linspace(0.05, 0.15, shape[1])[:, None]  # each output has its own
+        made[class_of(leads)] = spread * rng.standard_normal(shape) + 0.2
     file = tmp_path / "prior.npz"
     write_priors(file, {which: packed(weights) for which, weights in made.items()})
     monkeypatch.setattr(module, "FILE", file)
@@ -73,9 +82,9 @@ def test_what_is_written_is_what_is_read(tmp_path: Path, monkeypatch: pytest.Mon
     try:
         for which, weights in made.items():
             prior = prior_of(which)
-            mean = np.linalg.solve(prior.precision, prior.linear.T).T
-            np.testing.assert_allclose(mean, weights.mean(0), atol=1e-3)
-            variance = np.diag(np.linalg.inv(prior.precision))
-            np.testing.assert_allclose(variance, 0.01, rtol=0.3)
+            np.testing.assert_allclose(mean_of(prior), weights.mean(0), atol=1e-3)
+            variance = np.linalg.inv(prior.precision).diagonal(0, 1, 2)
+            wanted = np.square(np.linspace(0.05, 0.15, len(variance)))
+            np.testing.assert_allclose(variance.mean(1), wanted, rtol=0.1)
     finally:
         module._stored.cache_clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ from quantize.any_leads import int8
 from quantize.any_leads import train as train_module
 from quantize.any_leads.checkpoint import load_checkpoint
 from quantize.any_leads.int8 import QAT, Taught, quantised
+from quantize.any_leads.scales import _cost, refine_scales
 from quantize.any_leads.train import LAST, AnySchedule, Experiment, train_any
 from quantize.errors import QuantizeError
 from quantize.feed import samples_from_frames
@@ -29,6 +31,7 @@ SCHEDULE = AnySchedule(steps=3, batch=2, crop_s=2.0, warm_up=0, average=0.5)
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(int8, "CALIBRATION_STEPS", 3)
+    monkeypatch.setattr(int8, "REFINE_STEPS", 1)
     monkeypatch.setattr(train_module, "SAVE_EVERY", 2)
     monkeypatch.setattr(train_module, "SAY_EVERY", 3)
 
@@ -135,6 +138,24 @@ def test_its_graph_is_today_s_with_wider_ends(
     assert ecg_mv.shape == (2, 8, 4, frames) and log_sigma.shape == (2, 12, 4, frames)
     np.testing.assert_allclose(ecg_mv, expected.numpy(), atol=2e-3)
     np.testing.assert_allclose(log_sigma, expected_sigma.numpy(), atol=2e-2)
+
+
+def test_a_scale_that_costs_too_much_is_made_finer_and_none_is_made_worse(
+    experiment: Experiment, small: StudentConfig
+) -> None:
+    torch.manual_seed(0)
+    teacher = Student(small).eval()
+    torch.nn.init.normal_(teacher.residual_head.conv.weight, std=0.1)
+    how = experiment.mixture, experiment.feed, experiment.augmentation, experiment.sampling
+    batches = list(Taught(*how, teacher=teacher).batches(SCHEDULE, 0, range(4)))
+    student = calibrate(deepcopy(teacher), batches)
+    last = student.blocks[-1].out
+    last.scale *= 16
+    before, coarse = _cost(student, batches), last.scale.item()
+    refine_scales(student, batches)
+    assert last.scale.item() < coarse
+    assert _cost(student, batches) < before
+    assert all(quantizer.mode == "quantize" for quantizer in student.quantizers())
 
 
 def test_headroom_is_for_codes_after_a_relu(experiment: Experiment, small: StudentConfig) -> None:
