@@ -20,6 +20,7 @@ QUIET = (
     "--disable-component-update",
     "--disable-sync",
 )
+START_MS = 120_000  # the first start on a machine reads 400 MB from its disk
 
 
 def executable() -> str | None:
@@ -38,7 +39,9 @@ def browser() -> Iterator[Any]:
     except ImportError as error:
         raise BenchmarkError(f"{error}: {install_extra('test')}") from error
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=list(QUIET))
+        opened = playwright.chromium.launch(
+            executable_path=path, args=list(QUIET), timeout=START_MS
+        )
         try:
             yield opened
         finally:

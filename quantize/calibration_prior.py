@@ -7,7 +7,7 @@ so nearly do they fit the patient that their spread is that of patients.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 
@@ -16,12 +16,14 @@ from numpy.typing import NDArray
 
 from edge.calibrate.fit import RIDGE, above, delayed, reference_moments, ridge, shrunk
 from edge.calibrate.prior import FILE, Features, Packed, open_classes, packed, write_priors
+from edge.commands.archive.pool import in_processes
 from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices, twelve_from
 from edge.patient.patient import TAPS, Patient, Reference
 from edge.progress import followed
 from edge.reconstructor import Reconstructor
 from edge.signal.conditioning import Conditioner
 from quantize.data import load
+from quantize.errors import QuantizeError
 from quantize.hundred_hz import without_withdrawn
 
 REFERENCE_S = 2.0
@@ -37,14 +39,17 @@ def calibration_prior(given: argparse.Namespace) -> int:
     ecg_mv = records.ecg_uv[rows].astype(np.float32) / np.float32(1000)
     classes = open_classes()
     made: dict[int, Packed] = {}
-    with multiprocessing.Pool(given.jobs) as pool:
-        weighed = pool.imap(partial(weights_of, ecg_mv, records.sampling_hz), classes)
-        for which, weights in zip(
-            classes, followed(weighed, "calibrating", len(classes)), strict=True
-        ):
+    work = partial(weights_of, ecg_mv, records.sampling_hz)
+    with closing(in_processes(work, classes, given.jobs)) as weighed:
+        for which, weights in followed(weighed, "calibrating", len(classes)):
+            if weights is None:
+                raise QuantizeError(
+                    f"class {which} ended its process twice: is there memory for {given.jobs} of them?"
+                    " try fewer --jobs"
+                )
             made[which] = packed(weights)
     output = given.output or FILE
-    write_priors(output, made)
+    write_priors(output, {which: made[which] for which in classes})
     print(f"{output}: {len(classes)} classes of {len(rows)} records, {output.stat().st_size} bytes")
     return 0
 

@@ -49,6 +49,7 @@ level = -3
 """
 NOT_BY_DEFAULT = "not slow and not gpu"
 MOST_PROCESSES = 4
+SLOW_S = 3600.0  # a day of a recording is a quarter of an hour
 
 # A slow machine is no failure: what is claimed of speed is measured by `benchmarks`, never by a test.
 settings.register_profile("leadlift", deadline=None)
@@ -97,10 +98,15 @@ def pytest_cmdline_main(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What runs against the wall clock is tried again: a virtual machine may stop for half a second."""
+    """What runs against the wall clock is tried again: a virtual machine may stop for half a second.
+
+    Browsers do, too. What is slow has more time than setup.cfg gives.
+    """
     for item in items:
-        if item.get_closest_marker("realtime"):
+        if item.get_closest_marker("realtime") or item.get_closest_marker("browser"):
             item.add_marker(pytest.mark.flaky(reruns=2, reruns_delay=1))
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.timeout(SLOW_S))
 
 
 @pytest.fixture(scope="session")

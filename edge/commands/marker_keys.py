@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HINT = "keys: m and a text, or 1 to 9, set a marker; q ends"
 _LOOK_S = 0.2  # how soon it is seen that the run has ended, or that this job is in front again
+_JOIN_S = 2.0  # a terminal that takes nothing must not keep the program from ending
 _ANEW = "\r\x1b[K"
 
 
@@ -36,7 +37,7 @@ class MarkerKeys(Closing):
     def close(self) -> None:
         """Give the terminal back as it was; a second call does nothing."""
         self._closing.set()
-        self._thread.join()
+        self._thread.join(_JOIN_S)
         self._keys.leave()
 
     def _run(self) -> None:

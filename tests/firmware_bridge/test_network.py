@@ -26,6 +26,8 @@ from firmware_bridge.transports.network import explained, host_and_port
 from firmware_bridge.transports.tcp import TcpTransport
 from firmware_bridge.transports.udp import CAPACITY_BYTES, UdpTransport
 
+pytestmark = pytest.mark.realtime
+
 BOUND_S = 20.0
 _T = TypeVar("_T")
 

@@ -19,7 +19,6 @@ import pytest
 import serial
 
 from firmware_bridge.errors import (
-    AccessError,
     NotFoundError,
     SourceSpecError,
     TransportError,
@@ -229,33 +228,29 @@ def test_a_second_process_is_refused_in_one_line(device: Device) -> None:
     )
 
 
+OPENS = """
+import grp, os, sys
+import serial.tools.list_ports  # before: who opens may not be allowed to read the packages
+from firmware_bridge.errors import AccessError
+from firmware_bridge.transports.serial_open import open_port
+
+os.setgroups([])
+os.setgid(65534)
+os.setuid(65534)
+try:
+    open_port(sys.argv[1], 115200, 0)
+    print("it opened")
+except AccessError as error:
+    print(error)
+"""
+
+
 def said_to_nobody(path: str) -> str:
-    """What another user hears who opens `path`, from a process of its own."""
-    # The child may not be allowed to read the packages.
-    import grp  # noqa: F401
-
-    import serial.tools.list_ports  # noqa: F401
-
-    reader, writer = os.pipe()
-    child = os.fork()
-    if child == 0:
-        try:
-            os.setgroups([])
-            os.setgid(65534)
-            os.setuid(65534)
-            text = "it opened"
-            try:
-                open_port(path, 115200, 0)
-            except AccessError as error:
-                text = str(error)
-            os.write(writer, text.encode())
-        finally:
-            os._exit(0)
-    os.close(writer)
-    with os.fdopen(reader, "rb") as pipe:
-        said = pipe.read().decode()
-    os.waitpid(child, 0)
-    return said
+    """What another user hears who opens `path`."""
+    done = subprocess.run(
+        [sys.executable, "-c", OPENS, path], capture_output=True, text=True, timeout=60, check=True
+    )
+    return done.stdout.strip()
 
 
 @pytest.mark.skipif(os.name != "posix" or os.getuid() != 0, reason="needs root, to be another user")

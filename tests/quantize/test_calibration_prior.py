@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 pytest.importorskip("scipy", reason="simulated records need scipy: pip install '.[test]'")
 
@@ -17,6 +19,20 @@ from quantize.__main__ import main
 from quantize.calibration_prior import weights_of
 from quantize.data import Records
 from tests.benchmarks.synthetic import simulated_records
+
+COMMAND = ["calibration-prior", "--records", "4"]
+
+
+def of(classes: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The command makes priors of these alone, from simulated records."""
+    records = simulated_records(4, seconds=6.0)
+
+    def simulated(name: str) -> Records:
+        assert name == "train"
+        return records
+
+    monkeypatch.setattr(module, "open_classes", lambda: classes)
+    monkeypatch.setattr(module, "load", simulated)
 
 
 @pytest.mark.parametrize("leads", [("II", "V1", "V5"), ("aVF",)], ids="+".join)
@@ -34,16 +50,24 @@ def test_the_command_writes_a_prior_of_every_class_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     few = [class_of(("II", "V1", "V5")), class_of(("I",))]
-    records = simulated_records(4, seconds=6.0)
-
-    def simulated(name: str) -> Records:
-        assert name == "train"
-        return records
-
-    monkeypatch.setattr(module, "open_classes", lambda: few)
-    monkeypatch.setattr(module, "load", simulated)
+    of(few, monkeypatch)
     file = tmp_path / "prior.npz"
-    assert main(["calibration-prior", "--records", "4", "--output", str(file)]) == 0
+    assert main([*COMMAND, "--jobs", "2", "--output", str(file)]) == 0
     assert "2 classes of 4 records" in capsys.readouterr().out
     with np.load(file, allow_pickle=False) as stored:
         assert stored["classes"].tolist() == few
+
+
+def die(ecg_mv: NDArray[np.float32], sampling_hz: float, which: int) -> None:
+    os._exit(9)
+
+
+def test_a_process_that_is_killed_ends_the_command(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    of([class_of(("I",))], monkeypatch)
+    monkeypatch.setattr(module, "weights_of", die)
+    file = tmp_path / "prior.npz"
+    assert main([*COMMAND, "--output", str(file)]) == 1
+    assert "ended its process twice" in capsys.readouterr().err
+    assert not file.exists()

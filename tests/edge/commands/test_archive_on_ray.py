@@ -27,6 +27,8 @@ from tests.edge.commands.test_archive import (
     until,
 )
 
+pytestmark = pytest.mark.realtime
+
 
 def has_ray() -> None:
     pytest.importorskip("ray", reason="no ray here: pip install '.[fleet]'")

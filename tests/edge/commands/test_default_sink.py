@@ -14,6 +14,8 @@ import pytest
 
 from edge.cli import main
 
+pytestmark = pytest.mark.realtime
+
 NO_VIEW = """
 import sys
 for name in ("starlette", "uvicorn", "websockets"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -26,6 +25,7 @@ from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording
 from firmware_bridge.simulators.wearable import VirtualWearable
 from tests.edge.commands.conftest import Spawn
+from tests.edge.commands.under import python_of_files_up_to
 
 pytestmark = pytest.mark.realtime
 
@@ -292,13 +292,9 @@ def _wait_for_bytes(path: Path, child: subprocess.Popen[str]) -> None:
 def test_a_full_disk_ends_in_one_line_and_a_readable_file(tmp_path: Path) -> None:
     out = tmp_path / "out.edf"
     limit = 256 * 27 + 3 * 6500  # the header and less than two seconds
-
-    def fill_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
-
+    command = [*python_of_files_up_to(limit), "-m", "edge.cli", "run", "--source", "sim:"]
     child = subprocess.run(
-        [*PROGRAM, "run", "--source", "sim:", "--sink", f"file:{out}", "--engine", "onnxruntime"],
-        preexec_fn=fill_disk,
+        [*command, "--sink", f"file:{out}", "--engine", "onnxruntime"],
         capture_output=True,
         text=True,
         timeout=60,

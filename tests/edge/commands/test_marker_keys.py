@@ -5,11 +5,13 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
 import pytest
 
+from edge.commands.marker_keys import MarkerKeys
 from edge.files.records import open_record
 from edge.sinks.note import Note
 
@@ -86,6 +88,23 @@ def test_a_key_marks_its_moment_and_not_that_of_enter(tmp_path: Path, sinks: lis
         assert (first.text, second.text) == ("stands up ü", "7")
         assert second.sample - first.sample >= 240  # 1 s of typing
         assert record.n_samples - second.sample < 250
+
+
+def test_a_terminal_that_takes_nothing_does_not_keep_the_keys_from_closing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    import termios
+
+    marked = threading.Event()
+    with pseudo_terminal(100, 30) as (master, stream):
+        monkeypatch.setattr(sys, "stdin", stream)
+        monkeypatch.setattr(sys, "stderr", stream)
+        termios.tcflow(stream.fileno(), termios.TCOOFF)
+        keys = MarkerKeys(lambda *_, **__: marked.set(), lambda: None)
+        os.write(master, b"7\n")
+        assert marked.wait(30)
+        keys.close()
+        termios.tcflow(stream.fileno(), termios.TCOON)
 
 
 def wait_for_samples(path: Path) -> None:

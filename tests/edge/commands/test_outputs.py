@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -22,6 +21,7 @@ from edge.files.records import open_record, split_pick
 from edge.sinks import open_sink
 from firmware_bridge.simulators.ecg import EcgSimulator
 from tests.edge.commands.conftest import Spawn
+from tests.edge.commands.under import python_after, python_of_files_up_to
 from tests.edge.sinks.blocks import block, ecg
 
 pytestmark = pytest.mark.realtime
@@ -164,11 +164,8 @@ def test_overwrite_replaces_and_time_makes_a_new_name(
 
 
 def test_a_failed_run_replaces_nothing(here: Path) -> None:
-    def fill_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-
     command = [
-        sys.executable,
+        *python_of_files_up_to(4096),
         "-m",
         "edge.cli",
         "reconstruct",
@@ -176,9 +173,7 @@ def test_a_failed_run_replaces_nothing(here: Path) -> None:
         "old.csv",
         "--overwrite",
     ]
-    child = subprocess.run(
-        command, preexec_fn=fill_disk, capture_output=True, text=True, timeout=60, check=False
-    )
+    child = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert child.returncode == 1
     assert child.stderr.startswith("leadlift: error: cannot write old.csv")
     assert Path("old.csv").read_bytes() == b"a recording"
@@ -186,14 +181,10 @@ def test_a_failed_run_replaces_nothing(here: Path) -> None:
 
 def test_a_full_disk_of_one_output_does_not_end_the_other(here: Path) -> None:
     """The EDF meets the largest file size that is allowed long after the smaller CSV would."""
-
-    def fill_disk() -> None:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, 60_000))
-
-    command = [sys.executable, "-m", "edge.cli", *RUN, "file:a.csv", "file:b.edf"]
+    limited = python_of_files_up_to(60_000)
+    command = [*limited, "-m", "edge.cli", *RUN, "file:a.csv", "file:b.edf"]
     child = subprocess.run(
         [*command, "--seconds", "3", "--report", "r.json"],
-        preexec_fn=fill_disk,
         capture_output=True,
         text=True,
         timeout=60,
@@ -248,13 +239,9 @@ def test_what_a_killed_run_left_is_kept(here: Path, leadlift: Spawn) -> None:
 def test_a_signal_that_was_ignored_from_the_start_stays_ignored(
     number: signal.Signals, here: Path
 ) -> None:
-    command = [sys.executable, "-m", "edge.cli", *RUN, "file:a.csv"]
-    child = subprocess.Popen(
-        command,
-        preexec_fn=lambda: signal.signal(number, signal.SIG_IGN),
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    deaf = python_after(f"signal.signal({int(number)}, signal.SIG_IGN)")
+    command = [*deaf, "-m", "edge.cli", *RUN, "file:a.csv"]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:
         started(child, here / "a.csv")
         child.send_signal(number)
@@ -280,7 +267,6 @@ def test_ctrl_c_while_modules_load_is_one_line(after_s: float, here: Path) -> No
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     assert child.stdout is not None
     child.stdout.readline()

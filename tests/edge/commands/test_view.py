@@ -19,6 +19,8 @@ from edge.commands.browser import has_browser
 
 pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 
+pytestmark = pytest.mark.realtime
+
 
 @contextmanager
 def running(*arguments: str, cwd: Path) -> Iterator[str]:

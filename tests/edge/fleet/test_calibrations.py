@@ -26,6 +26,8 @@ from tests.edge.fleet.local import Kept, LocalShard, fleet_of, frames, sinks
 from tests.edge.fleet.test_fleet import fed
 from tests.edge.references import some_patient
 
+pytestmark = pytest.mark.realtime
+
 
 def made(sent: list[bytes], first: int, end: int, patient: Patient | None) -> NDArray[np.float32]:
     """(12, end - first) of a Reconstructor that begins with the sample `first`."""

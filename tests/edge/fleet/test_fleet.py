@@ -23,6 +23,8 @@ from tests.edge.fleet.local import (
     until,
 )
 
+pytestmark = pytest.mark.realtime
+
 
 async def fed(fleet: Fleet, sent: dict[str, list[bytes]], each: Callable[[int], object]) -> None:
     """A frame of everybody at a time; the next once it was taken, as in life."""

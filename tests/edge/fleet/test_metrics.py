@@ -18,6 +18,8 @@ from tests.edge.fleet.local import Kept, LocalShard, fleet_of, frames, sinks, un
 from tests.edge.fleet.test_fleet import fed
 from tests.edge.metrics.test_metrics import OPS, names_in, scraped, value
 
+pytestmark = pytest.mark.realtime
+
 PREFIX = "leadlift_fleet_"
 Families = dict[str, Any]
 

@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 aiomqtt = pytest.importorskip("aiomqtt", reason="no aiomqtt here")
 
 from edge.errors import InputError

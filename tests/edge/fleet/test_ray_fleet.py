@@ -23,6 +23,8 @@ from edge.fleet.service import Plan, Service
 from edge.quality import Quality
 from tests.edge.fleet.local import expected, frames
 
+pytestmark = pytest.mark.realtime
+
 FRAMES_HZ = 1 / TICK_S
 GO_ON_S = 3.0
 A_TICK = 30 + 3  # samples; less than a hop may wait for the next frame
@@ -126,7 +128,6 @@ def test_a_shard_is_killed_and_its_patients_go_on(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.realtime
 def test_two_shards_of_64_patients_lose_a_tick_when_one_is_killed(tmp_path: Path) -> None:
     found = asyncio.run(killed(tmp_path, 128, 120, Failure(30)))
     check(tmp_path, found, 128, 120)

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+pytestmark = pytest.mark.realtime
+
 websockets = pytest.importorskip("websockets.asyncio.client", reason="no websockets here")
 
 from edge.errors import LeadliftError

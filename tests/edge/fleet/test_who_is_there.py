@@ -6,10 +6,14 @@ import asyncio
 import json
 from pathlib import Path
 
+import pytest
+
 from edge.fleet.admission import Admission
 from edge.fleet.feed import Listeners
 from edge.fleet.outputs import PatientSinks
 from tests.edge.fleet.local import LocalShard, fleet_of, frames, until
+
+pytestmark = pytest.mark.realtime
 
 NAMES = [f"bed-{i}" for i in range(3000)]
 

@@ -23,6 +23,8 @@ from edge.sinks.status_items import DISCLAIMER
 from edge.sinks.terminal import TerminalSink
 from tests.edge.sinks.blocks import block, ecg
 
+pytestmark = pytest.mark.realtime
+
 WAIT_S = 20.0  # for a thread to be scheduled on a busy machine; never reached otherwise
 
 

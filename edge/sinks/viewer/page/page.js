@@ -320,4 +320,4 @@ const theme = followTheme(readColours);
 requestAnimationFrame(draw);
 
 /** For tests and for whoever looks for a fault: how things stand. */
-globalThis.leadlift = { stats: () => ({ frames, swipes, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, markers: markers.all, mm: page.mm, cells: page.cells, view: { ...view } }) };
+globalThis.leadlift = { stats: () => ({ frames, swipes, head, frozen, end: history?.end ?? null, oldest: history?.oldest ?? null, markers: markers.all, sources: state?.provenance ?? [], mm: page.mm, cells: page.cells, view: { ...view } }) };

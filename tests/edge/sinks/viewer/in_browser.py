@@ -18,7 +18,7 @@ IN_BROWSER = [
         executable() is None, reason="the page's tests need a Chromium: apt install chromium"
     ),
 ]
-HZ, WAIT_MS = 250.0, 30_000
+HZ, WAIT_MS = 250.0, 60_000  # a machine may stop for a while
 
 
 def level(mv: float, n: int, first: int = 0, **bits: int) -> Any:
@@ -57,8 +57,10 @@ INKED = """([x, top, bottom]) => {
 def levels(page: Any, of: int) -> dict[str, tuple[float, float]]:
     """By cell, in pixels: how high above zero its trace is in one column, and how much of that is inked.
 
-    `of` is the end of what must be drawn. Lines that come and go above the sheet change its height.
+    `of` is the end of what must be drawn. Lines that come and go above the sheet change its height. The ink
+    tells where a lead comes from, which the page may hear after the samples.
     """
+    until(page, "leadlift.stats().sources.length > 0")
     cells = shown(page, of)["cells"]
     found = {}
     for cell in cells:

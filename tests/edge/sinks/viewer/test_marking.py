@@ -22,6 +22,8 @@ from tests.edge.sinks.viewer.test_sink import HZ, WAIT_S, looking
 if TYPE_CHECKING:
     from websockets.sync import client
 
+pytestmark = pytest.mark.realtime
+
 
 @pytest.fixture
 def sink() -> Iterator[ViewSink]:

@@ -11,7 +11,7 @@ from edge.files.recording import Metadata
 from edge.leads import LEADS
 from edge.quality import Quality
 from edge.sinks.viewer.sink import ViewSink
-from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, levels, shown, until
+from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, WAIT_MS, level, levels, shown, until
 
 pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
@@ -161,6 +161,7 @@ def test_a_phone_shows_twelve_rows_without_a_scroll_bar_across(
         device_scale_factor=2,
     )
     phone = context.new_page()
+    phone.set_default_timeout(WAIT_MS)
     phone.goto(sink.address)
     stats = shown(phone, 1000)
     assert stats["view"]["layout"] == "12x1"
@@ -179,6 +180,7 @@ def test_a_snapshot_is_a_picture(page: Any, sink: ViewSink) -> None:
 
 def test_it_comes_back_when_the_server_does(chromium: Any) -> None:
     page = chromium.new_page()
+    page.set_default_timeout(WAIT_MS)
     with ViewSink(HZ, Metadata(), port=0) as first:
         first.write(level(0.0, 5000))
         page.goto(first.address)

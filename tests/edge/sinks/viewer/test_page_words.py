@@ -14,7 +14,7 @@ from edge.quality import Quality
 from edge.sinks.base import LiveStatus
 from edge.sinks.viewer.sink import ViewSink
 from tests.edge.cards import carded
-from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, level, shown
+from tests.edge.sinks.viewer.in_browser import HZ, IN_BROWSER, WAIT_MS, level, shown
 
 pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 pytest.importorskip("playwright.sync_api", reason="the page's tests need '.[test]'")
@@ -25,6 +25,7 @@ def test_what_is_expected_and_what_is_wrong(chromium: Any) -> None:
     known = Metadata(card=card_of(carded()), calibration="patient calibration 01, 10 s")
     status = LiveStatus(in_outage=True, reconnects=2, samples_lost=7, gaps=1)
     page = chromium.new_page()
+    page.set_default_timeout(WAIT_MS)
     with ViewSink(HZ, known, lambda: status, port=0) as sink:
         sink.write(level(0.0, 1000))
         page.goto(sink.address)
@@ -67,6 +68,7 @@ def drawing(chromium: Any) -> Iterator[Any]:
     """A page whose modules a test calls; it shows nothing itself."""
     with ViewSink(HZ, Metadata(), port=0) as sink:
         page = chromium.new_page()
+        page.set_default_timeout(WAIT_MS)
         page.goto(sink.address)
         yield page
         page.close()

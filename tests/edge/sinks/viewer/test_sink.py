@@ -29,6 +29,8 @@ from tests.edge.sinks.viewer.test_messages import unpacked
 
 pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 pytest.importorskip("starlette", reason="the view needs '.[view]'")
+
+pytestmark = pytest.mark.realtime
 client = pytest.importorskip("websockets.sync.client", reason="the view needs '.[view]'")
 exceptions = pytest.importorskip("websockets.exceptions")
 HZ, WAIT_S = 250.0, 20.0

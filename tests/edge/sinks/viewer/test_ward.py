@@ -19,6 +19,8 @@ from tests.edge.sinks.viewer.test_messages import unpacked
 
 pytest.importorskip("uvicorn", reason="the view needs '.[view]'")
 pytest.importorskip("starlette", reason="the view needs '.[view]'")
+
+pytestmark = pytest.mark.realtime
 client = pytest.importorskip("websockets.sync.client", reason="the view needs '.[view]'")
 exceptions = pytest.importorskip("websockets.exceptions")
 from edge.sinks.viewer.ward import Ward
