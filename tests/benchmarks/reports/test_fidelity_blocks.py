@@ -176,3 +176,11 @@ def test_all_sets_on_data_that_chose_nothing() -> None:
     assert [row[1:] for row in rows] == [
         ["9", str(i), str(i), "4", "0.100 0.200", "0.600 (0.600)"] for i in range(len(NATIVE))
     ]
+
+
+def test_sigma_by_number_of_leads() -> None:
+    of = {"covered": 0.9, "by_segment": {"QRS": 0.85}}
+    results = {one: {"by_number": {"k": 1.3, "1": of, "2": of}} for one in ("validation", *NATIVE)}
+    lines = block("sigma-by-number", {"every": {"results": results}})
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+    assert rows == [[n, *["90.0%, 85.0%"] * 4] for n in ("1", "2")]
