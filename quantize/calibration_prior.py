@@ -44,8 +44,8 @@ def calibration_prior(given: argparse.Namespace) -> int:
         for which, weights in followed(weighed, "calibrating", len(classes)):
             if weights is None:
                 raise QuantizeError(
-                    f"class {which} ended its process twice: is there memory for {given.jobs} of them?"
-                    " try fewer --jobs"
+                    f"class {which} ended its process twice: give it more memory, or less to do at once"
+                    f" than --jobs {given.jobs}"
                 )
             made[which] = packed(weights)
     output = given.output or FILE

@@ -5,7 +5,7 @@ the reference's own input leads run through the decoder, once for every set; a f
 at TAPS, to what the predictions lack: the most likely map where the maps of other patients are the prior
 (empirical Bayes; `edge.calibrate.prior`). Everything is fitted above HIGHPASS_HZ by zero phase (a projection,
 no filter that would have to settle); a causal high-pass shifts the phase and costs 10 uV.
-All constants are from PTB-XL fold 9, 332 records, 2 s.
+All constants are from PTB-XL fold 9, 2 s.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ RIDGE = (
     0.002  # of the mean power of the regressors, for RIDGE_S: of a first fit, which finds the noise
 )
 RIDGE_S = 2.0
-CORRELATED = 20.0  # samples of what a fit leaves count as one: 42.3 uV; 10 or 40 costs 0.1
+CORRELATED = 20.0  # samples of what a fit leaves count as one; 14 or 28 costs 0.05 uV
 SIGMA_CORRELATED = 10.0  # as CORRELATED, for sigma
 CHANGES = 1.26  # after its reference a heart is no longer quite the same
 MOST_FOUND = 0.9  # of the samples: more says that the reference is too short

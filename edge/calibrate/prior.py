@@ -1,7 +1,7 @@
 """What the calibrations of other patients look like: the prior of a patient's map, by what is measured.
 
 For each class of leads (`edge.lead_subsets`) the mean and the covariance over patients of the weights that
-fit ten seconds of each; one covariance for all outputs, by a factor of each output.
+fit ten seconds of each; one covariance for all outputs, times a factor of each output.
 `quantize.calibration_prior` makes the file.
 """
 
@@ -20,8 +20,10 @@ from edge.leads import LEADS, lead_indices
 from edge.patient.patient import TAPS
 
 FILE = Path(__file__).with_name("prior.npz")
-FLOOR = 1e-4  # of the variance of a weight: none is certain
-FACTOR_ROUNDS = 4  # covariance and factors in turn; then nothing moves any more
+FLOOR = 1e-4  # added to each variance, before the factor of the output: no weight is certain
+SPREAD_ROUNDS = (
+    4  # covariance and spreads in turn: then their ratios have settled; FLOOR shrinks all a little
+)
 
 Array = NDArray[np.float64]
 
@@ -61,7 +63,7 @@ class Prior:
         """For these outputs alone, given that the predictions of the other open leads weigh nothing."""
         kept = [one in features.known or one in outputs for one in features.known + features.open]
         every = np.flatnonzero(np.tile(kept, len(TAPS)))
-        rows = lead_indices(outputs, features.open)
+        rows = np.array(lead_indices(outputs, features.open))
         return Prior(self.precision[np.ix_(rows, every, every)], self.linear[np.ix_(rows, every)])
 
 
@@ -77,26 +79,26 @@ def prior_of(which: int) -> Prior:
 
 
 Packed = tuple[NDArray[np.float16], NDArray[np.float16], NDArray[np.float16]]
-"""Of a class the means, the lower factor of the precision, their rows end to end, and of each output by what
-factor the variances of its weights exceed those of all outputs."""
+"""Of a class, rows end to end: the means, the lower factor of the common precision; and of each output the
+factor of its variances."""
 
 
 def packed(weights: NDArray[np.floating]) -> Packed:
-    """Of patients' weights, (n_patients, n_outputs, n): most likely for what is normal (Dutilleul 1999)."""
+    """The prior of patients' weights, (n_patients, n_outputs, n): their mean, and covariance and spreads.
+
+    These by maximum likelihood in turn (Dutilleul 1999, spreads diagonal), plus FLOOR.
+    """
     mean = weights.mean(0)
     apart = weights - mean
     n_patients, n_outputs, n = apart.shape
-    factors = np.ones(n_outputs)
-    for _ in range(FACTOR_ROUNDS):
-        even = (apart / np.sqrt(factors)[:, None]).reshape(-1, n)
-        covariance = even.T @ even / len(even) + FLOOR * np.eye(n)
-        precision = np.linalg.inv(covariance)
-        factors = np.einsum("poi,ij,poj->o", apart, precision, apart, optimize=True) / (
-            n_patients * n
-        )
-    lower = np.linalg.cholesky(precision)
-    rows = lower[np.tril_indices(n)]
-    return mean.ravel().astype(np.float16), rows.astype(np.float16), factors.astype(np.float16)
+    spreads = np.ones(n_outputs)
+    for _ in range(SPREAD_ROUNDS):
+        even = (apart / np.sqrt(spreads)[:, None]).reshape(-1, n)
+        precision = np.linalg.inv(even.T @ even / len(even) + FLOOR * np.eye(n))
+        total = np.einsum("poi,ij,poj->o", apart, precision, apart, optimize=True)
+        spreads = total / (n_patients * n)
+    rows = np.linalg.cholesky(precision)[np.tril_indices(n)]
+    return mean.ravel().astype(np.float16), rows.astype(np.float16), spreads.astype(np.float16)
 
 
 def write_priors(file: Path, priors: Mapping[int, Packed]) -> None:

@@ -23,7 +23,7 @@ from quantize.feed import COLD_STARTS
 from quantize.prepared import Prepared
 
 WHITE_NOISE_RMS_MV = (0.002, 0.015)  # white noise on the inputs: an amplifier's, good and poor
-DRAWN_WITHIN_S = 600  # a draw takes milliseconds
+DRAWN_WITHIN_S = 600  # seconds; a draw takes milliseconds
 
 
 @dataclass(frozen=True)
@@ -150,7 +150,7 @@ class Draws:
             sampler=steps,
             num_workers=workers,
             multiprocessing_context="fork" if workers else None,  # others would copy the records
-            timeout=DRAWN_WITHIN_S if workers else 0,  # of a fork beside threads nothing may come
+            timeout=DRAWN_WITHIN_S if workers else 0,  # a worker forked beside threads may hang
             collate_fn=_as_it_is,  # type: ignore[arg-type]  # there is no list without batch_size
         )
         return iter(loader)

@@ -28,11 +28,11 @@ QAT = "qat.safetensors"
 CALIBRATION_STEPS = 64  # batches, of other steps than those that train
 RATE = 4e-5  # it settles the rounding alone; 2e-4 gives the same on fold 9
 QUANTILE = 0.99997
-STEM_RANGE_MV = 4.0  # a code of the input is 31 uV; what is beyond, tall hearts have, is cut off
+STEM_RANGE_MV = 4.0  # where refine_scales begins; what is beyond is cut off, as of tall hearts
 KEPT = ("adversarial_", "teacher_")  # what the card says of the steps in float32
-HEADROOM = 1.5  # large hearts saturate less
-EQUALISE_STEPS = 12  # batches, the first of CALIBRATION_STEPS
-REFINE_STEPS = 16  # as many
+HEADROOM = 1.5  # for large hearts, where refine_scales begins
+EQUALISE_STEPS = 12  # batches of CALIBRATION_STEPS
+REFINE_STEPS = 16  # batches of CALIBRATION_STEPS
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ def quantised(
     torch.backends.cudnn.allow_tf32 = False
     at = load_checkpoint(file) if file.exists() else None
     about = {"quantised": True, "float32_step": before.step, "qat_steps": steps}
+    about |= {"refine_steps": REFINE_STEPS}
     about |= {key: value for key, value in before.about.items() if key.startswith(KEPT)}
     if at is not None and any(at.about.get(key) != value for key, value in about.items()):
         at = None

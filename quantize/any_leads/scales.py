@@ -1,8 +1,8 @@
-"""The scale of each activation by what rounding with it costs: neither room for all nor the finest step.
+"""Chooses the scale of each activation by the loss of training.
 
-A scale that holds the largest value there may be makes steps that all others pay for. How much should be cut
-off cannot be told from the values alone; so each scale in turn is tried larger and smaller, and what training
-minimises is asked.
+A scale that holds the largest value rounds all others more coarsely, and how much to cut off cannot be told
+from the values alone. So each scale, from the first layer to the last, is multiplied by FACTORS in turn, and
+the best is kept.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 import torch
 
+from edge.progress import followed
 from quantize.feed import Batch
 from quantize.student import Student
 from quantize.train import step_loss
@@ -21,7 +22,8 @@ FACTORS = (0.5, 0.65, 0.8, 1.25)
 def refine_scales(student: Student, batches: Sequence[Batch]) -> Student:
     """Choose each scale of a calibrated student, in place, from the first layer to the last; returns it."""
     best = _cost(student, batches)
-    for quantizer in student.quantizers():
+    quantizers = student.quantizers()
+    for quantizer in followed(quantizers, "choosing scales", len(quantizers)):
         whole = chosen = quantizer.scale.clone()
         for factor in FACTORS:
             quantizer.scale.copy_(whole * factor)

@@ -179,8 +179,17 @@ def test_all_sets_on_data_that_chose_nothing() -> None:
 
 
 def test_sigma_by_number_of_leads() -> None:
-    of = {"covered": 0.9, "by_segment": {"QRS": 0.85}}
-    results = {one: {"by_number": {"k": 1.3, "1": of, "2": of}} for one in ("validation", *NATIVE)}
+    def of(share: float) -> dict[str, Any]:
+        return {"covered": share, "by_segment": {"QRS": share - 0.05}}
+
+    domains = ("validation", *NATIVE)
+    results = {
+        one: {"by_number": {"k": 1.3, "1": of(0.8 + i / 100), "2": of(0.9 + i / 100)}}
+        for i, one in enumerate(domains)
+    }
     lines = block("sigma-by-number", {"every": {"results": results}})
     rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
-    assert rows == [[n, *["90.0%, 85.0%"] * 4] for n in ("1", "2")]
+    assert rows == [
+        ["1", "80.0%, 75.0%", "81.0%, 76.0%", "82.0%, 77.0%", "83.0%, 78.0%"],
+        ["2", "90.0%, 85.0%", "91.0%, 86.0%", "92.0%, 87.0%", "93.0%, 88.0%"],
+    ]

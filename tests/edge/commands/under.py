@@ -12,5 +12,5 @@ def python_after(setup: str) -> list[str]:
 
 
 def python_of_files_up_to(n_bytes: int) -> list[str]:
-    """To it the disk is full when a file has so many bytes."""
+    """A Python that can write no file larger than `n_bytes`."""
     return python_after(f"resource.setrlimit(resource.RLIMIT_FSIZE, ({n_bytes}, {n_bytes}))")

@@ -140,7 +140,7 @@ def test_its_graph_is_today_s_with_wider_ends(
     np.testing.assert_allclose(log_sigma, expected_sigma.numpy(), atol=2e-2)
 
 
-def test_a_scale_that_costs_too_much_is_made_finer_and_none_is_made_worse(
+def test_a_scale_that_costs_too_much_is_made_finer_and_the_cost_falls(
     experiment: Experiment, small: StudentConfig
 ) -> None:
     torch.manual_seed(0)
