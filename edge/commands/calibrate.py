@@ -57,7 +57,8 @@ def add(subparsers: Subparsers) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Fit, write, and say how well the reference is explained."""
     from edge.calibrate.fit import MAX_S, calibrate
-    from edge.calibrate.reference import check_leads
+    from edge.calibrate.reference import check_leads, refuse
+    from edge.files.record import reconstructed
     from edge.files.records import open_record, split_pick
     from edge.offline import check_rate
     from firmware_bridge.new_file import stamped
@@ -73,6 +74,8 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.reference, of_file, sampling_hz=options.sampling_hz, unit=options.unit
     ) as record:
         check_leads(record.leads)
+        if record.provenance and (made := reconstructed(record.leads, record.provenance)):
+            raise refuse(*made, "give a recording of twelve leads that were measured")
         warn_of(record)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
         with open_reconstructor(arguments, leads=worn, offline=True) as reconstructor:

@@ -233,6 +233,10 @@ def format_of(path: Path, head: bytes) -> Format:
     header = path.with_suffix(WFDB.suffixes[0])
     if suffix in (".dat", ".atr") and header.is_file():
         raise InputError(f"{path} is part of a WFDB record: give its header, {header}")
+    if b'"bundle_sha256"' in head:
+        raise InputError(
+            f"{path} is a patient's calibration, no recording: give it with --patient to reconstruct or run"
+        )
     what = (
         f"it seems to be {_FOREIGN[suffix]}" if suffix in _FOREIGN else "it is none that is known"
     )

@@ -141,6 +141,24 @@ def test_a_bad_reference_is_refused_and_nothing_written(
     assert not out.exists()
 
 
+def test_what_the_decoder_itself_made_is_no_reference(
+    three: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    made, out = tmp_path / "made.npz", tmp_path / "patient.json"
+    assert main(["reconstruct", three, str(made)]) == 0
+    capsys.readouterr()
+    assert main(["calibrate", str(made), "-o", str(out)]) == 1
+    assert "V6 in it: reconstructed by leadlift, not measured" in error_line(capsys)
+    assert not out.exists()
+
+
+def test_a_calibration_is_told_from_a_recording(
+    patient: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["info", patient]) == 1
+    assert "is a patient's calibration" in error_line(capsys)
+
+
 def test_the_reference_is_never_written_over(
     reference: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
