@@ -20,7 +20,7 @@ import pytest
 from edge.cli import main
 from edge.commands.archive.inputs import find_records
 from edge.commands.archive.pool import in_processes
-from edge.commands.archive.record import WORK
+from edge.commands.archive.record import MADE, WORK
 from edge.files.records import open_record
 from edge.leads import INPUT_LEADS, LEADS, lead_indices
 from firmware_bridge.simulators.ecg import EcgSimulator
@@ -324,6 +324,7 @@ def test_a_run_that_is_ended_leaves_no_process_and_another_one_goes_on(
         )
     run = leadlift("reconstruct", str(source), str(out), "--jobs", "2")
     until(lambda: (out / "a.npz").exists())
+    until(lambda: not [*(out / WORK).glob(f"*{MADE}")])  # the run has heard of it, and counts it
     workers = children(run.pid)
     assert len(workers) == 2
     run.send_signal(number)
