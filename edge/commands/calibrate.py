@@ -75,7 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
     ) as record:
         check_leads(record.leads)
         if record.provenance and (made := reconstructed(record.leads, record.provenance)):
-            raise refuse(*made, "give a recording of twelve leads that were measured")
+            raise refuse(made[0], "give a recording of twelve leads that were measured")
         warn_of(record)
         n = min(record.n_samples, round(MAX_S * check_rate(record.sampling_hz)))
         with open_reconstructor(arguments, leads=worn, offline=True) as reconstructor:
