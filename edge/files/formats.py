@@ -233,7 +233,7 @@ def format_of(path: Path, head: bytes) -> Format:
     header = path.with_suffix(WFDB.suffixes[0])
     if suffix in (".dat", ".atr") and header.is_file():
         raise InputError(f"{path} is part of a WFDB record: give its header, {header}")
-    if b'"bundle_sha256"' in head:
+    if b'"bundle_name"' in head and b'"reference"' in head:
         raise InputError(
             f"{path} is a patient's calibration, no recording: give it with --patient to reconstruct or run"
         )

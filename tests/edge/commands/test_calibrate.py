@@ -153,10 +153,14 @@ def test_what_the_decoder_itself_made_is_no_reference(
 
 
 def test_a_calibration_is_told_from_a_recording(
-    patient: str, capsys: pytest.CaptureFixture[str]
+    patient: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main(["info", patient]) == 1
     assert "is a patient's calibration" in error_line(capsys)
+    report = tmp_path / "report.json"
+    report.write_text('{"benchmark": "fidelity", "environment": {"bundle_sha256": "b9be596a"}}')
+    assert main(["info", str(report)]) == 1
+    assert "seems to be JSON" in error_line(capsys)
 
 
 def test_the_reference_is_never_written_over(
