@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -96,7 +97,7 @@ class GraphWriter:
         return self.node("DequantizeLinear", [codes.name, codes.scale, codes.zero], name)
 
     def convolution(
-        self, x: str, conv: CausalConv, name: str, over_hop: Callable[..., Array] | None = None
+        self, x: str, conv: CausalConv, name: str, over_hop: Callable[[Array], Array] | None = None
     ) -> str:
         """Conv2d with per-channel int8 weights behind a DequantizeLinear.
 
@@ -115,6 +116,31 @@ class GraphWriter:
         step = (np.float32(self.steps[x]) * weights.scale).astype(np.float64)
         bias = (np.rint(bias_of(conv) / step) * step).astype(np.float32)
         return self._convolution(x, weight, bias, conv, weights.codes.shape[2:], name)
+
+    def stem(self, ecg: str, predicted: str, mask: str, student: Student) -> Codes:
+        """The stem. Leads have 9 bits: a code of uint8 of what is above zero, and one of what is below.
+
+        One of the two is always 0, and their weights differ in sign alone.
+        """
+        leads = self.node("Concat", [ecg, predicted], "leads", axis=1)
+        seen = self.node(
+            "Concat", [leads, self.node("Neg", [leads], "minus"), mask], "seen", axis=1
+        )
+        step = student.input.scale.item()
+        scale = self.constant("seen_scale", np.array(step, np.float32))
+        zero = self.constant("seen_zero", np.array(0, np.uint8))
+        codes = self.node("QuantizeLinear", [seen, scale, zero], "seen_codes")
+        x = self.dequantize(Codes(codes, scale, zero, step), "stem_in")
+        n = student.config.n_inputs + student.config.n_outputs
+
+        def twice(weight: Array) -> Array:
+            over_hop = stem_over_hop(weight, student.config)
+            return np.ascontiguousarray(
+                np.concatenate([over_hop[:, :n], -over_hop[:, :n], over_hop[:, n:]], 1)
+            )
+
+        x = self.convolution(x, student.stem, "stem", twice)
+        return self.quantize(self.node("Relu", [x], "stem_relu"), student.stem_out, "stem_out")
 
     def float_convolution(self, x: str, conv: CausalConv, name: str) -> str:
         """The same with the rounded weights stored as float32: ONNX Runtime would dequantise them at every
@@ -177,8 +203,15 @@ class FloatGraphWriter(GraphWriter):
         """The tensor itself."""
         return codes.name
 
+    def stem(self, ecg: str, predicted: str, mask: str, student: Student) -> Codes:
+        """The stem on leads as they are."""
+        seen = self.node("Concat", [ecg, predicted, mask], "seen", axis=1)
+        over_hop = partial(stem_over_hop, config=student.config)
+        x = self.convolution(seen, student.stem, "stem", over_hop)
+        return Codes(self.node("Relu", [x], "stem_relu"))
+
     def convolution(
-        self, x: str, conv: CausalConv, name: str, over_hop: Callable[..., Array] | None = None
+        self, x: str, conv: CausalConv, name: str, over_hop: Callable[[Array], Array] | None = None
     ) -> str:
         """Conv2d with the weight as trained."""
         value = conv.conv.weight.detach().numpy()[:, :, None, :]
@@ -259,14 +292,7 @@ def graph_from_student(
     one, two = (w.constant(f"axis_{axis}", np.array([axis], np.int64)) for axis in (1, 2))
     terms = w.node("Mul", [anchor, w.node("Unsqueeze", [ecg, one], "ecg_row")], "terms")
     predicted = w.node("ReduceSum", [terms, two], "predicted", keepdims=0)
-    seen = w.node("Concat", [ecg, predicted, mask], "seen", axis=1)
-    x = w.dequantize(w.quantize(seen, student.input, "seen"), "stem_in")
-    x = w.node(
-        "Relu",
-        [w.convolution(x, student.stem, "stem", lambda v: stem_over_hop(v, config))],
-        "stem_relu",
-    )
-    codes = w.quantize(x, student.stem_out, "stem_out")
+    codes = w.stem(ecg, predicted, mask, student)
     for i, block in enumerate(student.blocks):
         assert isinstance(block, Block)
         name = f"block_{i}"

@@ -16,7 +16,7 @@ from quantize.data import SCORED_S
 from quantize.feed import Batch, Feed, samples_from_frames
 from quantize.objective import zero_phase
 from quantize.prepared import Prepared
-from quantize.student import Block, Student
+from quantize.student import INPUT_STEP_MV, Block, Student
 from quantize.train import SAMPLING_HZ, Averager, train_epoch, validate
 
 RANGE_QUANTILE = 0.99999
@@ -51,6 +51,7 @@ def calibrate(
     headroom. `verify` counts what is beyond it.
     """
     student.eval().fold().set_mode("observe")
+    student.input.scale.fill_(INPUT_STEP_MV)  # a checkpoint may hold another
     with torch.no_grad():
         for one in batches:
             student(one.ecg, one.mask, one.anchor)

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto, numpy_helper
 
 from edge.bundle import Bundle
+from edge.engines.graph_rewrites import cut_off, of_leads
 from edge.progress import followed
 from quantize.bundle_feed import BundleFeed
 from quantize.data import SCORED_S, Records, zero_phase_highpass
@@ -146,7 +147,9 @@ def weights_of(bundle: Bundle, student: Student) -> dict[str, NDArray[np.float32
     for tensor in quantised_tensors(model):
         if tensor.kind == "weight":
             value, scale = _weight(model, tensor.name, constants)
-            found[tensor.name] = named[tensor.name]
+            one = named[tensor.name]
+            n = value.shape[1] - one.shape[1]  # leads that the graph reads above zero and below
+            found[tensor.name] = np.concatenate([one[:, :n], -one[:, :n], one[:, n:]], 1)
             if value.shape != found[tensor.name].shape or np.any(
                 np.abs(value - found[tensor.name]) > 0.501 * scale
             ):
@@ -160,13 +163,13 @@ def without(model: onnx.ModelProto, tensor: Quantised, weights: Weights) -> onnx
     """A copy in which this tensor alone is float32, its state pair included."""
     out = onnx.ModelProto()
     out.CopyFrom(model)
-    constants = list(out.graph.initializer)
     if tensor.kind == "weight":
         nodes = [node for node in out.graph.node if node.output[0] != tensor.name]
-        constants = [c for c in constants if c.name != tensor.name]
+        constants = [c for c in out.graph.initializer if c.name != tensor.name]
         constants.append(numpy_helper.from_array(weights[tensor.name], tensor.name))
     else:
         nodes = _without_pair(out, tensor.name)
+        constants = list(out.graph.initializer)
     used = {name for node in nodes for name in node.input}
     _replace(out.graph.initializer, [c for c in constants if c.name in used])
     _replace(out.graph.node, nodes)
@@ -176,7 +179,14 @@ def without(model: onnx.ModelProto, tensor: Quantised, weights: Weights) -> onnx
 def _without_pair(model: onnx.ModelProto, codes: str) -> list[onnx.NodeProto]:
     """Nodes without this QuantizeLinear, the Clip and DequantizeLinears of its codes; states retyped."""
     floats, renamed, nodes = set(), dict[str, str](), []
+    leads = of_leads(model)
     for node in model.graph.node:
+        if node == leads and node.output[0] == codes:
+            clip, limits = cut_off(node, _constants(model))
+            nodes.append(clip)
+            model.graph.initializer.extend(limits)
+            floats.add(codes)
+            continue
         if node.op_type == "QuantizeLinear" and node.output[0] == codes:
             renamed[codes] = node.input[0]
             floats.add(node.input[0])

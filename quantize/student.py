@@ -21,7 +21,10 @@ from quantize.network import FIRST_LOG_SIGMA, Network
 QMAX = 127  # signed codes are -128..127; after a ReLU 0..127, so that int8 and uint8 hold the same integers
 OBSERVED_EVERY = 61  # of the values that pass an observer: a prime, so that no channel is preferred
 MAX_LOOKAHEAD = 25  # hops: 0.4 s, beyond which nobody calls it live
-STEM_RANGE_MV = 4.0  # what the residual branch sees is clipped here before the stem
+# The stem reads leads in steps of 15.6 uV up to 4 mV, in 9 bits: the graph holds them as two codes of uint8,
+# what is above zero and what is below. In 8 bits either tall hearts or small waves would suffer.
+INPUT_STEP_MV = 2.0**-6
+INPUT_QMAX = 255
 
 
 @dataclass(frozen=True)
@@ -71,9 +74,11 @@ class StudentConfig:
 class Quantizer(nn.Module):
     """Fake quantize with one scale: off while training in float32, an observer, or rounding to codes."""
 
-    def __init__(self, signed: bool) -> None:
+    def __init__(self, signed: bool, limits: tuple[int, int] | None = None) -> None:
+        """`limits` are the least and the largest code, by default those of 8 bits."""
         super().__init__()
         self.signed = signed
+        self.limits = limits or (-QMAX - 1 if signed else 0, QMAX)
         self.mode = "off"
         self.seen: list[Tensor] = []
         self.scale: Tensor
@@ -85,7 +90,7 @@ class Quantizer(nn.Module):
             self.seen.append(x.detach().abs().flatten()[::OBSERVED_EVERY].clone())
         if self.mode != "quantize":
             return x
-        codes = (x / self.scale).clamp(-QMAX - 1 if self.signed else 0, QMAX)
+        codes = (x / self.scale).clamp(*self.limits)
         rounded: Tensor = self.scale * (codes + (codes.round() - codes).detach())
         return rounded
 
@@ -175,8 +180,8 @@ class Student(Network):
         self.config = config
         self.trunk_bfloat16 = False
         """Train with the products of the trunk in bfloat16: half the time where the processor has it."""
-        self.input = Quantizer(signed=True)
-        self.input.scale.fill_(STEM_RANGE_MV / QMAX)
+        self.input = Quantizer(signed=True, limits=(-INPUT_QMAX, INPUT_QMAX))
+        self.input.scale.fill_(INPUT_STEP_MV)
         self.stem = CausalConv(config.stem_channels, config.channels)
         self.stem_out = Quantizer(signed=False)
         self.blocks = nn.ModuleList(Block(config, d) for d in config.dilations)
@@ -245,9 +250,8 @@ class Student(Network):
         """`off` (float32), `observe` (INT8 calibration) or `quantize`; returns self."""
         for quantizer in self.quantizers():
             quantizer.mode = mode
-        self.input.mode = (
-            "quantize" if mode == "quantize" else "off"
-        )  # its range is chosen, not observed
+        if mode == "observe":
+            self.input.mode = "off"  # its step is chosen, not observed
         for conv in self.convolutions():
             conv.quantize_weight = mode == "quantize"
         return self

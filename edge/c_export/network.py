@@ -29,7 +29,16 @@ _FIRST = """
 Unsqueeze ecg axis_1 > ecg_row
 Mul anchor ecg_row > terms
 ReduceSum terms axis_2 > predicted keepdims=0
+"""
+_SEEN = """
+Concat ecg predicted > leads axis=1
+Neg leads > minus
+Concat leads minus mask > seen axis=1
+"""
+_SEEN_8_BITS = """
 Concat ecg predicted mask > seen axis=1
+"""  # of bundles up to 0.2
+_STEM = """
 QuantizeLinear seen seen_scale seen_zero > seen_codes
 DequantizeLinear seen_codes seen_scale seen_zero > stem_in
 DequantizeLinear stem_weight_codes stem_weight_scale stem_weight_zero > stem_weight axis=0
@@ -81,6 +90,30 @@ class Layer(NamedTuple):
     """(outputs,) what one step of the sum is worth in codes of the next layer; of the head in mV."""
 
 
+class Seen(NamedTuple):
+    """How the stem's input becomes codes: rounded half to even, then cut off."""
+
+    scale: np.float32
+    """mV a code."""
+    lowest: int
+    highest: int
+
+    @property
+    def twice(self) -> bool:
+        """The graph has two codes of uint8 of a lead, of what is above zero and of what is below."""
+        return self.highest > HIGHEST
+
+    @property
+    def largest(self) -> int:
+        """Absolute value of a code at most."""
+        return max(-self.lowest, self.highest)
+
+    def codes(self, mv: NDArray[np.float32] | np.float32) -> NDArray[np.int64]:
+        """The codes of values."""
+        rounded = np.rint(mv / self.scale)
+        return np.clip(rounded, self.lowest, self.highest).astype(np.int64)
+
+
 class Block(NamedTuple):
     """A residual block."""
 
@@ -101,7 +134,7 @@ class Network:
     hop: int
     masked: bool
     """The mask is an input; else it is in the stem's bias."""
-    seen_scale: np.float32
+    seen: Seen
     stem: Layer
     blocks: tuple[Block, ...]
     head: Layer
@@ -124,21 +157,23 @@ def network_of(bundle: Bundle) -> Network:
     _check_nodes(graph, len(m.states))
     reader = _Reader(graph.constants)
     rows, outputs, sigmas, hop = len(m.input_leads), len(m.output_leads), len(m.sigma_leads), m.hop
+    seen = reader.seen()
     stem_weight = reader.codes("stem")
-    channels = len(stem_weight)
-    if stem_weight.shape != (channels, 2 * rows + outputs, hop, 1):
+    channels, n_leads = len(stem_weight), (rows + outputs) * (1 + seen.twice)
+    if stem_weight.shape != (channels, n_leads + rows, hop, 1):
         raise _unknown("stem", f"its weights are {stem_weight.shape}")
     if channels % LANES:
         raise _unknown(
             "stem", f"it has {channels} channels, and the kernels take multiples of {LANES}"
         )
-    if stem_weight[:, rows + outputs :, 1:].any():
+    if stem_weight[:, n_leads:, 1:].any():
         raise _unknown("stem", "the mask has weights beyond a hop's first sample")
-    leads, mask = np.split(stem_weight[..., 0], [rows + outputs], 1)
+    leads, below, mask = np.split(stem_weight[..., 0], [rows + outputs, n_leads], 1)
+    if seen.twice and (leads != -below).any():
+        raise _unknown("stem", "it weighs what is below zero otherwise than what is above")
     flat = np.concatenate([leads.reshape(channels, -1), mask[:, :, 0]], 1)
-    seen = reader.scale("seen", signed=True)
     before = reader.scale("stem_out")
-    stem = reader.layer("stem", flat, seen, before, largest=128)
+    stem = reader.layer("stem", flat, seen.scale, before, seen.largest)
     blocks = []
     for i, state in enumerate(m.states):
         name = f"block_{i}"
@@ -186,10 +221,9 @@ def for_leads(network: Network, known: Sequence[str]) -> Network:
     n, hop = len(network.rows), network.hop
     kept = np.concatenate([np.repeat(on, hop), np.ones(len(network.outputs) * hop, bool)])
     leads, mask = np.split(network.stem.weight, [-n], 1)
-    one = int(np.clip(np.rint(F(1) / network.seen_scale), -128, 127))
-    bias = network.stem.bias + one * mask[:, on].sum(1, dtype=np.int32)
+    bias = network.stem.bias + int(network.seen.codes(F(1))) * mask[:, on].sum(1, dtype=np.int32)
     stem = network.stem._replace(weight=np.ascontiguousarray(leads[:, kept]), bias=bias)
-    _check_reach(stem.name, stem.weight, bias, 128)
+    _check_reach(stem.name, stem.weight, bias, network.seen.largest)
     return replace(
         network, rows=tuple(np.array(network.rows)[on].tolist()), masked=False, stem=stem
     )
@@ -209,14 +243,24 @@ class _Reader:
 
     def scale(self, name: str, *, signed: bool = False) -> np.float32:
         """The scale of a quantiser whose zero point is 0, and whose codes end where ours do."""
-        zero, scale = self.constant(f"{name}_zero"), self.constant(f"{name}_scale")
-        if zero.dtype != (np.int8 if signed else np.uint8) or zero.any() or scale.shape != ():
-            raise _unknown(name, f"its zero point is {zero.dtype} {zero}, its scale {scale.shape}")
+        found = self._scale_of(name, np.int8 if signed else np.uint8)
         if not signed and self.constant(f"{name}_largest") != HIGHEST:
             raise _unknown(name, f"its codes do not end at {HIGHEST}")
+        return found
+
+    def _scale_of(self, name: str, dtype: type[np.generic]) -> np.float32:
+        zero, scale = self.constant(f"{name}_zero"), self.constant(f"{name}_scale")
+        if zero.dtype != dtype or zero.any() or scale.shape != ():
+            raise _unknown(name, f"its zero point is {zero.dtype} {zero}, its scale {scale.shape}")
         if not (np.isfinite(scale) and scale > 0):
             raise _unknown(name, f"its scale is {scale}")
         return F(scale)
+
+    def seen(self) -> Seen:
+        """How the stem's input becomes codes."""
+        twice = self.constant("seen_zero").dtype == np.uint8
+        scale = self._scale_of("seen", np.uint8 if twice else np.int8)
+        return Seen(scale, -255, 255) if twice else Seen(scale, -128, 127)
 
     def codes(self, name: str) -> NDArray[np.int8]:
         """A convolution's weights, (outputs, inputs, height, width)."""
@@ -278,7 +322,8 @@ def _unknown(name: str, why: str) -> EngineBuildError:
 
 def _check_nodes(graph: Graph, blocks: int) -> None:
     """Raise EngineBuildError for the first node that is not the one that the exporter writes there."""
-    expected = list(_expected(blocks, "head_leads_sizes" in graph.constants))
+    twice = any(node.op == "Neg" for node in graph.nodes)
+    expected = list(_expected(blocks, twice, "head_leads_sizes" in graph.constants))
     for node, line in zip(graph.nodes, expected, strict=False):
         if not _fits(node, line):
             found = f"{node.op} of {', '.join(filter(None, node.inputs))}"
@@ -288,8 +333,9 @@ def _check_nodes(graph: Graph, blocks: int) -> None:
         raise _unknown(last, f"the graph has {len(graph.nodes)} nodes, not {len(expected)}")
 
 
-def _expected(blocks: int, sizes: bool) -> Iterator[str]:
-    yield from _FIRST.split("\n")[1:-1]
+def _expected(blocks: int, twice: bool, sizes: bool) -> Iterator[str]:
+    first = _FIRST + (_SEEN if twice else _SEEN_8_BITS) + _STEM
+    yield from filter(None, first.split("\n"))
     x = "stem_out"
     for i in range(blocks):
         b = f"block_{i}"

@@ -50,7 +50,12 @@ def config_header(network: Network, bundle: Bundle) -> str:
 
 def tables_header(network: Network, bundle: Bundle) -> str:
     """leadlift_decoder_tables.h: weights, biases and scales, read by leadlift_decoder.c alone."""
-    parts = [f"#define SEEN_SCALE {exact(network.seen_scale)}"]
+    seen = network.seen
+    parts = [
+        f"#define SEEN_SCALE {exact(seen.scale)}",
+        f"#define SEEN_LOWEST {exact(seen.lowest)}",
+        f"#define SEEN_HIGHEST {exact(seen.highest)}",
+    ]
     parts += _layer("STEM", network.stem)
     rows, offset = [], 0
     for i, block in enumerate(network.blocks):

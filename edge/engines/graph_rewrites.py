@@ -5,11 +5,13 @@ its integer convolutions read channels last. TensorRT knows only int8 with zero 
 every transpose. Both hold the same integers on any input: int8 saturates at 127, as training did, and
 the uint8 graph has a Clip at 127 behind each of its quantisers. The rewrite to int8 changes types, drops
 those Clips and puts channels first. The float32 graph drops the quantisers too: the benchmarks time INT8
-against it. Needs the `onnx` package.
+against it. What the stem reads is uint8 up to 255, each lead above zero and below: int8 holds it less 128,
+and float32 cuts it off. Needs the `onnx` package.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -26,10 +28,25 @@ EITHER_SIDE = (np.float32(-np.inf), np.float32(np.inf))
 
 
 def int8_graph(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same graph with every uint8 tensor as int8 and channels first; codes and scales unchanged."""
-    from onnx import TensorProto, numpy_helper
+    """The same graph with every uint8 tensor as int8 and channels first; codes and scales unchanged.
+
+    But for those of the leads that the stem reads, which are less by 128: above zero and below they have
+    weights of opposite sign, so the sums are the same.
+    """
+    from onnx import TensorProto, helper, numpy_helper
 
     out = _unclipped_channels_first(model)
+    quantiser = of_leads(out)
+    if quantiser is not None:
+        (scale,) = (c for c in out.graph.initializer if c.name == quantiser.input[1])
+        (weight,) = (c for c in out.graph.initializer if c.name == "stem_weight_codes")
+        (mask,) = (i for i in out.graph.input if i.name == "mask")
+        offset = np.full((1, weight.dims[1], 1, 1), -128 * numpy_helper.to_array(scale), np.float32)
+        offset[:, weight.dims[1] - mask.type.tensor_type.shape.dim[1].dim_value :] = 0
+        out.graph.initializer.append(numpy_helper.from_array(offset, "seen_offset"))
+        moved = helper.make_node("Add", ["seen", "seen_offset"], ["seen_moved"], name="seen_moved")
+        out.graph.node.insert(list(out.graph.node).index(quantiser), moved)
+        quantiser.input[0] = "seen_moved"
     for constant in out.graph.initializer:
         if constant.data_type == TensorProto.UINT8:
             codes = numpy_helper.to_array(constant).astype(np.int8)
@@ -98,6 +115,7 @@ def float32_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     from onnx import TensorProto, numpy_helper
 
     out = _unclipped_channels_first(model)
+    leads = of_leads(out)
     constants = {c.name: numpy_helper.to_array(c) for c in out.graph.initializer}
     renamed: dict[str, str] = {}
     nodes, weights = [], []
@@ -106,6 +124,10 @@ def float32_graph(model: onnx.ModelProto) -> onnx.ModelProto:
             codes, scale = constants[node.input[0]], constants[node.input[1]]
             weight = codes.astype(np.float32) * scale.reshape(-1, *[1] * (codes.ndim - 1))
             weights.append(numpy_helper.from_array(weight, node.output[0]))
+        elif node == leads:
+            clip, limits = cut_off(node, constants)
+            nodes.append(clip)
+            weights += limits
         elif node.op_type in ("QuantizeLinear", "DequantizeLinear"):
             renamed[node.output[0]] = renamed.get(node.input[0], node.input[0])
         else:
@@ -120,6 +142,27 @@ def float32_graph(model: onnx.ModelProto) -> onnx.ModelProto:
         if value.type.tensor_type.elem_type == TensorProto.UINT8:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
     return out
+
+
+def cut_off(
+    leads: onnx.NodeProto, constants: Mapping[str, NDArray[Any]]
+) -> tuple[onnx.NodeProto, list[onnx.TensorProto]]:
+    """In place of the quantiser of leads, what cuts off where its codes end, and the limits."""
+    from onnx import helper, numpy_helper
+
+    names = ["seen_least", "seen_largest"]
+    limits = [np.float32(code) * constants[leads.input[1]] for code in (0, 255)]
+    clip = helper.make_node("Clip", [leads.input[0], *names], leads.output, name=leads.name)
+    return clip, [*map(numpy_helper.from_array, limits, names)]
+
+
+def of_leads(model: onnx.ModelProto) -> onnx.NodeProto | None:
+    """The quantiser of what the stem reads, if it gives uint8; up to 0.2 it gave int8."""
+    from onnx import TensorProto
+
+    unsigned = {c.name for c in model.graph.initializer if c.data_type == TensorProto.UINT8}
+    found = (n for n in model.graph.node if n.output[0] == "seen_codes" and n.input[2] in unsigned)
+    return next(found, None)
 
 
 def _unclipped_channels_first(model: onnx.ModelProto) -> onnx.ModelProto:

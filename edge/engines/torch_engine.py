@@ -134,6 +134,7 @@ def _operators(exact: bool) -> dict[str, Operator]:
         "Conv": convolve,
         "DequantizeLinear": dequantize,
         "Mul": lambda x, _: [x[0] * x[1]],
+        "Neg": lambda x, _: [-x[0]],
         "QuantizeLinear": quantize,
         "ReduceSum": lambda x, _: [x[0].sum(int(x[1]))],
         "Relu": lambda x, _: [torch.relu(x[0])],

@@ -21,14 +21,13 @@ from quantize.equalise import equalise
 from quantize.feed import Batch, samples_from_frames
 from quantize.objective import zero_phase
 from quantize.qat import calibrate
-from quantize.student import QMAX, Student
+from quantize.student import Student
 from quantize.train import SAMPLING_HZ
 
 QAT = "qat.safetensors"
 CALIBRATION_STEPS = 64  # batches, of other steps than those that train
 RATE = 4e-5  # it settles the rounding alone; 2e-4 gives the same on fold 9
 QUANTILE = 0.99997
-STEM_RANGE_MV = 4.0  # where refine_scales begins; what is beyond is cut off, as of tall hearts
 KEPT = ("adversarial_", "teacher_")  # what the card says of the steps in float32
 HEADROOM = 1.5  # for large hearts, where refine_scales begins
 EQUALISE_STEPS = 12  # batches of CALIBRATION_STEPS
@@ -97,7 +96,6 @@ def quantised(
         if at is not None:
             return student.fold().set_mode("quantize")
         batches = list(experiment.batches(schedule, schedule.seed + 1, range(CALIBRATION_STEPS)))
-        student.input.scale.fill_(STEM_RANGE_MV / QMAX)
         equalise(student.eval().fold(), batches[:EQUALISE_STEPS])
         return refine_scales(
             calibrate(student, batches, HEADROOM, QUANTILE), batches[:REFINE_STEPS]

@@ -20,9 +20,12 @@ FACTORS = (0.5, 0.65, 0.8, 1.25)
 
 
 def refine_scales(student: Student, batches: Sequence[Batch]) -> Student:
-    """Choose each scale of a calibrated student, in place, from the first layer to the last; returns it."""
+    """Choose each scale of a calibrated student, in place, from the first layer to the last; returns it.
+
+    That of the input stays.
+    """
     best = _cost(student, batches)
-    quantizers = student.quantizers()
+    quantizers = [one for one in student.quantizers() if one is not student.input]
     for quantizer in followed(quantizers, "choosing scales", len(quantizers)):
         whole = chosen = quantizer.scale.clone()
         for factor in FACTORS:

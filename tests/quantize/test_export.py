@@ -15,7 +15,7 @@ from edge.engines.onnxruntime_engine import OnnxRuntimeEngine
 from edge.signal.conditioning import Conditioning
 from quantize.errors import QuantizeError
 from quantize.export import bundle_from_student
-from quantize.student import Student, StudentConfig
+from quantize.student import INPUT_QMAX, INPUT_STEP_MV, Student, StudentConfig
 from quantize.verify import BOUNDS, beyond_bounds, verify
 
 
@@ -50,6 +50,16 @@ def test_the_quantised_graph_is_the_student(tiny_student: Student, tiny_bundle: 
     for found, expected in zip(run(tiny_bundle, *given), both(tiny_student, *given), strict=True):
         error = np.abs(found - expected)
         assert np.sqrt((error**2).mean()) < 2e-3  # a code may round the other way, seldom
+
+
+def test_leads_of_any_height_are_the_student(tiny_student: Student, tiny_bundle: Bundle) -> None:
+    """Either side of zero, and where the codes end: the two codes of a lead are its one."""
+    ecg, mask, anchor = feed(64)
+    ecg[0, 0] = torch.linspace(-1.2, 1.2, 256).reshape(64, 4).T * INPUT_QMAX * INPUT_STEP_MV
+    given = ecg, mask, 0 * anchor  # what the anchor predicts would be off the scale, too
+    for found, expected in zip(run(tiny_bundle, *given), both(tiny_student, *given), strict=True):
+        error = np.abs(found - expected)
+        assert np.sqrt((error**2).mean()) < 2e-3
 
 
 def test_the_float32_graph_is_the_student_before_quantisation(

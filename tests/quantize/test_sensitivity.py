@@ -35,6 +35,7 @@ from quantize.sensitivity import (
     weights_of,
     without,
 )
+from quantize.student import INPUT_STEP_MV
 from tests.benchmarks.synthetic import simulated_records
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def test_every_quantised_tensor_is_found(tiny_bundle: Bundle) -> None:
     assert {n for n, t in found.items() if t.kind == "weight"} == {
         f"{name}_weight" for name in (*weights, "head")
     }
-    assert found["seen_codes"].step == pytest.approx(4 / 127)
+    assert found["seen_codes"].step == INPUT_STEP_MV
 
 
 def test_one_pair_goes_and_its_state_with_it(tiny_bundle: Bundle) -> None:
@@ -154,14 +155,14 @@ def test_a_coarser_step_costs_more(tiny_bundle: Bundle, records: Records) -> Non
     model = onnx.load_from_string(tiny_bundle.data)
     for constant in model.graph.initializer:
         if constant.name == "seen_scale":
-            scale = np.float32(8) * numpy_helper.to_array(constant)
+            scale = np.float32(16) * numpy_helper.to_array(constant)
             constant.CopyFrom(numpy_helper.from_array(scale, "seen_scale"))
     coarse = dataclasses.replace(tiny_bundle, data=model.SerializeToString())
     fine_cost, coarse_cost = (
         next(c for c in sensitivity(b, records, say=lambda _: None) if c.name == "seen")
         for b in (tiny_bundle, coarse)
     )
-    assert coarse_cost.step == pytest.approx(8 * fine_cost.step)
+    assert coarse_cost.step == pytest.approx(16 * fine_cost.step)
     assert coarse_cost.moved_uv > 4 * fine_cost.moved_uv
 
 

@@ -49,13 +49,19 @@ typedef struct {
 
 /*
  * Kernels: acc[o] = bias[o] + sum of x[i] * weight[o][i] over `n` inputs, a multiple of 32; four rows at once.
- * Codes and weights have 8 bits, and the generator proved that no sum reaches 2^24: exact in int32 and float.
- * The stem's codes are signed, those of all other layers 0..127.
+ * Codes are 0..127 and weights have 8 bits, and the generator proved that no sum reaches 2^24: exact in int32 and
+ * float. What the stem reads has up to 9 bits and a sign: it has a kernel of its own.
  */
 #if defined(__ARM_FEATURE_MVE) && !defined(LEADLIFT_DECODER_PLAIN)
 #include <arm_mve.h>
 #define KERNEL "mve"
-#define dense_signed dense
+static inline int32_t row_wide(const int8_t *w, const int n, const int16_t *x, int32_t sum)
+{
+    for (int i = 0; i < n; i += 8) {
+        sum = vmladavaq_s16(sum, vldrhq_s16(x + i), vldrbq_s16(w + i));
+    }
+    return sum;
+}
 static inline void dense(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
 {
     const int8_t *w = layer->weight;
@@ -74,8 +80,7 @@ static inline void dense(const layer_t *layer, const int n, const int8_t *x, int
 #elif defined(__ARM_FEATURE_DSP) && defined(__GNUC__) && !defined(LEADLIFT_DECODER_PLAIN)
 #include <arm_acle.h>
 #define KERNEL "arm dsp"
-#define dense_signed dense
-static inline uint32_t word(const int8_t *p)
+static inline uint32_t word(const void *p)
 {
     uint32_t four;
     memcpy(&four, p, sizeof four);
@@ -90,6 +95,15 @@ static inline int16x2_t odd_bytes(uint32_t four) /* gcc 12 has no __ror to say i
 static inline int32_t plus_four(int32_t acc, uint32_t w, int16x2_t even, int16x2_t odd)
 {
     return __smlad(odd_bytes(w), odd, __smlad(__sxtb16((int8x4_t)w), even, acc));
+}
+static inline int32_t row_wide(const int8_t *w, const int n, const int16_t *x, int32_t sum)
+{
+    for (int i = 0; i < n; i += 4) {
+        const uint32_t low = word(x + i), high = word(x + i + 2);
+        const uint32_t even = (low & 0xFFFFu) | high << 16, odd = low >> 16 | (high & 0xFFFF0000u);
+        sum = plus_four(sum, word(w + i), (int16x2_t)even, (int16x2_t)odd);
+    }
+    return sum;
 }
 static inline void dense(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
 {
@@ -181,12 +195,10 @@ static inline void four_rows(const int8_t *w, const int32_t *bias, const int n, 
 }
 #else
 #define KERNEL "plain"
-#define four_rows four_rows_signed
-#endif
-static inline void four_rows_signed(const int8_t *w, const int32_t *bias, const int n, const int8_t *x, int32_t *acc)
+static inline void four_rows(const int8_t *w, const int32_t *bias, const int n, const int8_t *x, int32_t *acc)
 {
     int32_t a = 0, b = 0, c = 0, d = 0;
-    for (int i = 0; i < n; i++) { /* 16 by 16 bits into 32: compilers know a vector instruction for it */
+    for (int i = 0; i < n; i++) {
         a += (int16_t)x[i] * (int16_t)w[i];
         b += (int16_t)x[i] * (int16_t)w[i + n];
         c += (int16_t)x[i] * (int16_t)w[i + 2 * n];
@@ -194,19 +206,27 @@ static inline void four_rows_signed(const int8_t *w, const int32_t *bias, const 
     }
     acc[0] = a + bias[0], acc[1] = b + bias[1], acc[2] = c + bias[2], acc[3] = d + bias[3];
 }
+#endif
 static inline void dense(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
 {
     for (int o = 0; o < layer->outputs; o += 4) {
         four_rows(layer->weight + o * n, layer->bias + o, n, x, acc + o);
     }
 }
-static inline void dense_signed(const layer_t *layer, const int n, const int8_t *x, int32_t *acc)
+static inline int32_t row_wide(const int8_t *w, const int n, const int16_t *x, int32_t sum)
 {
-    for (int o = 0; o < layer->outputs; o += 4) {
-        four_rows_signed(layer->weight + o * n, layer->bias + o, n, x, acc + o);
+    for (int i = 0; i < n; i++) { /* 16 by 16 bits into 32: compilers know a vector instruction for it */
+        sum += (int32_t)x[i] * (int16_t)w[i];
     }
+    return sum;
 }
 #endif
+static inline void dense_wide(const layer_t *layer, const int n, const int16_t *x, int32_t *acc)
+{
+    for (int o = 0; o < layer->outputs; o++) {
+        acc[o] = row_wide(layer->weight + o * n, n, x, layer->bias[o]);
+    }
+}
 
 static void of_history(const layer_t *layer, const int8_t *x, int32_t *acc) { dense(layer, PADDED(TAPS * CHANNELS), x, acc); }
 static void of_channels(const layer_t *layer, const int8_t *x, int32_t *acc) { dense(layer, PADDED(CHANNELS), x, acc); }
@@ -271,14 +291,14 @@ static void remember(leadlift_decoder_t *decoder, int k, const int8_t *newest, i
     decoder->at[k] = (uint16_t)(at < frames ? at : 0u);
 }
 
-static int8_t seen_code(float value)
+static int16_t seen_code(float value)
 {
     const float v = value / SEEN_SCALE;
-    return (int8_t)(v != v ? 0 : rounded(between(v, -128.0f, 127.0f)));
+    return (int16_t)(v != v ? 0 : rounded(between(v, SEEN_LOWEST, SEEN_HIGHEST)));
 }
 
 /* What the stem reads; the rest of `seen` is zero. */
-static void see(const float *ecg, const float *predicted, const float *mask, int8_t *seen)
+static void see(const float *ecg, const float *predicted, const float *mask, int16_t *seen)
 {
     for (int i = 0; i < LEADLIFT_DECODER_ECG_FLOATS; i++) {
         *seen++ = seen_code(ecg[i]);
@@ -286,13 +306,9 @@ static void see(const float *ecg, const float *predicted, const float *mask, int
     for (int i = 0; i < LEADLIFT_DECODER_PREDICTED_FLOATS; i++) {
         *seen++ = seen_code(predicted[i]);
     }
-#if LEADLIFT_DECODER_MASK
-    for (int i = 0; i < ROWS; i++) {
+    for (int i = 0; i < (LEADLIFT_DECODER_MASK ? ROWS : 0); i++) {
         *seen++ = seen_code(mask[i]);
     }
-#else
-    (void)mask;
-#endif
 }
 
 static void results(const int32_t *acc, float *residual, float *log_sigma)
@@ -311,15 +327,16 @@ void leadlift_decoder_step(leadlift_decoder_t *decoder, const float *ecg, const 
                            float *residual, float *log_sigma)
 {
     int8_t taps[PADDED(TAPS * CHANNELS)] ALIGNED, inner[PADDED(CHANNELS)] ALIGNED, x[PADDED(CHANNELS)] ALIGNED;
+    int16_t seen[SEEN] ALIGNED;
     int32_t acc[MAX_OUTPUTS] ALIGNED;
 
     memset(taps, 0, sizeof taps);
     memset(inner, 0, sizeof inner);
     memset(x, 0, sizeof x);
-    see(ecg, predicted, mask, taps);
-    dense_signed(&STEM, SEEN, taps, acc);
+    memset(seen, 0, sizeof seen);
+    see(ecg, predicted, mask, seen);
+    dense_wide(&STEM, SEEN, seen, acc);
     to_codes(&STEM, acc, x);
-    memset(taps, 0, sizeof taps);
 
     for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {
         const block_t *block = &BLOCKS[k];

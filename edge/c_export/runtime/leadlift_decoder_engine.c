@@ -86,9 +86,6 @@ static arrays_t of_stream(const arrays_t *arrays, uint64_t i)
 #define LOADED(p) _mm256_load_si256((const __m256i *)(p))
 #define STORE(p, sums) _mm256_store_si256((__m256i *)(p), sums)
 #endif
-#if WIDE == 64 || defined(__AVXVNNI__)
-#define UNSIGNED_STEM /* 0..255 times a weight: two such products do not fit the 16 bits of the avx2 kernel */
-#endif
 #define LANES (WIDE / 4)
 #define VECTORS 2
 #define UNROLLED 2 /* fours of inputs; more copies of registers otherwise, in gcc */
@@ -103,19 +100,16 @@ typedef struct {
 #define CHANNELS_UP UP(CHANNELS, VECTORS * LANES)
 static int8_t dilated_weight[LEADLIFT_DECODER_BLOCKS][CHANNELS_UP * PADDED(TAPS * CHANNELS)] ALIGNED;
 static int8_t pointwise_weight[LEADLIFT_DECODER_BLOCKS][CHANNELS_UP * PADDED(CHANNELS)] ALIGNED;
-static int8_t head_weight[SUMS * PADDED(CHANNELS)] ALIGNED, stem_weight[CHANNELS_UP * SEEN] ALIGNED;
-static int32_t packed_bias[2 * LEADLIFT_DECODER_BLOCKS + 2][SUMS] ALIGNED;
-static packed_t dilated[LEADLIFT_DECODER_BLOCKS], pointwise[LEADLIFT_DECODER_BLOCKS], head, stem;
+static int8_t head_weight[SUMS * PADDED(CHANNELS)] ALIGNED;
+static int32_t packed_bias[2 * LEADLIFT_DECODER_BLOCKS + 1][SUMS] ALIGNED;
+static packed_t dilated[LEADLIFT_DECODER_BLOCKS], pointwise[LEADLIFT_DECODER_BLOCKS], head;
 
-/* `offset` is what the codes of the layer's inputs have more than they mean. */
-static packed_t packed(const layer_t *layer, int n, int offset, int8_t *weight, int32_t *bias)
+static packed_t packed(const layer_t *layer, int n, int8_t *weight, int32_t *bias)
 {
     for (int o = 0; o < layer->outputs; o++) {
         bias[o] = layer->bias[o];
         for (int i = 0; i < n; i++) {
-            const int8_t w = layer->weight[o * n + i];
-            weight[o / LANES * LANES * n + i / 4 * WIDE + o % LANES * 4 + i % 4] = w;
-            bias[o] -= offset * w;
+            weight[o / LANES * LANES * n + i / 4 * WIDE + o % LANES * 4 + i % 4] = layer->weight[o * n + i];
         }
     }
     const packed_t made = {layer, weight, bias};
@@ -127,11 +121,10 @@ void leadlift_engine_open(void)
 {
     int32_t(*bias)[SUMS] = packed_bias;
     for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {
-        dilated[k] = packed(&BLOCKS[k].dilated, PADDED(TAPS * CHANNELS), 0, dilated_weight[k], *bias++);
-        pointwise[k] = packed(&BLOCKS[k].pointwise, PADDED(CHANNELS), 0, pointwise_weight[k], *bias++);
+        dilated[k] = packed(&BLOCKS[k].dilated, PADDED(TAPS * CHANNELS), dilated_weight[k], *bias++);
+        pointwise[k] = packed(&BLOCKS[k].pointwise, PADDED(CHANNELS), pointwise_weight[k], *bias++);
     }
-    head = packed(&HEAD, PADDED(CHANNELS), 0, head_weight, *bias++);
-    stem = packed(&STEM, SEEN, 128, stem_weight, *bias);
+    head = packed(&HEAD, PADDED(CHANNELS), head_weight, *bias);
 }
 
 /* VECTORS * LANES outputs of TILE streams. */
@@ -177,25 +170,6 @@ static inline void dense_of_each(const packed_t *of, const int n, const int8_t *
         }
     }
 }
-
-/* The stem's codes are signed: those of whole tiles are shifted to 0..255. */
-static inline void stem_of_each(int8_t *x, int streams, int32_t *acc)
-{
-    int first = 0;
-#if defined(UNSIGNED_STEM)
-    for (; first + TILE <= streams; first += TILE) {
-        for (int i = first * SEEN; i < (first + TILE) * SEEN; i++) {
-            x[i] = (int8_t)(x[i] ^ -128);
-        }
-        for (int o = 0; o < CHANNELS; o += VECTORS * LANES) {
-            tile(stem.weight + o * SEEN, stem.bias + o, SEEN, x + first * SEEN, acc + first * SUMS + o);
-        }
-    }
-#endif
-    for (; first < streams; first++) {
-        dense_signed(&STEM, SEEN, x + first * SEEN, acc + first * SUMS);
-    }
-}
 #else
 #define SUMS PADDED(MAX_OUTPUTS)
 typedef struct {
@@ -220,17 +194,12 @@ static inline void dense_of_each(const packed_t *of, const int n, const int8_t *
     }
 }
 
-static inline void stem_of_each(int8_t *x, int streams, int32_t *acc)
-{
-    for (int i = 0; i < streams; i++) {
-        dense_signed(&STEM, SEEN, x + i * SEEN, acc + i * SUMS);
-    }
-}
 #endif
 
 /* What lies between two layers, of each stream. */
 typedef struct {
-    int8_t seen[TOGETHER][SEEN] ALIGNED, taps[TOGETHER][PADDED(TAPS * CHANNELS)] ALIGNED;
+    int16_t seen[TOGETHER][SEEN] ALIGNED;
+    int8_t taps[TOGETHER][PADDED(TAPS * CHANNELS)] ALIGNED;
     int8_t x[TOGETHER][PADDED(CHANNELS)] ALIGNED, inner[TOGETHER][PADDED(CHANNELS)] ALIGNED;
     int32_t acc[TOGETHER][SUMS] ALIGNED;
 } between_t;
@@ -244,9 +213,7 @@ static void step_together(leadlift_decoder_t *const *decoders, int streams, floa
     memset(&between, 0, sizeof between);
     for (int i = 0; i < streams; i++) {
         see(hop[i], predicted[i], known[i], between.seen[i]);
-    }
-    stem_of_each(between.seen[0], streams, between.acc[0]);
-    for (int i = 0; i < streams; i++) {
+        dense_wide(&STEM, SEEN, between.seen[i], between.acc[i]);
         to_codes(&STEM, between.acc[i], between.x[i]);
     }
     for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {

@@ -22,6 +22,7 @@ OPERATORS = {
     "FULLY_CONNECTED": ("FullyConnectedOptions", 12),
     "GATHER": ("GatherOptions", 2),
     "MUL": ("MulOptions", 1),
+    "NEG": ("NegOptions", 1),
     "QUANTIZE": ("QuantizeOptions", 1),
     "RESHAPE": ("ReshapeOptions", 1),
     "SUM": ("ReducerOptions", 1),
@@ -29,7 +30,7 @@ OPERATORS = {
 
 
 class ModelWriter:
-    """One subgraph. Tensors are numbers, as in the file; scales have zero points 0."""
+    """One subgraph. Tensors are numbers, as in the file."""
 
     def __init__(self) -> None:
         schema = self._schema = imported("ai_edge_litert.schema_py_generated")
@@ -44,16 +45,22 @@ class ModelWriter:
         return int(getattr(self._schema.TensorType, np.dtype(dtype).name.upper()))
 
     def tensor(
-        self, name: str, shape: Sequence[int], dtype: type[np.generic], scale: Any = None
+        self,
+        name: str,
+        shape: Sequence[int],
+        dtype: type[np.generic],
+        scale: Any = None,
+        zero: int = 0,
     ) -> int:
-        """A tensor without data. `scale` is one number, or one for each of its first axis."""
+        """A tensor without data. `scale` is one number, or one for each of its first axis; `zero` is the
+        code of 0."""
         made = self._schema.TensorT()
         made.name, made.shape, made.buffer = name, list(shape), 0
         made.type = self.type_of(dtype)
         if scale is not None:
             made.quantization = self._schema.QuantizationParametersT()
             made.quantization.scale = np.atleast_1d(np.asarray(scale, np.float32))
-            made.quantization.zeroPoint = np.zeros(np.size(scale), np.int64)
+            made.quantization.zeroPoint = np.full(np.size(scale), zero, np.int64)
             made.quantization.quantizedDimension = 0
             self._room += 12 * np.size(scale)
         self._tensors.append(made)

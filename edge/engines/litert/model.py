@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.bundle import Bundle
-from edge.c_export.network import HIGHEST, Layer, Network, network_of
+from edge.c_export.network import HIGHEST, Layer, Network, Seen, network_of
 from edge.c_export.onnx_graph import read_graph
 from edge.c_export.residual_add import float_add
 from edge.engines.litert.flatbuffer import RELU, ModelWriter
@@ -76,8 +76,8 @@ def decoder_of(bundle: Bundle) -> Decoder:
 
     before = scale("stem_out")
     # What is seen was divided by its scale, so the codes are whole numbers and the weights have the step.
-    step = network.seen_scale * constants["stem_weight_scale"]
-    stem = Dense(network.stem, ONE, step, before, relu=True)
+    step = network.seen.scale * constants["stem_weight_scale"]
+    stem = Dense(stem_of_codes(network), ONE, step, before, relu=True)
     dilated, pointwise, sums = [], [], []
     for i, block in enumerate(network.blocks):
         inner, branch, out = (scale(f"block_{i}_{what}") for what in ("inner", "branch", "out"))
@@ -129,12 +129,10 @@ def tflite_model(decoder: Decoder) -> bytes:
     parts = sum_of(terms, 2, "parts", outputs, fours, hop)
     predicted = flat(sum_of(parts, 1, "sums", outputs, hop), "predicted", outputs * hop)
     wide = padded_rows(network) * hop
-    n_seen = wide + outputs * hop + len(network.rows)
-    seen = joined([flat(ecg, "ecg_row", wide), predicted, mask], numbers("seen", 1, n_seen))
-    unit = write.constant("seen_scale", np.array([network.seen_scale], np.float32))
-    steps = write.apply("DIV", [seen, unit], numbers("seen_steps", 1, n_seen))
-    seen_codes = write.apply("QUANTIZE", [steps], codes("seen_codes", n_seen, ONE))
-    x = write_dense(write, seen_codes, decoder.stem, with_padded_rows(network))
+    n_leads, n_masks = wide + outputs * hop, len(network.rows)
+    leads = joined([flat(ecg, "ecg_row", wide), predicted], numbers("leads", 1, n_leads))
+    x = write_codes(write, leads, n_leads, mask, n_masks, network.seen)
+    x = write_dense(write, x, decoder.stem, decoder.stem.layer.weight)
 
     past, new = [], []
     for i, (dilated, pointwise, add) in enumerate(
@@ -164,12 +162,32 @@ def tflite_model(decoder: Decoder) -> bytes:
     return write.finish([ecg, mask, anchor, *past], [ecg_mv, log_sigma, *new])
 
 
-def with_padded_rows(network: Network) -> NDArray[np.int8]:
-    """The stem's weights, zero for the rows that fill the last four."""
-    rows, hop = len(network.rows), network.hop
+def stem_of_codes(network: Network) -> Layer:
+    """The stem on the codes of `write_codes`; its weights are zero for the rows that fill the last four."""
+    stem, rows, hop = network.stem, len(network.rows), network.hop
     extra = (padded_rows(network) - rows) * hop
-    leads, others = np.split(network.stem.weight, [rows * hop], 1)
-    return np.concatenate([np.pad(leads, ((0, 0), (0, extra))), others], 1)
+    ecg, predicted, mask = np.split(stem.weight, [rows * hop, -rows], 1)
+    above = np.concatenate([np.pad(ecg, ((0, 0), (0, extra))), predicted], 1)
+    leads = [above, -above] if network.seen.twice else [above]
+    return stem._replace(weight=np.concatenate([*leads, mask], 1))
+
+
+def write_codes(
+    write: ModelWriter, leads: int, n_leads: int, mask: int, n_masks: int, how: Seen
+) -> int:
+    """The codes of leads in mV, above zero and below where these are apart, and of masks."""
+
+    def numbers(name: str, n: int) -> int:
+        return write.tensor(name, (1, n), np.float32)
+
+    halves, n = [leads], n_leads * (1 + how.twice) + n_masks
+    if how.twice:
+        halves.append(write.apply("NEG", [leads], numbers("minus", n_leads)))
+    seen = write.apply("CONCATENATION", [*halves, mask], numbers("seen", n), axis=1)
+    unit = write.constant("seen_scale", np.array([how.scale], np.float32))
+    steps = write.apply("DIV", [seen, unit], numbers("seen_steps", n))
+    zero = -128 if how.twice else 0  # 0 to 255 as int8
+    return write.apply("QUANTIZE", [steps], write.tensor("seen_codes", (1, n), np.int8, ONE, zero))
 
 
 def write_dense(write: ModelWriter, x: int, dense: Dense, weight: NDArray[Any]) -> int:

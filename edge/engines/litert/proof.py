@@ -2,7 +2,8 @@
 
 It picks its kernels by the processor. The code of a sum never falls as the sum grows, so a layer is right
 everywhere if it is right on both sides of each border between two codes. A residual add has 32,768 pairs;
-where LiteRT's fixed point rounds one of them otherwise, the model looks them up.
+where LiteRT's fixed point rounds one of them otherwise, the model looks them up. The stem's input is compared
+where it is a whole number of steps, or lies exactly half-way between two.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.c_export.network import EXACT, HIGHEST
+from edge.c_export.network import EXACT, HIGHEST, Seen
 from edge.engines.litert.flatbuffer import ModelWriter
 from edge.engines.litert.library import Model
 from edge.engines.litert.model import (
@@ -23,6 +24,7 @@ from edge.engines.litert.model import (
     Sum,
     float_sums,
     pairs,
+    write_codes,
     write_dense,
     write_sum,
 )
@@ -36,7 +38,10 @@ def proved(decoder: Decoder) -> tuple[Decoder, int]:
 
     Raises EngineBuildError with the name of a layer that differs.
     """
-    compared = 0
+    leads, codes = beside_codes(decoder.network.seen)
+    if differ := np.count_nonzero(_codes_of_seen(decoder.network.seen, leads) != codes):
+        raise _otherwise("seen", int(differ), len(codes))
+    compared = len(codes)
     for dense in decoder.dense:
         given, expected = beside_borders(dense)
         if differ := np.count_nonzero(_codes_of_sums(dense, given) != expected):
@@ -54,6 +59,13 @@ def proved_sum(add: Sum) -> Sum:
         if not differ:
             return one
     raise _otherwise(add.name, int(differ), len(expected))
+
+
+def beside_codes(seen: Seen) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+    """Leads on every code and half-way between two, to twice the range, and their codes."""
+    steps = np.arange(-4 * seen.largest, 4 * seen.largest) / 2
+    leads = steps.astype(np.float32) * seen.scale
+    return leads, seen.codes(leads)
 
 
 def beside_borders(dense: Dense) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
@@ -74,6 +86,16 @@ def beside_borders(dense: Dense) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     sums = np.concatenate([border - 1, border], -1)
     sums = np.where(np.abs(sums) < EXACT, sums, 0)  # no input reaches the others
     return sums.astype(np.int32).ravel(), code(sums).ravel()
+
+
+def _codes_of_seen(seen: Seen, leads: NDArray[np.float32]) -> NDArray[np.int64]:
+    """What LiteRT makes of leads, of the two codes of one the difference."""
+    write, n = ModelWriter(), len(leads)
+    x, mask = (write.tensor(name, (1, m), np.float32) for name, m in (("leads", n), ("mask", 1)))
+    model = Model(write.finish([x, mask], [write_codes(write, x, n, mask, 1, seen)]))
+    model.inputs["leads"][:], model.inputs["mask"][:] = leads, 0
+    codes = _result(model)[:-1].astype(np.int64)
+    return codes[:n] - codes[n:] if seen.twice else codes
 
 
 def _codes_of_sums(dense: Dense, sums: NDArray[np.int32]) -> NDArray[np.int8]:
@@ -100,7 +122,7 @@ def _codes_of_pairs(add: Sum) -> NDArray[np.int8]:
     return _result(model)
 
 
-def _result(model: Model) -> NDArray[np.int8]:
+def _result(model: Model) -> NDArray[Any]:
     model.run()
     (found,) = model.outputs.values()
     return found.ravel()

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edge.bundle import Bundle
+from edge.bundle import Bundle, load_bundle
 from edge.c_export.network import for_leads, network_of
 from edge.c_export.onnx_graph import read_graph
 from edge.errors import EngineBuildError, InputError
@@ -68,6 +68,11 @@ def least(codes: np.ndarray) -> np.ndarray:
     return codes
 
 
+def first_only(codes: np.ndarray) -> np.ndarray:
+    codes[:, 0] = 1
+    return codes
+
+
 REFUSED = [
     (operator("block_1_relu", "Tanh"), "block_1_relu: it is Tanh of block_1_dilated, not Relu"),
     (operator("head_leads", "Flatten"), "head_leads: it is Flatten"),
@@ -75,7 +80,7 @@ REFUSED = [
     (padded, "block_2_dilated: it is Conv"),
     (strided, "block_1_dilated: its history has 16 frames"),
     (crossed, "block_1_skip: it is DequantizeLinear of stem_out_saturated"),
-    (last_is_more, "twice: the graph has 97 nodes, not 96"),
+    (last_is_more, "twice: the graph has 99 nodes, not 98"),
     (constant("block_3_inner_largest", lambda one: one + 100), "block_3_inner: its codes do not end"),
     (constant("block_0_branch_zero", lambda one: one + 3), "block_0_branch: its zero point is"),
     (constant("block_0_out_scale", lambda one: one * np.nan), "block_0_out: its scale is nan"),
@@ -84,8 +89,17 @@ REFUSED = [
     (constant("block_2_pointwise_weight_scale", lambda one: one * 0), "block_2_pointwise: its scales"),
     (constant("stem_weight_codes", lambda one: one[:, 1:]), "stem: its weights are"),
     (constant("stem_weight_codes", lambda one: np.maximum(one, 1)), "stem: .*beyond a hop's first"),
+    (constant("stem_weight_codes", first_only), "stem: it weighs what is below zero otherwise"),
     (constant("head_weight", lambda one: np.full_like(one, np.inf)), "head: its weights are no numbers"),
     (constant("block_1_dilated_bias", lambda one: one + 1e6), "block_1_dilated: its sums may reach"),
+]  # fmt: skip
+
+
+REFUSED_8_BITS = [
+    (constant("seen_scale", lambda one: -one), "seen: its scale is -"),
+    (constant("stem_weight_codes", lambda one: one[:, 1:]), "stem: its weights are"),
+    (constant("stem_weight_codes", lambda one: np.maximum(one, 1)), "stem: .*beyond a hop's first"),
+    (operator("seen_codes", "Round"), "seen_codes: it is Round of seen"),
 ]  # fmt: skip
 
 
@@ -93,9 +107,20 @@ REFUSED = [
 def test_a_layer_that_is_not_known_is_named(
     shipped_bundle: Bundle, change: Change, said: str
 ) -> None:
-    pattern = f"^unknown layer {said}"
-    with pytest.raises(EngineBuildError, match=pattern) as refused:
-        network_of(changed(shipped_bundle, change))
+    assert_refused(changed(shipped_bundle, change), said)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"), REFUSED_8_BITS, ids=[said[:30] for _, said in REFUSED_8_BITS]
+)
+def test_a_stem_of_8_bits_that_is_not_known_is_named(change: Change, said: str) -> None:
+    """The small model's, and that of bundles up to 0.2."""
+    assert_refused(changed(load_bundle("small"), change), said)
+
+
+def assert_refused(bundle: Bundle, said: str) -> None:
+    with pytest.raises(EngineBuildError, match=f"^unknown layer {said}") as refused:
+        network_of(bundle)
     assert "\n" not in str(refused.value)
     assert "export the model again" in str(refused.value)
 
@@ -112,7 +137,7 @@ def test_a_float32_graph_is_refused(shipped_bundle: Bundle) -> None:
 
     graph = float32_graph(onnx.load_from_string(shipped_bundle.data))
     bundle = Bundle(graph.SerializeToString(), shipped_bundle.manifest)
-    with pytest.raises(EngineBuildError, match="unknown layer stem: it is Conv of seen"):
+    with pytest.raises(EngineBuildError, match="unknown layer seen_codes: it is Clip of seen"):
         network_of(bundle)
 
 
@@ -143,10 +168,10 @@ def test_leads_that_are_always_on_go_into_the_bias(shipped_bundle: Bundle) -> No
     small = for_leads(network, known)
     assert (small.rows, small.masked) == (known, False)
     hop, n_known, n_rows = network.hop, len(known), len(network.rows)
-    predicted = rng.integers(-128, 128, len(network.outputs) * hop)
-    ecg = rng.integers(-128, 128, n_known * hop)
-    one = int(np.clip(np.rint(1 / network.seen_scale), -128, 127))
-    mask = np.array([one] * n_known + [0] * (n_rows - n_known))
+    most = network.seen.largest
+    predicted = rng.integers(-most, most, len(network.outputs) * hop, endpoint=True)
+    ecg = rng.integers(-most, most, n_known * hop, endpoint=True)
+    mask = np.array([int(network.seen.codes(np.float32(1)))] * n_known + [0] * (n_rows - n_known))
     whole = np.concatenate([ecg, np.zeros((n_rows - n_known) * hop, int), predicted, mask])
     sums = network.stem.weight.astype(int) @ whole + network.stem.bias
     folded = small.stem.weight.astype(int) @ np.concatenate([ecg, predicted]) + small.stem.bias

@@ -61,3 +61,29 @@ def int8_bundle(bundle: Bundle) -> Bundle:
     states = rewritten_states(bundle.manifest.states, "int8")
     manifest = dataclasses.replace(bundle.manifest, states=states)
     return Bundle(model.SerializeToString(deterministic=True), manifest)
+
+
+def eight_bit_stem(bundle: Bundle) -> Bundle:
+    """The bundle as it was up to 0.2: its stem reads int8 codes of up to 4 mV."""
+    import onnx
+    from onnx.helper import make_node
+    from onnx.numpy_helper import from_array, to_array
+
+    model = onnx.load_from_string(bundle.data)
+    graph = model.graph
+    constants = {one.name: to_array(one) for one in graph.initializer}
+    n = len(bundle.manifest.input_leads) + len(bundle.manifest.output_leads)
+    weight = constants["stem_weight_codes"]
+    constants |= {
+        "seen_scale": np.array(4 / 127, np.float32),
+        "seen_zero": np.array(0, np.int8),
+        "stem_weight_codes": np.concatenate([weight[:, :n], weight[:, 2 * n :]], 1),
+    }
+    nodes = {one.output[0]: one for one in graph.node if one.output[0] not in ("leads", "minus")}
+    nodes["seen"] = make_node("Concat", ["ecg", "predicted", "mask"], ["seen"], axis=1)
+    made = list(nodes.values())
+    graph.ClearField("node")
+    graph.ClearField("initializer")
+    graph.node.extend(made)
+    graph.initializer.extend(from_array(value, name) for name, value in constants.items())
+    return Bundle(model.SerializeToString(deterministic=True), bundle.manifest)

@@ -9,6 +9,7 @@ import pytest
 
 from edge.bundle import Bundle
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
+from edge.engines.torch_engine import TorchEngine
 from tests.edge.engines.given import int8_bundle, run, simulated
 
 if TYPE_CHECKING:
@@ -26,35 +27,30 @@ def bundle(request: pytest.FixtureRequest) -> Bundle:
 
 
 def test_int8_and_uint8_hold_the_same_integers(bundle: Bundle) -> None:
-    """Both run by ONNX Runtime: convolutions that int8 leaves in float may round one code apart."""
+    """In torch, whose sums are exact: ONNX Runtime leaves convolutions of int8 in float32."""
+    pytest.importorskip("torch", reason="exact sums need torch: install '.[test]'")
     given = simulated(bundle.manifest, 250)
-    unsigned, signed = OnnxRuntimeEngine(bundle), OnnxRuntimeEngine(int8_bundle(bundle))
+    unsigned, signed = TorchEngine(bundle), TorchEngine(int8_bundle(bundle))
     expected, sigma = run(unsigned, given)
     ecg_mv, log_sigma = run(signed, given)
-    counted = differing = 0
     for name, codes in unsigned.state().items():
         assert codes.max() <= 127
         other = signed.state()[name]
         assert other.dtype == np.int8
-        codes = codes.transpose(0, 3, 1, 2)  # channels first
-        apart = np.abs(codes.astype(int) - other.astype(int))
-        assert apart.max() <= 1
-        counted, differing = counted + codes.size, differing + int((apart > 0).sum())
-    assert differing <= 0.002 * counted
-    assert np.sqrt(np.mean(np.square(ecg_mv - expected))) <= 0.002
-    assert np.abs(log_sigma - sigma).mean() < 0.01
+        assert np.array_equal(codes.transpose(0, 3, 1, 2), other)  # channels first
+    assert np.array_equal(ecg_mv, expected) and np.array_equal(log_sigma, sigma)
 
 
 def test_int8_changes_types_and_layout_alone(bundle: Bundle) -> None:
     model = onnx.load_from_string(bundle.data)
     before, after = model.graph, int8_graph(model).graph
-    assert [n.op_type for n in before.node if n.op_type not in ("Transpose", "Clip")] == [
-        n.op_type for n in after.node
-    ]
+    kept = [n.op_type for n in before.node if n.op_type not in ("Transpose", "Clip")]
+    kept.insert(kept.index("QuantizeLinear"), "Add")  # of leads: less 128
+    assert kept == [n.op_type for n in after.node]
     constants = {c.name: onnx.numpy_helper.to_array(c) for c in before.initializer}
     for constant in after.initializer:
         assert constant.data_type != onnx.TensorProto.UINT8
-        if not constant.name.endswith("_axis"):
+        if not constant.name.endswith(("_axis", "_offset")):
             value = onnx.numpy_helper.to_array(constant)
             assert np.array_equal(value.astype(float), constants[constant.name].astype(float))
     assert [v.name for v in after.input] == [v.name for v in before.input]

@@ -63,8 +63,9 @@ def codes(engine: Engine) -> NDArray[np.int16]:
 
 @pytest.mark.parametrize("signals", [square_waves, mobile_faults])
 def test_engines_agree_on_electrode_faults(shipped_bundle: Bundle, signals) -> None:  # type: ignore[no-untyped-def]
-    uint8, int8 = OnnxRuntimeEngine(shipped_bundle), OnnxRuntimeEngine(int8_bundle(shipped_bundle))
-    torch = TorchEngine(shipped_bundle)
+    uint8 = OnnxRuntimeEngine(shipped_bundle)
+    # Its sums are exact: ONNX Runtime leaves convolutions of int8 in float32.
+    int8, torch = TorchEngine(int8_bundle(shipped_bundle)), TorchEngine(shipped_bundle)
     squares = {"int8": 0.0, "torch": 0.0}
     largest, changed = dict(squares), dict(squares)
     n = n_codes = 0

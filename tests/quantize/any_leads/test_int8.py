@@ -22,7 +22,7 @@ from quantize.errors import QuantizeError
 from quantize.feed import samples_from_frames
 from quantize.objective import zero_phase
 from quantize.qat import calibrate
-from quantize.student import Student, StudentConfig
+from quantize.student import INPUT_STEP_MV, Student, StudentConfig
 from quantize.train import SAMPLING_HZ, step_loss
 
 SCHEDULE = AnySchedule(steps=3, batch=2, crop_s=2.0, warm_up=0, average=0.5)
@@ -148,12 +148,15 @@ def test_a_scale_that_costs_too_much_is_made_finer_and_the_cost_falls(
     torch.nn.init.normal_(teacher.residual_head.conv.weight, std=0.1)
     how = experiment.mixture, experiment.feed, experiment.augmentation, experiment.sampling
     batches = list(Taught(*how, teacher=teacher).batches(SCHEDULE, 0, range(4)))
-    student = calibrate(deepcopy(teacher), batches)
+    student = deepcopy(teacher)
+    student.input.scale.fill_(4 / 127)  # of a checkpoint of 0.2
+    calibrate(student, batches)
     last = student.blocks[-1].out
     last.scale *= 16
     before, coarse = _cost(student, batches), last.scale.item()
     refine_scales(student, batches)
     assert last.scale.item() < coarse
+    assert student.input.scale.item() == INPUT_STEP_MV
     assert _cost(student, batches) < before
     assert all(quantizer.mode == "quantize" for quantizer in student.quantizers())
 
