@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
@@ -43,6 +43,7 @@ def bursts(times: NDArray[np.float64], n: int) -> NDArray[np.float64]:
     return times[last] + random.exponential(0.003, number[-1] + 1)[number]
 
 
+@settings(max_examples=20)  # each up to 6,000 pieces: a second or two on a slow machine
 @given(
     piece=st.sampled_from([1, 3, 16, 250]),
     at=st.integers(300, N - 900),
