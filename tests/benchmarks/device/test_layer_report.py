@@ -49,14 +49,17 @@ def test_nothing_keeps_our_graph_from_fusing(
     assert counts.pop("CONSTANT") > 0
     assert counts == {
         "ACTIVATION": 1 + 2 * blocks,
-        "CONCATENATION": 1 + blocks,  # what the stem sees, and each state
+        "CONCATENATION": 2 + blocks,  # the leads, what the stem sees, and each state
         "CONVOLUTION": 2 + 2 * blocks,
         "DEQUANTIZE": 2 * (2 + 2 * blocks) + 2 * blocks,  # both inputs of each convolution and add
-        "ELEMENTWISE": 1 + blocks + 1,  # the anchor's product, each residual add, the output
+        "ELEMENTWISE": 2
+        + blocks
+        + 1,  # the anchor's product, leads less 128, each residual add, the output
         "QUANTIZE": 2 + 3 * blocks,
         "REDUCE": 1,
         "SHUFFLE": 1,  # the head's channels to leads, in float
         "SLICE": blocks + 2,
+        "UNARY": 1,  # leads below zero
         "UNSQUEEZE": 1,  # the anchor's, in float
     }
     convolutions = [layer for layer in found.layers if layer.is_convolution]
