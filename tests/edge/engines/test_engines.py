@@ -65,7 +65,8 @@ def test_torch_and_onnxruntime_agree(bundle: Bundle, present: tuple[bool, ...]) 
     engines = [open_engine(bundle, name).engine for name in ("torch", "onnxruntime")]
     (expected, expected_sigma), (ecg_mv, log_sigma) = (run(engine, given) for engine in engines)
     assert_agree(ecg_mv, expected)
-    np.testing.assert_allclose(log_sigma, expected_sigma, atol=0.1)  # of a tie, too
+    apart = np.abs(log_sigma - expected_sigma)
+    assert (apart > 0.05).mean() < 1e-3 and apart.max() < 0.1  # a rounding tie at most
     codes = [np.concatenate([c.ravel() for c in e.state().values()]) for e in engines]
     assert (codes[0] != codes[1]).mean() < 1e-3  # a rounding tie at most
 

@@ -14,7 +14,7 @@ from hypothesis.extra import numpy as hypothesis_numpy
 from edge.bundle import Bundle
 from edge.engines.onnxruntime_engine import OnnxRuntimeEngine, open_session
 from edge.errors import EngineBuildError, InputError
-from tests.edge.engines.given import Given, given_from_leads, run, simulated
+from tests.edge.engines.given import Given, given_from_leads, int8_bundle, run, simulated
 from tests.edge.engines.trt.rtx import constant_of, node_of, set_constant, spoiled
 
 onnx = pytest.importorskip("onnx", reason="graphs are rewritten with onnx: install '.[test]'")
@@ -48,21 +48,25 @@ def streamed(bundle: Bundle, frames: int, given: Given) -> tuple[np.ndarray, dic
 
 
 def assert_same_decoder(bundle: Bundle, frames: int, given: Given) -> None:
-    """ONNX Runtime leaves int8 convolutions in float, and the stem's sums of codes less 128 round there."""
-    engine = OnnxRuntimeEngine(bundle)
-    expected, _ = run(engine, given)
+    """Within the bounds across engines, against the int8 graph whose dimensions are open.
+
+    That this has the codes of the bundle `test_graph_rewrites` shows, in exact sums: ONNX Runtime leaves
+    convolutions of int8 in float, whose rounding depends on the frames of a step.
+    """
+    engine = OnnxRuntimeEngine(int8_bundle(bundle))
+    expected, _ = run(engine, given, frames)
     ecg_mv, state = streamed(bundle, frames, given)
     for a, b in zip(
         ecg_mv.reshape(len(ecg_mv), -1), expected.reshape(len(ecg_mv), -1), strict=True
     ):
-        assert np.sqrt(np.mean(np.square(a - b))) <= 0.005
-        assert np.corrcoef(a, b)[0, 1] >= 0.9995
+        assert np.sqrt(np.mean(np.square(a - b))) <= 0.002
+        assert np.corrcoef(a, b)[0, 1] >= 0.9999
     counted = differing = 0
     for name, codes in engine.state().items():
-        apart = np.abs(codes.transpose(0, 3, 1, 2).astype(int) - state[name].astype(int))
-        assert apart.max() <= 4
+        apart = np.abs(codes.astype(int) - state[name].astype(int))
+        assert apart.max() <= 1
         counted, differing = counted + codes.size, differing + int((apart > 0).sum())
-    assert differing <= 0.05 * counted
+    assert differing <= 0.002 * counted
 
 
 @pytest.mark.parametrize("frames", [1, 8, 64])
