@@ -50,7 +50,7 @@ typedef struct {
 /*
  * Kernels: acc[o] = bias[o] + sum of x[i] * weight[o][i] over `n` inputs, a multiple of 32; four rows at once.
  * Codes are 0..127 and weights have 8 bits, and the generator proved that no sum reaches 2^24: exact in int32 and
- * float. What the stem reads has up to 9 bits and a sign: it has a kernel of its own.
+ * float. What the stem reads has up to 9 bits, with a sign: it has a kernel of its own.
  */
 #if defined(__ARM_FEATURE_MVE) && !defined(LEADLIFT_DECODER_PLAIN)
 #include <arm_mve.h>
