@@ -21,9 +21,7 @@ from edge.patient.patient import TAPS
 
 FILE = Path(__file__).with_name("prior.npz")
 FLOOR = 1e-4  # added to each variance, before the factor of the output: no weight is certain
-SPREAD_ROUNDS = (
-    4  # covariance and spreads in turn: then their ratios have settled; FLOOR shrinks all a little
-)
+SPREAD_ROUNDS = 4  # covariance and spreads in turn: then they have settled
 
 Array = NDArray[np.float64]
 
@@ -86,17 +84,17 @@ factor of its variances."""
 def packed(weights: NDArray[np.floating]) -> Packed:
     """The prior of patients' weights, (n_patients, n_outputs, n): their mean, and covariance and spreads.
 
-    These by maximum likelihood in turn (Dutilleul 1999, spreads diagonal), plus FLOOR.
+    These by maximum likelihood in turn (Dutilleul 1999, spreads diagonal and 1 in the mean), plus FLOOR.
     """
     mean = weights.mean(0)
     apart = weights - mean
-    n_patients, n_outputs, n = apart.shape
+    n_outputs, n = apart.shape[1:]
     spreads = np.ones(n_outputs)
     for _ in range(SPREAD_ROUNDS):
         even = (apart / np.sqrt(spreads)[:, None]).reshape(-1, n)
         precision = np.linalg.inv(even.T @ even / len(even) + FLOOR * np.eye(n))
         total = np.einsum("poi,ij,poj->o", apart, precision, apart, optimize=True)
-        spreads = total / (n_patients * n)
+        spreads = total / total.mean()
     rows = np.linalg.cholesky(precision)[np.tril_indices(n)]
     return mean.ravel().astype(np.float16), rows.astype(np.float16), spreads.astype(np.float16)
 
