@@ -2,6 +2,7 @@
 
     LeadliftError                    of all packages; it stands in firmware_bridge.errors
     ├── InputError (ValueError)      the caller: a shape, rate, lead name or file that cannot be used
+    │   └── MissingLeadsError        a recording that lacks the leads it was asked for
     ├── BundleError                  the model file: truncated, altered, or of another schema
     ├── EngineError                  the environment: an inference engine that is missing or refuses
     │   ├── EngineMissingError       a library that it needs is not installed
@@ -35,6 +36,7 @@ __all__ = [
     "EngineMissingError",
     "InputError",
     "LeadliftError",
+    "MissingLeadsError",
     "PatientError",
     "ReferenceRefusedError",
     "ShardLostError",
@@ -44,6 +46,20 @@ __all__ = [
 
 class InputError(LeadliftError, ValueError):
     """A shape, sampling rate, lead name or file that cannot be used."""
+
+
+class MissingLeadsError(InputError):
+    """A recording that lacks the leads it was asked for."""
+
+    def __init__(self, what: str, remedy: str, has_others: bool) -> None:
+        """`has_others` where the remedy is to go on with those that it has."""
+        super().__init__(what, remedy, has_others)  # so that it can be pickled
+        self.what = what
+        self.remedy = remedy
+        self.has_others = has_others
+
+    def __str__(self) -> str:
+        return f"{self.what}; {self.remedy}"
 
 
 class BundleError(LeadliftError):

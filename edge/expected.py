@@ -12,6 +12,7 @@ the means over its unknown leads:
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +22,7 @@ import numpy as np
 from edge.bundle import Bundle, Manifest
 from edge.json_rules import Refused, Rule, T, integer, mapping, number, or_none, record, text
 from edge.lead_subsets import INDEPENDENT_ROWS, class_of, known, label
-from edge.leads import LEADS
+from edge.leads import LEADS, lead_names
 
 CLOSE, FAIR, ROUGH, POOR = "close", "fair", "rough", "poor"
 KNOWN = "known"
@@ -138,6 +139,7 @@ class Card:
 
         Raises InputError for an unknown lead or one given twice.
         """
+        leads = lead_names(leads)
         which = class_of(leads)
         certain = tuple(known(which).tolist())
         r: tuple[float | None, ...] = (None,) * len(LEADS)
@@ -191,8 +193,8 @@ def in_a_word(r: float | None, rmse_uv: float) -> str:
 
 
 def short_r(r: float | None) -> str:
-    """Two digits as a table has them: `.92`; a dash where there is none."""
-    return "-" if r is None else f"{r:.2f}".replace("0.", ".")
+    """Two digits, rounded down, so that they fit the word: `.92`; a dash where there is none."""
+    return "-" if r is None else f"{math.floor(100 * r + 1e-9) / 100:.2f}".replace("0.", ".")
 
 
 def _figures(r: float | None, rmse_uv: float) -> str:

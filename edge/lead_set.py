@@ -20,7 +20,15 @@ from edge.lead_subsets import (
     projection,
     sigma_of,
 )
-from edge.leads import INPUT_LEADS, LEADS, Provenance, lead_indices, provenance, twelve_from
+from edge.leads import (
+    INPUT_LEADS,
+    LEADS,
+    Provenance,
+    lead_indices,
+    lead_names,
+    provenance,
+    twelve_from,
+)
 from edge.signal.anchor import anchor_from_moments
 
 Flags = NDArray[np.bool_]
@@ -220,9 +228,7 @@ def checked_leads(manifest: Manifest, measured: Sequence[str] | None) -> tuple[s
     m = manifest
     if measured is None:
         return INPUT_LEADS if m.any_leads else m.input_leads
-    if isinstance(measured, str):
-        raise InputError(f"leads are a sequence of names, as in ('I', 'II'), not {measured!r}")
-    leads = tuple(measured)
+    leads = lead_names(measured)
     lead_indices(leads)
     if not leads:
         raise InputError(f"no lead is measured: name one or more of {', '.join(LEADS)}")

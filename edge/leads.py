@@ -5,7 +5,7 @@ Einthoven: III = II - I. Goldberger: aVR = -(I + II)/2, aVL = I - II/2, aVF = II
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from enum import Enum
 
 import numpy as np
@@ -41,6 +41,17 @@ class Provenance(str, Enum):
 
     def __str__(self) -> str:
         return self.value
+
+
+def lead_names(leads: object) -> tuple[str, ...]:
+    """The names of rows as a tuple. Raises InputError for what has no order, or no names."""
+    if isinstance(leads, Iterable) and not isinstance(leads, str | bytes | Set | Mapping):
+        names = tuple(leads)
+        if all(isinstance(name, str) for name in names):
+            return names
+    raise InputError(
+        f"leads are a sequence of names in the order of the rows, as in ('I', 'II'), not {leads!r:.60}"
+    )
 
 
 def lead_indices(names: Sequence[str], among: Sequence[str] = LEADS) -> list[int]:

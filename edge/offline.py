@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from edge.bundle import load_bundle
 from edge.engines.registry import OFFLINE
 from edge.errors import InputError
-from edge.leads import INPUT_LEADS, LEADS, lead_indices
+from edge.leads import INPUT_LEADS, LEADS, lead_indices, lead_names
 from edge.misplacement_watch import MisplacementWatch
 from edge.patient.patient import Patient, load_patient
 from edge.reconstructor import Reconstructor
@@ -67,9 +67,7 @@ def reconstruct(
         From opening the model, the engine and the calibration.
     """
     samples = millivolts(ecg_mv)
-    if isinstance(leads, str) or not isinstance(leads, Iterable):
-        raise InputError(f"leads are a sequence of names, as in ['II', 'V1', 'V5'], not {leads!r}")
-    leads = tuple(leads)
+    leads = lead_names(leads)
     if not leads:
         raise InputError(f"no lead is measured: name one or more of {', '.join(LEADS)}")
     if samples.ndim != 2 or samples.shape[0] != len(leads):
@@ -89,9 +87,11 @@ def reconstruct(
     with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
         piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
-        if contradicts := contradiction(samples[rows, :piece], sampling_hz, used):
+        starts = range(0, samples.shape[1], piece)
+        looked_at = (contradiction(samples[rows, i : i + piece], sampling_hz, used) for i in starts)
+        if contradicts := next(filter(None, looked_at), None):
             warnings.warn(str(contradicts), UserWarning, stacklevel=2)
-        pieces = (samples[rows, i : i + piece] for i in range(0, samples.shape[1], piece))
+        pieces = (samples[rows, i : i + piece] for i in starts)
         out = np.empty((len(LEADS), samples.shape[1]), np.float32)
         watch = MisplacementWatch(used, reconstructor.moments, sampling_hz, _warn)
         for block in map(watch.follow, reconstruct_pieces(reconstructor, pieces, sampling_hz)):

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from edge.leads import lead_indices, lead_names
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.closing import Closing
 
@@ -32,7 +33,7 @@ def open_stream(
         behind a `?`.
     leads : sequence of str, optional
         The leads that are measured, any of the twelve; by default those of the calibration, else II, V1, V5,
-        or what the source has of the twelve where it lacks one of these.
+        or what the source has of the twelve where it lacks one of these. `sim:` measures what is asked for.
     model, engine, patient
         As for `Reconstructor.open`.
 
@@ -49,12 +50,20 @@ def open_stream(
         From naming the source here, and from the source itself while the stream is iterated.
     """
     from edge.live.runtime import Runtime
+    from edge.patient.patient import load_patient
     from edge.reconstructor import Reconstructor
     from firmware_bridge.source import open_source
+    from firmware_bridge.source_spec import simulating
 
-    source = open_source(spec)
-    reconstructor = Reconstructor.open(model, engine=engine, leads=leads, patient=patient)
-    settled = leads is not None or patient is not None or not reconstructor.takes_any_leads
+    calibration = None if patient is None else load_patient(patient)
+    if leads is None and calibration is not None:
+        leads = calibration.input_leads
+    if leads is not None:
+        leads = lead_names(leads)
+        lead_indices(leads)
+    source = open_source(simulating(spec, leads))
+    reconstructor = Reconstructor.open(model, engine=engine, leads=leads, patient=calibration)
+    settled = leads is not None or not reconstructor.takes_any_leads
     runtime = Runtime(
         source,
         reconstructor,

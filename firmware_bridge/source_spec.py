@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from urllib.parse import parse_qsl
 
 from firmware_bridge.errors import SourceSpecError
@@ -92,3 +92,12 @@ def parse_spec(spec: str, schemes: Collection[str]) -> tuple[str, str, Options]:
     if len(values) != len(pairs):
         raise SourceSpecError(f"source {spec!r}: give each option once")
     return scheme, name, Options(spec, values)
+
+
+def simulating(spec: str, leads: Sequence[str] | None) -> str:
+    """The name of a source; where it is simulated and says no leads of its own, it measures `leads`."""
+    scheme, _, rest = spec.partition(":")
+    query = rest.partition("?")[2]
+    if not leads or scheme != "sim" or any(name == "leads" for name, _ in parse_qsl(query)):
+        return spec
+    return f"{spec}{'&' if query else '?'}leads={','.join(leads)}"

@@ -28,7 +28,7 @@ from edge.calibrate.reference import (
 )
 from edge.errors import InputError
 from edge.lead_subsets import classes_of, completed
-from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices, twelve_from
+from edge.leads import INDEPENDENT_LEADS, LEADS, lead_indices, lead_names, twelve_from
 from edge.offline import check_rate
 from edge.patient.patient import TAPS, OutputMap, Patient, Reference, mask_names
 from edge.reconstructor import Reconstructor
@@ -70,6 +70,7 @@ def calibrate(
     ReferenceRefusedError, with the reason, for a reference that no calibration can rest on.
     """
     given = millivolts(ecg_mv)
+    leads = lead_names(leads)
     lead_indices(leads)
     if given.ndim != 2 or given.shape[0] != len(leads):
         raise InputError(

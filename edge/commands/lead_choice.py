@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
 
 from edge.commands.read_options import warn
-from edge.errors import InputError
+from edge.errors import InputError, MissingLeadsError
 from edge.files.record import ReadOptions, Record
 from edge.files.records import open_record
 from edge.leads import INPUT_LEADS, LEADS, Provenance
@@ -24,10 +23,14 @@ def open_measured(path: str, options: ReadOptions, needed: Sequence[str] | None)
         return _opened(path, options, asked)
     try:
         record = _opened(path, options, INPUT_LEADS if needed is None else needed)
-    except InputError:
+    except MissingLeadsError as error:
         if needed is None:
-            with suppress(InputError):
-                return _with_its_own(path, options)
+            return _with_its_own(path, options, error)
+        if error.has_others:
+            raise InputError(
+                f"{error.what}; a calibration or model takes {', '.join(needed)}: give a recording that has "
+                "them, or go without it"
+            ) from error
         raise
     if needed is None and any("reconstructed" in source for source in record.provenance):
         record.close()
@@ -60,13 +63,13 @@ def _as_measured(path: str, options: ReadOptions) -> Record:
     return _opened(path, options, measured)
 
 
-def _with_its_own(path: str, options: ReadOptions) -> Record:
-    """Raises InputError where it has no lead, or II, V1, V5: then something else is wrong with it."""
-    record = _opened(path, options, None)
+def _with_its_own(path: str, options: ReadOptions, lacking: MissingLeadsError) -> Record:
+    """Raises `lacking` where it names no lead at all, InputError where something else is wrong with it."""
+    try:
+        record = _opened(path, options, None)
+    except MissingLeadsError:
+        raise lacking from None
     lacks = [lead for lead in INPUT_LEADS if lead not in record.leads]
-    if not lacks or not record.leads:
-        record.close()
-        raise InputError(f"{path} has no other leads")
     has = [lead for lead in LEADS if lead in record.leads]
     warn([f"measured leads: {', '.join(has)} ({path} has no {', '.join(lacks)})"])
     return record

@@ -130,7 +130,7 @@ def table(card: Card, groups: Sequence[tuple[str, Rows]]) -> str:
     ]
     for title, rows in groups:
         if title:
-            lines += ["", f"{title}:" + ("" if rows else " that measures no lead")]
+            lines += ["", f"{title}:" + ("" if rows else " there is no such set")]
         for leads, found in rows[:BEST] if title else rows:
             lines += _lines(leads, found)
         if title and len(rows) > BEST:

@@ -20,7 +20,7 @@ from edge.misplacement_watch import MisplacementWatch
 from edge.progress import progress
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
-from edge.signal.einthoven import contradiction
+from edge.signal.einthoven import Contradiction, contradiction
 from edge.signal.plausibility import ImplausibleUnit, implausible_unit
 from edge.signal.presence import FLAT_S
 
@@ -129,11 +129,14 @@ def _pieces(record: Record) -> Iterator[NDArray[np.float32]]:
     """
     step = max(1, round(PIECE_S * record.sampling_hz))
     doubt: ImplausibleUnit | None = None
+    contradicts: Contradiction | None = None
     for start in range(0, record.n_samples, step):
         ecg_mv = record.read(start, min(start + step, record.n_samples))
         if doubt is None:
             doubt = implausible_unit(ecg_mv, record.sampling_hz)
             warn_of_unit(record, doubt)
-        if start == 0 and (found := contradiction(ecg_mv, record.sampling_hz, record.leads)):
-            warn([f"{record.path}: {found}"])
+        if contradicts is None:
+            contradicts = contradiction(ecg_mv, record.sampling_hz, record.leads)
+            if contradicts is not None:
+                warn([f"{record.path}: {contradicts}"])
         yield ecg_mv

@@ -108,7 +108,7 @@ def check_outputs(
                 and os.path.isfile(path)  # noqa: PTH113  a name that is too long is none
                 and _may_be_made_again(what, path, made_again)
             ):
-                say(f"{what} {path} exists and is replaced")
+                say(f"{what} {path} exists: the new one replaces it once it is whole")
                 replaced.add(what)
             NewFile(path, overwrite=what in replaced).check()
         except OSError as error:

@@ -27,6 +27,7 @@ from edge.commands.profiles import Replace, add_profile_options
 from edge.commands.wiring import wired
 from edge.notices import say
 from edge.sinks.viewer.sink import MISSING_EXTRA, can_view
+from firmware_bridge.source_spec import simulating
 
 if TYPE_CHECKING:
     from firmware_bridge.source import Source
@@ -111,13 +112,17 @@ def source_of(
     leads: Sequence[str] | None,
     say: Callable[[str], object] | None,
 ) -> Source:
-    """The source, not yet open; the simulator measures whatever leads are asked for. Raises UsageError."""
+    """The source, not yet open; the simulator measures the leads of `--leads` or of the calibration.
+
+    Raises UsageError, and PatientError where the simulator asks for a calibration's leads.
+    """
+    from edge.patient.patient import load_patient
     from firmware_bridge.source import open_source
 
-    if leads is not None and spec.startswith("sim:") and "leads=" not in spec:
-        spec += f"{'&' if '?' in spec else '?'}leads={','.join(leads)}"
+    if leads is None and arguments.patient and spec.startswith("sim:"):
+        leads = load_patient(arguments.patient).input_leads
     with usage():
-        return open_source(wired(spec, arguments.leads), say=say)
+        return open_source(wired(simulating(spec, leads), arguments.leads), say=say)
 
 
 def default_sink(*, as_json: bool = False) -> str:

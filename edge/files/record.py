@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.errors import InputError
+from edge.errors import InputError, MissingLeadsError
 from edge.files.csv_times import is_count_label, is_time_label
 from edge.marker import Marker
 from firmware_bridge.closing import Closing
@@ -207,7 +207,7 @@ def pick_leads(
         picks = {name: [i for i, lead in enumerate(named) if lead == name] for name in names}
         missing = [name for name, places in picks.items() if not places]
     if missing or not picks:
-        raise InputError(_missing(labels, named, missing, tuple(picks), path))
+        raise _missing(labels, named, missing, tuple(picks), path)
     for lead, places in picks.items():
         if len(places) > 1:
             others = [f"{x}=#{p[x == lead] + 1}" for x, p in picks.items()]
@@ -240,7 +240,7 @@ def _missing(
     missing: Sequence[str],
     wanted: Sequence[str],
     path: Path,
-) -> str:
+) -> MissingLeadsError:
     """What a file lacks, with a --leads that can be tried as it stands."""
     has = printable(", ".join(label.strip() for label in labels[:24])) or "nothing"
     more = f" and {len(labels) - 24} more" if len(labels) > 24 else ""
@@ -257,11 +257,11 @@ def _missing(
     ]
     ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
     there = [lead for lead in wanted if lead in named]
+    lacks = ", ".join(missing) if missing else "any ECG lead"
+    what = f"{path} lacks {lacks}: it has {has}{more}{beside}"
     if missing and there and not free:
-        return (
-            f"{path} lacks {', '.join(missing)}: it has {has}{more}{beside}; "
-            f"--leads {','.join(there)} does without"
-        )
+        without = f"--leads {','.join(there)} does without"
+        return MissingLeadsError(what, without, has_others=True)
     labels_left = iter(dict.fromkeys([*ecg, *free]))
     entries = []
     for lead in wanted or ("II",):
@@ -270,7 +270,5 @@ def _missing(
         elif (label := next(labels_left, None if entries else "CH1")) is not None:
             quoted = printable(label.strip()).replace("'", "''")
             entries.append(f"{lead}='{quoted}'")
-    return (
-        f"{path} lacks {', '.join(missing) if missing else 'any ECG lead'}: it has {has}{more}{beside}; "
-        f'name its leads with --leads, as in --leads "{",".join(entries)}"'
-    )
+    name_them = f'name its leads with --leads, as in --leads "{",".join(entries)}"'
+    return MissingLeadsError(what, name_them, has_others=False)

@@ -350,11 +350,13 @@ def no_samples(counters: IngestCounters, seconds: float) -> str:
 
 def _lacks(missing: Sequence[str], leads: Sequence[str], info: StreamInfo) -> str:
     """One line: what is not there, what is, and how to say it."""
-    there = [lead for lead in leads if lead in info.leads] or list(info.leads)
+    there = [lead for lead in leads if lead in info.leads]
+    ask = f"ask for what it has with --leads {','.join(there or info.leads)}"
+    say = "say what you wired in the source's leads="
+    without = f"{ask}, {say}, or go without: missing={','.join(missing)}"
     return (
         f"the stream has no lead {', '.join(missing)}: it gives {', '.join(info.leads)}, needed are "
-        f"{', '.join(leads)}; ask for what it has with --leads {','.join(there)}, say what you wired in the "
-        f"source's leads=, or go without: missing={','.join(missing)}"
+        f"{', '.join(leads)}; {without if there else f'{ask}, or {say}'}"
     )
 
 

@@ -209,7 +209,7 @@ class Runtime:
 
     @property
     def seconds(self) -> float:
-        """Since the first samples came to inference, until the end; 0 before."""
+        """By the clock, since the first samples came to inference, until the end; 0 before."""
         end_ns = self._ended_ns or monotonic_ns()
         return (end_ns - self._began_ns) * 1e-9 if self._began_ns else 0.0
 

@@ -153,8 +153,9 @@ class BleWearable:
         from dbus_fast.aio import MessageBus
 
         try:
-            self._bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
-            await bounded(self._bus.connect(), ANSWER_S)
+            bus = MessageBus(bus_type=BusType.SYSTEM, negotiate_unix_fd=True)
+            await bounded(bus.connect(), ANSWER_S)
+            self._bus = bus  # one that never connected waits for ever to be disconnected
             self._bus.add_message_handler(self._receive)
             found = await self._call("/", OBJECTS, "GetManagedObjects")
             adapter = self._chosen(found[0])

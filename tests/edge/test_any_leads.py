@@ -175,7 +175,11 @@ def test_flags_go_where_their_lead_goes(engine: edge.Engine) -> None:
         ((), "no lead is measured: name one or more of I, II"),
         (("V7",), "unknown lead 'V7': use names from I, II"),
         (("I", "I"), "a lead is named twice in I, I: name each once"),
-        ("II", r"leads are a sequence of names, as in \('I', 'II'\), not 'II'"),
+        ("II", r"leads are a sequence of names in the order of the rows, as in .*, not 'II'"),
+        ({"II", "V1", "V5"}, "leads are a sequence of names in the order of the rows"),
+        ({"II": 0, "V1": 1}, "leads are a sequence of names in the order of the rows"),
+        (5, "leads are a sequence of names in the order of the rows, .*, not 5"),
+        (("I", 2), "leads are a sequence of names"),
     ],
 )
 def test_leads_that_cannot_be_are_one_line(leads: object, says: str) -> None:

@@ -132,7 +132,7 @@ def test_quiet_anywhere_hides_notices(
     assert capsys.readouterr().err == ""
     assert main(["run", *SIM, "--sink", "file:c.npz", "-v"]) == 0
     said = capsys.readouterr().err
-    assert "leadlift: the report r.json exists and is replaced" in said
+    assert "leadlift: the report r.json exists: the new one replaces it once it is whole" in said
     assert "leadlift: debug: engine " in said and "leadlift: debug: model " in said
 
 

@@ -71,15 +71,28 @@ def test_leads_that_cannot_be_are_one_line() -> None:
         open_stream("sim:", leads=())
     with pytest.raises(InputError, match="named twice"):
         open_stream("sim:", leads=("I", "I"))
-    says = "no lead V2: it gives II, V1, V5, needed are I, V2; ask for what it has with --leads II"
-    with (
-        open_stream("sim:", leads=("I", "V2")) as stream,
-        pytest.raises(InputError, match="no lead I, V2"),
-    ):
+    with pytest.raises(InputError, match="a sequence of names in the order of the rows"):
+        open_stream("sim:", leads={"I", "II"})  # type: ignore[arg-type]
+    three = "sim:?leads=II,V1,V5"
+    with open_stream(three, leads=("I", "V2")) as stream, pytest.raises(InputError) as refused:
         next(stream)
-    with open_stream("sim:", leads=("II", "V2")) as stream, pytest.raises(InputError) as refused:
+    assert str(refused.value) == (
+        "the stream has no lead I, V2: it gives II, V1, V5, needed are I, V2; ask for what it has with "
+        "--leads II,V1,V5, or say what you wired in the source's leads="
+    )
+    with open_stream(three, leads=("II", "V2")) as stream, pytest.raises(InputError) as refused:
         next(stream)
-    assert says.replace("I, V2;", "II, V2;") in str(refused.value)
+    assert str(refused.value) == (
+        "the stream has no lead V2: it gives II, V1, V5, needed are II, V2; ask for what it has with "
+        "--leads II, say what you wired in the source's leads=, or go without: missing=V2"
+    )
+
+
+def test_the_simulator_measures_what_is_asked_for() -> None:
+    with open_stream("sim:", leads=("aVF", "V2")) as stream:
+        next(stream)
+        assert stream.runtime.report()["leads"] == ["aVF", "V2"]
+        assert stream.runtime.warnings == ()
 
 
 def test_what_fails_is_raised_where_it_is_noticed() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 pytest.importorskip("dbus_fast", reason="the fake BlueZ needs dbus-fast, which bleak has on Linux")
@@ -135,3 +137,9 @@ def test_stopping_late_does_no_harm() -> None:
         device = BleWearable(wearable())
         device.close()
         device.stop()  # late, and harmless
+
+
+def test_without_a_system_bus_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", f"unix:path={tmp_path / 'none'}")
+    with pytest.raises(AdapterError, match="no system D-Bus here"):
+        BleWearable(wearable())

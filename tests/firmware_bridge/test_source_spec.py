@@ -8,7 +8,7 @@ import pytest
 
 from firmware_bridge.errors import CaptureError, SourceSpecError
 from firmware_bridge.source import open_source
-from firmware_bridge.source_spec import parse_spec
+from firmware_bridge.source_spec import parse_spec, simulating
 
 
 def test_a_name_is_scheme_rest_and_options() -> None:
@@ -18,6 +18,22 @@ def test_a_name_is_scheme_rest_and_options() -> None:
     assert options.integer("baud", 115200) == 9600
     assert options.number("rate", 250.0) == 250.0
     options.refuse_unknown()
+
+
+@pytest.mark.parametrize(
+    ("spec", "leads", "becomes"),
+    [
+        ("sim:", ("I", "II"), "sim:?leads=I,II"),
+        ("sim:?rate=500", ("V2",), "sim:?rate=500&leads=V2"),
+        ("sim:?leads=I", ("V2",), "sim:?leads=I"),
+        ("sim:", None, "sim:"),
+        ("serial:/dev/ttyACM0", ("I",), "serial:/dev/ttyACM0"),
+    ],
+)
+def test_the_simulator_alone_measures_what_is_wanted(
+    spec: str, leads: tuple[str, ...] | None, becomes: str
+) -> None:
+    assert simulating(spec, leads) == becomes
 
 
 @pytest.mark.parametrize(

@@ -89,6 +89,41 @@ def test_a_calibration_of_other_leads_is_one_line(
     live = ["run", "--source", "sim:", "--sink", f"file:{out}", "--patient", str(patient)]
     assert main([*live, "--leads", "II"]) == 1
     assert "the patient calibration is for leads I, not II" in capsys.readouterr().err
+    assert main([*live, "--seconds", "1"]) == 0  # the simulator measures those of the calibration
+
+
+def test_a_recording_that_lacks_leads_of_a_calibration_is_one_line(
+    all_twelve: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patient, two = tmp_path / "p.json", tmp_path / "two.npz"
+    assert main(["calibrate", str(all_twelve), "-o", str(patient), "--trust-order"]) == 0
+    np.savez(two, ecg_mv=np.zeros((2, 500), np.float32), leads=["I", "II"], sampling_hz=250.0)
+    capsys.readouterr()
+    given = ["reconstruct", str(two), str(tmp_path / "out.npz"), "--patient", str(patient)]
+    assert main(given) == 1
+    assert capsys.readouterr().err == (
+        f"leadlift: error: {two} lacks V1, V5: it has I, II; a calibration or model takes II, V1, V5: give a "
+        "recording that has them, or go without it\n"
+    )
+
+
+@pytest.mark.parametrize("leads", ["I", "I,II", "V1,V2,V3,V4,V5,V6"])
+def test_what_is_wrong_with_a_recording_of_other_leads_is_said(
+    leads: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = leads.split(",")
+    no_rate, none, turned = (tmp_path / name for name in ("a.csv", "b.npz", "c.csv"))
+    row = ",".join("0.1" for _ in names)
+    no_rate.write_text("\n".join([leads, *[row] * 9]))
+    np.savez(none, ecg_mv=np.zeros((len(names), 0), np.float32), leads=names, sampling_hz=250.0)
+    times = (0.0, 0.004, 0.008, 0.004, 0.0)
+    turned.write_text("\n".join([f"time_s,{leads}", *(f"{t},{row}" for t in times)]))
+    for file, says in ((no_rate, "--rate"), (none, "no samples"), (turned, "time")):
+        assert main(["reconstruct", str(file), str(tmp_path / "out.npz")]) == 1
+        said = capsys.readouterr().err
+        assert says in said
+        assert "lacks" not in said
+        assert "does without" not in said
 
 
 @pytest.mark.parametrize("leads", [*SETS[:-1], INDEPENDENT_LEADS], ids="+".join)

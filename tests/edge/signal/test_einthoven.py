@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 import edge
+from edge.cli import main
 from edge.leads import LEADS
 from edge.signal.einthoven import Contradiction, IdentityCheck, contradiction
 from firmware_bridge.simulators.ecg import EcgSimulator
@@ -147,3 +149,15 @@ def test_a_whole_recording_warns_and_goes_on() -> None:
     with pytest.warns(UserWarning, match="contradict Einthoven's law by .* I is inverted"):
         out = edge.reconstruct(x, HZ, leads=("I", "II", "III"))
     assert np.isfinite(out).all()
+
+
+def test_a_recording_is_looked_at_to_its_end(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x = ecg(("I", "II", "III"), seconds=50)
+    x[2, 7500:] *= -1
+    with pytest.warns(UserWarning, match="it seems that III is inverted"):
+        edge.reconstruct(x, HZ, leads=("I", "II", "III"))
+    np.savez(tmp_path / "in.npz", ecg_mv=x, leads=["I", "II", "III"], sampling_hz=HZ)
+    assert main(["reconstruct", str(tmp_path / "in.npz"), str(tmp_path / "out.npz")]) == 0
+    assert capsys.readouterr().err.count("it seems that III is inverted") == 1
