@@ -13,7 +13,13 @@ from edge.errors import InputError
 LIVE_DELAY_S = 0.02  # what a live display may spend on it
 FILE_DELAY_S = 0.1  # a file can wait: a longer filter, sharper at the band edge
 KAISER_BETA = 5.0
-MAX_PHASES = 4096  # rates whose ratio needs more are no ECG rates
+MAX_PHASES = (
+    1024  # of the filter; a ratio that needs more lies between two of them, to 1e-6 of the signal
+)
+MAX_DENOMINATOR = 10**8  # of a ratio: for centuries of samples in int64, and wrong by at most 1e-8
+EXACT = 1e-12  # of a ratio: closer than this to one of small numbers, it is that one
+MAX_RATIO = 1000
+_AT_ONCE = 1024  # outputs: bounds the memory of a long piece
 
 
 class RateConverter:
@@ -31,18 +37,19 @@ class RateConverter:
             raise InputError(
                 f"cannot convert {from_hz} Hz to {to_hz} Hz: rates are positive numbers"
             )
-        most = max(
-            1, int(MAX_PHASES * min(1.0, from_hz / to_hz))
-        )  # the numerator counts the phases
-        ratio = Fraction(to_hz / from_hz).limit_denominator(most)
-        if ratio == 0 or abs(float(ratio) * from_hz / to_hz - 1) > 1e-6:
-            raise InputError(f"cannot convert {from_hz:g} Hz to {to_hz:g} Hz: no small whole ratio")
+        if not 1 / MAX_RATIO <= to_hz / from_hz <= MAX_RATIO:
+            raise InputError(
+                f"cannot convert {from_hz:g} Hz to {to_hz:g} Hz: at most {MAX_RATIO} times as fast or as slow"
+            )
         self.from_hz, self.to_hz, self.n_leads = from_hz, to_hz, n_leads
+        ratio = _ratio(from_hz, to_hz)
         self._up, self._down = ratio.numerator, ratio.denominator
         self._half = max(2, math.floor(delay_s * from_hz))
-        # Phase p of output m, the fraction p / up of an input sample; taps at input floor + 1 - half ...
+        # Output m lies between two inputs, and takes those from floor + 1 - half on. Row p of the taps is
+        # for the fraction p / n_phases of the way to the next input.
+        self._n_phases = min(self._up, MAX_PHASES)
         offset = np.arange(1 - self._half, self._half + 1)
-        at = np.arange(self._up)[:, None] / self._up - offset
+        at = np.arange(self._n_phases + 1)[:, None] / self._n_phases - offset
         cutoff = min(1.0, to_hz / from_hz) * (1 - 0.5 / self._half)
         window = np.i0(KAISER_BETA * np.sqrt(np.clip(1 - (at / self._half) ** 2, 0, 1)))
         taps = np.sinc(cutoff * at) * window
@@ -130,24 +137,9 @@ class RateConverter:
         base = self._in - self._ecg.shape[1]
         # Output m needs input floor(m * down / up) + half.
         stop = -(-(self._in - self._half) * self._up // self._down)
-        m = np.arange(self._out, max(self._out, stop))
+        m = np.arange(self._out, max(self._out, stop), dtype=np.int64)
         floor, phase = np.divmod(m * self._down, self._up)
-        first = floor + 1 - self._half - base
-        ecg = np.empty((self.n_leads, len(m)), np.float32)
-        padded = 2 * self._half
-        for start in range(
-            0, min(self._up, len(m))
-        ):  # outputs of one phase lie evenly in the input
-            one = slice(start, None, self._up)
-            rows = first[one]
-            windows = np.lib.stride_tricks.as_strided(
-                self._ecg[:, rows[0] :],
-                (self.n_leads, len(rows), padded),
-                (self._ecg.strides[0], self._down * self._ecg.itemsize, self._ecg.itemsize),
-                writeable=False,
-            )
-            # einsum sums each window in order, alone: a BLAS product would depend on how many there are.
-            ecg[:, one] = np.einsum("ijk,k->ij", windows, self._taps[phase[start]])
+        ecg = self._filtered(floor + 1 - self._half - base, phase)
         nearest = floor - base + (2 * phase >= self._up)
         ecg[self._missing[:, nearest]] = np.nan
         bits = self._bits[:, nearest]
@@ -156,3 +148,39 @@ class RateConverter:
         self._ecg, self._missing = self._ecg[:, keep:], self._missing[:, keep:]
         self._bits = self._bits[:, keep:]
         return ecg, bits
+
+    def _filtered(self, first: NDArray[np.int64], phase: NDArray[np.int64]) -> NDArray[np.float32]:
+        """(n_leads, n) outputs that take inputs from `first` on, at `phase` / up of the way to the next.
+
+        einsum sums each window in order, alone: a BLAS product would depend on how many there are.
+        """
+        out = np.empty((self.n_leads, len(first)), np.float32)
+        if self._up <= min(MAX_PHASES, len(first)):  # outputs of one phase lie evenly in the input
+            for start in range(self._up):
+                one = slice(start, None, self._up)
+                windows = np.lib.stride_tricks.as_strided(
+                    self._ecg[:, first[start] :],
+                    (self.n_leads, len(first[one]), 2 * self._half),
+                    (self._ecg.strides[0], self._down * self._ecg.itemsize, self._ecg.itemsize),
+                    writeable=False,
+                )
+                out[:, one] = np.einsum("ijk,k->ij", windows, self._taps[phase[start]])
+            return out
+        for start in range(0, len(first), _AT_ONCE):
+            some = slice(start, start + _AT_ONCE)
+            windows = self._ecg[:, first[some, None] + np.arange(2 * self._half)]
+            row, rest = np.divmod(phase[some] * self._n_phases, self._up)
+            taps = self._taps[row]
+            if self._up > MAX_PHASES:
+                taps += (rest / self._up)[:, None] * (self._taps[row + 1] - taps)
+            out[:, some] = np.einsum("ijk,jk->ij", windows, taps)
+        return out
+
+
+def _ratio(from_hz: float, to_hz: float) -> Fraction:
+    """to_hz / from_hz, of small whole numbers where it is one."""
+    ratio = Fraction(to_hz) / Fraction(from_hz)
+    small = ratio.limit_denominator(MAX_PHASES)
+    if small and abs(small / ratio - 1) < EXACT:
+        return small
+    return ratio.limit_denominator(MAX_DENOMINATOR)
