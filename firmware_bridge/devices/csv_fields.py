@@ -76,6 +76,11 @@ def value_of(field: str) -> tuple[float, str | None] | None:
     return value, None
 
 
+def is_missing(value: tuple[float, str | None] | None) -> bool:
+    """Whether a field says that there is no value."""
+    return value is not None and math.isnan(value[0])
+
+
 def _without_tag(fields: list[str]) -> list[str]:
     """Without the word in front that says what the numbers are: `DATA,0.1,0.2` and `ECG: 0.1,0.2`."""
     first, *rest = fields

@@ -23,8 +23,9 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted, with_units
-from firmware_bridge.devices.csv_fields import Line, Row, split_line, value_of
+from firmware_bridge.devices.csv_columns import Columns, wanted
+from firmware_bridge.devices.csv_fields import Row, split_line, value_of
+from firmware_bridge.devices.csv_headers import Headers
 from firmware_bridge.devices.csv_pauses import ClockJumps, Pauses
 from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
 from firmware_bridge.devices.device import Device
@@ -46,7 +47,6 @@ from firmware_bridge.wire.framing import FrameError, Splitter
 MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
 NANOVOLTS_PER_LSB = 100.0  # four decimals of a millivolt are exact; the rails are at 838 mV
-COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
 STOPPED = (
     "the lines stopped for a while: the gap is as long as their column of time says, "
     "or this computer's clock"
@@ -75,16 +75,12 @@ class CsvDecoder:
         clipped to the rails.
         Raises SourceSpecError for unknown or repeated leads and for a rate or unit not above zero.
         """
-        self._wanted = wanted(leads)
         for name, value in (("rate", sampling_hz), ("unit", millivolts_per_unit)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SourceSpecError(f"CSV {name} of {value:g}: give a number above 0")
         self._unit_mv = millivolts_per_unit
         self._splitter = Splitter(b"\n", MAX_LINE_BYTES, "line")
-        self._columns: Columns | None = None
-        self._header: Header | None = None  # heard, and not yet followed by numbers
-        self._header_names: tuple[str, ...] = ()  # of the one that is believed
-        self._counted: list[float] = []  # first fields of lines that have one too many
+        self._headers = Headers(wanted(leads), millivolts_per_unit)
         self._last_text = ""
         self._first_line = True
         self._rate = RateEstimate(sampling_hz)
@@ -137,6 +133,7 @@ class CsvDecoder:
             try:
                 self._take(text)
             except FrameError as error:
+                self._notice(self._headers.notices())
                 self._say(Corrupt(str(error), len(line)))
             self._first_line = False
         return self._said()
@@ -163,14 +160,15 @@ class CsvDecoder:
         pairs = zip(row, line.fields, strict=True)
         numbers = [value is not None and field != "" for value, field in pairs]
         if line.labels is not None and any(numbers):
-            self._hear(Header(line.labels, read_header(line.labels, self._wanted), is_label=True))
+            self._headers.hear_labels(line.labels)
         elif not any(numbers) and any(line.fields):
-            self._hear(self._header_in(line))
+            self._headers.hear_words(line, self._first_line)
             return
-        row = self._understood(row)
+        row = self._headers.understood(row)
+        self._notice(self._headers.notices())
         if self._first_line:  # "3,0.1,0.2" may be the tail of "0.123,0.1,0.2"
             raise FrameError("the first line may be half a line")
-        columns = self._columns
+        columns = self._headers.columns
         if columns is not None and columns.clock is not None:
             if text == self._last_text:
                 self._say(Duplicate(0))
@@ -185,99 +183,14 @@ class CsvDecoder:
             self._add(row, self._now_ns)
         self._notice(self._rate.notices())
 
-    def _header_in(self, line: Line) -> Header:
-        """The header that a line without numbers may be. Raises FrameError for one that is none."""
-        names = list(line.fields)
-        while not names[-1]:
-            names.pop()
-        heard = self._header.columns if self._header else self._columns
-        with_unit = None if heard is None else with_units(heard, names)
-        if with_unit is not None:
-            before = self._header.names if self._header else self._header_names
-            return Header(before, with_unit, has_units=True)
-        columns = read_header(names, self._wanted)
-        header = Header(tuple(names), columns, may_be_cut=self._first_line)
-        known = columns is not None and not columns.others
-        if self._first_line and "" in names:
-            raise FrameError("the first line may be half a line")
-        # What was believed once is not unsaid by a damaged line, and words with blanks are no header.
-        if (self._header_names or line.separator == " ") and not known:
-            raise self._miscounted(len(names))
-        if columns is None:
-            self._header = header  # said, if lines of as many numbers follow
-            raise self._miscounted(len(names))
-        return header
-
-    def _hear(self, header: Header) -> None:
-        same = header.names == self._header_names and not header.has_units
-        self._header = None if same else header
-
-    def _understood(self, row: Row) -> Row:
-        """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
-        header, self._header = self._header, None
-        if header is not None and not header.fits(row):
-            if header.columns is not None and not header.may_be_cut:
-                self._notice([header.misfit(len(row))])
-            header = None
-        if header is not None:
-            row = row[: len(header.names)]
-            self._adopt(header)
-        if self._columns is None:
-            self._columns = self._wanted.columns(len(row)) or self._with_clock(row)
-        columns = self._columns
-        if columns is None:
-            if len(row) == len(self._wanted.leads) + 1 and _is_missing(row[-1]):
-                self._columns = columns = self._wanted.columns(len(row) - 1)
-            if columns is None:
-                raise self._miscounted(len(row))
-        if len(row) == columns.n_columns + 1 and _is_missing(row[-1]):
-            row = row[:-1]  # a separator at the end of the line
-        if len(row) != columns.n_columns:
-            raise self._miscounted(len(row))
-        if any(row[place] is None for place in columns.places):
-            raise FrameError("a line that is not numbers between commas")
-        return row
-
-    def _adopt(self, header: Header) -> None:
-        self._notice(header.remarks(self._wanted, self._unit_mv))
-        columns = header.columns or self._wanted.columns(len(header.names))
-        if columns is not None:
-            self._columns = columns
-            self._header_names = header.names
-
-    def _with_clock(self, row: Row) -> Columns | None:
-        """Columns of lines without a header that have one too many in front, which counts."""
-        leads, first = self._wanted.leads, row[0]
-        if self._wanted.sources or len(row) != len(leads) + 1 or first is None:
-            return None
-        if self._counted and not first[0] > self._counted[-1]:
-            self._counted.clear()
-        self._counted.append(first[0])
-        if len(self._counted) < COUNTING_LINES:
-            return None
-        self._notice(
-            [
-                f"{len(row)} columns and no header: the first counts, and is taken for time; "
-                f"the others for {', '.join(leads)}"
-            ]
-        )
-        places = tuple(range(1, len(row)))
-        return Columns(len(row), leads, places, (None,) * len(leads), clock=0)
-
-    def _miscounted(self, n_columns: int) -> FrameError:
-        expected = self._columns.n_columns if self._columns else len(self._wanted.leads)
-        return FrameError(
-            f"{n_columns} columns and {expected} expected: name the columns in a header line"
-        )
-
     def _release(self, at_end: bool = False) -> None:
         """Say what was held back, once rate and columns are known."""
         held = self._held
-        if not held or not self._rate.is_known(bool(self._header_names), len(held), at_end):
+        if not held or not self._rate.is_known(bool(self._headers.names), len(held), at_end):
             return
         self._held = None
         self._notice(self._rate.notices())
-        columns = self._columns
+        columns = self._headers.columns
         for row, at_ns in held:
             if columns is None or len(row) != columns.n_columns:
                 self._say(Corrupt("a line before the header, of other columns", len(row)))
@@ -293,7 +206,7 @@ class CsvDecoder:
 
     def _place(self, missing: int, row: Row, at_ns: int | None) -> None:
         """Put a row behind the gap before it, if there is one."""
-        columns = self._columns
+        columns = self._headers.columns
         if columns is None or len(row) != columns.n_columns:
             self._say(Corrupt("a line before a pause, of other columns", len(row)))
             return
@@ -367,10 +280,6 @@ def _text(line: bytes) -> str:
         return line.decode().strip()
     except UnicodeDecodeError:
         return line.decode("latin-1").strip()
-
-
-def _is_missing(value: tuple[float, str | None] | None) -> bool:
-    return value is not None and math.isnan(value[0])
 
 
 def _make(options: Options) -> CsvDecoder:
