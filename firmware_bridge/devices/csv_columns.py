@@ -10,7 +10,6 @@ from math import isnan
 from firmware_bridge.devices.csv_fields import Row
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
-from firmware_bridge.wire.framing import FrameError
 from firmware_bridge.wire.spec import LEADS
 
 _SECONDS = {
@@ -104,10 +103,7 @@ def wanted(entries: Sequence[str]) -> Wanted:
 
 
 def read_header(names: Sequence[str], by: Wanted) -> Columns | None:
-    """What the columns of these names are; None where no name is a lead.
-
-    Raises FrameError for a header that names one lead twice and nothing else, or too many.
-    """
+    """What the columns of these names are; None where no name is a lead. The first one of a lead counts."""
     leads: dict[str, int] = {}
     scales, others, again = [], [], []
     clock: int | None = None
@@ -128,8 +124,6 @@ def read_header(names: Sequence[str], by: Wanted) -> Columns | None:
             others.append(name)
     if not leads:
         return None
-    if len(leads) > len(LEADS) or any(names.count(name) > 1 for name in again):
-        raise FrameError(f"a header of {len(leads) + len(again)} leads, some twice")
     return Columns(
         len(names),
         tuple(leads),
@@ -155,6 +149,11 @@ class Header:
     """Whether a line of units followed the names."""
     may_be_cut: bool = False
     """Whether it was the first line, of which only the end may have come."""
+
+    @property
+    def repeats(self) -> bool:
+        """Whether a name is there twice: that damage may have made, `I,I,V1` of `I,II,V1`."""
+        return len(set(self.names)) < len(self.names)
 
     def fits(self, row: Row) -> bool:
         """Whether it can be the header of a line; a separator at its end is none."""
@@ -185,7 +184,9 @@ class Header:
         if columns.others:
             remarks.append(f"{what}: skipped, since they are no leads: {', '.join(columns.others)}")
         if columns.again:
-            remarks.append(f"{what} says a lead twice: skipped is {', '.join(columns.again)}")
+            remarks.append(
+                f"{what} says a lead twice: skipped is {', '.join(columns.again)}; the first is taken"
+            )
         if unit_mv is not None and any(scale not in (None, unit_mv) for scale in columns.scales):
             remarks.append(f"{what} says another unit than unit_mv={unit_mv:g}, which is used")
         return remarks

@@ -29,12 +29,21 @@ class Headers:
         return said
 
     def hear_labels(self, labels: tuple[str, ...]) -> None:
-        """Take the labels of a line of numbers. Raises FrameError for some that name nothing."""
-        self._hear(Header(labels, read_header(labels, self._by), is_label=True))
+        """Take the labels of a line of numbers. Raises FrameError for those of a damaged line."""
+        header = Header(labels, read_header(labels, self._by), is_label=True)
+        if header.repeats and self.names not in ((), labels):
+            raise FrameError("labels of which some are there twice, and before they were not")
+        self._hear(header)
 
     def hear_words(self, line: Line, is_first: bool) -> None:
         """Take a line without numbers, which may be a header. Raises FrameError for one that is none."""
-        self._hear(self._header_in(line, is_first))
+        names = list(line.fields)
+        while not names[-1]:
+            names.pop()
+        if tuple(names) == self.names:
+            self._heard = None  # it is said again
+            return
+        self._hear(self._header_in(names, line.separator, is_first))
 
     def understood(self, row: Row) -> Row:
         """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
@@ -62,10 +71,7 @@ class Headers:
             raise FrameError("a line that is not numbers between commas")
         return row
 
-    def _header_in(self, line: Line, is_first: bool) -> Header:
-        names = list(line.fields)
-        while not names[-1]:
-            names.pop()
+    def _header_in(self, names: list[str], separator: str, is_first: bool) -> Header:
         heard = self._heard.columns if self._heard else self.columns
         with_unit = None if heard is None else with_units(heard, names)
         if with_unit is not None:
@@ -73,11 +79,11 @@ class Headers:
             return Header(before, with_unit, has_units=True)
         columns = read_header(names, self._by)
         header = Header(tuple(names), columns, may_be_cut=is_first)
-        known = columns is not None and not columns.others
         if is_first and "" in names:
             raise FrameError("the first line may be half a line")
         # What was believed once is not unsaid by a damaged line, and words with blanks are no header.
-        if (self.names or line.separator == " ") and not known:
+        unknown = columns is None or columns.others
+        if (self.names and (unknown or header.repeats)) or (separator == " " and unknown):
             raise self._miscounted(len(names))
         if columns is None:
             self._heard = header  # said, if lines of as many numbers follow
