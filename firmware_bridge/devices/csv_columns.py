@@ -5,9 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isnan
 
-from firmware_bridge.devices.csv_fields import Row
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
 from firmware_bridge.wire.spec import LEADS
@@ -21,6 +19,7 @@ _SECONDS = {
 _TIME_WORDS = {"t", "ts", "time", "timestamp", "stamp", "elapsed", "clock", "uptime"}
 _INDEX_WORDS = {"n", "nr", "no", "sample", "samples", "index", "idx", "count", "counter", "number"}
 _INDEX_WORDS |= {"seq", "sequence", "id", "line", "row", "frame", "packet", "i"}
+_SAY_WHICH = "say which is which: leads=II=NAME,V1=NAME,V5=NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,29 +144,25 @@ class Header:
     columns: Columns | None
     is_label: bool = False
     """Whether every line has them, before each value."""
-    has_units: bool = False
-    """Whether a line of units followed the names."""
-    may_be_cut: bool = False
-    """Whether it was the first line, of which only the end may have come."""
 
     @property
     def repeats(self) -> bool:
         """Whether a name is there twice: that damage may have made, `I,I,V1` of `I,II,V1`."""
         return len(set(self.names)) < len(self.names)
 
-    def fits(self, row: Row) -> bool:
-        """Whether it can be the header of a line; a separator at its end is none."""
-        more = row[len(self.names) :]
-        return (
-            len(row) >= len(self.names)
-            and all(v is not None and isnan(v[0]) for v in more[:1])
-            and not more[1:]
-        )
+    @property
+    def n_columns(self) -> int:
+        """Of the lines that it is the header of."""
+        return len(self.names) if self.columns is None else self.columns.n_columns
 
     def misfit(self, n_columns: int) -> str:
-        """That it cannot, for people."""
+        """That it is not used for lines of so many columns, for people."""
+        if n_columns == self.n_columns:
+            return (
+                f"the header {self._text()} may be damaged: it is not used, unless it comes again"
+            )
         return (
-            f"the header {self._text()} names {len(self.names)} columns and the lines have {n_columns}: "
+            f"the header {self._text()} names {self.n_columns} columns and the lines have {n_columns}: "
             "it is not used"
         )
 
@@ -175,10 +170,12 @@ class Header:
         """What the user should know of how it was understood."""
         what = f"the {'labels' if self.is_label else 'header'} {self._text()}"
         columns = self.columns
+        if columns is None and by.columns(self.n_columns) is None:
+            return [] if self.is_label else [f"{what} names no lead: {_SAY_WHICH}"]
         if columns is None:
             return [
                 f"{what} names no lead: the columns are taken for {', '.join(by.leads)}, in this order; "
-                "say which is which: leads=II=NAME,V1=NAME,V5=NAME"
+                f"{_SAY_WHICH}"
             ]
         remarks = []
         if columns.others:

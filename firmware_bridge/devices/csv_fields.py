@@ -81,6 +81,13 @@ def is_missing(value: tuple[float, str | None] | None) -> bool:
     return value is not None and math.isnan(value[0])
 
 
+def cut(row: Row, n_columns: int) -> Row | None:
+    """A row of so many columns, without a separator at its end; None for a row of other columns."""
+    if len(row) == n_columns + 1 and is_missing(row[-1]):
+        return row[:-1]
+    return row if len(row) == n_columns else None
+
+
 def _without_tag(fields: list[str]) -> list[str]:
     """Without the word in front that says what the numbers are: `DATA,0.1,0.2` and `ECG: 0.1,0.2`."""
     first, *rest = fields

@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from firmware_bridge.devices.csv_columns import Columns, Header, Wanted, read_header, with_units
-from firmware_bridge.devices.csv_fields import Line, Row, is_missing
+from firmware_bridge.devices.csv_fields import Line, Row, cut, is_missing
 from firmware_bridge.wire.framing import FrameError
 
 COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
 
+MISFITS = 3  # lines alike that do not fit a header, until it is given up: fewer may be damaged
+
 
 class Headers:
-    """Hears headers and labels, and believes those that a line of as many numbers follows."""
+    """Hears headers and labels, and believes those that a line of as many numbers follows.
+
+    What was believed or heard is not unsaid by damage: not by a line that is none, and a header that may be
+    a damaged copy of the one before counts where it is said twice, or the lines no longer fit that one.
+    """
 
     def __init__(self, by: Wanted, unit_mv: float | None) -> None:
         self.columns: Columns | None = None
@@ -20,6 +28,8 @@ class Headers:
         self._by = by
         self._unit_mv = unit_mv
         self._heard: Header | None = None  # and not yet followed by numbers
+        self._misfits: list[int] = []  # columns of the lines since, which it did not fit
+        self._doubted: tuple[str, ...] = ()  # names of the last one that was given up
         self._counted: list[float] = []  # first fields of lines that have one too many
         self._notices: list[str] = []
 
@@ -31,7 +41,12 @@ class Headers:
     def hear_labels(self, labels: tuple[str, ...]) -> None:
         """Take the labels of a line of numbers. Raises FrameError for those of a damaged line."""
         header = Header(labels, read_header(labels, self._by), is_label=True)
-        if header.repeats and self.names not in ((), labels):
+        if labels == self.names:
+            self._heard = None
+            return
+        if header.columns is None and (self.names or _names_leads(self._heard)):
+            raise self._miscounted(len(labels))
+        if header.repeats and self.names:
             raise FrameError("labels of which some are there twice, and before they were not")
         self._hear(header)
 
@@ -43,63 +58,78 @@ class Headers:
         if tuple(names) == self.names:
             self._heard = None  # it is said again
             return
-        self._hear(self._header_in(names, line.separator, is_first))
+        if self._hear_units(names):
+            return
+        if is_first and "" in names:
+            raise FrameError("the first line may be half a line")
+        header = Header(tuple(names), read_header(names, self._by))
+        columns = header.columns
+        if columns is None or (columns.others and line.separator == " "):  # these are no header
+            if line.separator != " " and not self.names and not _names_leads(self._heard):
+                self._hear(header)  # said, if lines of as many numbers follow
+            raise self._miscounted(len(names))
+        self._hear(header)
 
     def understood(self, row: Row) -> Row:
         """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
-        header, self._heard = self._heard, None
-        if header is not None and not header.fits(row):
-            if header.columns is not None and not header.may_be_cut:
-                self._notices.append(header.misfit(len(row)))
-            header = None
+        header = self._heard
         if header is not None:
-            row = row[: len(header.names)]
-            self._adopt(header)
-        if self.columns is None:
+            fitting = None if self._doubts(header, row) else cut(row, header.n_columns)
+            if fitting is None:
+                self._misfit(header, len(row))
+            else:
+                row = self._adopt(header, fitting)
+        if self.columns is None and not _names_leads(self._heard):
             self.columns = self._by.columns(len(row)) or self._with_clock(row)
-        columns = self.columns
-        if columns is None:
-            if len(row) == len(self._by.leads) + 1 and is_missing(row[-1]):
-                self.columns = columns = self._by.columns(len(row) - 1)
-            if columns is None:
-                raise self._miscounted(len(row))
-        if len(row) == columns.n_columns + 1 and is_missing(row[-1]):
-            row = row[:-1]  # a separator at the end of the line
-        if len(row) != columns.n_columns:
+            if self.columns is None and len(row) == len(self._by.leads) + 1 and is_missing(row[-1]):
+                self.columns = self._by.columns(len(row) - 1)
+        fitting = None if self.columns is None else cut(row, self.columns.n_columns)
+        if self.columns is None or fitting is None:
             raise self._miscounted(len(row))
-        if any(row[place] is None for place in columns.places):
-            raise FrameError("a line that is not numbers between commas")
-        return row
-
-    def _header_in(self, names: list[str], separator: str, is_first: bool) -> Header:
-        heard = self._heard.columns if self._heard else self.columns
-        with_unit = None if heard is None else with_units(heard, names)
-        if with_unit is not None:
-            before = self._heard.names if self._heard else self.names
-            return Header(before, with_unit, has_units=True)
-        columns = read_header(names, self._by)
-        header = Header(tuple(names), columns, may_be_cut=is_first)
-        if is_first and "" in names:
-            raise FrameError("the first line may be half a line")
-        # What was believed once is not unsaid by a damaged line, and words with blanks are no header.
-        unknown = columns is None or columns.others
-        if (self.names and (unknown or header.repeats)) or (separator == " " and unknown):
-            raise self._miscounted(len(names))
-        if columns is None:
-            self._heard = header  # said, if lines of as many numbers follow
-            raise self._miscounted(len(names))
-        return header
+        return _checked(fitting, self.columns)
 
     def _hear(self, header: Header) -> None:
-        same = header.names == self.names and not header.has_units
-        self._heard = None if same else header
+        if self._heard is None or header.names != self._heard.names:
+            self._misfits.clear()
+        self._heard = header
 
-    def _adopt(self, header: Header) -> None:
-        self._notices += header.remarks(self._by, self._unit_mv)
-        columns = header.columns or self._by.columns(len(header.names))
+    def _hear_units(self, names: list[str]) -> bool:
+        """Whether a line has the units of the header before it, which then has them."""
+        heard = self._heard or Header(self.names, self.columns)
+        columns = None if heard.columns is None else with_units(heard.columns, names)
+        if columns is not None and columns != heard.columns:
+            self._heard = replace(heard, columns=columns)
+        return columns is not None
+
+    def _adopt(self, header: Header, row: Row) -> Row:
+        """Believe a header by the row that fits it, unless the row is damaged: then FrameError."""
+        columns = header.columns or self._by.columns(header.n_columns)
         if columns is not None:
-            self.columns = columns
-            self.names = header.names
+            row = _checked(row, columns)
+            self.columns, self.names = columns, header.names
+        self._heard = None
+        self._notices += header.remarks(self._by, self._unit_mv)
+        return row
+
+    def _doubts(self, header: Header, row: Row) -> bool:
+        """Whether a header is more likely damaged than another one than the row has the columns of."""
+        columns = header.columns
+        may_be_damaged = header.repeats or (columns is not None and columns.others)
+        if header.is_label or not may_be_damaged or header.names == self._doubted:
+            return False
+        believed = self.columns if self.names else None
+        return believed is not None and cut(row, believed.n_columns) is not None
+
+    def _misfit(self, header: Header, n_columns: int) -> None:
+        """Give a header up once enough lines do not fit it."""
+        if self._misfits and self._misfits[-1] != n_columns:
+            self._misfits.clear()
+        self._misfits.append(n_columns)
+        if len(self._misfits) < MISFITS:
+            return
+        self._heard, self._doubted = None, header.names
+        if header.columns is not None:
+            self._notices.append(header.misfit(n_columns))
 
     def _with_clock(self, row: Row) -> Columns | None:
         """Columns of lines without a header that have one too many in front, which counts."""
@@ -119,7 +149,23 @@ class Headers:
         return Columns(len(row), leads, places, (None,) * len(leads), clock=0)
 
     def _miscounted(self, n_columns: int) -> FrameError:
-        expected = self.columns.n_columns if self.columns else len(self._by.leads)
+        if self.columns is not None:
+            expected = self.columns.n_columns
+        elif self._heard is not None and self._heard.columns is not None:
+            expected = self._heard.n_columns
+        else:
+            expected = len(self._by.leads)
         return FrameError(
             f"{n_columns} columns and {expected} expected: name the columns in a header line"
         )
+
+
+def _names_leads(header: Header | None) -> bool:
+    return header is not None and header.columns is not None
+
+
+def _checked(row: Row, columns: Columns) -> Row:
+    """The row. Raises FrameError where a lead's field is no number."""
+    if any(row[place] is None for place in columns.places):
+        raise FrameError("a line that is not numbers between commas")
+    return row

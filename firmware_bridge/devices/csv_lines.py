@@ -159,15 +159,15 @@ class CsvDecoder:
             raise FrameError("a line without numbers")
         pairs = zip(row, line.fields, strict=True)
         numbers = [value is not None and field != "" for value, field in pairs]
-        if line.labels is not None and any(numbers):
-            self._headers.hear_labels(line.labels)
-        elif not any(numbers) and any(line.fields):
+        if not any(numbers) and any(line.fields):
             self._headers.hear_words(line, self._first_line)
             return
-        row = self._headers.understood(row)
-        self._notice(self._headers.notices())
         if self._first_line:  # "3,0.1,0.2" may be the tail of "0.123,0.1,0.2"
             raise FrameError("the first line may be half a line")
+        if line.labels is not None and any(numbers):
+            self._headers.hear_labels(line.labels)
+        row = self._headers.understood(row)
+        self._notice(self._headers.notices())
         columns = self._headers.columns
         if columns is not None and columns.clock is not None:
             if text == self._last_text:

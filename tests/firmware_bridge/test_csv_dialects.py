@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware_bridge.devices.csv_headers import MISFITS
 from firmware_bridge.devices.csv_lines import NANOVOLTS_PER_LSB, CsvDecoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Corrupt, Duplicate, Event, Notice, Samples, StreamInfo
@@ -189,7 +190,7 @@ def test_one_lead_in_two_columns_says_which_was_taken() -> None:
 
 
 def test_a_header_that_the_lines_do_not_fit_is_told() -> None:
-    events = _decoded("V1,V5\n1,2,3\n")
+    events = _decoded("V1,V5\n" + "1,2,3\n" * MISFITS)
     assert of(StreamInfo, events)[0].leads == ("II", "V1", "V5")
     assert "names 2 columns and the lines have 3: it is not used" in _notices(events)[0]
 
@@ -204,7 +205,7 @@ def test_half_a_header_at_the_start_is_not_believed() -> None:
     "chatter", ["I am ready", "Initialising V1", "boot v1", "setup: done", "V1"]
 )
 def test_chatter_names_no_lead(chatter: str) -> None:
-    events = _decoded(f"{chatter}\n1,2,3\n")
+    events = _decoded(f"{chatter}\n" + "1,2,3\n" * MISFITS)
     assert of(StreamInfo, events)[0].leads == ("II", "V1", "V5")
 
 
