@@ -2,7 +2,8 @@
 
 *What a line is.* Numbers, one per lead, with any separator, bracket and decimal sign
 (`devices.csv_fields`), or with labels: `II:0.1 V1:0.2 V5:0.3`. An empty field or `nan` says that the
-electrode is off. Everything else (boot chatter, half lines) is `Corrupt`.
+electrode is off; so does `inf` or `ovf`, since such a value is none. Everything else (boot chatter, half
+lines) is `Corrupt`.
 
 *What a column is.* A header line (`time_ms,II (uV),V1 (uV),V5 (uV)`) names leads, units and a column of
 time; it is believed when a line of as many numbers follows it. Columns that are no leads are skipped, and a

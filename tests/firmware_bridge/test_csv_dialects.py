@@ -100,6 +100,31 @@ def test_a_missing_value_is_a_lead_that_is_off_in_every_dialect(text: str) -> No
     assert samples.counts[:, 0].tolist() == [10_000, 0, 30_000]
 
 
+@pytest.mark.parametrize(
+    "word", ["inf", "-inf", "+inf", "INF", "Infinity", "ovf", "-ovf", "nan", "NaN", "1e999"]
+)
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("dialect", ["plain", "blanks", "tabs", "labels", "a tag in front"])
+def test_a_value_that_is_none_costs_no_other_lead_its_sample(
+    word: str, place: int, dialect: str
+) -> None:
+    fields = ["1", "2", "3"]
+    fields[place] = word
+    events = _decoded(DIALECTS[dialect].format(*fields) * 2)
+    (samples,) = of(Samples, events)
+    assert samples.lead_off == 1 << place
+    expected = [[0 if i == place else (i + 1) * 10_000] * 2 for i in range(3)]
+    assert samples.counts.tolist() == expected
+    assert of(Corrupt, events) == []
+
+
+def test_values_that_are_none_do_not_unsay_the_header() -> None:
+    events = _decoded("V5,V1,II\ninf,0.1,0.2\novf,-ovf,-inf\n1,2,3\n", first="")
+    assert [info.leads for info in of(StreamInfo, events)] == [("V5", "V1", "II")]
+    assert _millivolts(events).tolist() == [[0, 0.1, 0.2], [0, 0, 0], [1, 2, 3]]
+    assert [samples.lead_off for samples in of(Samples, events)] == [1, 7, 0]
+
+
 HEADERS = {
     "Lead V1,Lead V5,Lead II": ("V1", "V5", "II"),
     "ECG_V1,ECG_V5,ECG_II": ("V1", "V5", "II"),
