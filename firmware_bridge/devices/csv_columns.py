@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from firmware_bridge.devices.csv_fields import Row
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
 from firmware_bridge.wire.spec import LEADS
@@ -42,6 +43,11 @@ class Columns:
     """Names of the columns that are neither."""
     again: tuple[str, ...] = ()
     """Names that say a lead which another column said before: that one is taken."""
+
+    def time(self, row: Row) -> float | None:
+        """What a row says in the column that counts, if there is one."""
+        field = None if self.clock is None else row[self.clock]
+        return None if field is None else field[0]
 
 
 @dataclass(frozen=True, slots=True)

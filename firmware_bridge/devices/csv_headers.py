@@ -45,7 +45,7 @@ class Headers:
             self._heard = None
             return
         if header.columns is None and (self.names or _names_leads(self._heard)):
-            raise self._miscounted(len(labels))
+            raise self.miscounted(len(labels))
         if header.repeats and self.names:
             raise FrameError("labels of which some are there twice, and before they were not")
         self._hear(header)
@@ -67,11 +67,14 @@ class Headers:
         if columns is None or (columns.others and line.separator == " "):  # these are no header
             if line.separator != " " and not self.names and not _names_leads(self._heard):
                 self._hear(header)  # said, if lines of as many numbers follow
-            raise self._miscounted(len(names))
+            raise self.miscounted(len(names))
         self._hear(header)
 
-    def understood(self, row: Row) -> Row:
-        """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
+    def understood(self, row: Row) -> Row | None:
+        """The row of a line, without a separator at its end; None if its columns are not known.
+
+        Raises FrameError where the column of a lead has no number.
+        """
         header = self._heard
         if header is not None:
             fitting = None if self._doubts(header, row) else cut(row, header.n_columns)
@@ -85,8 +88,20 @@ class Headers:
                 self.columns = self._by.columns(len(row) - 1)
         fitting = None if self.columns is None else cut(row, self.columns.n_columns)
         if self.columns is None or fitting is None:
-            raise self._miscounted(len(row))
-        return _checked(fitting, self.columns)
+            return None
+        return checked(fitting, self.columns)
+
+    def miscounted(self, n_columns: int) -> FrameError:
+        """That the columns of a line are not known, and what to do."""
+        if self.columns is not None:
+            expected = self.columns.n_columns
+        elif self._heard is not None and self._heard.columns is not None:
+            expected = self._heard.n_columns
+        else:
+            expected = len(self._by.leads)
+        return FrameError(
+            f"{n_columns} columns and {expected} expected: name the columns in a header line"
+        )
 
     def _hear(self, header: Header) -> None:
         if self._heard is None or header.names != self._heard.names:
@@ -105,7 +120,7 @@ class Headers:
         """Believe a header by the row that fits it, unless the row is damaged: then FrameError."""
         columns = header.columns or self._by.columns(header.n_columns)
         if columns is not None:
-            row = _checked(row, columns)
+            row = checked(row, columns)
             self.columns, self.names = columns, header.names
         self._heard = None
         self._notices += header.remarks(self._by, self._unit_mv)
@@ -148,23 +163,12 @@ class Headers:
         places = tuple(range(1, len(row)))
         return Columns(len(row), leads, places, (None,) * len(leads), clock=0)
 
-    def _miscounted(self, n_columns: int) -> FrameError:
-        if self.columns is not None:
-            expected = self.columns.n_columns
-        elif self._heard is not None and self._heard.columns is not None:
-            expected = self._heard.n_columns
-        else:
-            expected = len(self._by.leads)
-        return FrameError(
-            f"{n_columns} columns and {expected} expected: name the columns in a header line"
-        )
-
 
 def _names_leads(header: Header | None) -> bool:
     return header is not None and header.columns is not None
 
 
-def _checked(row: Row, columns: Columns) -> Row:
+def checked(row: Row, columns: Columns) -> Row:
     """The row. Raises FrameError where a lead's field is no number."""
     if any(row[place] is None for place in columns.places):
         raise FrameError("a line that is not numbers between commas")

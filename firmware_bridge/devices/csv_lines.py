@@ -10,7 +10,8 @@ time; it is believed when a line of as many numbers follows it. Columns that are
 `Notice` says so.
 
 *The rate* is what `sampling_hz` says; else it is estimated, from the column of time or from when the lines
-arrive, and the first seconds are held back meanwhile. A header that comes within them holds for them, too.
+arrive, and the first seconds are held back meanwhile, whatever their columns: a header that comes within
+them holds for them, too.
 
 The format has no sequence: `first_sample` counts good lines, so a lost line cannot be known and shifts
 what follows it. A sketch that stops for more than a second, or whose column of time jumps, leaves a gap
@@ -25,8 +26,9 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from firmware_bridge.devices.csv_columns import Columns, wanted
-from firmware_bridge.devices.csv_fields import Row, split_line, value_of
-from firmware_bridge.devices.csv_headers import Headers
+from firmware_bridge.devices.csv_fields import Row, cut, split_line, value_of
+from firmware_bridge.devices.csv_headers import Headers, checked
+from firmware_bridge.devices.csv_held import HeldLine, HeldLines
 from firmware_bridge.devices.csv_pauses import ClockJumps, Pauses
 from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
 from firmware_bridge.devices.device import Device
@@ -85,7 +87,7 @@ class CsvDecoder:
         self._last_text = ""
         self._first_line = True
         self._rate = RateEstimate(sampling_hz)
-        self._held: list[tuple[Row, int | None]] | None = [] if sampling_hz is None else None
+        self._held = HeldLines() if sampling_hz is None else None  # None once they were released
         self._now_ns: int | None = None
         self._pauses = Pauses()
         self._clock_jumps = ClockJumps()
@@ -102,13 +104,13 @@ class CsvDecoder:
 
     @property
     def held_samples(self) -> int:
-        """Lines that were understood and are held back, at most MAX_HELD."""
+        """Lines of known columns that are held back, at most MAX_HELD."""
         return len(self._held or ()) + len(self._pauses)
 
     def arrived(self, now_ns: int) -> None:
         """The bytes that follow arrived at this time."""
         if self._held is None and self._first_line:
-            self._held = []  # what comes before the first header may have another order
+            self._held = HeldLines()  # what comes before the first header may have another order
         self._now_ns = now_ns
         self._rate.arrivals.arrived(now_ns)
 
@@ -132,7 +134,7 @@ class CsvDecoder:
             if not text:
                 continue
             try:
-                self._take(text)
+                self._take(text, len(line))
             except FrameError as error:
                 self._notice(self._headers.notices())
                 self._say(Corrupt(str(error), len(line)))
@@ -152,7 +154,7 @@ class CsvDecoder:
         said, self._events = self._events, []
         return said
 
-    def _take(self, text: str) -> None:
+    def _take(self, text: str, n_bytes: int) -> None:
         """Take a line that is not empty. Raises FrameError for one that is no line of numbers."""
         line = split_line(text)
         row = [value_of(field) for field in line.fields]
@@ -167,38 +169,50 @@ class CsvDecoder:
             raise FrameError("the first line may be half a line")
         if line.labels is not None and any(numbers):
             self._headers.hear_labels(line.labels)
-        row = self._headers.understood(row)
+        known, named = self._headers.columns, bool(self._headers.names)
+        fitting = self._headers.understood(row)
         self._notice(self._headers.notices())
-        columns = self._headers.columns
-        if columns is not None and columns.clock is not None:
+        held, columns = self._held, self._headers.columns
+        if columns is None or fitting is None:
+            if held is None:
+                raise self._headers.miscounted(len(row))
+            held.put(HeldLine(row, self._now_ns, n_bytes), is_known=False)
+            return
+        if held is not None and columns is not known and not named:
+            self._rate.learn_again(columns, held.known(columns))
+        if columns.clock is not None:
             if text == self._last_text:
                 self._say(Duplicate(0))
                 return
             self._last_text = text
-            time = row[columns.clock]
-            self._rate.time(columns, None if time is None else time[0])
-        if self._held is not None:
+            self._rate.time(columns, columns.time(fitting))
+        if held is not None:
             self._rate.arrivals.line()
-            self._held.append((row, self._now_ns))
+            held.put(HeldLine(row, self._now_ns, n_bytes), is_known=True)
         else:
-            self._add(row, self._now_ns)
+            self._add(fitting, self._now_ns)
         self._notice(self._rate.notices())
 
     def _release(self, at_end: bool = False) -> None:
         """Say what was held back, once rate and columns are known."""
-        held = self._held
-        if not held or not self._rate.is_known(bool(self._headers.names), len(held), at_end):
+        held, columns = self._held, self._headers.columns
+        if held is None:
+            return
+        for line in held.given_up(columns, self._now_ns, at_end):
+            self._say(Corrupt(str(self._headers.miscounted(len(line.row))), line.n_bytes))
+        n_held, named = len(held), bool(self._headers.names)
+        if columns is None or not n_held or not self._rate.is_known(named, n_held, at_end):
             return
         self._held = None
         self._notice(self._rate.notices())
-        columns = self._headers.columns
-        for row, at_ns in held:
-            if columns is None or len(row) != columns.n_columns:
-                self._say(Corrupt("a line before the header, of other columns", len(row)))
-            elif any(row[place] is None for place in columns.places):
-                self._say(Corrupt("a line before the header that is not numbers", len(row)))
-            else:
-                self._add(row, at_ns)
+        for line in held:
+            row = cut(line.row, columns.n_columns)
+            try:
+                if row is None:
+                    raise self._headers.miscounted(len(line.row))
+                self._add(checked(row, columns), line.at_ns)
+            except FrameError as error:
+                self._say(Corrupt(str(error), line.n_bytes))
 
     def _add(self, row: Row, at_ns: int | None) -> None:
         """Take a row of known columns; after a pause it waits until it is known what is missing."""
@@ -212,9 +226,8 @@ class CsvDecoder:
             self._say(Corrupt("a line before a pause, of other columns", len(row)))
             return
         if columns.clock is not None:
-            field = row[columns.clock]
             by_clock = self._clock_jumps.missing(
-                None if field is None else field[0],
+                columns.time(row),
                 at_ns,
                 self._rate.clock_step,
                 self._rate.hz,
