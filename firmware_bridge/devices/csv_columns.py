@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from firmware_bridge.devices.csv_fields import Row
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named, unknown_unit
 from firmware_bridge.wire.spec import LEADS
 
 _SECONDS = {
@@ -190,6 +190,10 @@ class Header:
             remarks.append(
                 f"{what} says a lead twice: skipped is {', '.join(columns.again)}; the first is taken"
             )
+        scales = zip(columns.places, columns.scales, strict=True)
+        units = [unknown_unit(self.names[place]) for place, scale in scales if scale is None]
+        if unit_mv is None and any(units):
+            remarks.append(no_unit_in(what, [unit for unit in units if unit]))
         if unit_mv is not None and any(scale not in (None, unit_mv) for scale in columns.scales):
             remarks.append(f"{what} says another unit than unit_mv={unit_mv:g}, which is used")
         return remarks
@@ -209,6 +213,14 @@ def with_units(columns: Columns, units: Sequence[str]) -> Columns | None:
     clock = columns.clock
     clock_s = columns.clock_s if clock is None else seconds_per_unit(units[clock])
     return replace(columns, scales=scales, clock_s=clock_s or columns.clock_s)
+
+
+def no_unit_in(what: str, units: Sequence[str]) -> str:
+    """That what stands where units do is none, for people."""
+    return (
+        f"{what} says no unit that is known: {', '.join(dict.fromkeys(units))}; the values are taken for mV: "
+        "say how many mV a value of 1 is: unit_mv="
+    )
 
 
 def counts_time(name: str) -> bool:

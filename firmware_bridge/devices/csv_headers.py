@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from firmware_bridge.devices.csv_columns import Columns, Header, Wanted, read_header, with_units
+from firmware_bridge.devices.csv_columns import (
+    Columns,
+    Header,
+    Wanted,
+    no_unit_in,
+    read_header,
+    with_units,
+)
 from firmware_bridge.devices.csv_fields import Line, Row, cut, is_missing
 from firmware_bridge.wire.framing import FrameError
 
@@ -64,6 +71,8 @@ class Headers:
             raise FrameError("the first line may be half a line")
         header = Header(tuple(names), read_header(names, self._by))
         columns = header.columns
+        if columns is None and self._unit_mv is None and _lacks_units(self._heard, len(names)):
+            self._notices.append(no_unit_in("the line under the header", names))
         if columns is None or (columns.others and line.separator == " "):  # these are no header
             if line.separator != " " and not self.names and not _names_leads(self._heard):
                 self._hear(header)  # said, if lines of as many numbers follow
@@ -166,6 +175,11 @@ class Headers:
 
 def _names_leads(header: Header | None) -> bool:
     return header is not None and header.columns is not None
+
+
+def _lacks_units(header: Header | None, n_columns: int) -> bool:
+    columns = None if header is None else header.columns
+    return columns is not None and columns.n_columns == n_columns and None in columns.scales
 
 
 def checked(row: Row, columns: Columns) -> Row:

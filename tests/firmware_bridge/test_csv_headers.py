@@ -85,7 +85,7 @@ def test_a_header_that_comes_every_second_is_said_once(header: str) -> None:
     "damaged",
     [
         *("1,x,2", "1,2", "7", "1,2,3,4", "1,2\n1,2,3,4", "1,2,3,4,5,6", "1;2;3;4", "\x00,2", ","),
-        *("ready,steady,go", "ok,ok", "heap:1234", "a:1,b:2,c:3", "rst:0x1 (POWERON),boot:0x13"),
+        *("ok,ok", "heap:1234", "a:1,b:2,c:3", "rst:0x1 (POWERON),boot:0x13"),
         *("V5 ready", "x" * 300),
     ],
 )
@@ -151,3 +151,32 @@ def test_units_without_a_header_are_those_of_the_expected_leads() -> None:
     events = _decoded("x\n1,2,3\nuV,uV,uV\n1000,2000,3000\n")
     assert _read(events) == ([("II", "V1", "V5")], [[1, 2, 3]] * 2)
     assert _notices(events) == []
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        *("V1 (furlong),II (furlong)", "V1 [counts],II [LSB]", "V1,II (adu)", "V1 (chest),II"),
+        *("V1,II\nfurlong,furlong", "V1,II\ncounts,mV", "V1;II\nmmHg;mmHg", "V1\tII (left)"),
+    ],
+)
+def test_a_unit_that_is_not_known_is_told_and_what_it_is_taken_for(header: str) -> None:
+    mark = next((mark for mark in (";", "\t") if mark in header), ",")
+    text = f"x\n{header}\n" + f"1{mark}2\n" * 3
+    events = _decoded(text)
+    assert _read(events) == ([("V1", "II")], [[1, 2]] * 3)
+    (said,) = _notices(events)
+    assert "no unit that is known" in said and "the values are taken for mV" in said
+    assert any(unit in said for unit in ("furlong", "counts", "adu", "chest", "mmHg", "left"))
+    assert _notices(_decoded(text, millivolts_per_unit=0.5)) == []
+    assert _notices(_decoded(text + text)) == [said]
+
+
+def test_labels_say_units_that_are_not_known_once() -> None:
+    (said,) = _notices(_decoded("x\n" + "V1(furlong):1 II(furlong):2\n" * 5))
+    assert "the labels 'V1(furlong),II(furlong)' says no unit that is known: furlong;" in said
+
+
+@pytest.mark.parametrize("header", ["V1 (mV),II (uV)", "V1_mV,II", "V1 (chest) (mV),II [uV]"])
+def test_units_that_are_known_need_no_word(header: str) -> None:
+    assert _notices(_decoded(f"{header}\n1,2\n")) == []
