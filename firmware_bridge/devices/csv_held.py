@@ -16,11 +16,17 @@ UNKNOWN_NS = (
 
 @dataclass(frozen=True, slots=True)
 class HeldLine:
-    """A line, whatever its columns."""
+    """A line, and the columns of the header before it, if there was one."""
 
     row: Row
     at_ns: int | None
     n_bytes: int
+    columns: Columns | None = None
+
+    def fits(self, columns: Columns | None) -> bool:
+        """Whether it has the columns that its own header says, or without one these."""
+        columns = self.columns or columns
+        return columns is not None and cut(self.row, columns.n_columns) is not None
 
 
 class HeldLines:
@@ -48,7 +54,7 @@ class HeldLines:
 
     def known(self, columns: Columns) -> list[HeldLine]:
         """Those that have these columns, which are known from now on."""
-        found = [line for line in self._lines if cut(line.row, columns.n_columns) is not None]
+        found = [line for line in self._lines if line.fits(columns)]
         self._n_unknown = len(self._lines) - len(found)
         return found
 
@@ -63,7 +69,7 @@ class HeldLines:
         lines, self._lines, self._n_unknown = self._lines, [], 0
         given_up: list[HeldLine] = []
         for line in lines:
-            is_known = columns is not None and cut(line.row, columns.n_columns) is not None
+            is_known = line.fits(columns)
             is_late = until_ns is None or line.at_ns is None or line.at_ns <= until_ns
             if is_late and not is_known:
                 given_up.append(line)

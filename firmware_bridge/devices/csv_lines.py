@@ -117,8 +117,8 @@ class CsvDecoder:
     def ended(self) -> list[Event]:
         """No more lines will come: those held back."""
         self._release(at_end=True)
-        for missing, row, at_ns in self._pauses.ended(self._rate.hz):
-            self._place(missing, row, at_ns)
+        for missing, (row, columns), at_ns in self._pauses.ended(self._rate.hz):
+            self._place(missing, row, columns, at_ns)
         return self._said()
 
     def receive_data(self, data: bytes) -> list[Event]:
@@ -188,9 +188,10 @@ class CsvDecoder:
             self._rate.time(columns, columns.time(fitting))
         if held is not None:
             self._rate.arrivals.line()
-            held.put(HeldLine(row, self._now_ns, n_bytes), is_known=True)
+            own = columns if self._headers.names else None
+            held.put(HeldLine(row, self._now_ns, n_bytes, own), is_known=True)
         else:
-            self._add(fitting, self._now_ns)
+            self._add(fitting, columns, self._now_ns)
         self._notice(self._rate.notices())
 
     def _release(self, at_end: bool = False) -> None:
@@ -206,25 +207,22 @@ class CsvDecoder:
         self._held = None
         self._notice(self._rate.notices())
         for line in held:
-            row = cut(line.row, columns.n_columns)
+            own = line.columns or columns
+            row = cut(line.row, own.n_columns)
             try:
                 if row is None:
                     raise self._headers.miscounted(len(line.row))
-                self._add(checked(row, columns), line.at_ns)
+                self._add(checked(row, own), own, line.at_ns)
             except FrameError as error:
                 self._say(Corrupt(str(error), line.n_bytes))
 
-    def _add(self, row: Row, at_ns: int | None) -> None:
-        """Take a row of known columns; after a pause it waits until it is known what is missing."""
-        for missing, ready, ready_ns in self._pauses.take(row, at_ns, self._rate.hz):
-            self._place(missing, ready, ready_ns)
+    def _add(self, row: Row, columns: Columns, at_ns: int | None) -> None:
+        """Take a row; after a pause it waits until it is known what is missing."""
+        for missing, ready, ready_ns in self._pauses.take((row, columns), at_ns, self._rate.hz):
+            self._place(missing, *ready, ready_ns)
 
-    def _place(self, missing: int, row: Row, at_ns: int | None) -> None:
+    def _place(self, missing: int, row: Row, columns: Columns, at_ns: int | None) -> None:
         """Put a row behind the gap before it, if there is one."""
-        columns = self._headers.columns
-        if columns is None or len(row) != columns.n_columns:
-            self._say(Corrupt("a line before a pause, of other columns", len(row)))
-            return
         if columns.clock is not None:
             by_clock = self._clock_jumps.missing(
                 columns.time(row),
@@ -242,7 +240,7 @@ class CsvDecoder:
         self._count(row, columns)
 
     def _count(self, row: Row, columns: Columns) -> None:
-        """Put a row of known columns into counts."""
+        """Put a row into counts."""
         if self._info is None or self._info.leads != columns.leads:
             self._flush()
             self._info = self._stream_info(columns.leads)

@@ -180,3 +180,46 @@ def test_labels_say_units_that_are_not_known_once() -> None:
 @pytest.mark.parametrize("header", ["V1 (mV),II (uV)", "V1_mV,II", "V1 (chest) (mV),II [uV]"])
 def test_units_that_are_known_need_no_word(header: str) -> None:
     assert _notices(_decoded(f"{header}\n1,2\n")) == []
+
+
+def _arriving(pieces: list[tuple[float, str]], hz: float | None) -> list[Event]:
+    """The events of text that arrives at these seconds, which are the same when it comes byte by byte."""
+    said = []
+    for size in (1, 10**6):
+        decoder = CsvDecoder(sampling_hz=hz)
+        events: list[Event] = []
+        for at_s, text in pieces:
+            decoder.arrived(round(at_s * 1e9))
+            for i in range(0, len(text), size):
+                events += decoder.receive_data(text[i : i + size].encode())
+        said.append(events + decoder.ended())
+    assert summary(said[0]) == summary(said[1])
+    return said[1]
+
+
+@pytest.mark.parametrize("hz", [None, 100.0])
+@pytest.mark.parametrize(
+    ("header", "line"), [("V1,V2,V3", "4,5,6"), ("V1,V2", "4,5"), ("V1,x,V2,V3", "4,0,5,6")]
+)
+def test_lines_that_are_held_back_keep_the_header_before_them(
+    header: str, line: str, hz: float | None
+) -> None:
+    before = [(i * 0.01, "1,2,3\n") for i in range(1, 100)]
+    after = [(1 + i * 0.01, f"{line}\n") for i in range(1, 300)]
+    pieces = [(0.0, "x\nI,II,V1\n"), *before, (1.0, f"{header}\n"), *after]
+    events = _arriving(pieces, hz)
+    leads, rows = _read(events)
+    assert leads == [("I", "II", "V1"), tuple(name for name in header.split(",") if name != "x")]
+    assert rows == [[1, 2, 3]] * 99 + [[float(v) for v in line.split(",") if v != "0"]] * 299
+    assert len(of(Corrupt, events)) == 1
+
+
+def test_lines_after_a_pause_keep_the_header_before_them() -> None:
+    lines = [(i * 0.01, "1,2,3\n") for i in range(1, 300)]
+    late = [(6 + i * 0.01, "1,2,3\n") for i in range(10)]
+    others = [(6.1 + i * 0.01, "4,5\n") for i in range(100)]
+    events = _arriving([(0.0, "x\nI,II,V1\n"), *lines, *late, (6.1, "V1,V2\n"), *others], 100.0)
+    leads, rows = _read(events)
+    assert leads == [("I", "II", "V1"), ("V1", "V2")]
+    assert rows == [[1, 2, 3]] * 309 + [[4, 5]] * 100
+    assert len(of(Corrupt, events)) == 1
