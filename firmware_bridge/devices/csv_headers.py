@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 from firmware_bridge.devices.csv_columns import (
@@ -18,6 +19,7 @@ from firmware_bridge.wire.framing import FrameError
 COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
 
 MISFITS = 3  # lines alike that do not fit a header, until it is given up: fewer may be damaged
+_UNLESS_UNIT = re.compile(r" (?![(\[{])")  # the blank in `II (uV)` separates no columns
 
 
 class Headers:
@@ -62,6 +64,8 @@ class Headers:
         names = list(line.fields)
         while not names[-1]:
             names.pop()
+        if line.separator == " ":
+            names = _UNLESS_UNIT.split(" ".join(names))
         if tuple(names) == self.names:
             self._heard = None  # it is said again
             return

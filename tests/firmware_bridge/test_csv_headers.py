@@ -172,6 +172,23 @@ def test_a_unit_that_is_not_known_is_told_and_what_it_is_taken_for(header: str) 
     assert _notices(_decoded(text + text)) == [said]
 
 
+@pytest.mark.parametrize(
+    ("header", "leads"),
+    [("II (uV)", ("II",)), ("V1 [uV] II [uV]", ("V1", "II")), ("Lead_I (uV)", ("I",))],
+)
+def test_the_blank_before_a_unit_separates_no_columns(header: str, leads: tuple[str, ...]) -> None:
+    line = " ".join(["1500"] * len(leads))
+    events = _decoded(f"x\n{header}\n{line}\n{line}\n")
+    assert _read(events) == ([leads], [[1.5] * len(leads)] * 2)
+    assert _notices(events) == []
+
+
+def test_a_lead_alone_with_a_unit_that_is_not_known_is_told() -> None:
+    events = _decoded("I (furlong)\n1\n2\n")
+    assert _read(events) == ([("I",)], [[1], [2]])
+    assert "no unit that is known: furlong" in _notices(events)[0]
+
+
 def test_labels_say_units_that_are_not_known_once() -> None:
     (said,) = _notices(_decoded("x\n" + "V1(furlong):1 II(furlong):2\n" * 5))
     assert "the labels 'V1(furlong),II(furlong)' says no unit that is known: furlong;" in said
