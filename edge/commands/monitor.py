@@ -146,11 +146,13 @@ class Monitor:
             self.ingest = Ingest(event.leads)  # whatever it measures, decoder or not
             self.ingest.counters, self.ingest.notices = before.counters, before.notices
             self.ingest.battery_percent = before.battery_percent
+            self.ingest.push(event, timed.arrival_ns)
             self._line_ns = now_ns
             self._title = _introduce(event)
             self._live = LivePicture(event.sampling_hz, leads=event.leads)
             self._forget_range()
             yield self._title
+            return
         if isinstance(event, Reconstruction) and not isinstance(self.ingest, ReconstructedIngest):
             if self._made is None:
                 yield f"reconstructed on the device by {event.model}: {', '.join(estimates(event))}"

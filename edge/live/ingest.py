@@ -15,6 +15,7 @@ from edge.leads import INPUT_LEADS, LEADS
 from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
 from edge.live.silent_leads import SilentLeads
+from edge.offline import check_rate
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
 from edge.signal.einthoven import IdentityCheck
@@ -114,8 +115,8 @@ class Ingest:
         A gap of at most 100 ms arrives interpolated with the samples that end it; a longer one shows as
         a jump of `first_sample`. Leads that the device has beyond those asked for are passed over; one that
         it no longer announces is off until it does. Raises InputError when the stream lacks a lead from its
-        start, or all later on, and PeerError when the device changes its rate, contradicts itself, or says
-        what cannot be.
+        start, or all later on, or has a rate that no ECG has, and PeerError when the device changes its
+        rate, contradicts itself, or says what cannot be.
         """
         if isinstance(event, Samples):
             return self._samples(event, arrival_ns, self.info)
@@ -180,6 +181,7 @@ class Ingest:
             raise PeerError(
                 f"the device says it samples at {info.sampling_hz} Hz: check its firmware"
             )
+        check_rate(info.sampling_hz)  # before anything is allocated for it
         if not (info.nanovolts_per_lsb > 0 and math.isfinite(info.nanovolts_per_lsb)):
             raise PeerError(
                 f"the device says one count is {info.nanovolts_per_lsb} nV: check its firmware"

@@ -13,6 +13,7 @@ import pytest
 
 from edge.cli import main
 from edge.commands.monitor import Monitor
+from edge.errors import InputError
 from edge.sinks.picture import Picture
 from edge.sinks.screen import frame
 from firmware_bridge.events import Battery, Notice, Samples, StreamInfo
@@ -82,6 +83,12 @@ def test_the_screen_says_what_the_device_is_and_what_it_warns_of() -> None:
     simulated = Monitor()
     list(simulated.take(Timed(replace(INFO, simulated=True), 0), 0))
     assert "SIMULATED" in text(simulated.picture())[0]
+
+
+@pytest.mark.parametrize("hz", [1e-5, 20.0, 1e9])
+def test_a_rate_that_no_ecg_has_is_refused(hz: float) -> None:
+    with pytest.raises(InputError, match="give one from 50 to 8000 Hz"):
+        list(Monitor().take(Timed(replace(INFO, sampling_hz=hz), 0), 0))
 
 
 def test_the_screen_says_that_the_link_is_lost() -> None:

@@ -312,6 +312,12 @@ def test_a_device_that_says_what_cannot_be_is_refused(change: dict[str, float]) 
         streaming(**change)
 
 
+@pytest.mark.parametrize("hz", [5e-324, 1e-5, 20.0, 49.9, 8001.0, 1e9, 1e308])
+def test_a_rate_that_no_ecg_has_is_refused_before_there_is_memory_for_it(hz: float) -> None:
+    with pytest.raises(InputError, match="give one from 50 to 8000 Hz"):
+        streaming(sampling_hz=hz)
+
+
 def test_another_number_of_channels_than_announced_is_refused() -> None:
     ingest = streaming()
     packet = Samples(first_sample=0, counts=np.zeros((3, 5), np.int32), config_id=7)
