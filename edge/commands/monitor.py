@@ -102,6 +102,8 @@ async def _watch(
                     for notice in monitor.new_notices():
                         (later.append if on_screen else say)(f"warning: {notice}")
     finally:
+        monitor.ingest.ended()
+        later += [f"warning: {notice}" for notice in monitor.new_notices()]
         for line in later:  # the screen has gone
             say(line)
         print(f"{monitor.totals()}, {source.reconnects} reconnects")

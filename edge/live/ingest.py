@@ -149,6 +149,11 @@ class Ingest:
         # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
         return None
 
+    def ended(self) -> None:
+        """Nothing more comes: what a short stream shows of its rate is told now."""
+        if self._rate is not None and (hz := self._rate.at_end()) is not None:
+            self._tell_rate(hz, self._rate.declared_hz)
+
     def report(self) -> dict[str, object]:
         """Plain values for JSON: counts, and what is known of the device."""
         info = self.info
@@ -256,20 +261,22 @@ class Ingest:
             acquired_ns = min(packet.acquired_ns, arrival_ns)
         return SampleBlock(ecg_mv, first, info.sampling_hz, quality, arrival_ns, acquired_ns)
 
-    def _doubt_rate(self, arrival_ns: int, declared_hz: float) -> None:
+    def _doubt_rate(self, arrival_ns: int) -> None:
         """Tell of a rate that is not the declared one."""
         if self._rate is not None and self._rate.observe(self._heard or 0, arrival_ns):
-            hz = self._rate.hz or 0.0
-            self.tell(
-                f"samples arrive at {hz:.4g} Hz, not at {declared_hz:g} Hz as declared: all times and "
-                f"rates are wrong by a factor of {hz / declared_hz:.3g}; set rate= where the device "
-                "takes it, or mend its firmware"
-            )
+            self._tell_rate(self._rate.hz or 0.0, self._rate.declared_hz)
+
+    def _tell_rate(self, hz: float, declared_hz: float) -> None:
+        self.tell(
+            f"samples arrive at {hz:.4g} Hz, not at {declared_hz:g} Hz as declared: all times and "
+            f"rates are wrong by a factor of {hz / declared_hz:.3g}; set rate= where the device "
+            "takes it, or mend its firmware"
+        )
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: Any) -> None:
         """Tell of another rate, of values that are not millivolts, and of limb leads that contradict each
         other."""
-        self._doubt_rate(arrival_ns, info.sampling_hz)
+        self._doubt_rate(arrival_ns)
         if self._units is not None and not self._units.decided:
             verdict = self._units.push(ecg_mv)
             if verdict is not None:

@@ -105,7 +105,7 @@ class ReconstructedIngest(Ingest):
         return np.concatenate([ecg_mv, sigma_mv]), np.concatenate([quality, quality])
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: Reconstruction) -> None:
-        self._doubt_rate(arrival_ns, info.sampling_hz)
+        self._doubt_rate(arrival_ns)
 
 
 class OnDevice:

@@ -168,6 +168,8 @@ class Runtime:
             self._ended_ns = monotonic_ns()
             self.stop()
             self._thread.join(CLOSE_S)
+            if not self._thread.is_alive():
+                self.ingest.ended()
             self._tell_notices()
         if self._failure is not None:
             raise self._failure

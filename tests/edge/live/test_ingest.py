@@ -342,6 +342,7 @@ def told(scale: float, packets_hz: float = 25.0, seconds: float = 8.0) -> list[s
         counts = np.tile(scale * beat[index % 250] / (info.nanovolts_per_lsb * 1e-6), (3, 1))
         packet = Samples(10 * i, counts.astype(np.int32), config_id=1)
         ingest.push(packet, round(i / packets_hz * 1e9))
+    ingest.ended()
     return ingest.notices
 
 
@@ -350,6 +351,7 @@ def test_a_stream_that_is_not_what_it_says_is_told_once() -> None:
     (rate,) = told(1.0, packets_hz=50.0)
     assert rate.startswith("samples arrive at 500 Hz, not at 250 Hz as declared")
     assert "rate=" in rate
+    assert told(1.0, packets_hz=50.0, seconds=3.0) == [rate]
     (unit,) = told(700.0)
     assert "microvolts" in unit
     assert "unit_mv=0.001" in unit
