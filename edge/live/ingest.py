@@ -19,7 +19,7 @@ from edge.offline import check_rate
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
 from edge.signal.einthoven import IdentityCheck
-from edge.signal.plausibility import UnitCheck
+from edge.signal.plausibility import ImplausibleUnit, UnitCheck
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import (
     Battery,
@@ -150,9 +150,11 @@ class Ingest:
         return None
 
     def ended(self) -> None:
-        """Nothing more comes: what a short stream shows of its rate is told now."""
+        """Nothing more comes: what a short stream shows of its rate and unit is told now."""
         if self._rate is not None and (hz := self._rate.at_end()) is not None:
             self._tell_rate(hz, self._rate.declared_hz)
+        if self._units is not None:
+            self._tell_unit(self._units.ended())
 
     def report(self) -> dict[str, object]:
         """Plain values for JSON: counts, and what is known of the device."""
@@ -273,15 +275,17 @@ class Ingest:
             "takes it, or mend its firmware"
         )
 
+    def _tell_unit(self, verdict: ImplausibleUnit | None) -> None:
+        if verdict is not None:
+            remedy = "" if verdict.unit_mv is None else f" such as unit_mv={verdict.unit_mv:g}"
+            self.tell(f"{verdict}; say what one unit is{remedy}")
+
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: Any) -> None:
         """Tell of another rate, of values that are not millivolts, and of limb leads that contradict each
         other."""
         self._doubt_rate(arrival_ns)
         if self._units is not None and not self._units.decided:
-            verdict = self._units.push(ecg_mv)
-            if verdict is not None:
-                remedy = "" if verdict.unit_mv is None else f" such as unit_mv={verdict.unit_mv:g}"
-                self.tell(f"{verdict}; say what one unit is{remedy}")
+            self._tell_unit(self._units.push(ecg_mv))
         for check in (self._identities, self._silent):
             if check is not None and not check.decided:
                 said = check.push(ecg_mv)

@@ -355,3 +355,4 @@ def test_a_stream_that_is_not_what_it_says_is_told_once() -> None:
     (unit,) = told(700.0)
     assert "microvolts" in unit
     assert "unit_mv=0.001" in unit
+    assert told(700.0, seconds=3.0) == [unit]
