@@ -308,9 +308,9 @@ class MultiReconstructor(Closing):
         try:
             slot.ends.check(samples)
             if valid is not None:
-                valid = fitting(valid, samples.shape, "valid")
+                valid = fitting(valid, samples.shape, "valid", np.bool_)
             if quality is not None:
-                quality = fitting(quality, samples.shape, "quality")
+                quality = fitting(quality, samples.shape, "quality", np.uint8)
                 quality = quality if np.count_nonzero(quality) else None
         except InputError as error:
             raise InputError(f"{name}: {error}") from error

@@ -76,6 +76,7 @@ def reconstruct(
             f"expected ({len(leads)}, n) samples in mV, rows {', '.join(map(str, leads))}; "
             f"got shape {samples.shape}{turned}"
         )
+    sampling_hz = check_rate(sampling_hz)
     bundle = load_bundle(model)
     if patient is not None and not isinstance(patient, Patient):
         patient = load_patient(patient)
@@ -85,7 +86,7 @@ def reconstruct(
     rows = input_rows(leads, used)
     engine = OFFLINE if engine == "auto" else engine
     with Reconstructor.open(bundle, engine, leads=used, patient=patient) as reconstructor:
-        piece = max(1, round(PIECE_S * check_rate(sampling_hz)))
+        piece = max(1, round(PIECE_S * sampling_hz))
         _warn_of_unit(samples[rows, :piece], sampling_hz)
         starts = range(0, samples.shape[1], piece)
         looked_at = (contradiction(samples[rows, i : i + piece], sampling_hz, used) for i in starts)
@@ -178,12 +179,16 @@ def input_rows(given: Sequence[str], needed: Sequence[str] = INPUT_LEADS) -> lis
 
 
 def check_rate(sampling_hz: float) -> float:
-    """`sampling_hz` if an ECG can have it. Raises InputError else."""
-    if not isinstance(sampling_hz, (SupportsFloat, np.ndarray)) or np.ndim(sampling_hz):
-        raise InputError(f"a sampling rate is a number of Hz, not {sampling_hz!r}")
-    if not MIN_HZ <= sampling_hz <= MAX_HZ:
+    """`sampling_hz`, a number of any type, if an ECG can have it. Raises InputError else."""
+    try:
+        if not isinstance(sampling_hz, SupportsFloat) or np.ndim(sampling_hz):
+            raise TypeError
+        hz = float(sampling_hz)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise InputError(f"a sampling rate is a number of Hz, not {sampling_hz!r}") from error
+    if not MIN_HZ <= hz <= MAX_HZ:
         raise InputError(
-            f"a sampling rate of {sampling_hz:g} Hz is not accepted:"
+            f"a sampling rate of {hz:g} Hz is not accepted:"
             f" give one from {MIN_HZ:g} to {MAX_HZ:g} Hz"
         )
-    return sampling_hz
+    return hz

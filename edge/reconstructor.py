@@ -221,7 +221,7 @@ class Reconstructor(Closing):
             For another shape, or what is no array of numbers.
         """
         samples = millivolts(ecg_mv)
-        if quality is not None and np.shape(quality) == samples.shape:
+        if isinstance(quality, np.ndarray) and quality.shape == samples.shape:
             quality = quality if np.count_nonzero(quality) else None  # all clean
         if (
             valid is None

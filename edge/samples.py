@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -18,6 +18,7 @@ from edge.leads import LEADS, Provenance
 from edge.marker import Marker
 
 FLOAT32 = np.dtype(np.float32)
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -153,6 +154,8 @@ def millivolts(ecg_mv: ArrayLike) -> NDArray[np.float32]:
     if type(ecg_mv) is np.ndarray and ecg_mv.dtype is FLOAT32:
         return ecg_mv
     try:
+        if isinstance(ecg_mv, (list, tuple)) and any(np.ma.isMaskedArray(row) for row in ecg_mv):
+            ecg_mv = np.ma.array(ecg_mv)
         values = np.asarray(ecg_mv)
         if values.dtype.kind not in "iufO":
             raise TypeError(f"these are of type {values.dtype}")
@@ -177,11 +180,21 @@ def _unequal(rows: object) -> str:
     return f"the rows have {', '.join(map(str, lengths))} samples: give all the same"
 
 
-def fitting(value: ArrayLike, shape: tuple[int, ...], name: str) -> NDArray[np.generic]:
+def fitting(
+    value: ArrayLike, shape: tuple[int, ...], name: str, dtype: type[Scalar]
+) -> NDArray[Scalar]:
     """`value` in the shape of the samples. Raises InputError, naming it, if it does not fit."""
     try:
-        return np.broadcast_to(np.asarray(value), shape)
+        values = np.asarray(value)
+        if values.dtype.kind not in "biufO":
+            raise TypeError(f"these are of type {values.dtype}")
+        values = values.astype(dtype)
+    except (TypeError, ValueError, RuntimeError) as error:
+        why = _unequal(value) or error
+        raise InputError(f"`{name}` is no array of numbers: {why}") from error
+    try:
+        return np.broadcast_to(values, shape)
     except ValueError as error:
         raise InputError(
-            f"`{name}` has shape {np.shape(value)}: it must fit samples {shape}"
+            f"`{name}` has shape {values.shape}: it must fit samples {shape}"
         ) from error

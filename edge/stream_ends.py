@@ -76,11 +76,11 @@ class StreamEnds:
         self.check(samples)
         present: Flags = np.isfinite(samples)
         if valid is not None:
-            present &= fitting(valid, samples.shape, "valid").astype(bool)
+            present &= fitting(valid, samples.shape, "valid", np.bool_)
         missing = None if np.count_nonzero(present) == present.size else ~present
         bits: Bits | None = None
         if quality is not None:
-            bits = fitting(quality, samples.shape, "quality").astype(np.uint8)
+            bits = fitting(quality, samples.shape, "quality", np.uint8)
         if self._held is not self._nothing:
             samples, missing, bits = self._held.before(samples, missing, bits)
         n = samples.shape[1]

@@ -1,7 +1,8 @@
 """How every file is made: never over one that exists unless told to, and then only once the new one is whole.
 
 The name is taken exclusively, so of two programs that start at once one wins. A replacement grows beside
-the old file as `NAME.part` and takes its name when it is complete.
+the old file as `NAME.part` and takes its name when it is complete. A file that another program is writing is
+never replaced.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from datetime import datetime
 from io import FileIO
 from pathlib import Path
 
+from firmware_bridge.file_lock import hold, is_held
+
 TIME = "{time}"
 EXISTS = "it exists; give another name, {time} in the name for a new one each time, or --overwrite"
 INTERRUPTED = "holds a recording that was interrupted: move it away first, or `leadlift repair` it"
+IN_USE = "it is being recorded now; give another name, or end that recording first"
 _REMEDIES = {
     errno.EISDIR: "name a file in it",
     errno.ENOTDIR: "a part of its path is a file, choose another folder",
@@ -58,6 +62,8 @@ class NewFile:
         if self.path.is_dir():
             raise _error(errno.EISDIR, self.path)
         if os.path.lexists(self.path):
+            if is_held(self.path) or is_held(self.part):
+                raise FileExistsError(errno.EEXIST, IN_USE, str(self.path))
             if not self.overwrite:
                 raise FileExistsError(errno.EEXIST, EXISTS, str(self.path))
             if os.path.lexists(self.part):
@@ -85,12 +91,14 @@ class NewFile:
         self._growing = self.part if replaces else self.path
         try:
             with _remedy():
-                return FileIO(str(self._growing), "x")
+                file = FileIO(str(self._growing), "x")
         except OSError as error:
             self._growing = None  # somebody else's
             if isinstance(error, FileExistsError):
                 raise FileExistsError(errno.EEXIST, EXISTS, str(self.path)) from error
             raise
+        hold(file.fileno())
+        return file
 
     @property
     def growing(self) -> Path:
@@ -99,9 +107,9 @@ class NewFile:
 
     def keep(self) -> None:
         """The file is closed and whole: it takes its name. A second call does nothing."""
-        growing, self._growing = self._growing, None
-        if growing is not None and growing != self.path:
-            publish(growing, self.path, overwrite=True)
+        if self._growing is not None and self._growing != self.path:
+            publish(self._growing, self.path, overwrite=True)
+        self._growing = None
 
     def leave(self) -> Path:
         """The file is closed and not whole: it stays where it grew, and what it was to replace stays."""
@@ -123,15 +131,17 @@ def write_file(path: str | Path, data: bytes, *, overwrite: bool = False) -> Non
             left = memoryview(data)
             while left:
                 left = left[file.write(left) :]
+        new.keep()
     except BaseException:
         new.discard()
         raise
-    new.keep()
 
 
 def publish(made: Path, path: Path, *, overwrite: bool) -> None:
     """Give the complete file `made` the name `path`, which must be free unless `overwrite`."""
     target = Path(os.path.realpath(path)) if overwrite else path  # what a link names, not the link
+    if is_held(target):
+        raise FileExistsError(errno.EEXIST, IN_USE, str(path))
     if not overwrite:
         try:
             FileIO(

@@ -21,6 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 
@@ -41,6 +42,7 @@ from firmware_bridge.transports.bounded import bounded
 from firmware_bridge.transports.lsl_library import Selection
 from firmware_bridge.transports.lsl_markers import LslMarkers
 from firmware_bridge.transports.replay import Capture
+from firmware_bridge.wall_time import arrival_time
 from firmware_bridge.watchdog import AWAKE_S, LATE_S, Watchdog
 
 STALL_S = 5.0  # five stream infos of a device that says one every second
@@ -134,7 +136,8 @@ class Source:
                 "source": name,
                 "simulated": link.simulated,
             }
-            self._capture = Capture(capture, header, overwrite=overwrite)
+            when = partial(arrival_time, link.transport)
+            self._capture = Capture(capture, header, when, overwrite=overwrite)
         self._watchdog = Watchdog(name, link.device, stall_s, peer_s)
         self._supervisor = Supervisor(
             self._open,

@@ -77,7 +77,8 @@ def calibrate(
             f"expected ({len(leads)}, n) samples in mV, rows {', '.join(leads)}; got {given.shape}"
         )
     check_leads(leads)
-    given = given[:, : round(MAX_S * check_rate(sampling_hz))]
+    sampling_hz = check_rate(sampling_hz)
+    given = given[:, : round(MAX_S * sampling_hz)]
     check_signals(given, sampling_hz, leads)
     r = reconstructor
     m = r.bundle.manifest
@@ -96,7 +97,7 @@ def calibrate(
     about = Reference(
         name=name[:200],
         seconds=round(seconds, 3),
-        sampling_hz=float(sampling_hz),
+        sampling_hz=sampling_hz,
         leads=tuple(leads),
         made_at=datetime.now().isoformat(timespec="seconds"),
     )

@@ -102,6 +102,8 @@ async def _watch(
                     for notice in monitor.new_notices():
                         (later.append if on_screen else say)(f"warning: {notice}")
     finally:
+        monitor.ingest.ended()
+        later += [f"warning: {notice}" for notice in monitor.new_notices()]
         for line in later:  # the screen has gone
             say(line)
         print(f"{monitor.totals()}, {source.reconnects} reconnects")
@@ -146,11 +148,13 @@ class Monitor:
             self.ingest = Ingest(event.leads)  # whatever it measures, decoder or not
             self.ingest.counters, self.ingest.notices = before.counters, before.notices
             self.ingest.battery_percent = before.battery_percent
+            self.ingest.push(event, timed.arrival_ns)
             self._line_ns = now_ns
             self._title = _introduce(event)
             self._live = LivePicture(event.sampling_hz, leads=event.leads)
             self._forget_range()
             yield self._title
+            return
         if isinstance(event, Reconstruction) and not isinstance(self.ingest, ReconstructedIngest):
             if self._made is None:
                 yield f"reconstructed on the device by {event.model}: {', '.join(estimates(event))}"

@@ -189,13 +189,13 @@ def make_file(path: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> 
     try:
         with BufferedWriter(new.create()) as target:
             result = write(target)
+        new.keep()
     except OSError as error:
         new.discard()
         raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
     except BaseException:
         new.discard()
         raise
-    new.keep()
     return result
 
 

@@ -13,6 +13,7 @@ from edge.commands.read_options import warn_of
 from edge.errors import InputError
 from edge.files.formats import all_files
 from edge.files.records import open_record
+from firmware_bridge.file_lock import is_held
 from firmware_bridge.new_file import stamped
 from firmware_bridge.unread import why_unread
 
@@ -76,6 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _pack(spool: Path, output: str, *, overwrite: bool) -> int:
     from edge.files.repair import pack_spool
 
+    if is_held(spool):
+        raise InputError(f"{spool} is being recorded now: it is packed when that ends")
     with usage():
         check_outputs([("the recording", output)], {}, overwrite=overwrite)
     n_samples = make_file(output, lambda target: pack_spool(spool, target), overwrite=overwrite)

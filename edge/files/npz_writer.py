@@ -24,7 +24,8 @@ from edge.files.repair import pack_spool
 from edge.leads import LEADS
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
-from firmware_bridge.new_file import INTERRUPTED, publish
+from firmware_bridge.file_lock import held_folder, is_held
+from firmware_bridge.new_file import IN_USE, INTERRUPTED, publish
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
 _SMALL_BYTES = 16_384  # of what is beside the growing arrays, at most
@@ -46,6 +47,7 @@ class NpzSink(RecordingSink):
         """As every recording; what an interrupted one left in the spool is refused, too."""
         super().__init__(path, sampling_hz, metadata, overwrite=overwrite)
         self._spool = self.output.part
+        self._held: int | None = None  # the spool, against another run
         self._growing: dict[str, _GrowingArray] = {}
         self._first_sample = 0
         self._restarts: list[int] = []
@@ -58,7 +60,8 @@ class NpzSink(RecordingSink):
 
     def _refuse_interrupted(self, error: OSError | None = None) -> None:
         if os.path.lexists(self._spool):
-            raise SinkError(f"cannot write {self.target}: {self._spool} {INTERRUPTED}") from error
+            why = IN_USE if is_held(self._spool) else f"{self._spool} {INTERRUPTED}"
+            raise SinkError(f"cannot write {self.target}: {why}") from error
 
     @staticmethod
     def size_of(n_samples: int, sampling_hz: float) -> int:
@@ -72,6 +75,7 @@ class NpzSink(RecordingSink):
         except FileExistsError as error:
             self._refuse_interrupted(error)
             raise
+        self._held = held_folder(self._spool)
 
     def _begin(self, block: TwelveLeadBlock) -> None:
         self._first_sample = block.first_sample
@@ -151,6 +155,13 @@ class NpzSink(RecordingSink):
         }
 
     def _finish(self) -> None:
+        try:
+            self._pack()
+        finally:
+            if self._held is not None:
+                os.close(self._held)
+
+    def _pack(self) -> None:
         with ExitStack() as all_of_them:
             for growing in self._growing.values():
                 all_of_them.callback(growing.close)

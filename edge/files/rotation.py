@@ -20,6 +20,7 @@ from edge.files.formats import all_files, can_write, writer_for
 from edge.files.recording import Metadata, MetadataSource, RecordingSink, Timeline
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.closing import Closing
+from firmware_bridge.file_lock import is_held
 from firmware_bridge.new_file import TIME, part_of, stamped
 from firmware_bridge.wall_time import wall_time
 
@@ -104,6 +105,8 @@ class Names:
         if path in self._given:
             return True
         files = all_files(path, written=True)
+        if any(is_held(one) for one in files):
+            return True
         files = [part_of(one) for one in files] + ([] if self._overwrite else files)
         return any(os.path.lexists(one) for one in files)
 

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 from edge.leads import LEADS
 from edge.live.ingest import Ingest
-from edge.offline import check_rate
 from edge.samples import SampleBlock
 from edge.signal.resampling import RateConverter
 from firmware_bridge.wire.decoder import WireDecoder
@@ -44,7 +43,7 @@ class DeviceStream:
                 yield block
 
     def _converted(self, block: SampleBlock) -> SampleBlock:
-        if check_rate(block.sampling_hz) == self._sampling_hz:
+        if block.sampling_hz == self._sampling_hz:
             return block
         if self._converter is None:
             self._converter = RateConverter(block.sampling_hz, self._sampling_hz, len(block.ecg_mv))

@@ -15,10 +15,11 @@ from edge.leads import INPUT_LEADS, LEADS
 from edge.live.arrival_rate import ArrivalRate
 from edge.live.clock import DeviceClock
 from edge.live.silent_leads import SilentLeads
+from edge.offline import check_rate
 from edge.quality import GAP_FILL_S, Quality
 from edge.samples import SampleBlock
 from edge.signal.einthoven import IdentityCheck
-from edge.signal.plausibility import UnitCheck
+from edge.signal.plausibility import ImplausibleUnit, UnitCheck
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import (
     Battery,
@@ -114,8 +115,8 @@ class Ingest:
         A gap of at most 100 ms arrives interpolated with the samples that end it; a longer one shows as
         a jump of `first_sample`. Leads that the device has beyond those asked for are passed over; one that
         it no longer announces is off until it does. Raises InputError when the stream lacks a lead from its
-        start, or all later on, and PeerError when the device changes its rate, contradicts itself, or says
-        what cannot be.
+        start, or all later on, or has a rate that no ECG has, and PeerError when the device changes its
+        rate, contradicts itself, or says what cannot be.
         """
         if isinstance(event, Samples):
             return self._samples(event, arrival_ns, self.info)
@@ -147,6 +148,13 @@ class Ingest:
             self.tell(event.text)
         # Gap and LeadOffChanged repeat what first_sample and lead_off of the next packet say.
         return None
+
+    def ended(self) -> None:
+        """Nothing more comes: what a short stream shows of its rate and unit is told now."""
+        if self._rate is not None and (hz := self._rate.at_end()) is not None:
+            self._tell_rate(hz, self._rate.declared_hz)
+        if self._units is not None:
+            self._tell_unit(self._units.ended())
 
     def report(self) -> dict[str, object]:
         """Plain values for JSON: counts, and what is known of the device."""
@@ -180,6 +188,7 @@ class Ingest:
             raise PeerError(
                 f"the device says it samples at {info.sampling_hz} Hz: check its firmware"
             )
+        check_rate(info.sampling_hz)  # before anything is allocated for it
         if not (info.nanovolts_per_lsb > 0 and math.isfinite(info.nanovolts_per_lsb)):
             raise PeerError(
                 f"the device says one count is {info.nanovolts_per_lsb} nV: check its firmware"
@@ -254,25 +263,29 @@ class Ingest:
             acquired_ns = min(packet.acquired_ns, arrival_ns)
         return SampleBlock(ecg_mv, first, info.sampling_hz, quality, arrival_ns, acquired_ns)
 
-    def _doubt_rate(self, arrival_ns: int, declared_hz: float) -> None:
+    def _doubt_rate(self, arrival_ns: int) -> None:
         """Tell of a rate that is not the declared one."""
         if self._rate is not None and self._rate.observe(self._heard or 0, arrival_ns):
-            hz = self._rate.hz or 0.0
-            self.tell(
-                f"samples arrive at {hz:.4g} Hz, not at {declared_hz:g} Hz as declared: all times and "
-                f"rates are wrong by a factor of {hz / declared_hz:.3g}; set rate= where the device "
-                "takes it, or mend its firmware"
-            )
+            self._tell_rate(self._rate.hz or 0.0, self._rate.declared_hz)
+
+    def _tell_rate(self, hz: float, declared_hz: float) -> None:
+        self.tell(
+            f"samples arrive at {hz:.4g} Hz, not at {declared_hz:g} Hz as declared: all times and "
+            f"rates are wrong by a factor of {hz / declared_hz:.3g}; set rate= where the device "
+            "takes it, or mend its firmware"
+        )
+
+    def _tell_unit(self, verdict: ImplausibleUnit | None) -> None:
+        if verdict is not None:
+            remedy = "" if verdict.unit_mv is None else f" such as unit_mv={verdict.unit_mv:g}"
+            self.tell(f"{verdict}; say what one unit is{remedy}")
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: Any) -> None:
         """Tell of another rate, of values that are not millivolts, and of limb leads that contradict each
         other."""
-        self._doubt_rate(arrival_ns, info.sampling_hz)
+        self._doubt_rate(arrival_ns)
         if self._units is not None and not self._units.decided:
-            verdict = self._units.push(ecg_mv)
-            if verdict is not None:
-                remedy = "" if verdict.unit_mv is None else f" such as unit_mv={verdict.unit_mv:g}"
-                self.tell(f"{verdict}; say what one unit is{remedy}")
+            self._tell_unit(self._units.push(ecg_mv))
         for check in (self._identities, self._silent):
             if check is not None and not check.decided:
                 said = check.push(ecg_mv)

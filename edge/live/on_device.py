@@ -17,6 +17,7 @@ from edge.leads import LEADS, Provenance
 from edge.live.arrival_rate import ArrivalRate
 from edge.live.ingest import Ingest
 from edge.live.stream_reconstructor import StreamReconstructor
+from edge.offline import check_rate
 from edge.samples import SampleBlock, TwelveLeadBlock
 from firmware_bridge.errors import PeerError
 from firmware_bridge.events import Event, ReconstructedLeads, Reconstruction, Samples, StreamInfo
@@ -84,6 +85,7 @@ class ReconstructedIngest(Ingest):
                 f"the device says that a count of its leads is {scale} nV, at {said.sampling_hz} Hz: check "
                 "its firmware"
             )
+        check_rate(said.sampling_hz)
         self.said = said
         """What the device last said of its reconstruction."""
         self._order = [said.leads.index(lead) for lead in LEADS]
@@ -103,7 +105,7 @@ class ReconstructedIngest(Ingest):
         return np.concatenate([ecg_mv, sigma_mv]), np.concatenate([quality, quality])
 
     def _doubt(self, ecg_mv: NDArray[np.float32], arrival_ns: int, info: Reconstruction) -> None:
-        self._doubt_rate(arrival_ns, info.sampling_hz)
+        self._doubt_rate(arrival_ns)
 
 
 class OnDevice:

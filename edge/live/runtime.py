@@ -29,7 +29,6 @@ from edge.live.stream_reconstructor import StreamReconstructor, engine_name
 from edge.live.telemetry import LatencyTelemetry
 from edge.marker import Marker
 from edge.misplacement_watch import MisplacementWatch
-from edge.offline import check_rate
 from edge.samples import TwelveLeadBlock
 from edge.signal.resampling import RateConverter
 from edge.sinks.base import LiveStatus, Sink
@@ -169,6 +168,8 @@ class Runtime:
             self._ended_ns = monotonic_ns()
             self.stop()
             self._thread.join(CLOSE_S)
+            if not self._thread.is_alive():
+                self.ingest.ended()
             self._tell_notices()
         if self._failure is not None:
             raise self._failure
@@ -342,7 +343,7 @@ class Runtime:
             if self._on_leads is not None and self.ingest.leads != self._asked:
                 self._on_leads(self.ingest.leads)
             wanted_hz = self._reconstructor.sampling_hz
-            if check_rate(run.sampling_hz) != wanted_hz:
+            if run.sampling_hz != wanted_hz:
                 n_leads = len(self.ingest.leads)
                 self._converter = RateConverter(run.sampling_hz, wanted_hz, n_leads)
             r = self._reconstructor

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 WINDOW_S = 1.0  # holds a QRS at 60 beats a minute and above; below that every other window does
 LEAST_S = 4.0
+SHORT_S = 2.0  # is enough for what has the shape of an ECG in every lead and every second
 LARGEST_MV = 20.0  # four times the tallest QRS; artefacts go beyond it, but not in every second
 SMALLEST_MV = 0.02  # far below the smallest QRS that can be seen on paper
 _MOST_QRS_MV = 20.0  # a QRS, once the unit is right,
@@ -52,14 +53,17 @@ def implausible_unit(ecg_mv: NDArray[np.floating], sampling_hz: float) -> Implau
 
     Returns
     -------
-    None where they can, and where it cannot be known: less than 4 s, flat leads, electrodes off. Electrode
-    offsets, steps, rails and single artefacts say nothing: most seconds of all leads that move must agree.
+    None where they can, and where it cannot be known: less than 2 s, flat leads, electrodes off. Electrode
+    offsets, steps, rails and single artefacts say nothing: most seconds of all leads that move must agree,
+    and of less than 4 s all seconds, with a QRS in each.
     """
     ecg = np.atleast_2d(np.asarray(ecg_mv, np.float64))
     width = max(2, round(WINDOW_S * sampling_hz))
     n_windows = ecg.shape[1] // width
-    if n_windows * WINDOW_S < LEAST_S:
+    if n_windows * WINDOW_S < SHORT_S:
         return None
+    is_short = n_windows * WINDOW_S < LEAST_S
+    least_s, share = (SHORT_S, 1.0) if is_short else (LEAST_S, _SHARE)
     windows = ecg[:, : n_windows * width].reshape(ecg.shape[0], n_windows, width)
     whole = np.asarray(np.isfinite(windows).all(axis=2))
     sizes: list[float] = []
@@ -68,24 +72,21 @@ def implausible_unit(ecg_mv: NDArray[np.floating], sampling_hz: float) -> Implau
         lead = lead[known]
         spans = np.ptp(lead, axis=1) if len(lead) else np.empty(0)
         moving = spans > 0
-        if moving.sum() * WINDOW_S < LEAST_S:
+        if moving.sum() * WINDOW_S < least_s:
             continue
         lead, spans = lead[moving], spans[moving]
         # Large: the least of the larger three quarters; small: the greatest of the smaller three quarters.
         sizes.append(float(np.median(spans)))
-        if (
-            np.quantile(spans, 1 - _SHARE) <= LARGEST_MV
-            and np.quantile(spans, _SHARE) >= SMALLEST_MV
-        ):
+        if np.quantile(spans, 1 - share) <= LARGEST_MV and np.quantile(spans, share) >= SMALLEST_MV:
             return None  # this lead can be millivolts, and all have one unit
         quartiles = np.quantile(lead, [0.25, 0.75], axis=1)
         between = np.maximum(quartiles[1] - quartiles[0], 1e-3 * spans)
         peaked = peaked and float(np.median(spans / between)) >= _PEAKED
-    if not sizes:
+    if not sizes or (is_short and not peaked):
         return None
     size = float(np.median(sizes))
     if max(sizes) < SMALLEST_MV:
-        is_ecg = peaked and _LEAST_QRS_MV <= size * 1e3 <= _MOST_QRS_MV
+        is_ecg = peaked and not is_short and _LEAST_QRS_MV <= size * 1e3 <= _MOST_QRS_MV
         return ImplausibleUnit(size, "V") if is_ecg else None  # else: the noise of a shorted input
     if min(sizes) <= LARGEST_MV:
         return None
@@ -104,6 +105,10 @@ class UnitCheck:
         self._filled = 0
         self.decided = False
         """Nothing more will be said."""
+
+    def ended(self) -> ImplausibleUnit | None:
+        """Nothing more comes: what a stream shows that was too short to be judged."""
+        return None if self.decided else implausible_unit(self._ecg[:, : self._filled], self._hz)
 
     def push(self, ecg_mv: NDArray[np.float32]) -> ImplausibleUnit | None:
         """Take the next (n_leads, n) mV; the verdict, once, if they cannot be millivolts."""

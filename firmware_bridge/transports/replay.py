@@ -22,7 +22,7 @@ import math
 import struct
 import time
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -109,11 +109,20 @@ class Capture:
     """A recorder whose file is made when the first bytes are there: no bytes, no file."""
 
     def __init__(
-        self, path: str | Path, header: Mapping[str, object], *, overwrite: bool = False
+        self,
+        path: str | Path,
+        header: Mapping[str, object],
+        when: Callable[[int], datetime | None],
+        *,
+        overwrite: bool = False,
     ) -> None:
-        """As CaptureWriter; `created`, the time of the first bytes, is added to `header`."""
+        """As CaptureWriter; `created`, when the first bytes arrived, is added to `header`, if it is known.
+
+        `when` says it of their `arrival_ns`: of a replay it is the time of its capture.
+        """
         self._path = path
         self._header = header
+        self._when = when
         self._overwrite = overwrite
         self._writer: CaptureWriter | None = None
 
@@ -122,9 +131,10 @@ class Capture:
         if self._writer is None:
             if not piece.data:
                 return
-            ago_us = (time.monotonic_ns() - piece.arrival_ns) / 1000
-            created = datetime.now(timezone.utc) - timedelta(microseconds=ago_us)
-            header = {**self._header, "created": created.isoformat(timespec="milliseconds")}
+            header, created = dict(self._header), self._when(piece.arrival_ns)
+            if created is not None:
+                utc = created.astimezone(timezone.utc)
+                header["created"] = utc.isoformat(timespec="milliseconds")
             self._writer = CaptureWriter(
                 self._path, header, overwrite=self._overwrite, start_ns=piece.arrival_ns
             )

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import math
 import warnings
+from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
+from typing import SupportsFloat
 
 import numpy as np
 import pytest
@@ -172,6 +175,18 @@ def test_a_masked_sample_is_missing() -> None:
     )
 
 
+def test_a_masked_sample_of_a_row_is_missing() -> None:
+    x = clean(4.0, 250.0)[ROWS]
+    masked = np.ma.masked_array(x, np.zeros(x.shape, bool))
+    masked[0, 300:400] = np.ma.masked
+    masked.data[0, 300:400] = 5000.0
+    expected = edge.reconstruct(masked)
+    for rows in ([*masked], tuple(masked), [masked[0], x[1], [*x[2]]]):
+        assert np.array_equal(edge.reconstruct(rows), expected, equal_nan=True)
+    with pytest.raises(InputError, match="rows have 1000, 1000, 999 samples"):
+        edge.reconstruct([masked[0], masked[1], masked[2, 1:]])
+
+
 def test_what_cannot_be_millivolts_is_said_and_still_reconstructed() -> None:
     three = three_leads(2500)
     with pytest.warns(UserWarning, match="microvolts: multiply them by 0.001"):
@@ -196,7 +211,13 @@ def test_a_wrong_rate_names_the_range(rate: float) -> None:
     assert check_rate(250.0) == 250.0
 
 
-@pytest.mark.parametrize("rate", ["250", None, [250.0]])
+@pytest.mark.parametrize("rate", [250, np.int16(250), np.array(250.0), Decimal(250), Fraction(250)])
+def test_a_rate_is_a_number_of_any_type(rate: SupportsFloat) -> None:
+    x = clean(4.0, 250.0)[ROWS]
+    assert np.array_equal(edge.reconstruct(x, rate), edge.reconstruct(x))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("rate", ["250", None, [250.0], 10**400, np.str_("fast"), Decimal("sNaN")])
 def test_a_rate_that_is_no_number(rate: object) -> None:
     with pytest.raises(InputError, match="a number of Hz"):
         edge.reconstruct(np.zeros((3, 100)), rate)  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tracemalloc
 import warnings
+from typing import Any
 
 import numpy as np
 import pytest
@@ -314,6 +315,14 @@ def test_masks_of_a_wrong_shape_are_named(reconstructor: Reconstructor) -> None:
     with pytest.raises(InputError, match=r"`quality` has shape \(5,\)"):
         reconstructor.push(np.zeros((3, 8)), quality=np.zeros(5, np.uint8))
     reconstructor.push(np.zeros((3, 8)), valid=np.array([[True], [True], [False]]), quality=0)
+
+
+@pytest.mark.parametrize("given", ["yes", 1j, [["x"] * 8] * 3, [[1, 2], [3]]])
+def test_masks_of_another_type_are_named(reconstructor: Reconstructor, given: Any) -> None:
+    with pytest.raises(InputError, match="`quality` is no array of numbers"):
+        reconstructor.push(np.zeros((3, 8)), quality=given)
+    with pytest.raises(InputError, match="`valid` is no array of numbers"):
+        reconstructor.push(np.zeros((3, 8)), valid=given)
 
 
 def test_what_cannot_be_opened_is_named(shipped_bundle: Bundle) -> None:

@@ -168,6 +168,51 @@ def test_of_programs_that_start_at_once_one_wins(tmp_path: Path) -> None:
     assert listed(tmp_path) == ["a.json"]
 
 
+@pytest.mark.parametrize("overwrite", [False, True])
+def test_what_is_being_written_is_never_replaced(tmp_path: Path, overwrite: bool) -> None:
+    path = tmp_path / "real.edf"
+    first = NewFile(path)
+    with first.create() as file:
+        file.write(b"recording")
+        other = NewFile(link(tmp_path) if overwrite else path, overwrite=overwrite)
+        for refused in (other.check, other.create):
+            with pytest.raises(FileExistsError, match="it is being recorded now"):
+                refused()
+        with pytest.raises(FileExistsError, match="it is being recorded now"):
+            write_file(path, b"report", overwrite=overwrite)
+    first.keep()
+    assert path.read_bytes() == b"recording"
+    write_file(path, b"report", overwrite=True)  # nobody writes it any more
+    assert path.read_bytes() == b"report"
+
+
+def test_a_replacement_that_grows_is_being_written_too(tmp_path: Path) -> None:
+    path = tmp_path / "a.edf"
+    path.write_bytes(b"old")
+    growing = NewFile(path, overwrite=True).create()
+    with pytest.raises(FileExistsError, match="it is being recorded now"):
+        NewFile(path, overwrite=True).check()
+    growing.close()
+    with pytest.raises(FileExistsError, match="holds a recording that was interrupted"):
+        NewFile(path, overwrite=True).check()
+
+
+def test_a_replacement_does_not_take_the_name_of_what_was_begun_meanwhile(tmp_path: Path) -> None:
+    path = tmp_path / "a.edf"
+    path.write_bytes(b"old")
+    new = NewFile(path, overwrite=True)
+    new.create().close()
+    path.unlink()
+    with NewFile(path).create() as file:
+        file.write(b"recording")
+        with pytest.raises(FileExistsError, match="it is being recorded now"):
+            new.keep()
+        assert new.growing == new.part
+    assert path.read_bytes() == b"recording"
+    new.keep()
+    assert path.read_bytes() == b""
+
+
 def test_publish_takes_a_name_that_is_free_and_no_other(tmp_path: Path) -> None:
     made, path = tmp_path / "made", tmp_path / "a.npz"
     made.write_bytes(b"new")

@@ -14,6 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from firmware_bridge.errors import CaptureError, SourceSpecError
+from firmware_bridge.source import open_source
 from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.replay import (
     MAGIC,
@@ -241,3 +242,30 @@ def test_missing_files_and_misuse_are_one_line_errors(tmp_path: Path) -> None:
         pytest.raises(CaptureError, match="1 to"),
     ):
         writer.write(Received(bytes(MAX_RECORD_BYTES + 1), 0))
+
+
+@pytest.mark.parametrize("speed", ["1", "10", "inf"])
+@pytest.mark.parametrize("created", ["2020-02-03T04:05:06.000+00:00", None])
+def test_a_capture_of_a_replay_has_the_times_of_the_first(
+    tmp_path: Path, created: str | None, speed: str
+) -> None:
+    first, again = tmp_path / "a.capture", tmp_path / "b.capture"
+    header = {"device": "csv", "options": {"rate": "250"}, "simulated": True}
+    header |= {} if created is None else {"created": created}
+    with CaptureWriter(first, header, start_ns=0) as writer:
+        writer.write(Received(b"0.1,0.2,0.3\n", 50_000_000))
+        writer.write(Received(b"0.1,0.2,0.3\n", 60_000_000))
+
+    async def copy() -> None:
+        async with open_source(f"replay:{first}?speed={speed}", capture=again) as source:
+            async for _ in source:
+                pass
+
+    asyncio.run(copy())
+    found = read_header(again)
+    assert found["simulated"] is True
+    if created is None:
+        assert "created" not in found
+        return
+    off = datetime.fromisoformat(str(found["created"])) - datetime.fromisoformat(created)
+    assert off.total_seconds() == pytest.approx(0.05, abs=0.5 if speed == "1" else 0.001)

@@ -13,6 +13,7 @@ import pytest
 
 from edge.cli import main
 from edge.commands.monitor import Monitor
+from edge.errors import InputError
 from edge.sinks.picture import Picture
 from edge.sinks.screen import frame
 from firmware_bridge.events import Battery, Notice, Samples, StreamInfo
@@ -20,7 +21,8 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.twins import Setup, make_twin, source_options
 from firmware_bridge.source import Timed, open_source
-from firmware_bridge.transports.replay import read_header
+from firmware_bridge.transports.base import Received
+from firmware_bridge.transports.replay import CaptureWriter, read_header
 
 pytestmark = pytest.mark.realtime
 
@@ -82,6 +84,12 @@ def test_the_screen_says_what_the_device_is_and_what_it_warns_of() -> None:
     simulated = Monitor()
     list(simulated.take(Timed(replace(INFO, simulated=True), 0), 0))
     assert "SIMULATED" in text(simulated.picture())[0]
+
+
+@pytest.mark.parametrize("hz", [1e-5, 20.0, 1e9])
+def test_a_rate_that_no_ecg_has_is_refused(hz: float) -> None:
+    with pytest.raises(InputError, match="give one from 50 to 8000 Hz"):
+        list(Monitor().take(Timed(replace(INFO, sampling_hz=hz), 0), 0))
 
 
 def test_the_screen_says_that_the_link_is_lost() -> None:
@@ -162,3 +170,20 @@ def test_a_capture_of_any_device_plays_back_as_what_it_was(
     totals = [next(line for line in said if " samples, " in line) for said in (live, again)]
     assert totals[0] == totals[1]
     assert int(totals[0].split()[0]) > 20
+
+
+@pytest.mark.parametrize("arguments", [["monitor"], ["run", "--sink", "file:a.csv", "--source"]])
+def test_a_rate_that_is_plainly_wrong_is_told_of_a_few_seconds(
+    arguments: list[str],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    header = {"device": "csv", "options": {"rate": "250"}}
+    with CaptureWriter("a.llcap", header, start_ns=0) as writer:
+        for at in range(0, 2000, 10):  # 500 lines a second
+            lines = b"".join(b"%d,0.5,0.5\n" % (i // 50 % 2) for i in range(at, at + 10))
+            writer.write(Received(lines, at * 2_000_000))
+    assert main([*arguments, "replay:a.llcap?speed=inf"]) == 0
+    assert "samples arrive at 500 Hz, not at 250 Hz as declared" in capsys.readouterr().err

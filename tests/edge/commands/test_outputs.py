@@ -213,11 +213,15 @@ def started(child: subprocess.Popen[str], path: Path) -> None:
 def test_a_second_start_touches_nothing_of_the_first(here: Path, leadlift: Spawn) -> None:
     first = leadlift(*RUN, "file:a.csv", "file:a.npz")
     started(first, here / "a.csv")
-    for extra in ([], ["--overwrite"]):  # a replacement's name is not taken from under its writer
-        second = leadlift(*RUN, "file:a.npz", *extra, "--seconds", "1")
-        _, said = second.communicate(timeout=60)
-        assert second.returncode == 1
-        assert "interrupted" in said
+    for file in ("a.csv", "a.npz"):
+        for extra in ([], ["--overwrite"]):
+            second = leadlift(*RUN, f"file:{file}", *extra, "--seconds", "1")
+            _, said = second.communicate(timeout=60)
+            assert second.returncode == 1
+            assert said.count("\n") == 1
+            assert f"{file}: it is being recorded now" in said
+    repair = leadlift("repair", "a.npz.part")
+    assert "is being recorded now" in repair.communicate(timeout=60)[1]
     first.send_signal(signal.SIGTERM)
     assert (first.communicate(timeout=60), first.returncode)[1] == 0
     with open_record("a.csv") as csv, open_record("a.npz") as npz:

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 
 from edge.cli import main
-from edge.errors import InputError
+from edge.errors import InputError, SinkError
 from edge.files.dicom_codes import companion
 from edge.files.recording import Metadata
 from edge.files.records import open_record
@@ -190,3 +190,21 @@ def test_an_object_of_another_writer_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "cut.dcm").write_bytes(data[: len(data) // 2])
     assert main(["repair", str(tmp_path / "cut.dcm")]) == 1
     assert [path.name for path in tmp_path.iterdir()] == ["cut.dcm"]
+
+
+@pytest.mark.parametrize("kind", ["edf", "csv", "npz", "hea", "dcm"])
+def test_a_second_start_never_touches_what_is_being_recorded(tmp_path: Path, kind: str) -> None:
+    needs(kind)
+    target = tmp_path / f"a.{kind}"
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITES, str(target)], stdout=subprocess.PIPE, text=True
+    )
+    try:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with pytest.raises(SinkError, match="it is being recorded now"):
+            open_sink(f"file:{target}", 250.0, overwrite=True)
+    finally:
+        child.kill()
+        child.communicate()
+    open_sink(f"file:{tmp_path}/b.{kind}", 250.0, overwrite=True).close()

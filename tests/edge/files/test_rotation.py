@@ -19,10 +19,11 @@ from edge.errors import InputError, SinkError
 from edge.files.formats import all_files
 from edge.files.recording import Metadata
 from edge.files.records import open_record
-from edge.files.rotation import RotatingSink, Rotation, split_target
+from edge.files.rotation import Names, RotatingSink, Rotation, split_target
 from edge.marker import Marker
 from edge.quality import Quality
 from edge.sinks import Sink, open_sink
+from firmware_bridge.new_file import NewFile
 from tests.edge.sinks.blocks import block, ecg
 
 START = datetime(2026, 3, 1, 23, 59, 50, 250_000, timezone(timedelta(hours=2)))
@@ -277,3 +278,10 @@ def test_options_before_the_ending_and_a_size_too_small(tmp_path: Path) -> None:
         open_sink(f"file:{tmp_path}/a?every=1h.edf", HZ)
     with pytest.raises(InputError, match="larger size"):
         open_sink(f"file:{tmp_path}/a.edf?size=1kB", HZ)
+
+
+def test_a_file_that_another_run_is_recording_is_passed_over(tmp_path: Path) -> None:
+    names = Names(str(tmp_path / "a.csv"), overwrite=True)
+    assert names.next().name == "a-0001.csv"
+    with NewFile(tmp_path / "a-0002.csv").create():
+        assert names.next().name == "a-0003.csv"

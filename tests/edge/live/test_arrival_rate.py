@@ -87,6 +87,56 @@ def test_what_transports_do_is_no_wrong_rate(how, seconds: float) -> None:  # ty
         assert rate.hz == pytest.approx(250.0, rel=0.02)
 
 
+def drained(at: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The device had a second's worth when the link came up, which takes half as much again."""
+    return np.maximum(at / 1.5, at - 1.0)
+
+
+def begins_slowly(at: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.where(at < 1.0, at * 2.0, at + 1.0)
+
+
+@pytest.mark.parametrize(
+    "how",
+    [
+        *(burst_at_start, drained, begins_slowly, bursts_of_a_second, connection_events),
+        *(stalls, pause, outage, wifi, drift),
+    ],
+)
+@pytest.mark.parametrize("seconds", [0.1, 1.6, 2.0, 2.5, 3.0, 3.5, 4.5, 6.5, 9.0, 20.0])
+def test_what_transports_do_is_no_wrong_rate_at_the_end_of_a_short_stream(  # type: ignore[no-untyped-def]
+    how, seconds: float
+) -> None:
+    at_s = how(arrivals(250.0, 20.0))
+    assert fed(250.0, at_s[at_s <= seconds])[0].at_end() is None
+
+
+@pytest.mark.parametrize("seconds", [2.1, 3.0, 4.2])
+@pytest.mark.parametrize("true_hz", [500.0, 1000.0, 100.0])
+@pytest.mark.parametrize("how", [arrivals, connection_events, wifi])
+def test_a_factor_of_two_is_told_at_the_end_of_a_short_stream(how, true_hz, seconds) -> None:  # type: ignore[no-untyped-def]
+    at_s = arrivals(true_hz, 20.0)
+    at_s = at_s if how is arrivals else how(at_s)
+    rate, doubted = fed(250.0, at_s[at_s <= seconds])
+    assert doubted == []
+    assert rate.at_end() == pytest.approx(true_hz, rel=0.2)
+    assert fed(true_hz, at_s[at_s <= seconds])[0].at_end() is None
+
+
+def test_what_was_told_is_not_told_again_at_the_end() -> None:
+    rate, doubted = fed(250.0, arrivals(500.0, 8.0))
+    assert len(doubted) == 1
+    assert rate.at_end() is None
+
+
+def test_what_comes_after_a_pause_is_not_judged_at_the_end() -> None:
+    at = arrivals(250.0, 20.0)
+    at = np.where(
+        at < 2.0, at, np.maximum(at, 5.0 + (at - 2.0) / 2)
+    )  # what waited comes twice as fast
+    assert fed(250.0, at[at <= 7.5])[0].at_end() is None
+
+
 def test_lost_samples_count_as_arrived() -> None:
     rate = ArrivalRate(250.0)
     generator = np.random.default_rng(3)

@@ -312,6 +312,12 @@ def test_a_device_that_says_what_cannot_be_is_refused(change: dict[str, float]) 
         streaming(**change)
 
 
+@pytest.mark.parametrize("hz", [5e-324, 1e-5, 20.0, 49.9, 8001.0, 1e9, 1e308])
+def test_a_rate_that_no_ecg_has_is_refused_before_there_is_memory_for_it(hz: float) -> None:
+    with pytest.raises(InputError, match="give one from 50 to 8000 Hz"):
+        streaming(sampling_hz=hz)
+
+
 def test_another_number_of_channels_than_announced_is_refused() -> None:
     ingest = streaming()
     packet = Samples(first_sample=0, counts=np.zeros((3, 5), np.int32), config_id=7)
@@ -336,6 +342,7 @@ def told(scale: float, packets_hz: float = 25.0, seconds: float = 8.0) -> list[s
         counts = np.tile(scale * beat[index % 250] / (info.nanovolts_per_lsb * 1e-6), (3, 1))
         packet = Samples(10 * i, counts.astype(np.int32), config_id=1)
         ingest.push(packet, round(i / packets_hz * 1e9))
+    ingest.ended()
     return ingest.notices
 
 
@@ -344,6 +351,8 @@ def test_a_stream_that_is_not_what_it_says_is_told_once() -> None:
     (rate,) = told(1.0, packets_hz=50.0)
     assert rate.startswith("samples arrive at 500 Hz, not at 250 Hz as declared")
     assert "rate=" in rate
+    assert told(1.0, packets_hz=50.0, seconds=3.0) == [rate]
     (unit,) = told(700.0)
     assert "microvolts" in unit
     assert "unit_mv=0.001" in unit
+    assert told(700.0, seconds=3.0) == [unit]

@@ -158,8 +158,9 @@ def test_leads_may_come_in_any_order() -> None:
             "and not V1, V2, V3, V4, V5, V6",
         ),
         (replace(SAID, sampling_hz=500.0), InputError, "reconstructs at 500 Hz, the outputs"),
+        (replace(SAID, sampling_hz=1e6), InputError, "give one from 50 to 8000 Hz"),
     ],
-    ids=["six leads", "another rate"],
+    ids=["six leads", "another rate", "a rate that no ECG has"],
 )
 def test_what_cannot_be_shown_is_refused_in_one_line(
     said: Reconstruction, error: type[LeadliftError], words: str

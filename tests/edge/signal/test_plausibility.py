@@ -27,6 +27,13 @@ def test_another_unit_is_named(times: float, unit: str, hz: float) -> None:
     assert "\n" not in str(verdict)
 
 
+@pytest.mark.parametrize("seconds", [2.0, 2.5, 3.0, 3.9])
+def test_microvolts_are_told_of_two_seconds(seconds: float) -> None:
+    verdict = implausible_unit(ecg(seconds) * 1e3 + 300.0, 250.0)
+    assert verdict is not None
+    assert verdict.unit == "uV"
+
+
 OFFSETS = np.array([[300.0], [-300.0], [120.0]])
 
 
@@ -43,7 +50,14 @@ OFFSETS = np.array([[300.0], [-300.0], [120.0]])
         np.zeros((3, 2000)),
         np.full((3, 2000), np.nan),
         np.random.default_rng(0).normal(0, 1e-3, (3, 2000)),  # the noise of shorted inputs
-        ecg(3.0) * 1e3,  # too short to say
+        ecg(1.9) * 1e3,  # too short to say
+        ecg(3.0) * 1e-3,
+        np.where(np.arange(625) > 300, 250.0, ecg(2.5)),  # a step in 2 s
+        np.where(np.arange(625) < 20, 800.0, ecg(2.5)),  # an artefact in one of them
+        ecg(2.5) + 300.0 * np.exp(-np.arange(625) / 250.0),  # an offset that settles
+        ecg(3.0)
+        + 300.0 * np.sin(np.arange(750) * 2 * np.pi * 50 / 250 + 0.5),  # mains, electrodes off
+        np.random.default_rng(1).normal(0, 100.0, (3, 750)),
     ],
 )
 def test_millivolts_and_what_cannot_be_known_pass(signal: NDArray[np.float64]) -> None:
