@@ -77,6 +77,16 @@ def split_unit(label: str) -> tuple[str, str | None]:
     return text, None
 
 
+def unknown_unit(label: str) -> str | None:
+    """What stands in brackets behind a name and is no unit, `furlong` of `V1 (furlong)`; or None.
+
+    It may be a note as well: `II (filtered)`.
+    """
+    text, unit = split_unit(label)
+    found = _UNIT_TAIL.search(text) if unit is None else None
+    return None if found is None else found[1]
+
+
 def lead_of(label: str) -> str | None:
     """The lead of LEADS that `label` names, in any case, with or without prefix, unit and note; or None.
 

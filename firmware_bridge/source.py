@@ -206,9 +206,9 @@ class Source:
 
     def _end(self, received: Received) -> None:
         """The stream has ended: say what the decoder held back, or that it never made sense."""
-        if self._timed is not None and self._timed.held_samples:
-            events = self._timed.ended()
+        if self._timed is not None and (events := self._timed.ended()):
             self._queue(events, received.arrival_ns)
+            self._watchdog.blames(_reason(events))
             return
         if self.n_bytes and not self._watchdog.understood:
             raise self._watchdog.peer_error()
@@ -278,7 +278,7 @@ class Source:
             self._supervisor.recovered()
             self._watchdog.understands()
             return
-        self._watchdog.doubts(next((e.reason for e in events if isinstance(e, Corrupt)), None))
+        self._watchdog.doubts(_reason(events))
 
     def _queue(self, events: list[Event], arrival_ns: int) -> None:
         for event in events:
@@ -300,3 +300,8 @@ class Source:
         if self.link.resync:
             self._take(Received(self.link.resync, time.monotonic_ns()))
             self._watchdog.opened()  # the device has not said any of them
+
+
+def _reason(events: list[Event]) -> str | None:
+    """Why bytes were no frame, if they were not."""
+    return next((event.reason for event in events if isinstance(event, Corrupt)), None)

@@ -48,9 +48,13 @@ class Watchdog:
 
     def doubts(self, reason: str | None) -> None:
         """They made none, for that reason if any is known; raises what `error` gives when it was too long."""
-        self._why = self._why if reason is None else f" ({reason})"
+        self.blames(reason)
         if self._waited_s > (self.stall_s if self.understood else self._peer_s):
             raise self.error()
+
+    def blames(self, reason: str | None) -> None:
+        """What was no frame was none for that reason, if any is known."""
+        self._why = self._why if reason is None else f" ({reason})"
 
     def error(self) -> BridgeError:
         """StallError, or PeerError for a device that sends and never made sense."""

@@ -5,12 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from math import isnan
 
 from firmware_bridge.devices.csv_fields import Row
 from firmware_bridge.errors import SourceSpecError
-from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named
-from firmware_bridge.wire.framing import FrameError
+from firmware_bridge.lead_names import MV_PER_UNIT, lead_of, split_unit, unit_named, unknown_unit
 from firmware_bridge.wire.spec import LEADS
 
 _SECONDS = {
@@ -22,6 +20,7 @@ _SECONDS = {
 _TIME_WORDS = {"t", "ts", "time", "timestamp", "stamp", "elapsed", "clock", "uptime"}
 _INDEX_WORDS = {"n", "nr", "no", "sample", "samples", "index", "idx", "count", "counter", "number"}
 _INDEX_WORDS |= {"seq", "sequence", "id", "line", "row", "frame", "packet", "i"}
+_SAY_WHICH = "say which is which: leads=II=NAME,V1=NAME,V5=NAME"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +43,11 @@ class Columns:
     """Names of the columns that are neither."""
     again: tuple[str, ...] = ()
     """Names that say a lead which another column said before: that one is taken."""
+
+    def time(self, row: Row) -> float | None:
+        """What a row says in the column that counts, if there is one."""
+        field = None if self.clock is None else row[self.clock]
+        return None if field is None else field[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +108,7 @@ def wanted(entries: Sequence[str]) -> Wanted:
 
 
 def read_header(names: Sequence[str], by: Wanted) -> Columns | None:
-    """What the columns of these names are; None where no name is a lead.
-
-    Raises FrameError for a header that names one lead twice and nothing else, or too many.
-    """
+    """What the columns of these names are; None where no name is a lead. The first one of a lead counts."""
     leads: dict[str, int] = {}
     scales, others, again = [], [], []
     clock: int | None = None
@@ -128,8 +129,6 @@ def read_header(names: Sequence[str], by: Wanted) -> Columns | None:
             others.append(name)
     if not leads:
         return None
-    if len(leads) > len(LEADS) or any(names.count(name) > 1 for name in again):
-        raise FrameError(f"a header of {len(leads) + len(again)} leads, some twice")
     return Columns(
         len(names),
         tuple(leads),
@@ -151,24 +150,25 @@ class Header:
     columns: Columns | None
     is_label: bool = False
     """Whether every line has them, before each value."""
-    has_units: bool = False
-    """Whether a line of units followed the names."""
-    may_be_cut: bool = False
-    """Whether it was the first line, of which only the end may have come."""
 
-    def fits(self, row: Row) -> bool:
-        """Whether it can be the header of a line; a separator at its end is none."""
-        more = row[len(self.names) :]
-        return (
-            len(row) >= len(self.names)
-            and all(v is not None and isnan(v[0]) for v in more[:1])
-            and not more[1:]
-        )
+    @property
+    def repeats(self) -> bool:
+        """Whether a name is there twice: that damage may have made, `I,I,V1` of `I,II,V1`."""
+        return len(set(self.names)) < len(self.names)
+
+    @property
+    def n_columns(self) -> int:
+        """Of the lines that it is the header of."""
+        return len(self.names) if self.columns is None else self.columns.n_columns
 
     def misfit(self, n_columns: int) -> str:
-        """That it cannot, for people."""
+        """That it is not used for lines of so many columns, for people."""
+        if n_columns == self.n_columns:
+            return (
+                f"the header {self._text()} may be damaged: it is not used, unless it comes again"
+            )
         return (
-            f"the header {self._text()} names {len(self.names)} columns and the lines have {n_columns}: "
+            f"the header {self._text()} names {self.n_columns} columns and the lines have {n_columns}: "
             "it is not used"
         )
 
@@ -176,16 +176,24 @@ class Header:
         """What the user should know of how it was understood."""
         what = f"the {'labels' if self.is_label else 'header'} {self._text()}"
         columns = self.columns
+        if columns is None and by.columns(self.n_columns) is None:
+            return [] if self.is_label else [f"{what} names no lead: {_SAY_WHICH}"]
         if columns is None:
             return [
                 f"{what} names no lead: the columns are taken for {', '.join(by.leads)}, in this order; "
-                "say which is which: leads=II=NAME,V1=NAME,V5=NAME"
+                f"{_SAY_WHICH}"
             ]
         remarks = []
         if columns.others:
             remarks.append(f"{what}: skipped, since they are no leads: {', '.join(columns.others)}")
         if columns.again:
-            remarks.append(f"{what} says a lead twice: skipped is {', '.join(columns.again)}")
+            remarks.append(
+                f"{what} says a lead twice: skipped is {', '.join(columns.again)}; the first is taken"
+            )
+        scales = zip(columns.places, columns.scales, strict=True)
+        units = [unknown_unit(self.names[place]) for place, scale in scales if scale is None]
+        if unit_mv is None and any(units):
+            remarks.append(no_unit_in(what, [unit for unit in units if unit]))
         if unit_mv is not None and any(scale not in (None, unit_mv) for scale in columns.scales):
             remarks.append(f"{what} says another unit than unit_mv={unit_mv:g}, which is used")
         return remarks
@@ -205,6 +213,14 @@ def with_units(columns: Columns, units: Sequence[str]) -> Columns | None:
     clock = columns.clock
     clock_s = columns.clock_s if clock is None else seconds_per_unit(units[clock])
     return replace(columns, scales=scales, clock_s=clock_s or columns.clock_s)
+
+
+def no_unit_in(what: str, units: Sequence[str]) -> str:
+    """That what stands where units do is none, for people."""
+    return (
+        f"{what} says no unit that is known: {', '.join(dict.fromkeys(units))}; the values are taken for mV: "
+        "say how many mV a value of 1 is: unit_mv="
+    )
 
 
 def counts_time(name: str) -> bool:

@@ -21,6 +21,10 @@ _CLOCK_IN_FRONT = re.compile(r"\d{1,2}:\d\d:\d\d(?:[.,]\d+)?\s*->\s*")  # of a s
 _CHECKSUM = re.compile(r"\*[0-9A-Fa-f]{2}$")  # as in NMEA; which bytes it covers is not known
 _TAG = re.compile(r"[^\W\d][\w ]*")
 _MISSING = frozenset(("", "!", "nan", "null", "none", "na", "n/a", "-", "--"))
+_MISSING |= {
+    "ovf",
+    "-ovf",
+}  # what Arduino's print() makes of a large number; "inf" is a float's own word
 Row = list[tuple[float, str | None] | None]
 """`value_of` each field of a line."""
 
@@ -60,6 +64,7 @@ def split_line(text: str) -> Line:
 def value_of(field: str) -> tuple[float, str | None] | None:
     """(value, unit) of a field; NaN where it says that there is none, None where it is no number.
 
+    An infinite value is none: it costs its lead a sample, and not the line.
     The unit is one of `lead_names.MV_PER_UNIT`, or None without one.
     """
     field = field.strip("\"' ")
@@ -71,9 +76,21 @@ def value_of(field: str) -> tuple[float, str | None] | None:
         found = _WITH_UNIT.fullmatch(field)
         unit = unit_named(found[2]) if found is not None else None
         return (float(found[1]), unit) if found is not None and unit is not None else None
-    if math.isinf(value) or "_" in field:  # Python reads 1_0 as ten
+    if "_" in field:  # Python reads 1_0 as ten
         return None
-    return value, None
+    return math.nan if math.isinf(value) else value, None
+
+
+def is_missing(value: tuple[float, str | None] | None) -> bool:
+    """Whether a field says that there is no value."""
+    return value is not None and math.isnan(value[0])
+
+
+def cut(row: Row, n_columns: int) -> Row | None:
+    """A row of so many columns, without a separator at its end; None for a row of other columns."""
+    if len(row) == n_columns + 1 and is_missing(row[-1]):
+        return row[:-1]
+    return row if len(row) == n_columns else None
 
 
 def _without_tag(fields: list[str]) -> list[str]:
@@ -83,7 +100,7 @@ def _without_tag(fields: list[str]) -> list[str]:
     named = [] if found is None else [found[2]]
     tag = first if found is None else found[1]
     numbers = named + rest
-    if not numbers or tag.lower() in _MISSING or _TAG.fullmatch(tag) is None:
+    if not numbers or value_of(tag) is not None or _TAG.fullmatch(tag) is None:
         return fields
     return numbers if all(value_of(field) is not None for field in numbers) else fields
 

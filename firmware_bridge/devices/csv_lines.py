@@ -2,14 +2,16 @@
 
 *What a line is.* Numbers, one per lead, with any separator, bracket and decimal sign
 (`devices.csv_fields`), or with labels: `II:0.1 V1:0.2 V5:0.3`. An empty field or `nan` says that the
-electrode is off. Everything else (boot chatter, half lines) is `Corrupt`.
+electrode is off; so does `inf` or `ovf`, since such a value is none. Everything else (boot chatter, half
+lines) is `Corrupt`.
 
 *What a column is.* A header line (`time_ms,II (uV),V1 (uV),V5 (uV)`) names leads, units and a column of
 time; it is believed when a line of as many numbers follows it. Columns that are no leads are skipped, and a
 `Notice` says so.
 
 *The rate* is what `sampling_hz` says; else it is estimated, from the column of time or from when the lines
-arrive, and the first seconds are held back meanwhile. A header that comes within them holds for them, too.
+arrive, and the first seconds are held back meanwhile, whatever their columns: a header that comes within
+them holds for them, too.
 
 The format has no sequence: `first_sample` counts good lines, so a lost line cannot be known and shifts
 what follows it. A sketch that stops for more than a second, or whose column of time jumps, leaves a gap
@@ -23,8 +25,10 @@ from collections.abc import Iterable, Sequence
 
 import numpy as np
 
-from firmware_bridge.devices.csv_columns import Columns, Header, read_header, wanted, with_units
-from firmware_bridge.devices.csv_fields import Line, Row, split_line, value_of
+from firmware_bridge.devices.csv_columns import Columns, wanted
+from firmware_bridge.devices.csv_fields import Row, cut, split_line, value_of
+from firmware_bridge.devices.csv_headers import Headers, checked
+from firmware_bridge.devices.csv_held import HeldLine, HeldLines
 from firmware_bridge.devices.csv_pauses import ClockJumps, Pauses
 from firmware_bridge.devices.csv_rate import ASSUMED_HZ, RateEstimate
 from firmware_bridge.devices.device import Device
@@ -46,7 +50,6 @@ from firmware_bridge.wire.framing import FrameError, Splitter
 MAX_LINE_BYTES = 256  # nine columns of 20 characters, with room to spare
 SAMPLE_BITS = 24
 NANOVOLTS_PER_LSB = 100.0  # four decimals of a millivolt are exact; the rails are at 838 mV
-COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
 STOPPED = (
     "the lines stopped for a while: the gap is as long as their column of time says, "
     "or this computer's clock"
@@ -75,20 +78,16 @@ class CsvDecoder:
         clipped to the rails.
         Raises SourceSpecError for unknown or repeated leads and for a rate or unit not above zero.
         """
-        self._wanted = wanted(leads)
         for name, value in (("rate", sampling_hz), ("unit", millivolts_per_unit)):
             if value is not None and not (math.isfinite(value) and value > 0):
                 raise SourceSpecError(f"CSV {name} of {value:g}: give a number above 0")
         self._unit_mv = millivolts_per_unit
         self._splitter = Splitter(b"\n", MAX_LINE_BYTES, "line")
-        self._columns: Columns | None = None
-        self._header: Header | None = None  # heard, and not yet followed by numbers
-        self._header_names: tuple[str, ...] = ()  # of the one that is believed
-        self._counted: list[float] = []  # first fields of lines that have one too many
+        self._headers = Headers(wanted(leads), millivolts_per_unit)
         self._last_text = ""
         self._first_line = True
         self._rate = RateEstimate(sampling_hz)
-        self._held: list[tuple[Row, int | None]] | None = [] if sampling_hz is None else None
+        self._held = HeldLines() if sampling_hz is None else None  # None once they were released
         self._now_ns: int | None = None
         self._pauses = Pauses()
         self._clock_jumps = ClockJumps()
@@ -105,21 +104,21 @@ class CsvDecoder:
 
     @property
     def held_samples(self) -> int:
-        """Lines that were understood and are held back, at most MAX_HELD."""
+        """Lines of known columns that are held back, at most MAX_HELD."""
         return len(self._held or ()) + len(self._pauses)
 
     def arrived(self, now_ns: int) -> None:
         """The bytes that follow arrived at this time."""
         if self._held is None and self._first_line:
-            self._held = []  # what comes before the first header may have another order
+            self._held = HeldLines()  # what comes before the first header may have another order
         self._now_ns = now_ns
         self._rate.arrivals.arrived(now_ns)
 
     def ended(self) -> list[Event]:
         """No more lines will come: those held back."""
         self._release(at_end=True)
-        for missing, row, at_ns in self._pauses.ended(self._rate.hz):
-            self._place(missing, row, at_ns)
+        for missing, (row, columns), at_ns in self._pauses.ended(self._rate.hz):
+            self._place(missing, row, columns, at_ns)
         return self._said()
 
     def receive_data(self, data: bytes) -> list[Event]:
@@ -135,8 +134,9 @@ class CsvDecoder:
             if not text:
                 continue
             try:
-                self._take(text)
+                self._take(text, len(line))
             except FrameError as error:
+                self._notice(self._headers.notices())
                 self._say(Corrupt(str(error), len(line)))
             self._first_line = False
         return self._said()
@@ -154,7 +154,7 @@ class CsvDecoder:
         said, self._events = self._events, []
         return said
 
-    def _take(self, text: str) -> None:
+    def _take(self, text: str, n_bytes: int) -> None:
         """Take a line that is not empty. Raises FrameError for one that is no line of numbers."""
         line = split_line(text)
         row = [value_of(field) for field in line.fields]
@@ -162,145 +162,70 @@ class CsvDecoder:
             raise FrameError("a line without numbers")
         pairs = zip(row, line.fields, strict=True)
         numbers = [value is not None and field != "" for value, field in pairs]
-        if line.labels is not None and any(numbers):
-            self._hear(Header(line.labels, read_header(line.labels, self._wanted), is_label=True))
-        elif not any(numbers) and any(line.fields):
-            self._hear(self._header_in(line))
+        if not any(numbers) and any(line.fields):
+            self._headers.hear_words(line, self._first_line)
             return
-        row = self._understood(row)
         if self._first_line:  # "3,0.1,0.2" may be the tail of "0.123,0.1,0.2"
             raise FrameError("the first line may be half a line")
-        columns = self._columns
-        if columns is not None and columns.clock is not None:
+        if line.labels is not None and any(numbers):
+            self._headers.hear_labels(line.labels)
+        known, named = self._headers.columns, bool(self._headers.names)
+        fitting = self._headers.understood(row)
+        self._notice(self._headers.notices())
+        held, columns = self._held, self._headers.columns
+        if columns is None or fitting is None:
+            if held is None:
+                raise self._headers.miscounted(len(row))
+            held.put(HeldLine(row, self._now_ns, n_bytes), is_known=False)
+            return
+        if held is not None and columns is not known and not named:
+            self._rate.learn_again(columns, held.known(columns))
+        if columns.clock is not None:
             if text == self._last_text:
                 self._say(Duplicate(0))
                 return
             self._last_text = text
-            time = row[columns.clock]
-            self._rate.time(columns, None if time is None else time[0])
-        if self._held is not None:
+            self._rate.time(columns, columns.time(fitting))
+        if held is not None:
             self._rate.arrivals.line()
-            self._held.append((row, self._now_ns))
+            own = columns if self._headers.names else None
+            held.put(HeldLine(row, self._now_ns, n_bytes, own), is_known=True)
         else:
-            self._add(row, self._now_ns)
+            self._add(fitting, columns, self._now_ns)
         self._notice(self._rate.notices())
-
-    def _header_in(self, line: Line) -> Header:
-        """The header that a line without numbers may be. Raises FrameError for one that is none."""
-        names = list(line.fields)
-        while not names[-1]:
-            names.pop()
-        heard = self._header.columns if self._header else self._columns
-        with_unit = None if heard is None else with_units(heard, names)
-        if with_unit is not None:
-            before = self._header.names if self._header else self._header_names
-            return Header(before, with_unit, has_units=True)
-        columns = read_header(names, self._wanted)
-        header = Header(tuple(names), columns, may_be_cut=self._first_line)
-        known = columns is not None and not columns.others
-        if self._first_line and "" in names:
-            raise FrameError("the first line may be half a line")
-        # What was believed once is not unsaid by a damaged line, and words with blanks are no header.
-        if (self._header_names or line.separator == " ") and not known:
-            raise self._miscounted(len(names))
-        if columns is None:
-            self._header = header  # said, if lines of as many numbers follow
-            raise self._miscounted(len(names))
-        return header
-
-    def _hear(self, header: Header) -> None:
-        same = header.names == self._header_names and not header.has_units
-        self._header = None if same else header
-
-    def _understood(self, row: Row) -> Row:
-        """The row, if its columns are known and those of the leads are numbers; FrameError if not."""
-        header, self._header = self._header, None
-        if header is not None and not header.fits(row):
-            if header.columns is not None and not header.may_be_cut:
-                self._notice([header.misfit(len(row))])
-            header = None
-        if header is not None:
-            row = row[: len(header.names)]
-            self._adopt(header)
-        if self._columns is None:
-            self._columns = self._wanted.columns(len(row)) or self._with_clock(row)
-        columns = self._columns
-        if columns is None:
-            if len(row) == len(self._wanted.leads) + 1 and _is_missing(row[-1]):
-                self._columns = columns = self._wanted.columns(len(row) - 1)
-            if columns is None:
-                raise self._miscounted(len(row))
-        if len(row) == columns.n_columns + 1 and _is_missing(row[-1]):
-            row = row[:-1]  # a separator at the end of the line
-        if len(row) != columns.n_columns:
-            raise self._miscounted(len(row))
-        if any(row[place] is None for place in columns.places):
-            raise FrameError("a line that is not numbers between commas")
-        return row
-
-    def _adopt(self, header: Header) -> None:
-        self._notice(header.remarks(self._wanted, self._unit_mv))
-        columns = header.columns or self._wanted.columns(len(header.names))
-        if columns is not None:
-            self._columns = columns
-            self._header_names = header.names
-
-    def _with_clock(self, row: Row) -> Columns | None:
-        """Columns of lines without a header that have one too many in front, which counts."""
-        leads, first = self._wanted.leads, row[0]
-        if self._wanted.sources or len(row) != len(leads) + 1 or first is None:
-            return None
-        if self._counted and not first[0] > self._counted[-1]:
-            self._counted.clear()
-        self._counted.append(first[0])
-        if len(self._counted) < COUNTING_LINES:
-            return None
-        self._notice(
-            [
-                f"{len(row)} columns and no header: the first counts, and is taken for time; "
-                f"the others for {', '.join(leads)}"
-            ]
-        )
-        places = tuple(range(1, len(row)))
-        return Columns(len(row), leads, places, (None,) * len(leads), clock=0)
-
-    def _miscounted(self, n_columns: int) -> FrameError:
-        expected = self._columns.n_columns if self._columns else len(self._wanted.leads)
-        return FrameError(
-            f"{n_columns} columns and {expected} expected: name the columns in a header line"
-        )
 
     def _release(self, at_end: bool = False) -> None:
         """Say what was held back, once rate and columns are known."""
-        held = self._held
-        if not held or not self._rate.is_known(bool(self._header_names), len(held), at_end):
+        held, columns = self._held, self._headers.columns
+        if held is None:
+            return
+        for line in held.given_up(columns, self._now_ns, at_end):
+            self._say(Corrupt(str(self._headers.miscounted(len(line.row))), line.n_bytes))
+        n_held, named = len(held), bool(self._headers.names)
+        if columns is None or not n_held or not self._rate.is_known(named, n_held, at_end):
             return
         self._held = None
         self._notice(self._rate.notices())
-        columns = self._columns
-        for row, at_ns in held:
-            if columns is None or len(row) != columns.n_columns:
-                self._say(Corrupt("a line before the header, of other columns", len(row)))
-            elif any(row[place] is None for place in columns.places):
-                self._say(Corrupt("a line before the header that is not numbers", len(row)))
-            else:
-                self._add(row, at_ns)
+        for line in held:
+            own = line.columns or columns
+            row = cut(line.row, own.n_columns)
+            try:
+                if row is None:
+                    raise self._headers.miscounted(len(line.row))
+                self._add(checked(row, own), own, line.at_ns)
+            except FrameError as error:
+                self._say(Corrupt(str(error), line.n_bytes))
 
-    def _add(self, row: Row, at_ns: int | None) -> None:
-        """Take a row of known columns; after a pause it waits until it is known what is missing."""
-        for missing, ready, ready_ns in self._pauses.take(row, at_ns, self._rate.hz):
-            self._place(missing, ready, ready_ns)
+    def _add(self, row: Row, columns: Columns, at_ns: int | None) -> None:
+        """Take a row; after a pause it waits until it is known what is missing."""
+        for missing, ready, ready_ns in self._pauses.take((row, columns), at_ns, self._rate.hz):
+            self._place(missing, *ready, ready_ns)
 
-    def _place(self, missing: int, row: Row, at_ns: int | None) -> None:
+    def _place(self, missing: int, row: Row, columns: Columns, at_ns: int | None) -> None:
         """Put a row behind the gap before it, if there is one."""
-        columns = self._columns
-        if columns is None or len(row) != columns.n_columns:
-            self._say(Corrupt("a line before a pause, of other columns", len(row)))
-            return
         if columns.clock is not None:
-            field = row[columns.clock]
             by_clock = self._clock_jumps.missing(
-                None if field is None else field[0],
+                columns.time(row),
                 at_ns,
                 self._rate.clock_step,
                 self._rate.hz,
@@ -315,7 +240,7 @@ class CsvDecoder:
         self._count(row, columns)
 
     def _count(self, row: Row, columns: Columns) -> None:
-        """Put a row of known columns into counts."""
+        """Put a row into counts."""
         if self._info is None or self._info.leads != columns.leads:
             self._flush()
             self._info = self._stream_info(columns.leads)
@@ -367,10 +292,6 @@ def _text(line: bytes) -> str:
         return line.decode().strip()
     except UnicodeDecodeError:
         return line.decode("latin-1").strip()
-
-
-def _is_missing(value: tuple[float, str | None] | None) -> bool:
-    return value is not None and math.isnan(value[0])
 
 
 def _make(options: Options) -> CsvDecoder:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from firmware_bridge.devices.csv_columns import Columns
 from firmware_bridge.devices.csv_fields import Row
 
 PAUSE_NS = 1_200_000_000  # a sketch that sends once a second does not pause
@@ -14,6 +15,8 @@ CLOCK_AHEAD_S = (
     1.0  # a clock that jumps further than the lines took to arrive was damaged on the way
 )
 MAX_WAITING = 5_000  # lines
+Line = tuple[Row, Columns]
+"""With the columns that it was said to have, whatever comes after it."""
 
 
 class Pauses:
@@ -26,28 +29,28 @@ class Pauses:
     def __init__(self) -> None:
         self._last_ns: int | None = None
         self._before_ns = 0  # when the last line before the pause arrived
-        self._waiting: list[tuple[Row, int | None]] = []
+        self._waiting: list[tuple[Line, int | None]] = []
         self._checked: tuple[int, float] | None = None  # arrival, lines missing by then
 
     def __len__(self) -> int:
         """Lines that wait."""
         return len(self._waiting)
 
-    def take(self, row: Row, at_ns: int | None, hz: float) -> list[tuple[int, Row, int | None]]:
+    def take(self, line: Line, at_ns: int | None, hz: float) -> list[tuple[int, Line, int | None]]:
         """The next line and its arrival; what is known by now: lines missing, line, arrival of each."""
         last_ns, self._last_ns = self._last_ns, at_ns
         if at_ns is None or last_ns is None:
-            return [(0, row, at_ns)]
+            return [(0, line, at_ns)]
         if not self._waiting:
             if at_ns - last_ns <= PAUSE_NS:
-                return [(0, row, at_ns)]
+                return [(0, line, at_ns)]
             self._before_ns = last_ns
         elif at_ns != last_ns and (ready := self._judged(last_ns, hz)):
-            return [*ready, (0, row, at_ns)]  # all that came with the line before was counted
-        self._waiting.append((row, at_ns))
+            return [*ready, (0, line, at_ns)]  # all that came with the line before was counted
+        self._waiting.append((line, at_ns))
         return []
 
-    def ended(self, hz: float) -> list[tuple[int, Row, int | None]]:
+    def ended(self, hz: float) -> list[tuple[int, Line, int | None]]:
         """No more lines will come: those that wait."""
         if not self._waiting or self._last_ns is None:
             return []
@@ -56,7 +59,7 @@ class Pauses:
     def _missing(self, at_ns: int, hz: float) -> float:
         return (at_ns - self._before_ns) * 1e-9 * hz - len(self._waiting)
 
-    def _judged(self, at_ns: int, hz: float) -> list[tuple[int, Row, int | None]]:
+    def _judged(self, at_ns: int, hz: float) -> list[tuple[int, Line, int | None]]:
         missing = self._missing(at_ns, hz)
         since_ns, then = self._checked or (at_ns, missing)
         self._checked = (since_ns, then)
@@ -68,10 +71,10 @@ class Pauses:
                 return []
         return self._released(missing, hz)
 
-    def _released(self, missing: float, hz: float) -> list[tuple[int, Row, int | None]]:
+    def _released(self, missing: float, hz: float) -> list[tuple[int, Line, int | None]]:
         waiting, self._waiting, self._checked = self._waiting, [], None
         lost = round(missing) if missing >= LEAST_S * hz else 0
-        return [(0 if i else lost, row, at_ns) for i, (row, at_ns) in enumerate(waiting)]
+        return [(0 if i else lost, line, at_ns) for i, (line, at_ns) in enumerate(waiting)]
 
 
 class ClockJumps:

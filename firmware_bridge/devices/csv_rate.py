@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from firmware_bridge.devices.csv_columns import Columns
+from firmware_bridge.devices.csv_held import MAX_HELD, HeldLine
 from firmware_bridge.events import RateSource
 
 ASSUMED_HZ = 250.0
 HEADER_S = 1.25  # a sketch that repeats its header mostly does so every second
-MAX_HELD = 20_000  # lines: LONGER_S of any ECG
 JUDGED_EVERY = 10  # lines: how often a column of time is looked at
 RATE_S = 2.0  # of lines that the rate is estimated from: 1 % of it is the jitter of a USB port
 LONGER_S = 4.0  # of lines where the estimate is no round number: then its digits matter
@@ -71,7 +71,8 @@ class Arrivals:
 
     def __init__(self) -> None:
         self._points: list[tuple[int, int]] = []  # ns, lines that have arrived by then
-        self._now_ns: int | None = None
+        self.now_ns: int | None = None
+        """When the newest bytes arrived."""
         self._n_lines = 0
 
     def line(self) -> None:
@@ -81,16 +82,16 @@ class Arrivals:
     def arrived(self, now_ns: int) -> None:
         """The bytes that follow arrived at this time."""
         before = self._points[-1][1] if self._points else 0
-        if self._now_ns is not None and now_ns != self._now_ns and self._n_lines > before:
-            self._points.append((self._now_ns, self._n_lines))
-        self._now_ns = now_ns
+        if self.now_ns is not None and now_ns != self.now_ns and self._n_lines > before:
+            self._points.append((self.now_ns, self._n_lines))
+        self.now_ns = now_ns
 
     @property
     def seconds(self) -> float:
         """From the first line to the newest bytes; 0 before."""
-        if not self._points or self._now_ns is None:
+        if not self._points or self.now_ns is None:
             return 0.0
-        return (self._now_ns - self._points[0][0]) * 1e-9
+        return (self.now_ns - self._points[0][0]) * 1e-9
 
     def rate(self) -> float | None:
         """Lines per second; None where there is too little."""
@@ -138,6 +139,18 @@ class RateEstimate:
         elif found[1] >= RATE_S:
             self._times, self._clock_hz, self.clock_step = None, found[0], found[2]
             self._compare(found[0])
+
+    def learn_again(self, columns: Columns, lines: Iterable[HeldLine]) -> None:
+        """These lines, and no others, are all of known columns so far."""
+        now_ns, self.arrivals = self.arrivals.now_ns, Arrivals()
+        for line in lines:
+            if line.at_ns is not None:
+                self.arrivals.arrived(line.at_ns)
+            self.arrivals.line()
+            if columns.clock is not None:
+                self.time(columns, columns.time(line.row))
+        if now_ns is not None:
+            self.arrivals.arrived(now_ns)
 
     def _compare(self, clock_hz: float) -> None:
         if self.source is RateSource.DECLARED and abs(clock_hz / self.hz - 1) > ROUND_WITHIN:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware_bridge.devices.csv_headers import MISFITS
 from firmware_bridge.devices.csv_lines import NANOVOLTS_PER_LSB, CsvDecoder
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Corrupt, Duplicate, Event, Notice, Samples, StreamInfo
@@ -97,6 +98,31 @@ def test_a_missing_value_is_a_lead_that_is_off_in_every_dialect(text: str) -> No
     (samples,) = of(Samples, _decoded(text))
     assert samples.lead_off == 0b010
     assert samples.counts[:, 0].tolist() == [10_000, 0, 30_000]
+
+
+@pytest.mark.parametrize(
+    "word", ["inf", "-inf", "+inf", "INF", "Infinity", "ovf", "-ovf", "nan", "NaN", "1e999"]
+)
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("dialect", ["plain", "blanks", "tabs", "labels", "a tag in front"])
+def test_a_value_that_is_none_costs_no_other_lead_its_sample(
+    word: str, place: int, dialect: str
+) -> None:
+    fields = ["1", "2", "3"]
+    fields[place] = word
+    events = _decoded(DIALECTS[dialect].format(*fields) * 2)
+    (samples,) = of(Samples, events)
+    assert samples.lead_off == 1 << place
+    expected = [[0 if i == place else (i + 1) * 10_000] * 2 for i in range(3)]
+    assert samples.counts.tolist() == expected
+    assert of(Corrupt, events) == []
+
+
+def test_values_that_are_none_do_not_unsay_the_header() -> None:
+    events = _decoded("V5,V1,II\ninf,0.1,0.2\novf,-ovf,-inf\n1,2,3\n", first="")
+    assert [info.leads for info in of(StreamInfo, events)] == [("V5", "V1", "II")]
+    assert _millivolts(events).tolist() == [[0, 0.1, 0.2], [0, 0, 0], [1, 2, 3]]
+    assert [samples.lead_off for samples in of(Samples, events)] == [1, 7, 0]
 
 
 HEADERS = {
@@ -189,7 +215,7 @@ def test_one_lead_in_two_columns_says_which_was_taken() -> None:
 
 
 def test_a_header_that_the_lines_do_not_fit_is_told() -> None:
-    events = _decoded("V1,V5\n1,2,3\n")
+    events = _decoded("V1,V5\n" + "1,2,3\n" * MISFITS)
     assert of(StreamInfo, events)[0].leads == ("II", "V1", "V5")
     assert "names 2 columns and the lines have 3: it is not used" in _notices(events)[0]
 
@@ -204,7 +230,7 @@ def test_half_a_header_at_the_start_is_not_believed() -> None:
     "chatter", ["I am ready", "Initialising V1", "boot v1", "setup: done", "V1"]
 )
 def test_chatter_names_no_lead(chatter: str) -> None:
-    events = _decoded(f"{chatter}\n1,2,3\n")
+    events = _decoded(f"{chatter}\n" + "1,2,3\n" * MISFITS)
     assert of(StreamInfo, events)[0].leads == ("II", "V1", "V5")
 
 

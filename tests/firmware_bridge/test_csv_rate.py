@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import tracemalloc
 from collections.abc import Callable
 from itertools import pairwise
 
@@ -10,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from firmware_bridge.devices.csv_held import UNKNOWN_NS
 from firmware_bridge.devices.csv_lines import CsvDecoder
 from firmware_bridge.devices.csv_rate import HEADER_S, LONGER_S, RATE_S, ROUND_HZ, round_rate
 from firmware_bridge.devices.lead_map import MissingLeads
@@ -165,6 +167,75 @@ def test_a_header_that_comes_later_holds_for_what_came_before() -> None:
         assert of(Corrupt, events)[1:] == []
 
 
+@pytest.mark.parametrize("hz", [None, 250.0])
+@pytest.mark.parametrize(
+    "header", ["V2", "V5,V1", "t,V5,V1", "I,II,V1", "millis,I,II,V1", "I,II,V1,V2,V3", "I,temp"]
+)
+def test_a_header_that_comes_later_holds_whatever_the_columns(
+    header: str, hz: float | None
+) -> None:
+    names = header.split(",")
+
+    def line(i: int) -> str:
+        values = [str(i * 4) if name in ("t", "millis") else f"{i % 9}" for name in names]
+        return (f"{header}\n" if i == 200 else "") + ",".join(values) + "\n"
+
+    events = decoded(CsvDecoder(sampling_hz=hz), arriving(250, 6, line))
+    (info,) = of(StreamInfo, events)
+    leads = [name for name in names if name not in ("t", "millis", "temp")]
+    assert (info.leads, info.sampling_hz) == (tuple(leads), 250)
+    assert len(of(Corrupt, events)) == 1  # of the first line, "ready"
+    expected = {i: (i % 9 * 10_000,) * len(leads) for i in range(1500)}
+    assert placed(events) == expected
+
+
+def test_a_column_of_time_says_the_rate_also_of_the_lines_before_the_header() -> None:
+    def line(i: int) -> str:
+        return ("t,V5\n" if i == 400 else "") + f"{i * 10},1\n"
+
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(240, 1.9, line), end=False)
+    assert _rate(events) == (100, RateSource.TIME_COLUMN)
+    assert len(placed(events)) >= 400
+
+
+@pytest.mark.parametrize("hz", [None, 250.0])
+@pytest.mark.parametrize("line", ["1,2", "7", "1,2,3,4,5"])
+def test_lines_of_other_columns_without_a_header_are_said_in_time(
+    line: str, hz: float | None
+) -> None:
+    decoder = CsvDecoder(sampling_hz=hz)
+    pieces = arriving(250, 6, lambda _: f"{line}\n")
+    early = [piece for piece in pieces if piece[0] < UNKNOWN_NS]
+    assert len(decoded(decoder, early, end=False)) == 1
+    assert decoder.held_samples == 0  # a source does not take them for understood
+    pieces = pieces[len(early) :]
+    said = decoded(decoder, pieces[:5], end=False)
+    assert len(said) >= 240  # of the first second
+    events = said + decoded(decoder, pieces[5:])
+    assert len(of(Corrupt, events)) == 1500
+    n = line.count(",") + 1
+    assert {(event.reason, event.n_bytes) for event in of(Corrupt, events)} == {
+        (f"{n} columns and 3 expected: name the columns in a header line", len(line))
+    }
+    assert of(StreamInfo, events) == of(Notice, events) == []
+
+
+def test_what_came_before_the_lines_of_the_header_is_not_counted_for_their_rate() -> None:
+    before = arriving(30, 1.8, lambda i: f"{i}\n", per=1)
+    after = arriving(250, 4, lambda i: ("V1,V2\n" if i == 100 else "") + "1,2\n")[1:]
+    events = decoded(
+        CsvDecoder(sampling_hz=None), before + [(at + 1_800_000_000, data) for at, data in after]
+    )
+    assert _rate(events) == (250, RateSource.ARRIVALS)
+    assert len(placed(events)) == 1000
+    assert len(of(Corrupt, events)) == 1 + 54
+
+
+def test_ten_lines_that_count_are_not_lost() -> None:
+    events = decoded(CsvDecoder(sampling_hz=250.0), arriving(250, 4, lambda i: f"{i * 4},1,2,3\n"))
+    assert len(placed(events)) == 1000
+
+
 def test_a_declared_rate_waits_for_a_header_and_no_longer() -> None:
     decoder = CsvDecoder(sampling_hz=250.0)
     pieces = arriving(250, 3)
@@ -190,6 +261,26 @@ def test_lines_without_times_of_arrival_are_held_in_bounded_memory() -> None:
     events = [e for _ in range(300) for e in decoder.receive_data(b"1,2,3\n" * 100)]
     assert _rate(events) == (250, RateSource.ASSUMED)
     assert len(placed(events)) == 300 * 100 - 1
+
+
+@pytest.mark.parametrize("every_ns", [None, 10**9, 10**6])
+def test_lines_of_unknown_columns_are_held_in_bounded_memory(every_ns: int | None) -> None:
+    decoder = CsvDecoder(sampling_hz=None)
+    lines = b"1,2\n" * 1000
+    n_said = 0
+    tracemalloc.start()
+    try:
+        for i in range(150):
+            if every_ns is not None:
+                decoder.arrived(i * every_ns)
+            n_said += len(decoder.receive_data(lines))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 20e6
+    assert n_said > 120_000
+    assert n_said + len(decoder.ended()) == 150_000
+    assert decoder.ended() == []
 
 
 def test_leads_that_are_masked_are_masked_in_what_was_held() -> None:
@@ -282,14 +373,17 @@ def test_no_two_round_rates_are_both_near() -> None:
 @given(
     st.lists(st.integers(0, 10**6), max_size=30),
     st.sampled_from(["", "t", "us", "sample"]),
+    st.sampled_from(["V1,II,V5", "V1,II", "V2", "V1,II,V5,V6", "Resp,Temp"]),
     st.sampled_from([None, 250.0]),
+    st.integers(0, 1000),
 )
 def test_any_cut_with_the_same_arrivals_gives_the_same_events(
-    cuts: list[int], clock: str, hz: float | None
+    cuts: list[int], clock: str, leads: str, hz: float | None, header_at: int
 ) -> None:
     def line(i: int) -> str:
-        head = f"{clock + ',' if clock else ''}V1,II,V5\n" if i % 130 == 90 else ""
-        return head + (f"{i * 4}," if clock else "") + _values(i)
+        head = f"{clock + ',' if clock else ''}{leads}\n" if i == header_at else ""
+        values = ",".join(str(i % (7 + place)) for place in range(leads.count(",") + 1))
+        return head + (f"{i * 4}," if clock else "") + f"{values}\n"
 
     pieces = arriving(250, 5, line, per=50)
     cut = []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from firmware_bridge.lead_names import lead_of, leads_of, split_unit, unit_named
+from firmware_bridge.lead_names import lead_of, leads_of, split_unit, unit_named, unknown_unit
 from firmware_bridge.wire.spec import LEADS
 
 SPELLED = {
@@ -91,6 +91,21 @@ def test_what_is_ambiguous_is_no_lead(label: str) -> None:
 )
 def test_a_unit_behind_a_name_is_split_off(label: str, name: str, unit: str | None) -> None:
     assert split_unit(label) == (name, unit)
+
+
+def test_what_stands_where_a_unit_does_and_is_none_is_found() -> None:
+    labels = [
+        "I (furlong)",
+        "V1 [LSB]",
+        "II{counts}",
+        "II (filtered)",
+        "II (mV)",
+        "II_uV",
+        "II raw",
+    ]
+    assert [unknown_unit(label) for label in labels] == [
+        *("furlong", "LSB", "counts", "filtered", None, None, None)
+    ]
 
 
 def test_units_are_voltages() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
+import time
 import tty
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,7 +29,9 @@ from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.wearable import VirtualWearable, stream_info
 from firmware_bridge.source import Source, Timed, open_source
+from firmware_bridge.transports.base import Received
 from firmware_bridge.transports.memory import MemoryTransport
+from firmware_bridge.transports.replay import CaptureWriter
 from firmware_bridge.wire.decoder import WireDecoder
 from firmware_bridge.wire.encoder import WireEncoder
 from firmware_bridge.wire.spec import LEADS
@@ -147,6 +150,15 @@ def test_a_capture_without_a_valid_frame_is_told_at_its_end(tmp_path: Path) -> N
         take(open_source(f"serial:{device.port}?device=csv", capture=capture), 10)
     with pytest.raises(PeerError, match=r"received [\d,]+ bytes but no valid frame; check device="):
         take(open_source(f"replay:{capture}?speed=inf&device=wire"))
+
+
+def test_lines_of_unknown_columns_are_told_with_what_to_do_at_their_end(tmp_path: Path) -> None:
+    capture = tmp_path / "two.capture"
+    with CaptureWriter(capture, {"device": "csv", "options": {}}) as writer:
+        for i in range(10):
+            writer.write(Received(b"0.1,0.2\n" * 25, time.monotonic_ns() + i * 10**8))
+    with pytest.raises(PeerError, match=r"2 columns and 3 expected: name the columns in a header"):
+        take(open_source(f"replay:{capture}?speed=inf"))
 
 
 def test_silence_is_a_stall(pty: tuple[int, str]) -> None:
