@@ -86,8 +86,15 @@ def is_missing(value: tuple[float, str | None] | None) -> bool:
     return value is not None and math.isnan(value[0])
 
 
+def is_no_sample(row: Row) -> bool:
+    """Whether a line is one word, such as `!`, that there is no value: it stands for all columns."""
+    return len(row) == 1 and is_missing(row[0])
+
+
 def cut(row: Row, n_columns: int) -> Row | None:
     """A row of so many columns, without a separator at its end; None for a row of other columns."""
+    if is_no_sample(row):
+        return row * n_columns
     if len(row) == n_columns + 1 and is_missing(row[-1]):
         return row[:-1]
     return row if len(row) == n_columns else None

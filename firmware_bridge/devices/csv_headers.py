@@ -13,7 +13,7 @@ from firmware_bridge.devices.csv_columns import (
     read_header,
     with_units,
 )
-from firmware_bridge.devices.csv_fields import Line, Row, cut, is_missing
+from firmware_bridge.devices.csv_fields import Line, Row, cut, is_missing, is_no_sample
 from firmware_bridge.wire.framing import FrameError
 
 COUNTING_LINES = 10  # in which a first column without a name goes up, until it is taken for time
@@ -89,7 +89,7 @@ class Headers:
         Raises FrameError where the column of a lead has no number.
         """
         header = self._heard
-        if header is not None:
+        if header is not None and not is_no_sample(row):
             fitting = None if self._doubts(header, row) else cut(row, header.n_columns)
             if fitting is None:
                 self._misfit(header, len(row))

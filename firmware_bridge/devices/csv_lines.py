@@ -2,8 +2,8 @@
 
 *What a line is.* Numbers, one per lead, with any separator, bracket and decimal sign
 (`devices.csv_fields`), or with labels: `II:0.1 V1:0.2 V5:0.3`. An empty field or `nan` says that the
-electrode is off; so does `inf` or `ovf`, since such a value is none. Everything else (boot chatter, half
-lines) is `Corrupt`.
+electrode is off; so does `inf` or `ovf`, since such a value is none. One such word alone, as `!`, says it of
+all leads. Everything else (boot chatter, half lines) is `Corrupt`.
 
 *What a column is.* A header line (`time_ms,II (uV),V1 (uV),V5 (uV)`) names leads, units and a column of
 time; it is believed when a line of as many numbers follows it. Columns that are no leads are skipped, and a
@@ -26,7 +26,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from firmware_bridge.devices.csv_columns import Columns, wanted
-from firmware_bridge.devices.csv_fields import Row, cut, split_line, value_of
+from firmware_bridge.devices.csv_fields import Row, cut, is_no_sample, split_line, value_of
 from firmware_bridge.devices.csv_headers import Headers, checked
 from firmware_bridge.devices.csv_held import HeldLine, HeldLines
 from firmware_bridge.devices.csv_pauses import ClockJumps, Pauses
@@ -180,7 +180,7 @@ class CsvDecoder:
             return
         if held is not None and columns is not known and not named:
             self._rate.learn_again(columns, held.known(columns))
-        if columns.clock is not None:
+        if columns.clock is not None and not is_no_sample(row):
             if text == self._last_text:
                 self._say(Duplicate(0))
                 return

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 
 from firmware_bridge.devices.csv_columns import Columns
+from firmware_bridge.devices.csv_fields import is_no_sample
 from firmware_bridge.devices.csv_held import MAX_HELD, HeldLine
 from firmware_bridge.events import RateSource
 
@@ -147,7 +148,7 @@ class RateEstimate:
             if line.at_ns is not None:
                 self.arrivals.arrived(line.at_ns)
             self.arrivals.line()
-            if columns.clock is not None:
+            if columns.clock is not None and not is_no_sample(line.row):
                 self.time(columns, columns.time(line.row))
         if now_ns is not None:
             self.arrivals.arrived(now_ns)

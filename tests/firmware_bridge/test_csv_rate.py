@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import random
 import tracemalloc
-from collections.abc import Callable
 from itertools import pairwise
 
 import pytest
@@ -27,39 +25,8 @@ from firmware_bridge.events import (
     StreamInfo,
 )
 from tests.firmware_bridge.board_streams import placed, summary
+from tests.firmware_bridge.csv_arrivals import arriving, decoded, values
 from tests.firmware_bridge.wire_streams import of
-
-MILLISECOND = 1_000_000
-Piece = tuple[int, bytes]
-"""When it arrives in ns, and what."""
-
-
-def _values(i: int) -> str:
-    return f"{i % 7 * 0.1:.1f},0.2,0.3\n"
-
-
-def arriving(
-    hz: float,
-    seconds: float,
-    line: Callable[[int], str] = _values,
-    jitter_ms: float = 3.0,
-    per: int = 4,
-) -> list[Piece]:
-    """Lines at a rate, some in one piece, as a port delivers them."""
-    rng = random.Random(1)
-    pieces: list[Piece] = [(0, b"ready\n")]
-    for i in range(0, round(hz * seconds), per):
-        at_ns = (i + per) / hz * 1e9 + rng.uniform(0, jitter_ms) * MILLISECOND
-        pieces.append((round(at_ns), "".join(line(j) for j in range(i, i + per)).encode()))
-    return pieces
-
-
-def decoded(decoder: ArrivalDecoder, pieces: list[Piece], end: bool = True) -> list[Event]:
-    events = []
-    for at_ns, data in pieces:
-        decoder.arrived(at_ns)
-        events += decoder.receive_data(data)
-    return events + (decoder.ended() if end else [])
 
 
 def _rate(events: list[Event]) -> tuple[float, RateSource]:
@@ -83,6 +50,25 @@ def test_a_rate_that_is_not_round_is_what_arrived() -> None:
     assert hz == pytest.approx(93.4, rel=2e-3) and source is RateSource.ARRIVALS
 
 
+@pytest.mark.parametrize("word", ["!", "nan", "ovf,inf,nan", "0.1,!,0.3"])
+@pytest.mark.parametrize(("clock", "step"), [("", 0), ("ms", 4), ("sample", 1)])
+def test_lines_that_stand_for_no_value_are_samples(word: str, clock: str, step: int) -> None:
+    """As the sketch of an AD8232 prints while an electrode is off, with or without what else it prints."""
+
+    def line(i: int) -> str:
+        head = f"{clock},II,V1,V5\n" if clock and i % 250 == 0 else ""
+        is_off = i % 50 == 7 or 1100 <= i < 1300
+        time = f"{i * step}," if clock and not (is_off and "," not in word) else ""
+        return f"{head}{time}" + (f"{word}\n" if is_off else values(i))
+
+    events = decoded(CsvDecoder(sampling_hz=None), arriving(250, 6, line))
+    source = RateSource.TIME_COLUMN if clock == "ms" else RateSource.ARRIVALS
+    assert _rate(events) == (250, source)
+    assert len(placed(events)) == 1500
+    assert [event.n_bytes for event in of(Corrupt, events)] == [len("ready")]
+    assert not of(Gap, events)
+
+
 @pytest.mark.parametrize("per", [1, 7, 50])
 def test_lines_may_come_in_bursts(per: int) -> None:
     events = decoded(CsvDecoder(sampling_hz=None), arriving(250, 6, per=per, jitter_ms=5))
@@ -90,7 +76,7 @@ def test_lines_may_come_in_bursts(per: int) -> None:
 
 
 def test_what_waited_when_the_port_was_opened_counts_for_nothing() -> None:
-    late = [(0, _values(0).encode() * 300), *arriving(250, 6)[1:]]
+    late = [(0, values(0).encode() * 300), *arriving(250, 6)[1:]]
     assert _rate(decoded(CsvDecoder(sampling_hz=None), late))[0] == 250
 
 
@@ -111,9 +97,7 @@ def test_a_column_of_time_says_the_rate(header: str, step: float, hz: float) -> 
     def line(i: int) -> str:
         head = f"{header},II,V1,V5\n" if i % 250 == 0 else ""
         return (
-            f"{head}{17 + i * step:g},{_values(i)}"
-            if step < 1
-            else f"{head}{i * step},{_values(i)}"
+            f"{head}{17 + i * step:g},{values(i)}" if step < 1 else f"{head}{i * step},{values(i)}"
         )
 
     # Arrivals say another rate: the device's clock is the better one.
@@ -126,7 +110,7 @@ def test_a_column_of_time_says_the_rate(header: str, step: float, hz: float) -> 
 def test_milliseconds_of_128_hz_and_lost_lines_are_no_other_rate() -> None:
     def line(i: int) -> str:
         head = "t,II,V1,V5\n" if i % 100 == 0 else ""
-        return head if i % 41 == 7 else f"{head}{i * 1000 // 128},{_values(i)}"
+        return head if i % 41 == 7 else f"{head}{i * 1000 // 128},{values(i)}"
 
     assert _rate(decoded(CsvDecoder(sampling_hz=None), arriving(128, 5, line))) == (
         128,
@@ -137,7 +121,7 @@ def test_milliseconds_of_128_hz_and_lost_lines_are_no_other_rate() -> None:
 @pytest.mark.parametrize("header", ["sample", "t"])
 def test_an_index_is_no_clock(header: str) -> None:
     def line(i: int) -> str:
-        return (f"{header},II,V1,V5\n" if i % 100 == 0 else "") + f"{i},{_values(i)}"
+        return (f"{header},II,V1,V5\n" if i % 100 == 0 else "") + f"{i},{values(i)}"
 
     events = decoded(CsvDecoder(sampling_hz=None), arriving(100, 5, line))
     assert _rate(events) == (100, RateSource.ARRIVALS)
@@ -145,7 +129,7 @@ def test_an_index_is_no_clock(header: str) -> None:
 
 def test_a_declared_rate_stands_and_the_clock_that_contradicts_it_is_told() -> None:
     def line(i: int) -> str:
-        return ("t,II,V1,V5\n" if i % 100 == 0 else "") + f"{i * 10},{_values(i)}"
+        return ("t,II,V1,V5\n" if i % 100 == 0 else "") + f"{i * 10},{values(i)}"
 
     events = decoded(CsvDecoder(sampling_hz=250.0), arriving(100, 4, line))
     assert _rate(events) == (250, RateSource.DECLARED)
@@ -290,76 +274,6 @@ def test_leads_that_are_masked_are_masked_in_what_was_held() -> None:
     assert of(LeadOffChanged, events)[0].lead_off == 0b1000
     assert {len(row) for row in placed(events).values()} == {4}
     assert decoder.held_samples == 0
-
-
-def indices(events: list[Event]) -> list[int]:
-    """The index of every sample."""
-    return [s.first_sample + i for s in of(Samples, events) for i in range(s.counts.shape[1])]
-
-
-@pytest.mark.parametrize("hz", [None, 250.0])
-def test_a_sketch_that_stops_leaves_a_gap_as_long_as_it_stopped(hz: float | None) -> None:
-    pieces = [(at + 3 * 10**9 if at > 5e9 else at, data) for at, data in arriving(250, 9)]
-    events = decoded(CsvDecoder(sampling_hz=hz), pieces)
-    (gap,) = of(Gap, events)
-    assert gap.n_samples == pytest.approx(750, abs=8)
-    at = indices(events)
-    assert at[gap.first_sample] == gap.first_sample + gap.n_samples
-    assert at == sorted(set(at))
-    assert len(at) == pytest.approx(9 * 250, abs=4)
-
-
-@pytest.mark.parametrize("drain", [1.5, 3.0, 1000.0])
-def test_what_waited_on_the_way_leaves_no_gap(drain: float) -> None:
-    """For 3 s nothing comes; then what waited, `drain` times as fast as it was sent."""
-
-    def came(at: int) -> int:
-        return at if at < 5e9 else max(at, round(8e9 + (at - 5e9) / drain))
-
-    events = decoded(
-        CsvDecoder(sampling_hz=250.0), [(came(at), data) for at, data in arriving(250, 20)]
-    )
-    assert not of(Gap, events)
-    assert indices(events) == list(range(len(indices(events))))
-
-
-def test_a_sketch_that_sends_every_two_seconds_does_not_stop() -> None:
-    events = decoded(CsvDecoder(sampling_hz=250.0), arriving(250, 20, per=500))
-    assert not of(Gap, events)
-    assert len(indices(events)) == 5000
-
-
-@pytest.mark.parametrize(
-    ("header", "unit"), [("ms", 4), ("micros", 4000), ("time (s)", 0.004), ("sample", 1)]
-)
-def test_a_column_of_time_that_jumps_leaves_a_gap_of_that_length(header: str, unit: float) -> None:
-    def line(i: int) -> str:
-        head = f"{header},II,V1,V5\n" if i == 0 else ""
-        return f"{head}{(i + (100 if i >= 1500 else 0)) * unit:g},{_values(i)}"
-
-    events = decoded(CsvDecoder(sampling_hz=None), arriving(250, 9, line))
-    (gap,) = of(Gap, events)
-    assert (gap.first_sample, gap.n_samples) == (1500, 100)
-
-
-def test_a_damaged_time_is_no_gap() -> None:
-    def line(i: int) -> str:
-        head = "ms,II,V1,V5\n" if i == 0 else ""
-        return f"{head}{i * 4 + (10_000_000 if i == 1500 else 0)},{_values(i)}"
-
-    events = decoded(CsvDecoder(sampling_hz=None), arriving(250, 9, line))
-    assert not of(Gap, events)
-
-
-def test_a_sketch_that_restarts_has_its_time_by_the_clock_of_this_computer() -> None:
-    def line(i: int) -> str:
-        head = "ms,II,V1,V5\n" if i in (0, 1000) else ""
-        return f"{head}{i % 1000 * 4},{_values(i)}"
-
-    pieces = [(at + 2 * 10**9 if at > 4.001e9 else at, d) for at, d in arriving(250, 8, line)]
-    (gap,) = of(Gap, decoded(CsvDecoder(sampling_hz=None), pieces))
-    assert gap.first_sample == 1000
-    assert gap.n_samples == pytest.approx(500, abs=8)
 
 
 def test_no_two_round_rates_are_both_near() -> None:
