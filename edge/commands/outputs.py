@@ -130,7 +130,7 @@ def is_reconstruction(path: Path) -> bool:
 def is_report(path: Path) -> bool:
     """Whether a file is the report of an earlier run."""
     try:
-        if path.stat().st_size > _MAX_REPORT_BYTES:
+        if not path.is_file() or path.stat().st_size > _MAX_REPORT_BYTES:  # a device has no end
             return False
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
