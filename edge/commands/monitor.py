@@ -14,14 +14,16 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.commands.common import Subparsers, clean_stop, seconds, usage
+from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
+from edge.commands.signals import clean_stop
 from edge.live.ingest import Ingest
 from edge.live.on_device import ReconstructedIngest, as_twelve, estimates
 from edge.notices import leave_stdout, say
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawer, can_draw
 from edge.sinks.picture import LivePicture, Picture
+from firmware_bridge.durations import seconds
 from firmware_bridge.events import ReconstructedLeads, Reconstruction, StreamInfo
 from firmware_bridge.new_file import stamped
 from firmware_bridge.source import Source, Timed, open_source
