@@ -16,6 +16,9 @@ from numpy.typing import NDArray
 T = TypeVar("T")
 Rule = Callable[[Any], T]
 
+LEAST_POWER_MV2 = 1e-9  # of any mixture of leads: noise alone has more, a microvolt is 1e-6
+MOST_CONDITION = 1e6  # of second moments: 83 in a population; beyond, the ridge makes the anchors
+
 _shown = reprlib.Repr()
 _shown.maxstring = _shown.maxother = _shown.maxlong = 40
 _shown.maxlist = _shown.maxdict = 3
@@ -134,8 +137,11 @@ def array(shape: tuple[int, ...], largest: float) -> Rule[NDArray[np.float64]]:
 def moments(value: Any) -> NDArray[np.float64]:
     """Second moments of the eight independent leads in mV^2, as some signal has them."""
     found = array((8, 8), 1e4)(value)
-    if not np.allclose(found, found.T) or np.linalg.eigvalsh(found)[0] < -1e-9:
-        raise Refused("are those of no signal")
+    if not np.allclose(found, found.T):
+        raise Refused("are those of no signal: they are not symmetric")
+    powers = np.linalg.eigvalsh(found)
+    if powers[0] < max(LEAST_POWER_MV2, powers[-1] / MOST_CONDITION):
+        raise Refused("are those of no eight leads: not positive definite, or hardly so")
     return found
 
 

@@ -55,7 +55,7 @@ class NewFile:
     def check(self) -> None:
         """Refuse now what `create` would refuse later: what exists, and a folder that takes no file."""
         if not self.is_stream:
-            with _remedy():
+            with remedy():
                 self._check()
 
     def _check(self) -> None:
@@ -85,12 +85,12 @@ class NewFile:
         """The file, empty, unbuffered and ours alone."""
         self.check()
         if self.is_stream:
-            with _remedy():
+            with remedy():
                 return FileIO(os.open(self.path, os.O_WRONLY | os.O_APPEND), "w")
         replaces = self.overwrite and os.path.lexists(self.path)
         self._growing = self.part if replaces else self.path
         try:
-            with _remedy():
+            with remedy():
                 file = FileIO(str(self._growing), "x")
         except OSError as error:
             self._growing = None  # somebody else's
@@ -165,7 +165,7 @@ def part_of(path: Path) -> Path:
 
 
 @contextmanager
-def _remedy() -> Iterator[None]:
+def remedy() -> Iterator[None]:
     """What the system alone says of an error is followed by what to do."""
     try:
         yield
@@ -173,8 +173,8 @@ def _remedy() -> Iterator[None]:
         number = error.errno or 0
         if error.strerror != os.strerror(number):  # it says more
             raise
-        remedy = _REMEDIES.get(number, "choose another folder")
-        raise OSError(number, f"{error.strerror}: {remedy}", error.filename) from error
+        advice = _REMEDIES.get(number, "choose another folder")
+        raise OSError(number, f"{error.strerror}: {advice}", error.filename) from error
 
 
 def _is_pipe_or_device(path: Path) -> bool:

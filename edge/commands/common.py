@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any, Literal
 
 from edge.commands.expectation import doubt, expectation
@@ -24,11 +22,13 @@ from edge.commands.outputs import (
     makes_several,
     refuse_placeholders,
 )
+from edge.commands.signals import clean_stop
 from edge.commands.wiring import takes_labels
 from edge.errors import InputError, LeadliftError, SinkError
 from edge.files.lead_option import parse_leads
 from edge.notices import LOG, say
 from edge.sinks.base import AddressedSink
+from firmware_bridge.durations import seconds
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.new_file import stamped
 
@@ -58,36 +58,6 @@ def usage() -> Iterator[None]:
         yield
     except (InputError, SourceSpecError) as error:
         raise UsageError(str(error)) from error
-
-
-@contextmanager
-def clean_stop(stop: Callable[[], object]) -> Iterator[None]:
-    """Ctrl-C, SIGTERM and a closed terminal call `stop` in here; a second one ends as it always does."""
-    names = ("SIGINT", "SIGTERM", "SIGHUP")
-    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
-
-    def on_signal(number: int, frame: FrameType | None) -> None:
-        signal.signal(number, before[number])
-        stop()
-
-    # What is ignored from the start (SIGHUP under nohup, SIGINT in a shell's background) stays ignored.
-    before = {number: signal.getsignal(number) for number in numbers}
-    numbers = [number for number in numbers if before[number] not in (signal.SIG_IGN, None)]
-    for number in numbers:
-        signal.signal(number, on_signal)
-    try:
-        yield
-    finally:
-        for number in numbers:
-            signal.signal(number, before[number])
-
-
-def seconds(text: str) -> float:
-    """A duration for argparse: a number above 0."""
-    value = float(text)
-    if not 0 < value < float("inf"):
-        raise argparse.ArgumentTypeError(f"{text} is no duration: give a number of seconds above 0")
-    return value
 
 
 def add_model_options(parser: argparse.ArgumentParser) -> None:

@@ -16,15 +16,15 @@ from edge.commands.common import (
     MAINS_HZ,
     UsageError,
     add_model_options,
-    clean_stop,
-    seconds,
     usage,
 )
 from edge.commands.live_report import write_report
 from edge.commands.metrics import add_metrics_option, metrics
+from edge.commands.signals import clean_stop
 from edge.errors import InputError
 from edge.notices import say
 from edge.sinks.registry import check_sink
+from firmware_bridge.durations import seconds
 from firmware_bridge.extras import install_extra
 from firmware_bridge.new_file import stamped
 

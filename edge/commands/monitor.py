@@ -14,14 +14,16 @@ from typing import cast
 import numpy as np
 from numpy.typing import NDArray
 
-from edge.commands.common import Subparsers, clean_stop, seconds, usage
+from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, file_of_source
+from edge.commands.signals import clean_stop
 from edge.live.ingest import Ingest
 from edge.live.on_device import ReconstructedIngest, as_twelve, estimates
-from edge.notices import say
+from edge.notices import leave_stdout, say
 from edge.sinks.base import LiveStatus
 from edge.sinks.drawing import Drawer, can_draw
 from edge.sinks.picture import LivePicture, Picture
+from firmware_bridge.durations import seconds
 from firmware_bridge.events import ReconstructedLeads, Reconstruction, StreamInfo
 from firmware_bridge.new_file import stamped
 from firmware_bridge.source import Source, Timed, open_source
@@ -61,18 +63,36 @@ def run(arguments: argparse.Namespace) -> int:
             overwrite=arguments.overwrite,
             say=None if on_screen else say,
         )
-    recording = (capture,) if capture else ()
-    asyncio.run(_watch(source, arguments.seconds, on_screen, recording))
+    shown = _Shown((capture,) if capture else ())
+    asyncio.run(_watch(source, arguments.seconds, on_screen, shown))
     if capture and source.n_bytes:
-        print(f"{source.n_bytes} bytes captured; play them with --source replay:{capture}")
+        shown.line(f"{source.n_bytes} bytes captured; play them with --source replay:{capture}")
     elif capture:
-        print("nothing came: there is no capture")
-    return 0
+        shown.line("nothing came: there is no capture")
+    return 1 if shown.failed else 0
 
 
-async def _watch(
-    source: Source, limit_s: float | None, on_screen: bool, recording: Sequence[str]
-) -> None:
+class _Shown:
+    """Standard output. Where nobody reads it any more, a recording goes on without it."""
+
+    def __init__(self, recording: Sequence[str]) -> None:
+        self.recording = recording
+        self.failed = False
+
+    def line(self, text: str) -> None:
+        """Print a line. Raises OSError if that fails and nothing is recorded."""
+        try:
+            print(text, flush=True)
+        except OSError as error:
+            if not self.recording:
+                raise
+            self.failed = True
+            leave_stdout()
+            if not isinstance(error, BrokenPipeError):
+                say(f"warning: cannot write the output: {error.strerror}; the recording goes on")
+
+
+async def _watch(source: Source, limit_s: float | None, on_screen: bool, shown: _Shown) -> None:
     loop = asyncio.get_running_loop()
     task = cast("asyncio.Task[None]", asyncio.current_task())
     monitor = Monitor()
@@ -92,13 +112,15 @@ async def _watch(
                     stack.callback(loop.call_later(limit_s, task.cancel).cancel)
                 if on_screen:
                     drawer = Drawer(
-                        lambda: monitor.picture(source.in_outage, recording), sys.stdout, stop=stop
+                        lambda: monitor.picture(source.in_outage, shown.recording),
+                        sys.stdout,
+                        stop=stop,
                     )
                     stack.enter_context(drawer)
                 async for timed in source:
                     for line in monitor.take(timed, monotonic_ns()):
                         if not on_screen:
-                            print(line, flush=True)
+                            shown.line(line)
                     for notice in monitor.new_notices():
                         (later.append if on_screen else say)(f"warning: {notice}")
     finally:
@@ -106,9 +128,9 @@ async def _watch(
         later += [f"warning: {notice}" for notice in monitor.new_notices()]
         for line in later:  # the screen has gone
             say(line)
-        print(f"{monitor.totals()}, {source.reconnects} reconnects")
+        shown.line(f"{monitor.totals()}, {source.reconnects} reconnects")
         if hint := _hint(source):
-            print(hint)
+            shown.line(hint)
 
 
 def _hint(source: Source) -> str | None:

@@ -7,17 +7,19 @@ import json
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from io import BufferedWriter
 from itertools import combinations
 from pathlib import Path
 from typing import BinaryIO, TypeVar
 
-from edge.errors import InputError, SinkError
+from edge.commands.signals import interruptible
+from edge.errors import InputError, LeadliftError, SinkError
 from edge.files.formats import all_files
 from edge.files.rotation import first_name, split_target
 from edge.notices import say
+from firmware_bridge.aside import made_aside
 from firmware_bridge.new_file import TIME, NewFile, part_of, write_file
 
 T = TypeVar("T")
@@ -130,7 +132,7 @@ def is_reconstruction(path: Path) -> bool:
 def is_report(path: Path) -> bool:
     """Whether a file is the report of an earlier run."""
     try:
-        if path.stat().st_size > _MAX_REPORT_BYTES:
+        if not path.is_file() or path.stat().st_size > _MAX_REPORT_BYTES:  # a device has no end
             return False
         found = json.loads(path.read_bytes())
     except (OSError, ValueError, RecursionError):
@@ -180,23 +182,45 @@ def write_folder(what: str, folder: Path, files: Mapping[str, bytes], *, overwri
         ) from error
 
 
-def make_file(path: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
-    """What `write` returns, having filled the new file `path`; there is none if it fails.
+@contextmanager
+def made_whole(path: str, *, overwrite: bool) -> Iterator[str]:
+    """Where to record what takes the name `path` once it is whole: of what fails, or is interrupted, nothing
+    is left.
 
     Raises SinkError where the system does not take it.
     """
-    new = NewFile(path, overwrite=overwrite)
+    made = path
     try:
-        with BufferedWriter(new.create()) as target:
-            result = write(target)
-        new.keep()
+        also = all_files(Path(path), written=True)[1:]
+        with made_aside(path, overwrite=overwrite, also=also) as aside:
+            made = str(aside)
+            yield made
     except OSError as error:
-        new.discard()
         raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
-    except BaseException:
-        new.discard()
-        raise
-    return result
+    except LeadliftError as error:
+        if made == path or made not in str(error):
+            raise
+        cause, said = error.__cause__, str(error).replace(made, path)
+        if isinstance(cause, OSError):
+            why = cause.strerror or cause
+            said = f"cannot write {path}: {why}; nothing of it was left: make room, or choose another folder"
+        raise type(error)(said) from cause
+
+
+def make_file(path: str, write: Callable[[BinaryIO], T], *, overwrite: bool) -> T:
+    """What `write` returns, having filled the new file `path`; there is none if it fails or is interrupted.
+
+    Raises SinkError where the system does not take it.
+    """
+    try:
+        with (
+            interruptible(),
+            made_aside(path, overwrite=overwrite) as made,
+            BufferedWriter(NewFile(made).create()) as target,
+        ):
+            return write(target)
+    except OSError as error:
+        raise SinkError(f"cannot write {path}: {error.strerror or error}") from error
 
 
 def _meet(first: Path, second: Path) -> bool:

@@ -9,13 +9,14 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edge.commands.common import Subparsers, seconds, usage
+from edge.commands.common import Subparsers, usage
 from edge.commands.outputs import add_overwrite_option, check_outputs, make_file
 from edge.commands.read_options import add_read_options, read_options, warn_of, warn_of_unit
 from edge.errors import InputError
 from edge.files.formats import readable
 from edge.leads import LEADS, Provenance
 from edge.progress import followed
+from firmware_bridge.durations import seconds
 from firmware_bridge.extras import install_extra
 from firmware_bridge.new_file import stamped
 

@@ -123,9 +123,7 @@ def read_profiles(path: Path) -> dict[str, dict[str, Any]]:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
         if len(data) > MAX_BYTES:
-            raise InputError(
-                f"{path} is no file of profiles: it has more than {MAX_BYTES >> 20} MB"
-            )
+            raise ValueError(f"it has more than {MAX_BYTES >> 20} MB")
         found = tomllib.loads(data.decode("utf-8-sig"))
     except OSError as error:
         why = why_unread(error, path)

@@ -57,6 +57,8 @@ COMMANDS = (
 
 _FULL = (errno.ENOSPC, errno.EFBIG, errno.EDQUOT, errno.EIO)
 """What a full disk says of whoever prints to a file."""
+_NO_PATHS = ("--leads", "--frames")
+"""Options that say themselves what they lack."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -88,6 +90,7 @@ def run_command(argv: Sequence[str] | None = None) -> int:
     accept_any_text()
     with shown():
         try:
+            _refuse_empty(sys.argv[1:] if argv is None else argv)
             arguments = profiles.parse(parser(), argv)
         except LeadliftError as error:
             return _failed(error)
@@ -129,6 +132,16 @@ def _run(arguments: argparse.Namespace) -> int:
             why = f"cannot write the output: {error.strerror}"
         LOG.error("%s", why)
         return 1
+
+
+def _refuse_empty(argv: Sequence[str]) -> None:
+    """A shell makes an empty name of a variable that is not set; as a path it would be this folder."""
+    for before, word in zip(("leadlift", *argv), argv, strict=False):
+        if before in _NO_PATHS or word[:-1] in _NO_PATHS:
+            continue
+        if not word or (word.startswith("--") and word.endswith("=")):
+            where = f"after {before}" if not word else f"of {word[:-1]}"
+            raise UsageError(f"the argument {where} is empty: give a name, or leave it out")
 
 
 def _failed(error: LeadliftError) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from pathlib import Path
 
 from edge.commands.archive.options import add_archive_options, refuse_archive_options
@@ -21,9 +22,11 @@ from edge.commands.outputs import (
     check_outputs,
     file_of_sink,
     is_reconstruction,
+    made_whole,
     makes_several,
 )
 from edge.commands.read_options import add_read_options, read_options, warn, warn_of
+from edge.commands.signals import interruptible
 from edge.files.formats import kept, readable
 from firmware_bridge.new_file import stamped
 
@@ -55,6 +58,12 @@ def run(arguments: argparse.Namespace) -> int:
 
         return reconstruct_folder(arguments)
     refuse_archive_options(arguments)
+    with interruptible():
+        _reconstruct(arguments)
+    return 0
+
+
+def _reconstruct(arguments: argparse.Namespace) -> None:
     from edge.files.records import split_pick
     from edge.sinks import open_sink
     from edge.sinks.registry import check_sink
@@ -82,15 +91,15 @@ def run(arguments: argparse.Namespace) -> int:
         with open_measured(arguments.input, options, needed) as record:
             metadata = begin(reconstructor, record)
             warn_of(record)
-            with usage():
-                sink = open_sink(
-                    f"file:{output}",
-                    record.sampling_hz,
-                    metadata=metadata,
-                    overwrite=what in replaced,
-                )
-            lacking = write_twelve(reconstructor, record, sink)
+            overwrite = what in replaced
+            making = made_whole(output, overwrite=overwrite)
+            # Of several files each is whole when the next one begins.
+            with nullcontext(output) if several else making as made:
+                with usage():
+                    sink = open_sink(
+                        f"file:{made}", record.sampling_hz, metadata=metadata, overwrite=overwrite
+                    )
+                lacking = write_twelve(reconstructor, record, sink)
             long = lasting(record.n_samples / record.sampling_hz)
             print(f"{output}: {record.n_samples} samples ({long}) in 12 leads")
             warn(lacking)
-    return 0

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 from edge.commands.common import (
     Beside,
     UsageError,
-    clean_stop,
     live_outputs,
     measured_leads,
     one_line,
@@ -27,6 +26,7 @@ from edge.commands.common import (
 from edge.commands.live_report import exit_code, summary
 from edge.commands.metrics import metrics
 from edge.commands.run import source_of
+from edge.commands.signals import clean_stop
 from edge.errors import LeadliftError
 from edge.notices import fail, say
 from edge.sinks import open_sink

@@ -8,7 +8,7 @@ from edge.commands.common import Subparsers, usage
 from edge.errors import InputError
 from edge.notices import say
 from firmware_bridge.simulators.options import add_options
-from firmware_bridge.simulators.twins import RATE_HZ, source_options
+from firmware_bridge.simulators.twins import RATE_HZ, chosen_port, source_options
 
 
 def add(subparsers: Subparsers) -> None:
@@ -28,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Simulate until Ctrl-C, SIGTERM or --seconds."""
     from firmware_bridge.simulators.__main__ import simulate
 
+    with usage():
+        arguments.port = chosen_port(arguments.device, arguments.port)
     if arguments.reconstruct is not None:
         _reconstruct(arguments)
 

@@ -12,7 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edge.errors import InputError
-from edge.files.csv_dialect import MISSING, Dialect, is_comment, split
+from edge.files.csv_dialect import Dialect, is_comment, split
+from edge.files.csv_missing import MISSING
 
 _LONGEST_CELL = 48  # bytes; a number is shorter
 _INNER = "\x1f"  # stands between cells once quotes are gone

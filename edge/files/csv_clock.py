@@ -13,6 +13,7 @@ from edge.errors import InputError
 from edge.files.csv_axis import TimeAxis
 from edge.files.csv_cells import CellError, Table
 from edge.files.csv_dialect import Dialect
+from edge.files.csv_missing import is_missing
 from edge.files.csv_times import (
     HIGHEST_HZ,
     LOWEST_HZ,
@@ -141,10 +142,11 @@ def _clock(
 ) -> Clock | None:
     cells = table.cells(column)
     step = resolution(cells)
-    filled = [cell for cell in cells[:256].tolist() if cell.strip()]
-    if filled and is_text_time(filled[0].decode("utf-8", "replace")):
+    begin = (cell.decode("utf-8", "replace").strip(" '\"") for cell in cells[:256].tolist())
+    filled = [text for text in begin if not is_missing(text)]
+    if filled and is_text_time(filled[0]):
         texts = TextTimes()
-        step = resolution(np.array([cell.rpartition(b":")[2] for cell in filled]))
+        step = resolution(np.array([text.rpartition(":")[2].encode() for text in filled]))
         times = texts.seconds(cells)
         axis = _axis(times, step)
         if axis is None:

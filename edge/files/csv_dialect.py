@@ -8,42 +8,11 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from edge.files.csv_missing import begins_with_hole, is_missing
 from edge.files.csv_times import is_text_time, is_time_label
 from firmware_bridge.lead_names import lead_of, unit_named
 
 COMMENT_MARKS = ("#", "%", "//")
-MISSING = frozenset(
-    [
-        "nan",
-        "na",
-        "n/a",
-        "#n/a",
-        "#na",
-        "null",
-        "none",
-        "nil",
-        "missing",
-        "-",
-        "--",
-        "?",
-        ".",
-        "inf",
-        "+inf",
-        "-inf",
-        "infinity",
-        "-infinity",
-        "+infinity",
-        "1.#inf",
-        "-1.#inf",
-        "1.#qnan",
-        "-1.#ind",
-        "#num!",
-        "#div/0!",
-        "#value!",
-    ]
-) | {""}
-"""Cells, in lower case, that stand for a sample that is missing."""
-
 _SEPARATORS = ("\t", ";", "|", ",", " ")
 _SNIFFED_LINES = 400
 _NUMBER = re.compile(r"[+\-\u2212]?(?:\d+[.,]?\d*|[.,]\d+)(?:[eE][+-]?\d+)?")
@@ -114,13 +83,9 @@ def split(line: str, separator: str) -> list[str]:
 
 
 def is_comment(line: str) -> bool:
-    """Whether a line is a remark: `#`, `%` or `//`, also in quotes."""
-    return line.lstrip(" \t\"'\ufeff").startswith(COMMENT_MARKS)
-
-
-def is_missing(cell: str) -> bool:
-    """Whether a cell stands for a sample that is missing."""
-    return cell.lower() in MISSING
+    """Whether a line is a remark: `#`, `%` or `//`, also in quotes; `#N/A,0.12,0.3` is a row."""
+    text = line.lstrip(" \t\"'\ufeff")
+    return text.startswith(COMMENT_MARKS) and not begins_with_hole(text)
 
 
 def sniff(lines: Sequence[str]) -> Dialect:

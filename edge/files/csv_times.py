@@ -9,6 +9,8 @@ from datetime import datetime, timedelta, timezone
 import numpy as np
 from numpy.typing import NDArray
 
+from edge.files.csv_missing import is_missing
+
 SECONDS_PER_UNIT = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "ns": 1e-9, "min": 60.0}
 LOWEST_HZ, HIGHEST_HZ = 20.0, 20_000.0
 """Rates at which an ECG is recorded: outside them a unit of time is another."""
@@ -119,7 +121,7 @@ class TextTimes:
     _last_s: float | None = None
 
     def seconds(self, cells: NDArray[np.bytes_]) -> NDArray[np.float64]:
-        """(n,) seconds; NaN for an empty cell. Raises ValueError with the text of a cell that is no time."""
+        """(n,) seconds; NaN without a value. Raises ValueError with the text of a cell that is no time."""
         known: dict[bytes, float | None] = {}
         out = np.empty(len(cells))
         for row, cell in enumerate(cells.tolist()):
@@ -148,7 +150,7 @@ class TextTimes:
 
     def _parse(self, text: str) -> float:
         bare = text.strip(" \t'\"\u00a0")
-        if not bare:
+        if is_missing(bare):
             return float("nan")
         found = _TEXT_TIME.fullmatch(bare)
         if found is None:

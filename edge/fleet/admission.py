@@ -146,6 +146,8 @@ def _digest(token: str) -> str:
 
 
 def _read(path: Path) -> dict[str, Any]:
+    if path.exists() and not path.is_file():
+        raise InputError(f"{path} is a folder, a device or a pipe: give the file of devices")
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:

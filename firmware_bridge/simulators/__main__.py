@@ -25,23 +25,24 @@ def main(
 ) -> int:
     """Print the port's name, stream until stdin closes, SIGTERM or `--seconds`; the exit code.
 
-    `announce` is called with the port's name after it was printed.
+    `announce` is called with the port's name after it was printed. 2 for a port that the device has not.
     """
-    return simulate(_parser().parse_args(arguments), announce)
-
-
-def simulate(options: argparse.Namespace, announce: Callable[[str], object] | None = None) -> int:
-    """`main` with options that are parsed already; 2 for a port that the device has not."""
+    options = _parser().parse_args(arguments)
     try:
         options.port = chosen_port(options.device, options.port)
     except SourceSpecError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     try:
-        device = _device(options)
-    except (BridgeError, OSError) as error:
+        return simulate(options, announce)
+    except BridgeError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+
+
+def simulate(options: argparse.Namespace, announce: Callable[[str], object] | None = None) -> int:
+    """`main` with options that are parsed already, the port chosen. Raises BridgeError."""
+    device = _device(options)
     for number in (signal.SIGTERM, signal.SIGINT):
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
             signal.signal(number, lambda *_: device.stop())
@@ -69,7 +70,12 @@ def _device(options: argparse.Namespace) -> PtyWearable | BleWearable:
     setup = _setup(options)
     if options.port == "pty":
         twin = make_twin(options.device, setup)
-        return PtyWearable(twin, wait_for_host=options.wait, write_log=options.write_times)
+        return PtyWearable(
+            twin,
+            wait_for_host=options.wait,
+            write_log=options.write_times,
+            overwrite=options.overwrite,
+        )
     if options.wait or options.write_times:
         raise BridgeError("--wait and --write-times are for --port pty: leave them out")
     return open_ble_wearable(make_ble_twin(options.device, setup), options.name, options.adapter)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from firmware_bridge.devices.lead_map import RAIL, LeadMap
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.simulators.recording import Signal
-from firmware_bridge.simulators.wearable import DueFrame
+from firmware_bridge.simulators.wearable import DueFrame, clock_rate
 
 
 class VirtualBoard(ABC):
@@ -42,7 +42,7 @@ class VirtualBoard(ABC):
         self._channels = np.linalg.pinv(lead_map.weights)
         self._counts_per_mv = 1e6 / nanovolts_per_lsb
         self._burst = max(1, round(signal.sampling_hz / bursts_hz))
-        self._clock = 1.0 + clock_ppm * 1e-6
+        self._clock = clock_rate(clock_ppm)
         self._taken = 0  # samples' time that has passed since the board was switched on
         self.next_sample = 0
         """Samples since the last start."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from firmware_bridge.durations import seconds
 from firmware_bridge.simulators.ecg import ST_TERRITORIES
 from firmware_bridge.simulators.twins import DEVICES, LEADS, PORTS
 
@@ -41,5 +42,6 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="start with the host's first byte, or 1 s after it opens",
     )
-    add("--seconds", type=float, help="stop after so many seconds of signal")
+    add("--seconds", type=seconds, metavar="S", help="stop after S seconds of signal")
     add("--write-times", metavar="FILE", help="log first_sample,monotonic_ns of each frame sent")
+    add("--overwrite", action="store_true", help="replace the file of --write-times if it exists")

@@ -15,6 +15,8 @@ from collections import deque
 from pathlib import Path
 from types import TracebackType
 
+from firmware_bridge.errors import BridgeError
+from firmware_bridge.new_file import NewFile
 from firmware_bridge.simulators.twins import Twin
 from firmware_bridge.simulators.wearable import DueFrame
 
@@ -35,7 +37,8 @@ class PtyWearable:
     the port's buffer: whole frames are then dropped, as a device does, and counted (`frames_dropped`).
 
     `wait_for_host` puts off sample 0 until the host's first byte, or for a host that says nothing until
-    1 s after it opened the port. `write_log` gets a line `first_sample,monotonic_ns` per frame sent.
+    1 s after it opened the port. The new file `write_log` gets a line `first_sample,monotonic_ns` per frame
+    sent; one that exists is replaced with `overwrite`. Raises BridgeError where it cannot be made.
     """
 
     def __init__(
@@ -44,12 +47,15 @@ class PtyWearable:
         *,
         wait_for_host: bool = False,
         write_log: str | Path | None = None,
+        overwrite: bool = False,
     ) -> None:
         self._wearable = wearable
         self._wait_for_host = wait_for_host
-        self._log = (
-            None if write_log is None else Path(write_log).open("w", buffering=1)  # noqa: SIM115
-        )  # closed with the port
+        self._new_log = None if write_log is None else NewFile(write_log, overwrite=overwrite)
+        try:
+            self._log = None if self._new_log is None else self._new_log.create()
+        except OSError as error:
+            raise BridgeError(f"cannot write the times {write_log}: {error.strerror}") from error
         self._master, slave = os.openpty()
         tty.setraw(slave)
         self.port = os.ttyname(slave)
@@ -130,8 +136,9 @@ class PtyWearable:
         for fd in (self._master, self._stop_read, self._stop_write):
             os.close(fd)
         self._master = -1
-        if self._log is not None:
+        if self._log is not None and self._new_log is not None:
             self._log.close()
+            self._new_log.keep()
 
     def __enter__(self) -> PtyWearable:
         self.start()
@@ -222,7 +229,7 @@ class PtyWearable:
         self.frames_sent += 1
         self.write_times.append((self._pending_sample, written_ns))
         if self._log is not None:
-            self._log.write(f"{self._pending_sample},{written_ns}\n")
+            self._log.write(f"{self._pending_sample},{written_ns}\n".encode())
 
     def _host_present(self) -> bool:
         poll = select.poll()

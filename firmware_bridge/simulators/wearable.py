@@ -21,6 +21,7 @@ from firmware_bridge.wire.spec import FrameType
 
 FORMATS = ("wire", "csv")
 VARIATION = 0.3  # of a frame's length, either way
+MOST_PPM = 1e5  # a tenth: no crystal, nor an RC oscillator, is further off
 BATTERY_PERIOD_S = 5.0  # a host that comes late need not wait long; 12 bytes cost nothing
 
 
@@ -71,6 +72,15 @@ class OwnDecoder(Protocol):
     ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.uint8]]:
         """The next measured samples, NaN where off; the leads, sigma and quality that they complete."""
         ...
+
+
+def clock_rate(clock_ppm: float) -> float:
+    """Seconds of a device's time in one of the host's. Raises SourceSpecError for a clock that none has."""
+    if not abs(clock_ppm) <= MOST_PPM:
+        raise SourceSpecError(
+            f"a clock that runs fast by {clock_ppm:g} ppm: use {-MOST_PPM:g} to {MOST_PPM:g}"
+        )
+    return 1.0 + clock_ppm * 1e-6
 
 
 class VirtualWearable:
@@ -124,7 +134,7 @@ class VirtualWearable:
         """Whether it takes samples; a stopped device says its stream info every second all the same."""
         self._frames_hz = frames_hz
         self._variation = VARIATION if vary_frames and format == "wire" else 0.0
-        self._clock = 1.0 + clock_ppm * 1e-6  # seconds of device time in one of host time
+        self._clock = clock_rate(clock_ppm)
         self._signal_at = signal_at
         self._decoder, self._measured = decoder, measured
         self._commands = CommandDecoder()

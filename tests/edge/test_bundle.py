@@ -129,6 +129,26 @@ def test_another_schema_is_refused(any_bundle: Bundle, schema: object) -> None:
         read_bundle(signed(raw))
 
 
+ONE = np.ones((8, 8))
+NO_EIGHT_LEADS = {
+    "nothing": 0 * ONE,
+    "one signal": ONE,
+    "rank 7": np.diag([0.0, *[1.0] * 7]),
+    "hardly anything": 1e-300 * np.eye(8),
+    "hardly anything in one lead": np.diag([1e-8, *[1.0] * 7]),
+    "leads that are almost one": ONE + 1e-7 * np.eye(8),
+    "less than nothing": np.eye(8) - 0.2,
+}
+"""Symmetric matrices from which no anchor follows, or one that makes tens of mV of one mV."""
+
+
+@pytest.mark.parametrize("what", NO_EIGHT_LEADS)
+def test_moments_without_eight_leads_in_them_are_refused(any_bundle: Bundle, what: str) -> None:
+    raw = plain(any_bundle) | {"second_moments": NO_EIGHT_LEADS[what].tolist()}
+    with pytest.raises(BundleError, match="second_moments are those of no eight leads"):
+        read_bundle(signed(raw))
+
+
 DEEP, DIGITS = "[" * 50_000 + "]" * 50_000, "9" * 400
 IMPOSSIBLE: dict[str, tuple[str, ...]] = {
     "name": ("7", '""', '"two\\nlines"', "null"),

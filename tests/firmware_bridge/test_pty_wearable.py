@@ -18,6 +18,7 @@ import serial
 
 from firmware_bridge.errors import SourceSpecError
 from firmware_bridge.events import Battery, Event, Gap, Restarted, Samples, StreamInfo
+from firmware_bridge.simulators.__main__ import main
 from firmware_bridge.simulators.ecg import EcgSimulator
 from firmware_bridge.simulators.pty_wearable import PtyWearable
 from firmware_bridge.simulators.recording import Recording
@@ -250,6 +251,31 @@ def test_a_process_ends_cleanly(how: str) -> None:
         assert "Traceback" not in process.stderr.read()
 
 
+def test_times_that_were_written_stay_without_overwrite(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    log = tmp_path / "times.csv"
+    log.write_text("old")
+    arguments = ["--seconds", "0.05", "--write-times", str(log)]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == (
+        f"error: cannot write the times {log}: it exists; give another name, {{time}} in the name for a "
+        "new one each time, or --overwrite\n"
+    )
+    assert log.read_text() == "old"
+    assert main([*arguments, "--overwrite"]) == 0
+    assert log.read_text() == ""
+    assert main(["--seconds", "0.05", "--write-times", str(tmp_path / "no" / "times.csv")]) == 1
+    assert "make the folder" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("seconds", ["-1", "0", "nan", "inf"])
+def test_a_duration_that_is_none_is_refused(seconds: str) -> None:
+    with pytest.raises(SystemExit) as refused:
+        main(["--seconds", seconds])
+    assert refused.value.code == 2
+
+
 def test_a_process_told_nonsense_says_so_in_one_line(tmp_path: Path) -> None:
     with spawn("--record", str(tmp_path / "none.npz")) as process:
         _, errors = process.communicate(timeout=BOUND_S)
@@ -257,6 +283,9 @@ def test_a_process_told_nonsense_says_so_in_one_line(tmp_path: Path) -> None:
     assert errors.startswith("error: no recording") and errors.count("\n") == 1
     with pytest.raises(SourceSpecError):
         VirtualWearable(EcgSimulator(), frames_hz=5000)
+    for ppm in (float("nan"), 1e9):
+        with pytest.raises(SourceSpecError, match="ppm: use -100000 to 100000"):
+            VirtualWearable(EcgSimulator(), clock_ppm=ppm)
 
 
 def test_the_port_is_raw_before_any_host_sets_it(fast: PtyWearable) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from edge.cli import main
 from edge.files.records import open_record
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="pipes as POSIX has them")
@@ -57,6 +58,15 @@ def test_a_run_records_all_the_same(tmp_path: Path) -> None:
     assert said_into_nothing(*command, cwd=tmp_path) == ""
     with open_record(tmp_path / "o.edf") as record:
         assert record.n_samples >= 240
+
+
+def test_a_monitor_captures_all_the_same(tmp_path: Path) -> None:
+    command = [*LEADLIFT, "monitor", "sim:", "--capture", "o.llcap", "--seconds", "2.5"]
+    assert said_into_nothing(*command, cwd=tmp_path) == ""
+    replay = f"replay:{tmp_path}/o.llcap?speed=inf"
+    assert main(["run", "--source", replay, "--sink", f"file:{tmp_path}/o.edf"]) == 0
+    with open_record(tmp_path / "o.edf") as record:
+        assert record.n_samples >= 500
 
 
 def test_a_recording_into_a_program_that_ended_ends_without_a_word(tmp_path: Path) -> None:

@@ -90,6 +90,38 @@ def test_a_missing_cell_is_a_missing_sample_in_its_place(tmp_path: Path, cell: s
         np.testing.assert_allclose(record.read(0, N), want, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|", "  "])
+@pytest.mark.parametrize("word", ["#N/A", "#NUM!", "#value!", "#DIV/0!", '"#REF!"'])
+def test_a_row_that_begins_with_a_hole_of_a_spreadsheet_is_no_comment(
+    tmp_path: Path, word: str, separator: str
+) -> None:
+    lines = (HEAD[7:] + rows(time=None)).splitlines()
+    want = MV.copy()
+    for at in (0, 500, 501, N - 1):
+        lines[1 + at] = f"{word},0.5,{word}"
+        want[:, at] = np.nan, 0.5, np.nan
+    lines.insert(400, "#NA is a lead that is off")
+    text = "\n".join(lines).replace(",", separator)
+    with open_record(put(tmp_path, text), sampling_hz=250) as record:
+        assert (record.n_samples, record.warnings) == (N, ())
+        np.testing.assert_allclose(record.read(0, N), want, rtol=1e-6, atol=1e-7)
+
+
+def test_a_lead_of_nothing_but_holes_of_a_spreadsheet(tmp_path: Path) -> None:
+    text = "# sampling_hz: 250\nII,V1\n" + "".join(f"#N/A,{i % 7}.5\n" for i in range(N))
+    with open_record(put(tmp_path, text), unit="mV") as record:
+        assert np.isnan(record.read(0, N)[0]).all()
+        assert record.read(0, N)[1, 8] == 1.5
+    with open_record(put(tmp_path, "# sampling_hz: 250\nII\n0.1\n#N/A\n0.2\n")) as record:
+        np.testing.assert_allclose(record.read(0, 3), [[0.1, np.nan, 0.2]], rtol=1e-6)
+
+
+def test_a_short_row_that_begins_with_a_hole_is_said(tmp_path: Path) -> None:
+    text = HEAD[7:] + rows(time=None).replace("\n", "\n#N/A,0.5\n", 1)
+    with pytest.raises(InputError, match=r"line 3: '#N/A,0\.5' is no row of 3 values"):
+        open_record(put(tmp_path, text), sampling_hz=250)
+
+
 def test_a_column_of_nothing_but_empty_cells_is_missing(tmp_path: Path) -> None:
     text = "time,II,V1,V5\n" + "".join(f"{i / 250:.3f},,,{i % 7}.5\n" for i in range(1000))
     with open_record(put(tmp_path, text), unit="mV") as record:

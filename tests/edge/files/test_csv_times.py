@@ -41,6 +41,18 @@ def test_columns_of_times(tmp_path: Path, kind: str) -> None:
         np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
 
 
+@pytest.mark.parametrize("kind", ["epoch ms", "isoformat over midnight", "clock over midnight"])
+@pytest.mark.parametrize("word", ["", "#N/A", "nan"])
+def test_a_row_whose_time_is_missing_stays_in_its_place(
+    tmp_path: Path, kind: str, word: str
+) -> None:
+    name, time, _ = TIMES[kind]
+    text = rows(time=lambda i: word if i in (0, 500) else time(i))
+    with open_record(put(tmp_path, f"{name},II,V1,V5\n{text}")) as record:
+        assert (record.n_samples, record.warnings) == (N, ())
+        np.testing.assert_allclose(record.read(0, N), MV, rtol=1e-6, atol=1e-7)
+
+
 def test_a_unit_that_is_assumed_is_said(tmp_path: Path) -> None:
     path = put(tmp_path, "time,II,V1,V5\n" + rows(time=lambda i: str(4 * i)))
     with open_record(path) as record:

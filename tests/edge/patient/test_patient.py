@@ -67,6 +67,8 @@ CHANGES: dict[str, tuple[list[str | int], Any]] = {
     "ragged moments": (["second_moments", 0], [1.0]),
     "moments that are not symmetric": (["second_moments", 0, 1], 99.0),
     "negative power": (["second_moments", 3, 3], -1.0),
+    "moments of nothing": (["second_moments"], [[0.0] * 8] * 8),
+    "moments of one signal": (["second_moments"], [[1.0] * 8] * 8),
     "an infinite moment": (["second_moments", 3, 3], 1e400),
     "a map too few": (["maps"], {}),
     "a map that is a list": (["maps", "111"], []),
