@@ -33,4 +33,7 @@ def main(source: str, target: str, measured: str = "II,V1,V5") -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    try:
+        main(*sys.argv[1:])
+    except edge.LeadliftError as error:  # one line that says what to do
+        sys.exit(str(error))

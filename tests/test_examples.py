@@ -52,6 +52,18 @@ def reconstruct_file(twelve: Path, folder: Path) -> None:
     assert [line.split()[1] for line in said[:3]] == ["measured", "measured", "derived"]
 
 
+def test_what_a_recording_lacks_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "in.csv").write_text("II,V1,V5\n" + "0.1,0.2,0.3\n" * 500)
+    command = [sys.executable, str(ROOT / "examples" / "reconstruct_file.py"), "in.csv", "out.edf"]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("in.csv does not say its sampling rate")
+    assert len(done.stderr.splitlines()) == 1
+
+
 def watch_a_stream(twelve: Path, folder: Path) -> None:
     said = run("watch_a_stream.py", folder, "sim:", "1").splitlines()
     assert all("lost 0" in line for line in said)

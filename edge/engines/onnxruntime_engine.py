@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,6 +48,8 @@ def import_onnxruntime() -> Any:
     Packages such as onnxruntime-gpu bring the same files: the removal of one leaves the other, or a bare
     folder, without them. Raises EngineMissingError, with what mends it, also where it is broken or too old.
     """
+    # From 1.29 on it reports sessions to its makers, with an identifier kept in HOME, and warns without one.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         module = importlib.import_module("onnxruntime")
     except ModuleNotFoundError as error:

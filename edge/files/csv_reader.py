@@ -76,6 +76,10 @@ class CsvRecord(Record):
     def _open(self, options: ReadOptions) -> None:
         path, said = self.path, list[str]()
         head = self._text.chunk(self._text.start)
+        if head is not None and not head.is_text:
+            raise InputError(
+                f"{path} is no CSV: it holds bytes that are no text; end its name as its format does"
+            )
         lines = [] if head is None else head.data.split(b"\n", _SNIFFED_LINES)[:_SNIFFED_LINES]
         self._dialect = dialect = sniff([self._text.decode(line) for line in lines])
         if head is None or (dialect.first_line is None and not dialect.labels):

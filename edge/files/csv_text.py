@@ -17,6 +17,7 @@ _BOMS = (  # UTF-32 first: its mark begins with that of UTF-16
     (b"\xff\xfe", "utf-16-le"),
     (b"\xfe\xff", "utf-16-be"),
 )
+_CONTROLS = bytes([*range(1, 9), *range(14, 32), 127])  # no tabs, line ends or page breaks
 _WIDTHS = {"utf-16-le": 2, "utf-16-be": 2, "utf-32-le": 4, "utf-32-be": 4}
 
 
@@ -32,6 +33,11 @@ class Chunk:
     """The lines in UTF-8 or a single-byte code page; each ends in a line feed."""
     unfinished: bool
     """The last line has no line end: it is the last of the file."""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether hardly any of it is a control character: of any bytes, one in ten is."""
+        return len(self.data) - len(self.data.translate(None, _CONTROLS)) <= len(self.data) // 50
 
 
 class TextFile:

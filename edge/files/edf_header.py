@@ -27,6 +27,7 @@ _NUMBER = re.compile(r"[-+]?(?:\d+(?:[.,]\d*)?|[.,]\d+)(?:[eE][-+]?\d{1,3})?", r
 _DATE = re.compile(r"(\d{1,2})\D(\d{1,2})\D(\d{2})", re.ASCII)
 _TIME = re.compile(r"(\d{1,2})\D(\d{1,2})\D(\d{1,2})", re.ASCII)
 _PLUS_YEAR = re.compile(r"Startdate\s+\d{1,2}-[A-Za-z]{3}-(\d{4})\b", re.ASCII)
+_SHORTEST_RECORD_S = 1e-5  # one sample at 100 kHz
 _LONGEST_RECORD_S = 366 * 86400.0
 
 
@@ -249,7 +250,7 @@ def _n_records(
 
 def _record_s(field: bytes) -> Fraction:
     value = header_number(field)
-    if value is None or not 0 < value <= _LONGEST_RECORD_S:
+    if value is None or not _SHORTEST_RECORD_S <= value <= _LONGEST_RECORD_S:
         return Fraction(0)
     return Fraction(
         repr(value)

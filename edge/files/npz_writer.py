@@ -25,7 +25,7 @@ from edge.leads import LEADS
 from edge.quality import Quality
 from edge.samples import TwelveLeadBlock
 from firmware_bridge.file_lock import held_folder, is_held
-from firmware_bridge.new_file import IN_USE, INTERRUPTED, publish
+from firmware_bridge.new_file import IN_USE, INTERRUPTED, publish, remedy
 
 _HEADER_BYTES = 128  # fixed, so that it can be rewritten in place; the text needs about 100
 _SMALL_BYTES = 16_384  # of what is beside the growing arrays, at most
@@ -71,7 +71,8 @@ class NpzSink(RecordingSink):
     def _open(self) -> None:
         self.output.check()
         try:
-            self._spool.mkdir()  # exclusive: whoever makes it has the name
+            with remedy():
+                self._spool.mkdir()  # exclusive: whoever makes it has the name
         except FileExistsError as error:
             self._refuse_interrupted(error)
             raise

@@ -242,7 +242,7 @@ def _missing(
     path: Path,
 ) -> MissingLeadsError:
     """What a file lacks, with a --leads that can be tried as it stands."""
-    has = printable(", ".join(label.strip() for label in labels[:24])) or "nothing"
+    has = printable(", ".join(label.strip() or "''" for label in labels[:24])) or "nothing"
     more = f" and {len(labels) - 24} more" if len(labels) > 24 else ""
     eeg = [
         label.strip()
@@ -251,24 +251,36 @@ def _missing(
     ]
     beside = f" ({', '.join(eeg)} beside EEG signals are no chest leads)" if eeg else ""
     free = [
-        x
-        for x, name in zip(labels, named, strict=True)
+        i
+        for i, (x, name) in enumerate(zip(labels, named, strict=True))
         if not (name or is_eeg(x) or is_time_label(x) or is_count_label(x))
     ]
-    ecg = [x for x in free if re.search("e[ck]g", x, re.I)]
+    ecg = [i for i in free if re.search("e[ck]g", labels[i], re.I)]
     there = [lead for lead in wanted if lead in named]
     lacks = ", ".join(missing) if missing else "any ECG lead"
     what = f"{path} lacks {lacks}: it has {has}{more}{beside}"
     if missing and there and not free:
         without = f"--leads {','.join(there)} does without"
         return MissingLeadsError(what, without, has_others=True)
-    labels_left = iter(dict.fromkeys([*ecg, *free]))
+    blank = [
+        i for i, x in enumerate(labels) if not x.strip()
+    ]  # the last: it may be a table's index
+    signals_left = (_signal(labels, i) for i in dict.fromkeys([*ecg, *free, *blank]))
     entries = []
     for lead in wanted or ("II",):
         if lead in there:
             entries.append(lead)
-        elif (label := next(labels_left, None if entries else "CH1")) is not None:
-            quoted = printable(label.strip()).replace("'", "''")
-            entries.append(f"{lead}='{quoted}'")
+        elif (signal := next(signals_left, None if entries else "'CH1'")) is not None:
+            entries.append(f"{lead}={signal}")
     name_them = f'name its leads with --leads, as in --leads "{",".join(entries)}"'
     return MissingLeadsError(what, name_them, has_others=False)
+
+
+def _signal(labels: Sequence[str], place: int) -> str:
+    """How `--leads` names a signal: by its label, or by its place where that does not tell it from others."""
+    label = labels[place].strip()
+    others = (one.strip() for i, one in enumerate(labels) if i != place)
+    if not label or label.startswith("#") or label != printable(label) or label in others:
+        return f"#{place + 1}"
+    quoted = label.replace("'", "''")
+    return f"'{quoted}'"

@@ -374,8 +374,8 @@ void leadlift_decoder_get_state(const leadlift_decoder_t *decoder, uint8_t *code
 {
     for (int k = 0; k < LEADLIFT_DECODER_BLOCKS; k++) {
         const int8_t *ring = decoder->history + BLOCKS[k].offset;
-        const uint32_t newer = decoder->at[k] * (uint32_t)CHANNELS;
-        const uint32_t whole = (TAPS - 1u) * BLOCKS[k].dilation * CHANNELS;
+        const unsigned newer = (unsigned)decoder->at[k] * (unsigned)CHANNELS;
+        const unsigned whole = (unsigned)((TAPS - 1u) * BLOCKS[k].dilation * CHANNELS);
         memcpy(codes, ring + newer, whole - newer);
         memcpy(codes + (whole - newer), ring, newer);
         codes += whole;

@@ -184,8 +184,9 @@ static void spread(uint8_t known[][HOP], leadlift_twelve_t *out)
     for (int s = 0; s < HOP; s++) {
         uint8_t all = 0, limb = 0;
         for (int lead = 0; lead < LEADS; lead++) {
-            all |= known[lead][s];
-            limb |= ROW[lead] < FIRST_CHEST ? known[lead][s] : 0u;
+            const uint8_t bits = known[lead][s];
+            all = (uint8_t)(all | bits);
+            limb = (uint8_t)(limb | (ROW[lead] < FIRST_CHEST ? bits : 0u));
         }
         for (int row = 0; row < LEADLIFT_PATH_TWELVE; row++) {
             out->quality[row][s] = is(LEADLIFT_PATH_DERIVED_ROWS, row) ? limb : all;

@@ -73,6 +73,20 @@ def test_a_board_gives_the_bits_of_this_machine_within_its_bounds(
     assert 50_000 < int(found["instructions"]) <= int(found["most_instructions"]) <= instructions
 
 
+def test_the_sources_have_no_warning_where_int_has_16_bits(tmp_path: Path) -> None:
+    """All but the check's vectors, and not assembled: no AVR has room for the decoder's weights."""
+    pytest.importorskip("onnxruntime", reason="golden vectors are ONNX Runtime's")
+    if shutil.which("avr-gcc") is None:
+        pytest.skip("no avr-gcc on this machine: install it to compile the path for an AVR")
+    assert main(["export-c", "small", str(tmp_path), "--path", "II,V1,V5"]) == 0
+    sources = [str(path) for path in tmp_path.glob("*.c") if not path.stem.endswith("_check")]
+    assert len(sources) == 5
+    flags = ["-std=c99", "-Wall", "-Wextra", "-Werror", "-pedantic", "-Wconversion", "-Wshadow"]
+    command = ["avr-gcc", "-mmcu=atmega2560", "-fsyntax-only", *flags, *sources]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=RUN_S, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+
+
 def test_the_small_model_takes_a_third(tmp_path: Path) -> None:
     pytest.importorskip("onnxruntime", reason="golden vectors are ONNX Runtime's")
     assert main(["export-c", "small", str(tmp_path / "export"), "--path", "II,V1,V5"]) == 0

@@ -137,6 +137,7 @@ def test_header_in_the_middle_and_text_at_the_end(tmp_path: Path) -> None:
 
 
 REFUSED = {
+    "no text": (np.random.default_rng(1).bytes(5000), "is no CSV: it holds bytes that are no text", {}),
     "no header": (rows(), "no header.*--leads II,V1,V5$", {}),
     "no header, no rate": (rows(time=None), "no header.*--leads II,V1,V5 and --rate 250", {}),
     "another number of leads": (rows(), "3 columns of values for the 2 leads", {"leads": ("II", "V1")}),

@@ -186,8 +186,9 @@ def test_the_rate_is_samples_by_duration(
             open_record(record.path, sampling_hz=rate * 1.05)
 
 
-def test_records_of_no_duration(tmp_path: Path) -> None:
-    path = EdfFile(three(CODES), fields={"duration": "0"}).write(tmp_path / "a.edf")
+@pytest.mark.parametrize("duration", ["0", "1e-30", "nan", "1e300"])
+def test_records_of_no_duration(tmp_path: Path, duration: str) -> None:
+    path = EdfFile(three(CODES), fields={"duration": duration}).write(tmp_path / "a.edf")
     with pytest.raises(InputError, match=r"last 0 s.*--rate"):
         read(path)
     with open_record(path, INPUT_LEADS, sampling_hz=500) as record:

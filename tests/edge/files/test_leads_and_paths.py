@@ -80,6 +80,9 @@ def test_what_the_option_means(text: str, means: object) -> None:
         (["t_ms", "I", "II"], ("II", "V1"), "lacks V1: .*; --leads II does without"),
         (["EEG C3-A2", "Resp", "EKG1-2"], ("II",), "lacks II: .*II='EKG1-2'"),
         (["EEG C3-A2", "EOG"], ("II",), "lacks II: .*II='CH1'"),
+        (["", " ", ""], ("II", "V1", "V5"), "it has '', '', ''; .*\"II=#1,V1=#2,V5=#3\""),
+        (["ECG", "ECG", "X"], ("II", "V1", "V5"), ".*\"II=#1,V1=#2,V5='X'\""),
+        (["a\tb", "#2", "it's"], ("II", "V1", "V5"), ".*\"II=#1,V1=#2,V5='it''s'\""),
     ],
 )
 def test_which_signal_is_which_lead(labels: list[str], wanted: object, picked: object) -> None:

@@ -102,6 +102,17 @@ def test_without_samples_there_is_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_folder_that_takes_no_folder_says_what_to_do() -> None:
+    """Root may write anywhere, and is refused by the file system itself."""
+    if not Path("/proc/self").exists():
+        pytest.skip("needs /proc")
+    with (
+        pytest.raises(SinkError, match=r"cannot write /proc/out\.npz: .*choose another"),
+        NpzSink(Path("/proc/out.npz"), 250.0, Metadata()) as sink,
+    ):
+        sink.write(block(ecg(250)))
+
+
 def test_missing_directory_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SinkError, match=r"cannot write .*No such file or directory"):
         NpzSink(tmp_path / "nowhere" / "out.npz", 250.0, Metadata())
