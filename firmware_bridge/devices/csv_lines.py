@@ -89,6 +89,7 @@ class CsvDecoder:
         self._rate = RateEstimate(sampling_hz)
         self._held = HeldLines() if sampling_hz is None else None  # None once they were released
         self._now_ns: int | None = None
+        self._is_later = False  # than when what is held was last looked at
         self._pauses = Pauses()
         self._clock_jumps = ClockJumps()
         self._info: StreamInfo | None = None  # as last told
@@ -111,6 +112,7 @@ class CsvDecoder:
         """The bytes that follow arrived at this time."""
         if self._held is None and self._first_line:
             self._held = HeldLines()  # what comes before the first header may have another order
+        self._is_later = self._is_later or now_ns != self._now_ns
         self._now_ns = now_ns
         self._rate.arrivals.arrived(now_ns)
 
@@ -123,7 +125,9 @@ class CsvDecoder:
 
     def receive_data(self, data: bytes) -> list[Event]:
         """Take the next bytes of the stream, in pieces of any size, and say what they completed."""
-        self._release()
+        if self._is_later or self._now_ns is None:  # how one arrival is cut must not matter
+            self._is_later = False
+            self._release()
         # A carriage return ends a line, too; the empty lines that this makes of CR LF are skipped.
         for line in self._splitter.receive_data(data.replace(b"\r", b"\n")):
             if isinstance(line, Corrupt):

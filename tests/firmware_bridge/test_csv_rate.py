@@ -6,7 +6,7 @@ import tracemalloc
 from itertools import pairwise
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from firmware_bridge.devices.csv_held import UNKNOWN_NS
@@ -291,6 +291,9 @@ def test_no_two_round_rates_are_both_near() -> None:
     st.sampled_from([None, 250.0]),
     st.integers(0, 1000),
 )
+@example(
+    [27], "sample", "V1,II,V5", None, 500
+)  # the header comes when the rate is about to be known
 def test_any_cut_with_the_same_arrivals_gives_the_same_events(
     cuts: list[int], clock: str, leads: str, hz: float | None, header_at: int
 ) -> None:
