@@ -154,7 +154,7 @@ def test_as_plain_values() -> None:
 
 @pytest.mark.parametrize(
     ("r", "text"),
-    [(0.916, ".92"), (0.9, ".90"), (1.0, "1.00"), (-0.123, "-.12"), (0, ".00"), (None, "-")],
+    [(0.899, ".89"), (0.9, ".90"), (1.0, "1.00"), (-0.123, "-.13"), (0, ".00"), (None, "-")],
 )
-def test_r_in_two_digits(r: float | None, text: str) -> None:
+def test_r_in_two_digits_rounded_down(r: float | None, text: str) -> None:
     assert short_r(r) == text
