@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from firmware_bridge.file_lock import held_folder
 from firmware_bridge.new_file import NewFile, publish, remedy
 
 PREFIX = ".leadlift-"
@@ -44,7 +44,7 @@ def made_aside(
     lock = None
     try:
         with suppress(OSError):  # a file system without locks: nobody gets one to remove it, either
-            lock = _lock(folder)
+            lock = held_folder(folder)
         made = folder / new.path.name
         yield made
         with remedy():
@@ -60,27 +60,12 @@ def made_aside(
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _lock(folder: Path) -> int | None:
-    """A lock that ends with this process, however it ends. Raises OSError where another one has it."""
-    if sys.platform == "win32":
-        return None
-    import fcntl
-
-    lock = os.open(folder, os.O_RDONLY)
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        os.close(lock)
-        raise
-    return lock
-
-
 def _remove_left(home: Path) -> None:
     """What programs left in a folder that were killed: nobody has their lock."""
     for folder in home.glob(f"{PREFIX}*"):
         with suppress(OSError):
             if time.time() - folder.stat().st_mtime > _FRESH_S:
-                lock = _lock(folder)
+                lock = held_folder(folder)
                 if lock is not None:
                     shutil.rmtree(folder, ignore_errors=True)
                     os.close(lock)

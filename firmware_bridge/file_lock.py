@@ -22,11 +22,20 @@ def hold(fd: int) -> None:
 
 
 def held_folder(path: Path) -> int | None:
-    """`path`, held; to be closed with `os.close`. None where the system cannot."""
-    if sys.platform == "win32":  # and opens no folder
+    """`path`, held; to be closed with `os.close`. None on Windows, which opens no folder.
+
+    Raises OSError where another program holds it, and where the drive knows no lock.
+    """
+    if sys.platform == "win32":
         return None
+    import fcntl
+
     fd = os.open(path, os.O_RDONLY)
-    hold(fd)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        os.close(fd)
+        raise
     return fd
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import BinaryIO
 
@@ -76,7 +76,8 @@ class NpzSink(RecordingSink):
         except FileExistsError as error:
             self._refuse_interrupted(error)
             raise
-        self._held = held_folder(self._spool)
+        with suppress(OSError):  # a drive without locks: no other run is kept off
+            self._held = held_folder(self._spool)
 
     def _begin(self, block: TwelveLeadBlock) -> None:
         self._first_sample = block.first_sample
